@@ -1,0 +1,1 @@
+"""One adapter a dataset: where its recordings, subjects and labels are."""

@@ -1,0 +1,116 @@
+"""Every error that a user of labram can cause or meet.
+
+An error says what was found, in which file and field, and what to do next. `ValueError`, `KeyError` and the like
+are for what the code did wrong; what a user, a file or a machine did wrong is a `LabramError`.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+
+
+class LabramWarning(UserWarning):
+    """Something that the user should know and that does not stop the work."""
+
+
+class LabramError(Exception):
+    """Base of all errors that are meant to be read by a user.
+
+    Args:
+        problem: What was found, and what was expected.
+        remedy: What the reader can do about it, as an imperative.
+        file: The file or folder that it is about.
+        field: The field, option, column or key that it is about.
+    """
+
+    def __init__(
+        self, problem: str, *, remedy: str, file: Path | str | None = None, field: str | None = None
+    ) -> None:
+        self.problem, self.remedy, self.field = problem, remedy, field
+        self.file = str(file) if file is not None else None
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (self.file, self.field) if part)
+        return f"{where + ': ' if where else ''}{self.problem}. {self.remedy}."
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the way back from a worker process, keyword arguments included."""
+        return _rebuild, (type(self), self.__dict__)
+
+
+def _rebuild(kind: type[LabramError], state: dict[str, object]) -> LabramError:
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    error.args = (str(error),)
+    return error
+
+
+class RecipeError(LabramError):
+    """A recipe, or an override of one, that cannot be used."""
+
+
+class CorpusError(LabramError):
+    """A corpus folder that cannot be used as a whole."""
+
+
+class LabelError(LabramError):
+    """Labels that are missing or contradict the recordings."""
+
+
+class StoreError(LabramError):
+    """A patch store entry that is absent or damaged."""
+
+
+class WeightsError(LabramError):
+    """Weights that do not fit the model, or are damaged."""
+
+
+class CheckpointError(LabramError):
+    """A training checkpoint that cannot be resumed from."""
+
+
+class TrainingError(LabramError):
+    """Training that cannot go on."""
+
+
+class RegistryError(LabramError):
+    """A model, alias or run that the registry does not have or refuses."""
+
+
+class PlatformError(LabramError):
+    """A service, program or machine that labram depends on and that failed."""
+
+
+class Reason(StrEnum):
+    """Why a recording is refused. The value is the reason code in catalogues and reports."""
+
+    UNREADABLE = "unreadable"
+    UNSUPPORTED = "unsupported_format"
+    DAMAGED = "damaged"
+    TRUNCATED = "truncated"
+    NOT_EEG = "not_eeg"
+    NO_CANONICAL_CHANNELS = "no_canonical_channels"
+    TOO_SHORT = "too_short"
+    FLAT = "flat"
+    IMPLAUSIBLE_UNIT = "implausible_unit"
+    EXCESSIVE_AMPLITUDE = "excessive_amplitude"
+    GAPS = "gaps"
+    DUPLICATE_CONTENT = "duplicate_content"
+    DUPLICATE_FORMAT = "duplicate_format"
+    MISSING_LABEL = "missing_label"
+
+
+class ReadError(LabramError):
+    """A recording that cannot be read; it goes to the quarantine under `reason`."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        reason: Reason,
+        remedy: str,
+        file: Path | str | None = None,
+        field: str | None = None,
+    ) -> None:
+        self.reason = reason
+        super().__init__(problem, remedy=remedy, file=file, field=field)

@@ -1,0 +1,1 @@
+"""LaBraM: tokenizer, masked model, downstream model, and their weights."""

@@ -1,0 +1,1 @@
+"""Tracking, registry, promotion, lineage and reports."""

@@ -1,0 +1,325 @@
+"""A recipe fixes every setting of a run: one typed, frozen object, read from YAML.
+
+Unknown keys are errors, and so are values outside their range; both name the key and what is allowed. Each section is
+handed to the one step that uses it, so that changing the section re-runs that step and what follows it, and no more.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from labram.errors import RecipeError
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """Base of all parts of a recipe: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The section that `to_json` wrote."""
+        return cls.model_validate_json(text)
+
+    def to_json(self) -> str:
+        """Canonical JSON: the same section always gives the same text, fit for hashing and for task arguments."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """First 12 hexadecimal digits of the SHA-256 of `to_json`."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+
+class CorpusRecipe(Section):
+    """Which recordings take part."""
+
+    datasets: tuple[str, ...] = Field(
+        default=(), description="Dataset adapters to use; empty: every adapter that recognises a sub-folder."
+    )
+    shards: Positive = Field(default=2, description="Parallel ingest tasks.")
+
+
+class PreprocessingRecipe(Section):
+    """Filters of the paper (section 3.1): band-pass, notch at the mains frequency, 200 Hz."""
+
+    high_pass_hz: Rate = 0.1
+    low_pass_hz: Rate = 75.0
+    notch: bool = True
+
+
+class QualityRecipe(Section):
+    """Thresholds of the quality suite. Amplitudes in µV after preprocessing."""
+
+    min_seconds: Rate = Field(default=1.0, description="A shorter recording is refused.")
+    min_channels: Positive = Field(default=2, description="Canonical channels that must be left.")
+    flat_sd_uv: Rate = Field(default=0.1, description="A channel with a smaller SD counts as flat.")
+    max_flat_fraction: Fraction = Field(default=0.5, description="Flat channels tolerated.")
+    max_median_sd_uv: Rate = Field(default=200.0, description="A larger median channel SD is refused.")
+    max_channel_sd_uv: Rate = Field(default=250.0, description="A channel with a larger SD counts as bad.")
+    max_bad_fraction: Fraction = Field(default=0.3, description="Bad channels tolerated.")
+    min_median_sd_uv: Rate = Field(default=0.5, description="A smaller one points to a wrong unit.")
+    max_gap_seconds: Rate = Field(default=1.0, description="Longest tolerated hole in the time stamps.")
+    warn_line_noise_ratio: Rate = Field(default=0.5, description="Mains power over 1-45 Hz power: warning.")
+
+
+class SplitRecipe(Section):
+    """Shares of the subjects of each dataset that are held out, for every stage alike."""
+
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+
+
+class ArchitectureRecipe(Section):
+    """LaBraM's dimensions; the defaults are LaBraM-Base with the released tokenizer."""
+
+    width: Positive = Field(default=200, description="Embedding width D = 25 x conv_channels.")
+    conv_channels: Positive = 8
+    depth: Positive = Field(default=12, description="Transformer blocks of the encoders.")
+    heads: Positive = 10
+    layer_scale: float = 0.1
+    decoder_depth: Positive = Field(default=3, description="Transformer blocks of the tokenizer's decoder.")
+    codes: Positive = Field(default=8192, description="Codebook entries.")
+    code_width: Positive = 64
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.width != 25 * self.conv_channels:
+            raise ValueError(f"width must be 25 x conv_channels = {25 * self.conv_channels}, not {self.width}")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not divisible by heads {self.heads}")
+        return self
+
+
+class OptimiserRecipe(Section):
+    """AdamW, linear warm-up from zero, cosine decay (paper, tables 3 to 5)."""
+
+    peak_lr: Rate = 5e-4
+    min_lr: float = Field(default=1e-5, ge=0.0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(default=0.05, ge=0.0)
+    clip_norm: float | None = Field(default=None, description="Largest global gradient norm; null: no clipping.")
+
+
+class TrainingRecipe(Section):
+    """One stage of self-supervised training."""
+
+    steps: Positive
+    warmup_steps: int = Field(default=0, ge=0)
+    micro_batches: Positive = Field(default=4, description="Micro-batches in a step; each has one montage.")
+    patches: Positive = Field(default=2048, description="Patches in a micro-batch, at most.")
+    window_patches: Positive = Field(default=256, le=256, description="Patches in a window, at most.")
+    window_seconds: Positive = Field(default=16, le=16, description="Seconds in a window, at most.")
+    optimiser: OptimiserRecipe = OptimiserRecipe()
+    log_every: Positive = 10
+    validate_every: Positive = 100
+    validation_batches: Positive = 4
+    checkpoint_every: Positive = 100
+    threads: Positive = Field(default=2, description="CPU threads; part of the recipe because sums depend on it.")
+
+
+class TokenizerRecipe(TrainingRecipe):
+    """Vector-quantised neural spectrum prediction (paper section 2.2)."""
+
+    ema_decay: Fraction = 0.99
+    min_perplexity: float = Field(
+        default=2.0, ge=1.0, description="A codebook less used than this at the end has collapsed: the step fails."
+    )
+
+
+class PretrainingRecipe(TrainingRecipe):
+    """Masked prediction of codes (paper section 2.3)."""
+
+    mask_ratio: Fraction = 0.5
+    symmetric: bool = Field(default=True, description="Predict the complement of each mask too.")
+
+
+class TaskRecipe(Section):
+    """A labelled downstream problem and how the model is fine-tuned for it."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    dataset: str = Field(description="The adapter that gives the labels.")
+    kind: Literal["binary", "multiclass", "regression"]
+    classes: tuple[str, ...] = Field(default=(), description="Class names, by label; for regression the targets.")
+    seconds: Positive = Field(default=4, le=16, description="Window length.")
+    metric: str = Field(description="The headline metric, which gates and model selection use.")
+    epochs: Positive = 20
+    batch: Positive = 32
+    warmup_epochs: float = Field(default=2.0, ge=0.0)
+    optimiser: OptimiserRecipe = OptimiserRecipe(betas=(0.9, 0.999), min_lr=1e-6)
+    layer_decay: float = Field(default=0.65, gt=0.0, le=1.0)
+    drop_path: Fraction = 0.1
+    label_smoothing: Fraction = 0.1
+    patience: Positive = Field(default=6, description="Epochs without a better validation score before stopping.")
+    threads: Positive = 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        metrics = METRICS[self.kind]
+        if self.metric not in metrics:
+            raise ValueError(f"metric of a {self.kind} task must be one of {', '.join(metrics)}, not {self.metric}")
+        if len(self.classes) < {"binary": 2, "multiclass": 3, "regression": 1}[self.kind]:
+            raise ValueError(f"classes has too few names for a {self.kind} task")
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Width of the head: one logit for a binary task, else one value a class or target."""
+        return 1 if self.kind == "binary" else len(self.classes)
+
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("auroc", "auprc", "balanced_accuracy", "accuracy"),
+    "multiclass": ("cohen_kappa", "balanced_accuracy", "weighted_f1", "accuracy"),
+    "regression": ("r2", "pearson_r", "rmse"),
+}
+LOWER_IS_BETTER = frozenset({"rmse"})
+
+
+class GateRecipe(Section):
+    """Conditions on promotion (design: tracking, registry, promotion)."""
+
+    margin: float = Field(default=0.02, ge=0.0, description="How much worse than the champion a metric may be.")
+    min_used_codes: Positive = Field(default=8, description="Codes that validation windows must use.")
+    min_perplexity: float = Field(default=4.0, ge=1.0)
+    allow_overlap: bool = Field(
+        default=False, description="Accept evaluation subjects or recordings that pre-training has seen."
+    )
+    bootstrap: Positive = Field(default=2000, description="Resamplings of subjects for confidence intervals.")
+
+
+class Recipe(Section):
+    """Every setting of a run."""
+
+    name: str
+    description: str
+    seed: int = Field(default=0, ge=0)
+    corpus: CorpusRecipe = CorpusRecipe()
+    preprocessing: PreprocessingRecipe = PreprocessingRecipe()
+    quality: QualityRecipe = QualityRecipe()
+    split: SplitRecipe = SplitRecipe()
+    architecture: ArchitectureRecipe = ArchitectureRecipe()
+    tokenizer: TokenizerRecipe
+    pretraining: PretrainingRecipe
+    tasks: tuple[TaskRecipe, ...] = Field(min_length=1)
+    gates: GateRecipe = GateRecipe()
+
+    def task(self, name: str) -> TaskRecipe:
+        """The task of that name.
+
+        Raises:
+            RecipeError: If the recipe has no such task.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        known = ", ".join(task.name for task in self.tasks)
+        raise RecipeError(
+            f"recipe {self.name!r} has no task {name!r}", field="tasks", remedy=f"Choose one of: {known}"
+        )
+
+
+def available() -> list[str]:
+    """Names of the recipes that come with labram."""
+    folder = resources.files("labram.recipes")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name or from a YAML file, then apply ``key.path=value`` overrides.
+
+    Args:
+        name_or_path: One of `available`, or the path of a YAML file.
+        overrides: Such as ``tokenizer.steps=50`` or ``tasks.workload.epochs=3``; the value is YAML.
+
+    Raises:
+        RecipeError: If the file, a key or a value is not usable; names it and what is allowed.
+    """
+    source, text = _read(name_or_path)
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"not valid YAML ({error})", file=source, remedy="Mend the file at the place named"
+        ) from error
+    if not isinstance(settings, dict):
+        raise RecipeError("a recipe is a YAML mapping", file=source, remedy="Start from a shipped recipe")
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise _explain(error, source) from error
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    if name_or_path in available():
+        return name_or_path, resources.files("labram.recipes").joinpath(f"{name_or_path}.yaml").read_text()
+    path = Path(name_or_path)
+    if path.is_file():
+        return path.name, path.read_text()
+    raise RecipeError(
+        f"there is no recipe {name_or_path!r}",
+        remedy=f"Give the path of a YAML file or one of: {', '.join(available())}",
+    )
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator:
+        raise RecipeError(f"{override!r} is not key=value", field="--set", remedy="Write --set tokenizer.steps=50")
+    node: Any = settings
+    *parents, last = key.strip().split(".")
+    for part in parents:
+        if isinstance(node, list):
+            node = next((item for item in node if item.get("name") == part), None)
+        else:
+            node = node.setdefault(part, {})
+        if not isinstance(node, dict | list):
+            raise RecipeError(f"there is no {part!r}", field=key, remedy="See `labram recipe show` for the keys")
+    if not isinstance(node, dict):
+        raise RecipeError("names a list", field=key, remedy="Name an entry of it, as in tasks.workload.epochs=3")
+    node[last] = yaml.safe_load(value)
+
+
+def _explain(error: ValidationError, source: str) -> RecipeError:
+    """The first problem in plain words; pydantic's own text names types that users do not know."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    if first["type"] != "extra_forbidden":
+        return RecipeError(
+            first["msg"].removeprefix("Value error, "),
+            file=source,
+            field=".".join(where),
+            remedy="See `labram recipe show` for keys, defaults and meanings",
+        )
+    known = _keys(Recipe, where[:-1])
+    close = difflib.get_close_matches(where[-1], known, n=1)
+    return RecipeError(
+        "unknown key",
+        file=source,
+        field=".".join(where),
+        remedy=f"Did you mean {close[0]!r}" if close else f"Known here: {', '.join(known)}",
+    )
+
+
+def _keys(section: type[BaseModel], where: Sequence[str]) -> list[str]:
+    """Keys of the section at `where`, walking through nested sections and lists of them."""
+    for part in where:
+        if part.isdigit():
+            continue
+        annotation = section.model_fields[part].annotation
+        inner = [kind for kind in (annotation, *getattr(annotation, "__args__", ())) if isinstance(kind, type)]
+        section = next((kind for kind in inner if issubclass(kind, BaseModel)), section)
+    return list(section.model_fields)

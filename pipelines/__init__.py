@@ -1,0 +1,1 @@
+"""The DAGs: what runs after what."""
