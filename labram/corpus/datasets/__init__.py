@@ -1,1 +1,1 @@
-"""One adapter a dataset: where its recordings, subjects and labels are."""
+"""Dataset adapters, and how the datasets of a corpus folder are found."""

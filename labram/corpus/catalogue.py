@@ -1,0 +1,188 @@
+"""The catalogue: a table with a row per recording, and the table of its labels.
+
+The schema here is the one place that says which columns there are, in which type and unit; `describe` writes it out
+for the documentation. No column holds a file name, a header's text or a subject's own id.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labram.errors import CorpusError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ACCEPTED, QUARANTINED = "accepted", "quarantined"
+CATALOGUE_FILE, LABELS_FILE = "catalogue.parquet", "labels.parquet"
+
+
+def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
+    return pa.field(name, kind, metadata={"description": description, "unit": unit})
+
+
+_NAMES = pa.list_(pa.string())
+
+SCHEMA = pa.schema(
+    [
+        _field("recording_id", pa.string(), "Dataset and 12 hexadecimal digits of the content and its place"),
+        _field("dataset", pa.string(), "Name of the adapter"),
+        _field("subject_key", pa.string(), "Dataset and keyed hash of the subject's own id"),
+        _field("session", pa.string(), "Keyed hash of session or run, for telling a subject's recordings apart"),
+        _field("format", pa.string(), "Suffix of the file, without the dot"),
+        _field("bytes", pa.int64(), "Size of all files of the recording", "byte"),
+        _field("content_hash", pa.string(), "SHA-256 over the recording's files; empty: it could not be read"),
+        _field("montage", _NAMES, "Canonical channel names, in the order of the file"),
+        _field("dropped", pa.int32(), "Channels left out: not EEG, not of the table, or a name used twice", "channels"),
+        _field("rate_hz", pa.float64(), "Sampling rate of the file", "Hz"),
+        _field("unit_scale", pa.float64(), "Factor by which the adapter corrects the file's values"),
+        _field("reference", pa.string(), "Recording reference, as the dataset's description states it"),
+        _field("mains_hz", pa.float64(), "Mains frequency, as the adapter states it", "Hz"),
+        _field("seconds", pa.int64(), "Length in the store, whole seconds", "s"),
+        _field("store_key", pa.string(), "Name of the entry in the patch store; empty: there is none"),
+        _field("median_sd_uv", pa.float64(), "Median over channels of the SD, after preprocessing", "µV"),
+        _field("max_sd_uv", pa.float64(), "Largest SD of a channel, after preprocessing", "µV"),
+        _field("flat_channels", pa.int32(), "Channels whose SD is below the recipe's flat_sd_uv", "channels"),
+        _field("flat_fraction", pa.float64(), "flat_channels as a share of the montage"),
+        _field("bad_channels", pa.int32(), "Channels whose SD is above the recipe's max_channel_sd_uv", "channels"),
+        _field("bad_fraction", pa.float64(), "bad_channels as a share of the montage"),
+        _field("clipped_samples", pa.int64(), "Values that were clipped for the store", "samples"),
+        _field("line_noise_ratio", pa.float64(), "Power at mains ± 1 Hz over power in 1-45 Hz, before filtering"),
+        _field("psd_slope", pa.float64(), "Slope of log power over log frequency, 2-30 Hz; white noise has 0"),
+        _field("gap_seconds", pa.float64(), "Longest hole in the time stamps", "s"),
+        _field("verdict", pa.string(), "accepted or quarantined"),
+        _field("reasons", _NAMES, "Reason codes of the quarantine"),
+        _field("warnings", _NAMES, "Warning codes; the recording is used all the same"),
+        _field("split", pa.string(), "train, validation or test; empty in the quarantine"),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        _field("recording_id", pa.string(), "The recording"),
+        _field("task", pa.string(), "Name of the task"),
+        _field("start", pa.float64(), "Beginning of the labelled interval", "s"),
+        _field("seconds", pa.float64(), "Its length", "s"),
+        _field("label", pa.list_(pa.float64()), "Class index, or regression targets in the order of the recipe"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Catalogue and labels of a corpus.
+
+    Attributes:
+        catalogue: One row a recording, columns of `SCHEMA`.
+        labels: One row a labelled interval, columns of `LABELS`.
+    """
+
+    catalogue: pd.DataFrame
+    labels: pd.DataFrame
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, object]], labels: Iterable[Mapping[str, object]]) -> "Corpus":
+        """From dictionaries; columns that a row lacks are null."""
+        return cls(_frame(list(rows), SCHEMA), _frame(list(labels), LABELS))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Corpus":
+        """Read what `save` wrote.
+
+        Raises:
+            CorpusError: If there is no catalogue, it is damaged, or it is of another version of labram.
+        """
+        return cls(_read(folder / CATALOGUE_FILE, SCHEMA), _read(folder / LABELS_FILE, LABELS))
+
+    @classmethod
+    def merged(cls, parts: Iterable["Corpus"]) -> "Corpus":
+        """One corpus of several, sorted by recording so that the number of parts does not matter."""
+        tables = list(parts)
+        rows = pd.concat([part.catalogue for part in tables], ignore_index=True)
+        labels = pd.concat([part.labels for part in tables], ignore_index=True)
+        return cls(
+            rows.sort_values("recording_id", ignore_index=True),
+            labels.sort_values(["recording_id", "task", "start"], ignore_index=True),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `catalogue.parquet` and `labels.parquet`; the same tables always give the same bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(self.catalogue, SCHEMA, folder / CATALOGUE_FILE)
+        _write(self.labels, LABELS, folder / LABELS_FILE)
+
+    def accepted(self, split: Split | None = None, dataset: str | None = None) -> pd.DataFrame:
+        """Rows of accepted recordings, of one split and one dataset where they are given."""
+        rows = self.catalogue[self.catalogue["verdict"] == ACCEPTED]
+        if split is not None:
+            rows = rows[rows["split"] == split]
+        if dataset is not None:
+            rows = rows[rows["dataset"] == dataset]
+        return rows.reset_index(drop=True)
+
+    def quarantined(self) -> pd.DataFrame:
+        """Rows of refused recordings."""
+        return self.catalogue[self.catalogue["verdict"] == QUARANTINED].reset_index(drop=True)
+
+    def intervals(self, task: str, split: Split | None = None, dataset: str | None = None) -> pd.DataFrame:
+        """Labelled intervals of a task in accepted recordings, with the columns of their recordings beside them."""
+        chosen = self.labels[self.labels["task"] == task].drop(columns="task")
+        rows = self.accepted(split, dataset).rename(columns={"seconds": "recording_seconds"})
+        return chosen.merge(rows, on="recording_id", how="inner", validate="many_to_one")
+
+
+def describe() -> str:
+    """The schema of both tables as Markdown, for the documentation."""
+    return "\n\n".join(
+        f"### {title}\n\n| column | type | unit | meaning |\n| --- | --- | --- | --- |\n"
+        + "\n".join(_describe_field(field) for field in schema)
+        for title, schema in ((CATALOGUE_FILE, SCHEMA), (LABELS_FILE, LABELS))
+    )
+
+
+def _describe_field(field: pa.Field) -> str:
+    meaning, unit = field.metadata[b"description"].decode(), field.metadata[b"unit"].decode()
+    kind = str(field.type).replace("<element: ", "<").replace("<item: ", "<")
+    return f"| `{field.name}` | {kind} | {unit} | {meaning} |"
+
+
+def _frame(rows: list[Mapping[str, object]], schema: pa.Schema) -> pd.DataFrame:
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    assert not unknown, f"columns outside the schema: {unknown}"
+    return _to_pandas(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Lists as Python lists: pandas would make arrays of them, which compare element by element."""
+    frame: pd.DataFrame = table.to_pandas()
+    for field in table.schema:
+        if pa.types.is_list(field.type):
+            values: list[Any] = table.column(field.name).to_pylist()
+            frame[field.name] = pd.Series(values, index=frame.index, dtype=object)
+    return frame
+
+
+def _write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
+    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, path)
+
+
+def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path)
+        missing = sorted(set(schema.names) - set(table.column_names))
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(
+            "the catalogue is absent or damaged", file=path.name, remedy="Run `labram run` to ingest again"
+        ) from error
+    if missing:
+        raise CorpusError(
+            f"the catalogue has no column {', '.join(missing)}",
+            file=path.name,
+            remedy="It was written by another version of labram: run `labram run` to ingest again",
+        )
+    return _to_pandas(table.select(schema.names))

@@ -1,0 +1,136 @@
+"""What every dataset adapter says about its recordings, and the words for saying it.
+
+An adapter states; it does not guess. Where a file's subject, unit or label cannot be told from the dataset's own
+layout, that is a reason code or a warning in the catalogue.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from labram.errors import Reason
+from labram.signals.recording import Recording
+
+EEG_SUFFIXES = frozenset({".edf", ".bdf", ".gdf", ".fif", ".vhdr", ".eeg", ".set", ".cnt", ".mff", ".xdf"})
+"""Suffixes that are EEG wherever they stand. Text formats are EEG only where an adapter says so."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording as a dataset lays it out, before anything of it is read.
+
+    Attributes:
+        dataset: Name of the adapter.
+        path: The file, or the header file of a recording of several files.
+        subject: The dataset's own subject id. It never leaves the process that ingests (see `labram.corpus.privacy`).
+        session: Session, run or part, for telling recordings of a subject apart.
+        alternate_of: The same session in the format that is preferred; the recording goes to the quarantine.
+        refusal: Reason code and explanation of a file that the adapter knows to be unusable.
+    """
+
+    dataset: str
+    path: Path
+    subject: str
+    session: str = ""
+    alternate_of: Path | None = None
+    refusal: tuple[Reason, str] | None = None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A labelled span of a recording. Windows of the task's length are cut consecutively from `start`.
+
+    A span as long as a state lasts (rest, arithmetic) so gives many windows; one as long as a trial gives one. What is
+    left over at the end, shorter than a window, is not used.
+
+    Attributes:
+        task: Name of the task.
+        start: Seconds from the beginning of the recording.
+        seconds: Length of the span in seconds.
+        label: The class index alone, or the regression targets in the order of the recipe's `classes`.
+    """
+
+    task: str
+    start: float
+    seconds: float
+    label: tuple[float, ...]
+
+
+class Dataset(ABC):
+    """An adapter: where a dataset keeps its recordings, subjects and labels, and what is known about it.
+
+    Attributes:
+        name: Name in recipes and catalogues, and of the folder below the corpus.
+        title: The dataset's title in words.
+        mains_hz: Mains frequency where it was recorded.
+        reference: Recording reference, as the dataset's description states it.
+        licence: Licence of the recordings.
+        citation: What to cite.
+        obtain: How to get the recordings.
+        unit_scale: By lower-case suffix, the factor that makes the file's values true; absent: 1.
+        tasks: Names of the tasks that it has labels for.
+        suffixes: Lower-case suffixes of its recordings. Every such file is a catalogue row.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    mains_hz: ClassVar[float]
+    reference: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    obtain: ClassVar[str]
+    unit_scale: ClassVar[Mapping[str, float]] = {}
+    tasks: ClassVar[tuple[str, ...]] = ()
+    suffixes: ClassVar[frozenset[str]] = EEG_SUFFIXES
+
+    @abstractmethod
+    def recognises(self, folder: Path) -> bool:
+        """Whether `folder` is in the dataset's layout."""
+
+    @abstractmethod
+    def sources(self, folder: Path) -> Iterator[Source]:
+        """Every EEG file below `folder`, in a fixed order; those that do not fit the layout too."""
+
+    def labels(self, source: Source, recording: Recording) -> Sequence[Interval]:
+        """Labelled intervals of a recording.
+
+        Raises:
+            LabelError: If labels that must be there are not; the recording stays, with a warning.
+        """
+        del source, recording
+        return ()
+
+    def files(self, folder: Path) -> list[Path]:
+        """EEG files below `folder` by suffix, sorted; see `walk`."""
+        return [path for path in walk(folder) if path.suffix.lower() in self.suffixes or path.is_dir()]
+
+    def scale(self, path: Path) -> float:
+        """The factor that makes the values of `path` true (see `unit_scale`)."""
+        return self.unit_scale.get(path.suffix.lower(), 1.0)
+
+
+def walk(folder: Path) -> list[Path]:
+    """All files below `folder`, hidden ones excepted, sorted by relative path.
+
+    Links are followed, each real folder once, so a loop of links ends. A folder in the role of a file (EGI `.mff`) is
+    one entry; so is a folder that may not be read, so that it shows up as unreadable rather than not at all.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+
+    def keep_unreadable(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=keep_unreadable):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        bundles = [name for name in folders if name.lower().endswith(".mff")]
+        folders[:] = sorted(name for name in folders if name not in bundles and not name.startswith("."))
+        found += [Path(parent, name) for name in (*files, *bundles) if not name.startswith(".")]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())

@@ -1,0 +1,195 @@
+"""The patch store: preprocessed recordings, content-addressed, memory-mapped.
+
+One Arrow IPC file a recording, uncompressed, one record batch, patch-major: row = one second, column `patches` = fixed
+size list of C·200 float16 µV. A window is then one contiguous read. The name of a file is the hash of all that
+determines its content, so what exists need not be made again and two writers of one name write the same bytes.
+
+Shape letters: C channels, S seconds of a recording, A seconds of a window; a patch has 200 samples.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from labram.errors import StoreError
+
+RATE_HZ = 200
+"""Sampling rate of everything in the store, and so the length of a patch in samples."""
+LIMIT_UV = 32_767.0
+"""Values are clipped here: float16 ends at 65504, and no amplifier gives EEG of 33 mV."""
+OPEN_FILES = 256
+
+
+class _Entry(NamedTuple):
+    patches: NDArray[np.float16]
+    montage: tuple[str, ...]
+    checksum: int
+
+
+def to_patches(signal: NDArray[np.float32]) -> tuple[NDArray[np.float16], int]:
+    """Cut a signal into patches.
+
+    Args:
+        signal: float [C, S·200] in µV, finite.
+
+    Returns:
+        float16 [S, C, 200] in µV, and the number of values that had to be clipped at ±`LIMIT_UV`.
+    """
+    channels, samples = signal.shape
+    clipped = int(np.count_nonzero(np.abs(signal) > LIMIT_UV))
+    bounded = np.clip(signal, -LIMIT_UV, LIMIT_UV).astype(np.float16)
+    patches = bounded.reshape(channels, samples // RATE_HZ, RATE_HZ).transpose(1, 0, 2)
+    return np.ascontiguousarray(patches), clipped
+
+
+class Store:
+    """Preprocessed recordings by key, below one folder.
+
+    Args:
+        root: The folder; it is made when something is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._open = lru_cache(maxsize=OPEN_FILES)(self._map)
+
+    @staticmethod
+    def key(content_hash: str, **determinants: object) -> str:
+        """Key of the patches that are made from some content.
+
+        Args:
+            content_hash: Hash of the raw bytes.
+            **determinants: All else that the patches depend on (recipe digest, code version, montage, mains frequency,
+                unit scale …), as values that JSON can write.
+        """
+        text = json.dumps({"content": content_hash, **determinants}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def path(self, key: str) -> Path:
+        """Where the entry `key` is, or would be."""
+        return self.root / key[:2] / f"{key}.arrow"
+
+    def __contains__(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def write(self, key: str, patches: NDArray[np.float16], montage: tuple[str, ...]) -> None:
+        """Write an entry: whole or not at all, also when the process dies or others write the same.
+
+        Args:
+            key: See `key`.
+            patches: float16 [S, C, 200] in µV.
+            montage: C canonical channel names.
+
+        Raises:
+            StoreError: If the folder cannot be written, or the disk is full.
+        """
+        seconds, channels, samples = patches.shape
+        assert samples == RATE_HZ, "a patch is 200 samples"
+        assert channels == len(montage), "one name a channel"
+        flat = np.ascontiguousarray(patches).reshape(-1)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(flat), channels * RATE_HZ)
+        metadata = {"montage": json.dumps(montage), "crc32": str(zlib.crc32(flat.view(np.uint8).data))}
+        schema = pa.schema([pa.field("patches", column.type, nullable=False)], metadata=metadata)
+        self._write_whole(self.path(key), pa.record_batch([column], schema=schema))
+        assert len(column) == seconds
+
+    def _write_whole(self, path: Path, batch: pa.RecordBatch) -> None:
+        temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                with pa.ipc.new_file(file, batch.schema) as writer:
+                    writer.write_batch(batch)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(
+                f"the patch store cannot be written ({error.strerror})",
+                file=self.root,
+                remedy="Free some space or choose another workspace",
+            ) from error
+        self._open.cache_clear()
+
+    def patches(self, key: str) -> NDArray[np.float16]:
+        """All patches of an entry: a read-only float16 [S, C, 200] view of the mapped file, in µV.
+
+        Raises:
+            StoreError: If the entry is absent or damaged.
+        """
+        return self._open(key).patches
+
+    def montage(self, key: str) -> tuple[str, ...]:
+        """The C canonical channel names of an entry."""
+        return self._open(key).montage
+
+    def seconds(self, key: str) -> int:
+        """Length of an entry in seconds."""
+        return int(self.patches(key).shape[0])
+
+    def read(self, key: str, start_sample: int, seconds: int) -> NDArray[np.float32]:
+        """A window that begins at any sample.
+
+        Args:
+            key: See `key`.
+            start_sample: First sample at 200 Hz, counted from 0.
+            seconds: Length A.
+
+        Returns:
+            float32 [C, A, 200] in µV, a copy.
+
+        Raises:
+            StoreError: If the entry is absent or damaged.
+            IndexError: If the window does not lie in the recording.
+        """
+        patches = self.patches(key)
+        first, shift = divmod(start_sample, RATE_HZ)
+        rows = seconds + bool(shift)
+        if start_sample < 0 or seconds < 1 or first + rows > len(patches):
+            raise IndexError(f"no {seconds} s window at sample {start_sample} of {len(patches)} s")
+        window = patches[first : first + rows].transpose(1, 0, 2).astype(np.float32)
+        if not shift:
+            return window
+        channels = window.shape[0]
+        flat = window.reshape(channels, -1)[:, shift : shift + seconds * RATE_HZ]
+        return np.ascontiguousarray(flat).reshape(channels, seconds, RATE_HZ)
+
+    def intact(self, key: str) -> bool:
+        """Whether an entry is there and its values are those that were written (checksum)."""
+        try:
+            entry = self._open(key)
+        except StoreError:
+            return False
+        return zlib.crc32(entry.patches.reshape(-1).view(np.uint8).data) == entry.checksum
+
+    def _map(self, key: str) -> _Entry:
+        path = self.path(key)
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            batch = reader.get_batch(0)
+            metadata = reader.schema.metadata
+            montage = tuple(json.loads(metadata[b"montage"]))
+            column = batch.column("patches")
+            values = column.flatten().to_numpy(zero_copy_only=True)
+            patches = values.reshape(len(column), len(montage), RATE_HZ)
+            return _Entry(patches, montage, int(metadata[b"crc32"]))
+        except FileNotFoundError as error:
+            raise StoreError(
+                "there is no such entry in the patch store", file=path.name, remedy="Run `labram run` to ingest again"
+            ) from error
+        except (OSError, pa.ArrowException, KeyError, IndexError, TypeError, ValueError) as error:
+            raise StoreError(
+                "this entry of the patch store is damaged",
+                file=path.name,
+                remedy="Delete the file and run `labram run` to ingest again",
+            ) from error
