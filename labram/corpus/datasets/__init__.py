@@ -1,1 +1,90 @@
 """Dataset adapters, and how the datasets of a corpus folder are found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from labram.corpus.datasets.base import Dataset
+from labram.corpus.datasets.eegmat import Eegmat
+from labram.corpus.datasets.eegmmidb import Eegmmidb
+from labram.corpus.datasets.folder import Folder
+from labram.corpus.datasets.muse import Muse
+from labram.corpus.datasets.ssvep_exo import SsvepExo
+from labram.corpus.datasets.uci_smni import UciSmni
+from labram.errors import CorpusError
+
+FOLDER = Folder()
+ADAPTERS: dict[str, Dataset] = {
+    adapter.name: adapter for adapter in (Eegmat(), Eegmmidb(), SsvepExo(), UciSmni(), Muse(), FOLDER)
+}
+"""By name. `folder` recognises any EEG file, so it is asked last."""
+
+
+def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
+    """The datasets of a corpus folder, each with its own folder.
+
+    Args:
+        data: A folder in the layout of a dataset, or one that holds such folders.
+        names: Adapters to use, in this order. Empty: every adapter that recognises `data` or a folder directly
+            below it, and `folder` where none does.
+
+    Raises:
+        CorpusError: If there is no such folder, it is empty or without EEG, or a named dataset is not in it.
+    """
+    _check(data)
+    if names:
+        return [_named(data, name) for name in names]
+    known = [adapter for adapter in ADAPTERS.values() if adapter is not FOLDER]
+    places = [data, *_folders(data)]
+    found = [(adapter, place) for adapter in known for place in places if adapter.recognises(place)]
+    if found:
+        return found
+    if not FOLDER.recognises(data):
+        raise CorpusError(
+            "there is no EEG file in this folder",
+            file=data,
+            remedy=f"Give a folder with recordings ({', '.join(sorted(FOLDER.suffixes))})",
+        )
+    return [(FOLDER, data)]
+
+
+def unused(data: Path, found: Sequence[tuple[Dataset, Path]]) -> list[str]:
+    """Names of the folders directly below `data` that hold EEG files and belong to no dataset in `found`."""
+    places = [place.resolve() for _, place in found]
+    if data.resolve() in places:
+        return []
+    return [place.name for place in _folders(data) if place.resolve() not in places and FOLDER.recognises(place)]
+
+
+def _check(data: Path) -> None:
+    if not data.is_dir():
+        raise CorpusError(
+            "there is no such folder", file=data, remedy="Give the folder that holds the recordings with --data"
+        )
+    if not any(data.iterdir()):
+        raise CorpusError("this folder is empty", file=data, remedy="Put recordings into it or give another folder")
+
+
+def _named(data: Path, name: str) -> tuple[Dataset, Path]:
+    adapter = ADAPTERS.get(name)
+    if adapter is None:
+        raise CorpusError(
+            f"there is no dataset adapter {name!r}",
+            field="corpus.datasets",
+            remedy=f"Choose from: {', '.join(ADAPTERS)}",
+        )
+    place = data / name
+    if place.is_dir() and adapter.recognises(place):
+        return adapter, place
+    if adapter.recognises(data):
+        return adapter, data
+    found = f"the folder {name} is not in its layout" if place.is_dir() else f"there is no folder {name}"
+    raise CorpusError(
+        f"the dataset {name} is not here: {found}",
+        file=data,
+        field="corpus.datasets",
+        remedy=f"Get it from {adapter.obtain}, or leave it out with --set corpus.datasets=[…]",
+    )
+
+
+def _folders(data: Path) -> list[Path]:
+    return sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))

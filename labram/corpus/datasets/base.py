@@ -5,6 +5,7 @@ layout, that is a reason code or a warning in the catalogue.
 """
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from labram.signals.recording import Recording
 
 EEG_SUFFIXES = frozenset({".edf", ".bdf", ".gdf", ".fif", ".vhdr", ".eeg", ".set", ".cnt", ".mff", ".xdf"})
 """Suffixes that are EEG wherever they stand. Text formats are EEG only where an adapter says so."""
+_OTHER_FIF = re.compile(r"[-_](eve|cov|fwd|inv|src|bem|trans|proj|ica)\.fif$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class Interval:
         start: Seconds from the beginning of the recording.
         seconds: Length of the span in seconds.
         label: The class index alone, or the regression targets in the order of the recipe's `classes`.
+        excluded: Why the interval may not be used, in one word_like_this; it is counted and left out.
     """
 
     task: str
     start: float
     seconds: float
     label: tuple[float, ...]
+    excluded: str = ""
 
 
 class Dataset(ABC):
@@ -104,8 +108,12 @@ class Dataset(ABC):
         return ()
 
     def files(self, folder: Path) -> list[Path]:
-        """EEG files below `folder` by suffix, sorted; see `walk`."""
-        return [path for path in walk(folder) if path.suffix.lower() in self.suffixes or path.is_dir()]
+        """EEG files below `folder` by suffix, sorted; see `walk`. Files that only accompany a recording are not."""
+        return [
+            path
+            for path in walk(folder)
+            if (path.suffix.lower() in self.suffixes and not _accompanies(path)) or path.is_dir()
+        ]
 
     def scale(self, path: Path) -> float:
         """The factor that makes the values of `path` true (see `unit_scale`)."""
@@ -134,3 +142,13 @@ def walk(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if name not in bundles and not name.startswith("."))
         found += [Path(parent, name) for name in (*files, *bundles) if not name.startswith(".")]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _accompanies(path: Path) -> bool:
+    """Whether a file of an EEG suffix holds no recording: MNE's other FIF files, and the data of a BrainVision header.
+
+    A BrainVision data file without its header is a recording, one that cannot be read.
+    """
+    if path.suffix.lower() == ".eeg":
+        return path.with_suffix(".vhdr").exists()
+    return _OTHER_FIF.search(path.name) is not None
