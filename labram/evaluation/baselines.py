@@ -1,0 +1,257 @@
+"""The baseline that a model has to beat: log band power and a linear model on the same windows.
+
+Two sets of features are tried and the better one, with its regularisation, is chosen by cross-validation over the
+training and validation subjects: the five classical bands, and 1-Hz bins. The bins are there because a response at
+13, 17 or 21 Hz lies in one and the same band: against five bands alone, any network would look good.
+
+Stored as plain arrays (`baseline.npz`) and JSON; prediction needs numpy only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import welch
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GroupKFold
+
+from labram.errors import LabelError
+from labram.evaluation.metrics import Array, weighted_scores
+from labram.recipe import LOWER_IS_BETTER, Section, TaskRecipe
+
+RATE = 200
+BANDS: dict[str, tuple[float, float]] = {
+    "delta": (0.5, 4.0),
+    "theta": (4.0, 8.0),
+    "alpha": (8.0, 13.0),
+    "beta": (13.0, 30.0),
+    "gamma": (30.0, 70.0),
+}
+BINS_HZ = np.arange(1, 46)
+FEATURES = {"bands": "log power in five bands", "bins": "log power in 1-Hz bins, 1-45 Hz"}
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Strengths of the L2 penalty, relative to the number of windows."""
+DEFAULT = ("bands", 0.1)
+FOLDS = 5
+CERTAIN = 50.0
+"""A logit whose sigmoid is one for every practical purpose."""
+SMALLEST_PSD = 1e-6
+"""µV²/Hz; far below any amplifier's noise, so that a flat channel has a finite logarithm."""
+
+
+@dataclass(frozen=True)
+class WindowGroup:
+    """Windows of one montage.
+
+    Attributes:
+        signals: µV at 200 Hz [n, C, samples].
+        channels: Canonical names [C].
+    """
+
+    signals: npt.NDArray[np.float32]
+    channels: tuple[str, ...]
+
+
+class BaselineCard(Section):
+    """What a stored baseline is, beside its arrays."""
+
+    kind: str
+    features: str
+    channels: tuple[str, ...]
+    classes: int
+    penalty: float
+    note: str = ""
+
+    def describe(self) -> str:
+        """One line for reports."""
+        model = "ridge regression" if self.kind == "regression" else "balanced logistic regression"
+        return f"{FEATURES[self.features]}, {len(self.channels)} channels, {model}"
+
+
+def band_powers(signals: npt.NDArray[np.float32], features: str = "bands") -> Array:
+    """Log10 of the mean power spectral density in µV²/Hz (Welch, 1-s Hann windows, half overlapping).
+
+    Args:
+        signals: µV at 200 Hz [n, C, samples], at least one second.
+        features: ``bands`` (`BANDS`) or ``bins`` (`BINS_HZ`).
+
+    Returns:
+        [n, C, 5] or [n, C, 45].
+    """
+    frequencies, density = welch(signals, fs=RATE, nperseg=RATE, axis=-1)
+    if features == "bins":
+        powers = density[..., BINS_HZ]
+    else:
+        inside = [(low <= frequencies) & (frequencies < high) for low, high in BANDS.values()]
+        powers = np.stack([density[..., band].mean(axis=-1) for band in inside], axis=-1)
+    logarithm: Array = np.log10(np.maximum(powers, SMALLEST_PSD)).astype(float)
+    return logarithm
+
+
+def common_channels(groups: Sequence[WindowGroup]) -> tuple[str, ...]:
+    """Channels that every montage has, in the order of the first.
+
+    Raises:
+        LabelError: If there is none.
+    """
+    if not groups:
+        return ()
+    shared = set(groups[0].channels).intersection(*(group.channels for group in groups))
+    if not shared:
+        raise LabelError(
+            "the recordings of this task have no channel in common, so no linear baseline can be fitted",
+            remedy="Give the task recordings whose montages share a channel",
+        )
+    return tuple(name for name in groups[0].channels if name in shared)
+
+
+def features_of(groups: Sequence[WindowGroup], channels: Sequence[str], features: str) -> Array:
+    """Features of all windows, group after group: [n, len(channels) * features]."""
+    tables = []
+    for group in groups:
+        picks = [group.channels.index(name) for name in channels]
+        powers = band_powers(group.signals[:, picks], features)
+        tables.append(powers.reshape(len(powers), -1))
+    return np.concatenate(tables)
+
+
+class Baseline:
+    """A fitted baseline: a standardiser and a linear map."""
+
+    def __init__(self, card: BaselineCard, mean: Array, scale: Array, weights: Array, bias: Array) -> None:
+        self.card, self.mean, self.scale, self.weights, self.bias = card, mean, scale, weights, bias
+
+    def predict(self, groups: Sequence[WindowGroup]) -> Array:
+        """Predictions in the form that `labram.evaluation.metrics` takes.
+
+        Raises:
+            LabelError: If a montage lacks a channel that the baseline was fitted on.
+        """
+        for group in groups:
+            missing = [name for name in self.card.channels if name not in group.channels]
+            if missing:
+                raise LabelError(
+                    f"the baseline was fitted with channels {', '.join(missing)}, which these recordings lack",
+                    remedy="Evaluate recordings with the montage of the training recordings",
+                )
+        table = features_of(groups, self.card.channels, self.card.features)
+        return self._from_features(table)
+
+    def _from_features(self, table: Array) -> Array:
+        values: Array = (table - self.mean) / self.scale @ self.weights + self.bias
+        if self.card.kind == "regression":
+            return values[:, 0] if values.shape[1] == 1 else values
+        if self.card.kind == "binary":
+            probability: Array = 1 / (1 + np.exp(-np.clip(values[:, 0], -500, 500)))
+            return probability
+        odds = np.exp(values - values.max(axis=1, keepdims=True))
+        share: Array = odds / odds.sum(axis=1, keepdims=True)
+        return share
+
+    def save(self, folder: Path) -> None:
+        """Write `baseline.npz` and `baseline.json`."""
+        np.savez(folder / "baseline.npz", mean=self.mean, scale=self.scale, weights=self.weights, bias=self.bias)
+        (folder / "baseline.json").write_text(self.card.to_json() + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Baseline | None":
+        """The baseline of a folder, if it has one."""
+        if not (folder / "baseline.json").is_file():
+            return None
+        card = BaselineCard.from_json((folder / "baseline.json").read_text())
+        with np.load(folder / "baseline.npz", allow_pickle=False) as arrays:
+            return cls(card, arrays["mean"], arrays["scale"], arrays["weights"], arrays["bias"])
+
+
+def fit(
+    groups: Sequence[WindowGroup],
+    y: Array,
+    subject_keys: Sequence[str],
+    task: TaskRecipe,
+    *,
+    channels: tuple[str, ...] | None = None,
+) -> Baseline:
+    """Choose features and penalty by cross-validation over subjects, then fit on all windows.
+
+    Args:
+        groups: Windows by montage; `y` and `subject_keys` follow their order.
+        y: Class indices [n], or targets [n, M].
+        subject_keys: [n].
+        task: Its kind, classes and headline metric.
+        channels: Channels to use; those in common when not given.
+    """
+    channels = channels or common_channels(groups)
+    tables = {name: features_of(groups, channels, name) for name in FEATURES}
+    y = np.asarray(y, float)
+    keys = np.asarray(subject_keys, dtype=str)
+    folds = min(FOLDS, len(set(keys)))
+    if folds < 2:
+        (name, penalty), note = DEFAULT, "one training subject: features and penalty are defaults"
+    else:
+        choices = [(name, penalty) for name in FEATURES for penalty in PENALTIES]
+        scored = [_validated(tables[name], y, keys, task, (name, penalty), folds) for name, penalty in choices]
+        (name, penalty), note = choices[int(np.argmax(scored))], ""
+    card = BaselineCard(
+        kind=task.kind, features=name, channels=channels, classes=task.outputs, penalty=penalty, note=note
+    )
+    return _fit(tables[name], y, card)
+
+
+def _validated(
+    table: Array, y: Array, keys: npt.NDArray[np.str_], task: TaskRecipe, choice: tuple[str, float], folds: int
+) -> float:
+    """Headline metric of out-of-fold predictions, larger is better; minus infinity where undefined."""
+    name, penalty = choice
+    card = BaselineCard(kind=task.kind, features=name, channels=(), classes=task.outputs, penalty=penalty)
+    predicted: Any = None
+    for train, held_out in GroupKFold(folds).split(table, groups=keys):
+        values = _fit(table[train], y[train], card)._from_features(table[held_out])
+        predicted = np.zeros((len(y), *values.shape[1:])) if predicted is None else predicted
+        predicted[held_out] = values
+    one = np.zeros(len(y), dtype=np.int64)
+    value = float(weighted_scores(task.kind, y, predicted, one, np.ones((1, 1)))[task.metric][0])
+    value = -value if task.metric in LOWER_IS_BETTER else value
+    return value if np.isfinite(value) else -np.inf
+
+
+def _fit(table: Array, y: Array, card: BaselineCard) -> Baseline:
+    mean, scale = table.mean(axis=0), table.std(axis=0)
+    scale = np.where(scale < 1e-9, 1.0, scale)
+    standard = (table - mean) / scale
+    weights, bias = _ridge(standard, y, card) if card.kind == "regression" else _logistic(standard, y, card)
+    return Baseline(card, mean, scale, weights, bias)
+
+
+def _ridge(standard: Array, y: Array, card: BaselineCard) -> tuple[Array, Array]:
+    targets = y.reshape(len(y), -1)
+    model = Ridge(alpha=card.penalty * len(y)).fit(standard, targets)
+    return np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
+
+
+def _logistic(standard: Array, y: Array, card: BaselineCard) -> tuple[Array, Array]:
+    """Logistic regression with balanced classes; a class that was never seen gets no probability."""
+    seen = np.unique(y.astype(int))
+    weights = np.zeros((standard.shape[1], card.classes))
+    bias = np.full(card.classes, -np.inf)
+    if len(seen) == 1:
+        return weights, _certain(int(seen[0]), card)
+    strength = 1 / (card.penalty * len(y))
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=300, tol=1e-3)
+    model.fit(standard, y.astype(int))
+    coefficients, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
+    if card.kind == "binary":
+        return coefficients.T, intercept
+    if len(coefficients) == 1:
+        coefficients, intercept = np.vstack([0 * coefficients, coefficients]), np.array([0.0, intercept[0]])
+    weights[:, seen], bias[seen] = coefficients.T, intercept
+    return weights, bias
+
+
+def _certain(label: int, card: BaselineCard) -> Array:
+    """Bias of a map that always gives the one label that training had."""
+    if card.kind == "binary":
+        return np.array([CERTAIN if label else -CERTAIN])
+    return np.where(np.arange(card.classes) == label, 0.0, -np.inf)

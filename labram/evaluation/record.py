@@ -1,0 +1,239 @@
+"""What an evaluation leaves behind: the predictions of every window, and the figures drawn from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from labram.errors import LabelError
+from labram.evaluation import metrics, statistics
+from labram.evaluation.metrics import Array
+from labram.evaluation.statistics import Estimate
+from labram.recipe import Section, TaskRecipe
+
+MAX_POINTS = 500
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Windows with their labels and what was predicted, row by row.
+
+    Attributes:
+        recording_id: [n].
+        subject_key: [n].
+        start: Seconds into the recording [n].
+        y: Class indices [n], or targets [n, M].
+        prediction: The model's, as `labram.evaluation.metrics.weighted_scores` takes them.
+        baseline: The baseline's, likewise; None where none can be applied.
+    """
+
+    recording_id: np.ndarray
+    subject_key: np.ndarray
+    start: np.ndarray
+    y: Array
+    prediction: Array
+    baseline: Array | None = None
+
+    def write(self, path: Path) -> None:
+        """Write one row a window; labels and predictions as lists."""
+        columns: dict[str, object] = {
+            "recording_id": self.recording_id.astype(str),
+            "subject_key": self.subject_key.astype(str),
+            "start": self.start.astype(float),
+            "y": _lists(self.y),
+            "prediction": _lists(self.prediction),
+        }
+        if self.baseline is not None:
+            columns["baseline"] = _lists(self.baseline)
+        pd.DataFrame(columns).to_parquet(path, index=False)
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        """The predictions that `write` wrote."""
+        table = pd.read_parquet(path)
+        return cls(
+            recording_id=table["recording_id"].to_numpy(dtype=object),
+            subject_key=table["subject_key"].to_numpy(dtype=object),
+            start=table["start"].to_numpy(dtype=float),
+            y=_stacked(table["y"]),
+            prediction=_stacked(table["prediction"]),
+            baseline=_stacked(table["baseline"]) if "baseline" in table else None,
+        )
+
+
+class Evaluation(Section):
+    """A model on one task and split, beside a baseline on the same windows."""
+
+    task: str
+    title: str
+    kind: str
+    metric: str
+    classes: tuple[str, ...]
+    split: str
+    n_windows: int
+    n_subjects: int
+    n_recordings: int
+    corpus_version: str
+    model: dict[str, Estimate]
+    baseline: dict[str, Estimate]
+    baseline_method: str = ""
+    difference: Estimate = Estimate(value=None)
+    """Model minus baseline on the headline metric, above zero where the model is better."""
+    beats_baseline: bool = False
+    significant: bool = False
+    resamples: int = 0
+    skipped_resamples: int = 0
+    by_recording: dict[str, float | None] = Field(default_factory=dict)
+    baseline_by_recording: dict[str, float | None] = Field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
+    baseline_confusion: tuple[tuple[int, ...], ...] = ()
+    scatter: tuple[tuple[int, float, float], ...] = ()
+    """(index of the target, true value, predicted value), at most `MAX_POINTS` of them."""
+    overlap: int = 0
+    """Recordings of this evaluation that the model's training or pre-training has seen."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> Estimate:
+        """The model's estimate on the headline metric."""
+        return self.model[self.metric]
+
+    def write(self, path: Path) -> None:
+        """Write indented JSON."""
+        path.write_text(self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Evaluation":
+        """The evaluation that `write` wrote."""
+        return cls.model_validate_json(path.read_text())
+
+
+def summarise(
+    predictions: Predictions,
+    task: TaskRecipe,
+    *,
+    split: str,
+    corpus_version: str,
+    bootstrap: int,
+    seed: int,
+    baseline_method: str = "",
+    overlap: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Evaluation:
+    """Figures with confidence intervals over subjects.
+
+    Raises:
+        LabelError: If there is no window to evaluate.
+    """
+    if not len(predictions.y):
+        raise LabelError(
+            f"no labelled window of task {task.name!r} in split {split!r}",
+            field=task.name,
+            remedy="Give recordings with labels of this task, or enlarge the split in the recipe",
+        )
+    draws = statistics.resample(predictions.subject_key, draws=bootstrap, seed=seed)
+    model = statistics.scores(task.kind, predictions.y, predictions.prediction, draws)
+    model_estimates, skipped = statistics.estimates(model)
+    baseline_estimates: dict[str, Estimate] = {}
+    difference = Estimate(value=None)
+    if predictions.baseline is not None:
+        baseline = statistics.scores(task.kind, predictions.y, predictions.baseline, draws)
+        baseline_estimates, _ = statistics.estimates(baseline)
+        difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric])
+    enough = draws.count >= statistics.MIN_SUBJECTS
+    classes = len(task.classes) if task.kind != "regression" else 0
+    return Evaluation(
+        task=task.name,
+        title=task.title,
+        kind=task.kind,
+        metric=task.metric,
+        classes=task.classes,
+        split=split,
+        n_windows=len(predictions.y),
+        n_subjects=draws.count,
+        n_recordings=len(set(predictions.recording_id)),
+        corpus_version=corpus_version,
+        model=model_estimates,
+        baseline=baseline_estimates,
+        baseline_method=baseline_method,
+        difference=difference,
+        beats_baseline=difference.value is not None and difference.value > 0,
+        significant=enough and difference.excludes_zero(),
+        resamples=len(draws.weights) - 1,
+        skipped_resamples=skipped,
+        by_recording=_by_recording(predictions, predictions.prediction, task.kind),
+        baseline_by_recording=_by_recording(predictions, predictions.baseline, task.kind),
+        confusion=_confusion(predictions.y, predictions.prediction, classes),
+        baseline_confusion=_confusion(predictions.y, predictions.baseline, classes),
+        scatter=() if classes else _points(predictions.y, predictions.prediction),
+        overlap=overlap,
+        notes=(*notes, *_cautions(draws.count, skipped, len(draws.weights) - 1)),
+    )
+
+
+def _cautions(subjects: int, skipped: int, resamples: int) -> tuple[str, ...]:
+    cautions = []
+    if subjects < 2:
+        cautions.append("One subject: no confidence interval can be given.")
+    elif subjects < statistics.MIN_SUBJECTS:
+        cautions.append(
+            f"{subjects} subjects are too few to call any difference significant "
+            f"(at least {statistics.MIN_SUBJECTS} are needed); intervals from so few are too narrow."
+        )
+    if skipped:
+        cautions.append(
+            f"{skipped} of {resamples} resamplings left out: a metric was undefined for the subjects drawn."
+        )
+    return tuple(cautions)
+
+
+def _by_recording(predictions: Predictions, values: Array | None, kind: str) -> dict[str, float | None]:
+    """Metrics of recordings, each with the mean of its windows' predictions.
+
+    Empty unless the label is the recording's (the same for all of its windows) and recordings have several windows.
+    """
+    if values is None:
+        return {}
+    _, first, index = np.unique(predictions.recording_id.astype(str), return_index=True, return_inverse=True)
+    y = predictions.y.reshape(len(predictions.y), -1)
+    if len(first) == len(index) or not np.array_equal(y[first][index], y):
+        return {}
+    flat = values.reshape(len(values), -1)
+    means = np.zeros((len(first), flat.shape[1]))
+    np.add.at(means, index, flat)
+    means /= np.bincount(index)[:, None]
+    one_each = np.zeros(len(first), dtype=np.int64)
+    shaped = means.reshape(len(first), *values.shape[1:])
+    scores = metrics.weighted_scores(kind, predictions.y[first], shaped, one_each, np.ones((1, 1)))
+    return {name: float(value[0]) if np.isfinite(value[0]) else None for name, value in scores.items()}
+
+
+def _confusion(y: Array, prediction: Array | None, classes: int) -> tuple[tuple[int, ...], ...]:
+    if prediction is None or not classes:
+        return ()
+    counts = metrics.confusion(y, prediction, classes).tolist()
+    return tuple(tuple(int(count) for count in row) for row in counts)
+
+
+def _points(y: Array, prediction: Array) -> tuple[tuple[int, float, float], ...]:
+    """Evenly spaced over the windows, so that every recording is shown in proportion."""
+    y_nM, p_nM = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
+    rows = np.unique(np.linspace(0, len(y_nM) - 1, max(1, MAX_POINTS // y_nM.shape[1])).round().astype(int))
+    return tuple(
+        (target, round(float(y_nM[row, target]), 6), round(float(p_nM[row, target]), 6))
+        for target in range(y_nM.shape[1])
+        for row in rows
+    )
+
+
+def _lists(values: Array) -> list[list[float]]:
+    listed: list[list[float]] = np.asarray(values, float).reshape(len(values), -1).tolist()
+    return listed
+
+
+def _stacked(column: "pd.Series[Any]") -> Array:
+    stacked = np.stack([np.asarray(row, float) for row in column])
+    return stacked[:, 0] if stacked.shape[1] == 1 else stacked

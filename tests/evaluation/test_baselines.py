@@ -1,0 +1,110 @@
+"""The baseline finds what band power can find, and says how it was made."""
+
+import numpy as np
+import pytest
+
+from labram.errors import LabelError
+from labram.evaluation.baselines import BANDS, Baseline, WindowGroup, band_powers, fit
+from labram.recipe import TaskRecipe
+
+SECONDS = np.arange(800) / 200
+
+
+def task(kind="binary", metric="auroc", classes=("rest", "task")):
+    return TaskRecipe(name="t", title="T", dataset="d", kind=kind, metric=metric, classes=classes)
+
+
+def rhythm(frequency, amplitude, windows, channels=2, seed=0):
+    generator = np.random.default_rng(seed)
+    phase = generator.uniform(0, 2 * np.pi, (windows, channels, 1))
+    wave = np.reshape(amplitude, (-1, 1, 1)) * np.sin(2 * np.pi * frequency * SECONDS + phase)
+    return (wave + generator.normal(size=(windows, channels, 800))).astype(np.float32)
+
+
+def test_a_ten_hertz_rhythm_shows_in_alpha_with_its_power():
+    powers = band_powers(rhythm(10, 20.0, 3))
+    assert powers.shape == (3, 2, 5)
+    assert (powers.argmax(axis=2) == list(BANDS).index("alpha")).all()
+    width = BANDS["alpha"][1] - BANDS["alpha"][0]
+    assert 10 ** powers[0, 0, 2] * width == pytest.approx(20**2 / 2, rel=0.15)
+
+
+def test_a_flat_channel_has_a_finite_power():
+    assert np.isfinite(band_powers(np.zeros((1, 1, 200), np.float32), "bins")).all()
+
+
+def test_alpha_power_tells_two_states_apart_on_new_subjects():
+    y = np.tile([0, 1], 60)
+    keys = np.repeat([f"s{index}" for index in range(6)], 20)
+    channels = ("O1", "O2")
+    baseline = fit([WindowGroup(rhythm(10, 1 + 2 * y, 120), channels)], y, keys, task())
+    predicted = baseline.predict([WindowGroup(rhythm(10, 1 + 2 * y, 120, seed=9), channels)])
+    assert predicted.shape == (120,)
+    assert ((predicted > 0.5) == y).mean() > 0.95
+
+
+def test_frequencies_within_one_band_are_told_apart_by_the_one_hertz_bins():
+    y = np.tile([0, 1, 2], 40)
+    signals = np.concatenate([rhythm((14, 18, 22)[label], 2.0, 1, seed=row) for row, label in enumerate(y)])
+    keys = np.repeat(["a", "b", "c", "d"], 30)
+    ssvep = task("multiclass", "cohen_kappa", ("14 Hz", "18 Hz", "22 Hz"))
+    baseline = fit([WindowGroup(signals, ("O1", "O2"))], y, keys, ssvep)
+    assert baseline.card.features == "bins"
+    predicted = baseline.predict([WindowGroup(signals, ("O1", "O2"))])
+    assert predicted.sum(axis=1) == pytest.approx(np.ones(120))
+    assert (predicted.argmax(axis=1) == y).mean() > 0.95
+
+
+def test_regression_gives_a_value_for_each_target():
+    generator = np.random.default_rng(0)
+    level = generator.uniform(0, 2, 80)
+    y = np.stack([level, -3 * level], axis=1)
+    group = WindowGroup(rhythm(10, 10**level, 80), ("O1", "O2"))
+    baseline = fit([group], y, np.repeat(["a", "b", "c", "d"], 20), task("regression", "r2", ("one", "two")))
+    predicted = baseline.predict([group])
+    assert predicted.shape == (80, 2)
+    assert np.corrcoef(predicted[:, 1], y[:, 1])[0, 1] > 0.9
+
+
+def test_montages_meet_on_the_channels_they_share_whatever_their_order():
+    y = np.tile([0, 1], 20)
+    keys = np.repeat(["a", "b"], 20)
+    one = WindowGroup(rhythm(10, 1 + 2 * y[:20], 20, channels=3), ("O1", "CZ", "O2"))
+    other = WindowGroup(rhythm(10, 1 + 2 * y[20:], 20), ("O2", "O1"))
+    baseline = fit([one, other], y, keys, task())
+    assert baseline.card.channels == ("O1", "O2")
+    assert len(baseline.predict([other, one])) == 40
+
+
+def test_montages_without_a_shared_channel_are_an_error_that_says_so():
+    groups = [WindowGroup(rhythm(10, 1.0, 2), ("O1", "O2")), WindowGroup(rhythm(10, 1.0, 2), ("F3", "F4"))]
+    with pytest.raises(LabelError, match="no channel in common"):
+        fit(groups, np.array([0, 1, 0, 1]), ["a", "a", "b", "b"], task())
+
+
+def test_a_recording_without_the_baselines_channels_is_refused_by_name():
+    y = np.tile([0, 1], 10)
+    baseline = fit([WindowGroup(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, np.repeat(["a", "b"], 10), task())
+    with pytest.raises(LabelError, match="O2"):
+        baseline.predict([WindowGroup(rhythm(10, 1.0, 2), ("O1", "CZ"))])
+
+
+def test_a_saved_baseline_predicts_the_same(tmp_path):
+    y = np.tile([0, 1, 1], 10)
+    group = WindowGroup(rhythm(10, 1 + y, 30), ("O1", "O2"))
+    four = task("multiclass", "cohen_kappa", ("a", "b", "never seen"))
+    baseline = fit([group], y, np.repeat(["a", "b", "c"], 10), four)
+    baseline.save(tmp_path)
+    again = Baseline.load(tmp_path)
+    assert np.array_equal(again.predict([group]), baseline.predict([group]))
+    assert (again.predict([group])[:, 2] == 0).all()
+    assert again.card == baseline.card
+    assert Baseline.load(tmp_path / "elsewhere") is None
+
+
+def test_one_training_subject_means_defaults_and_a_note():
+    y = np.tile([0, 1], 10)
+    baseline = fit([WindowGroup(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, ["only"] * 20, task())
+    assert "one training subject" in baseline.card.note
+    single = fit([WindowGroup(rhythm(10, 1.0, 20), ("O1", "O2"))], np.ones(20), ["only"] * 20, task())
+    assert (single.predict([WindowGroup(rhythm(10, 1.0, 2), ("O1", "O2"))]) > 0.9).all()
