@@ -61,6 +61,10 @@ class StoreError(LabramError):
     """A patch store entry that is absent or damaged."""
 
 
+class WindowError(LabramError):
+    """A window of signals that a model cannot take."""
+
+
 class WeightsError(LabramError):
     """Weights that do not fit the model, or are damaged."""
 

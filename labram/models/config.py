@@ -1,0 +1,144 @@
+"""Dimensions of LaBraM's models, as frozen dataclasses that survive JSON.
+
+Shape letters used in `labram.models`: B batch, N channels, A seconds (patches per channel), T = 200 samples of a patch,
+L = N·A patches of a window, S = 1 + L tokens (the CLS token first), D width, H heads, E head width, M vectors, C code
+width, K codes, F frequency bins.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from labram.errors import WeightsError
+
+SAMPLES = 200
+"""Samples of a patch: one second at 200 Hz."""
+POSITIONS = 25
+"""Positions that the temporal encoder leaves of a patch; width = 25 x conv_channels."""
+ROWS = 129
+"""Rows of the spatial table: row 0 belongs to the CLS token, row i to the i-th canonical electrode."""
+SECONDS = 16
+"""Rows of the temporal table, hence the longest window."""
+
+Compatibility = Literal["corrected", "published"]
+"""Whether to keep the published code's slips (docs/model.md lists them): `published` only to reproduce its numbers."""
+Pooling = Literal["mean", "cls"]
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """One transformer over patches; the flags are all that differs between LaBraM's three uses of it."""
+
+    width: int
+    depth: int
+    heads: int
+    qk_norm: bool
+    qkv_bias: bool
+    layer_scale: float
+    final_norm: bool
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What both kinds of model share."""
+
+    width: int = 200
+    conv_channels: int = 8
+    depth: int = 12
+    heads: int = 10
+    codes: int = 8192
+    compatibility: Compatibility = "corrected"
+
+    def __post_init__(self) -> None:
+        self._require(self.width == POSITIONS * self.conv_channels, "width", f"{POSITIONS} x conv_channels")
+        self._require(self.conv_channels % 4 == 0, "conv_channels", "a multiple of 4, the number of its groups")
+        self._require(self.width % self.heads == 0, "heads", f"a divisor of width {self.width}")
+        self._require(min(self.depth, self.codes) >= 1, "depth, codes", "at least 1")
+        self._require(self.compatibility in ("corrected", "published"), "compatibility", "corrected or published")
+
+    def _require(self, holds: bool, field: str, expected: str) -> None:  # noqa: FBT001
+        if not holds:
+            raise WeightsError(f"must be {expected}", field=field, remedy="Correct the model's dimensions")
+
+    def to_json(self) -> dict[str, Any]:
+        """The dimensions as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration that `to_json` described.
+
+        Raises:
+            WeightsError: If a field is missing or not one of this configuration.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != known:
+            wrong = ", ".join(sorted(known ^ set(values)))
+            raise WeightsError(
+                "the model's configuration has missing or unknown fields",
+                field=wrong,
+                remedy="Use the config.json that was written with these weights",
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig(_Config):
+    """Neural tokenizer (paper, section 2.2): encoder, codebook, decoder."""
+
+    decoder_depth: int = 3
+    code_width: int = 64
+    ema_decay: float = 0.99
+
+    @classmethod
+    def base(cls) -> Self:
+        """The released tokenizer."""
+        return cls()
+
+    @classmethod
+    def large(cls) -> Self:
+        """The published large tokenizer: twice the encoder's depth at the same width."""
+        return cls(depth=24)
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """Dimensions of the encoder; the decoder's differ in depth."""
+        return EncoderConfig(
+            self.width, self.depth, self.heads, qk_norm=False, qkv_bias=True, layer_scale=0.0, final_norm=True
+        )
+
+    @property
+    def decoder(self) -> EncoderConfig:
+        """Dimensions of the decoder."""
+        return dataclasses.replace(self.encoder, depth=self.decoder_depth)
+
+
+@dataclass(frozen=True)
+class BackboneConfig(_Config):
+    """LaBraM itself (paper, section 2.1), for pre-training and for downstream tasks."""
+
+    layer_scale: float = 0.1
+    qk_norm: bool = True
+    qkv_bias: bool = False
+
+    @classmethod
+    def base(cls) -> Self:
+        """LaBraM-Base, 5.8 M parameters: the released one."""
+        return cls()
+
+    @classmethod
+    def large(cls) -> Self:
+        """LaBraM-Large, 46 M parameters."""
+        return cls(width=400, conv_channels=16, depth=24, heads=16, layer_scale=1e-5)
+
+    @classmethod
+    def huge(cls) -> Self:
+        """LaBraM-Huge, 369 M parameters."""
+        return cls(width=800, conv_channels=32, depth=48, heads=16, layer_scale=1e-6)
+
+    def encoder(self, *, final_norm: bool) -> EncoderConfig:
+        """Dimensions of the transformer, with or without a LayerNorm after its last block."""
+        return EncoderConfig(
+            self.width, self.depth, self.heads, self.qk_norm, self.qkv_bias, self.layer_scale, final_norm
+        )

@@ -1,0 +1,78 @@
+"""The fine-tuned model: pooled features and one linear head (paper, section 2.4 and appendix)."""
+
+import torch
+from torch import Tensor, nn
+
+from labram.models.config import BackboneConfig, Pooling
+from labram.models.encoder import Encoder, check_window
+from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
+from labram.models.patches import TemporalEncoder
+from labram.models.transformer import NORM_EPS
+
+HEAD_SCALE = 0.001
+"""The head starts near zero, so that the first steps do not disturb the pre-trained layers."""
+
+
+class DownstreamModel(nn.Module):
+    """LaBraM with a linear head on the mean of its patch tokens, or on its CLS token.
+
+    Windows are [B, N, A, 200] in units of 100 µV; `rows` holds the spatial row of each channel, 1 to 128.
+
+    Args:
+        config: Dimensions of the backbone.
+        outputs: Width of the head: classes, targets, or 1 for a binary task.
+        pooling: `mean` averages patch tokens, then normalises; `cls` normalises tokens and takes the first.
+        drop_path: Stochastic depth of the last block in training.
+    """
+
+    config: BackboneConfig
+
+    def __init__(
+        self, config: BackboneConfig, outputs: int, *, pooling: Pooling = "mean", drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.config, self.outputs, self.pooling = config, outputs, pooling
+        self.encoder = Encoder(
+            config.encoder(final_norm=pooling == "cls"),
+            TemporalEncoder(config.conv_channels),
+            drop_path=drop_path,
+        )
+        self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS) if pooling == "mean" else nn.Identity()
+        self.head = nn.Linear(config.width, outputs)
+        initialise_encoder(self.encoder, WIDE)
+        initialise_linear(self.head, WIDE)
+        with torch.no_grad():
+            self.head.weight.mul_(HEAD_SCALE)
+
+    def forward(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
+        """Logits, or predicted targets, [B, outputs]."""
+        return self.head(self.features(x_BNAT, rows_N))  # type: ignore[no-any-return]
+
+    def features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
+        """One vector for each window, [B, D]."""
+        tokens_BSD = self._tokens(x_BNAT, rows_N)
+        pooled_BD = tokens_BSD[:, 1:].mean(1) if self.pooling == "mean" else tokens_BSD[:, 0]
+        return self.fc_norm(pooled_BD)  # type: ignore[no-any-return]
+
+    def patch_features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
+        """One vector for each patch, [B, L, D], channel-major."""
+        return self.fc_norm(self._tokens(x_BNAT, rows_N)[:, 1:])  # type: ignore[no-any-return]
+
+    def layer_ids(self) -> dict[str, int]:
+        """Depth of each parameter for layer-wise decay of the learning rate: 0 for the input, the largest for the head.
+
+        As published, the temporal table counts with the head and the spatial table with the input.
+        """
+        deepest = self.config.depth + 1
+        return {name: _layer_id(name, deepest) for name, _ in self.named_parameters()}
+
+    def _tokens(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
+        check_window(x_BNAT, rows_N)
+        return self.encoder(self.encoder.patch_embed(x_BNAT), rows_N)  # type: ignore[no-any-return]
+
+
+def _layer_id(name: str, deepest: int) -> int:
+    part, _, rest = name.removeprefix("encoder.").partition(".")
+    if part in ("cls_token", "pos_embed", "patch_embed"):
+        return 0
+    return int(rest.partition(".")[0]) + 1 if part == "blocks" else deepest

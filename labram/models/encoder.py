@@ -1,0 +1,82 @@
+"""The transformer over embedded patches that all of LaBraM's models share (paper, section 2.1). Shapes: `config`."""
+
+import torch
+from torch import Tensor, nn
+
+from labram.errors import WindowError
+from labram.models.config import ROWS, SAMPLES, SECONDS, EncoderConfig
+from labram.models.transformer import NORM_EPS, Block
+
+
+class Encoder(nn.Module):
+    """Patch embedding, spatial and temporal embeddings (equation 2), transformer blocks.
+
+    Args:
+        config: Dimensions and flags.
+        patch_embed: Turns patches, or codes, into vectors [B, L, D].
+        drop_path: Share of branches dropped in the last block; it grows linearly from 0 in the first.
+    """
+
+    def __init__(self, config: EncoderConfig, patch_embed: nn.Module, *, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, ROWS, config.width))
+        self.time_embed = nn.Parameter(torch.zeros(1, SECONDS, config.width))
+        self.patch_embed = patch_embed
+        rates = torch.linspace(0.0, drop_path, config.depth).tolist()
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.norm = nn.LayerNorm(config.width, eps=NORM_EPS) if config.final_norm else nn.Identity()
+
+    def forward(self, patches_BLD: Tensor, rows_N: Tensor, cls_row: Tensor | None = None) -> Tensor:
+        """Tokens after the last block, the CLS token first.
+
+        Args:
+            patches_BLD: Embedded patches, channel-major: patch n·A + a is second a of channel n.
+            rows_N: Row of each channel in the spatial table, 1 to 128.
+            cls_row: Row of the CLS token; 0 unless the published slip is asked for.
+
+        Returns:
+            Tokens [B, 1 + L, D].
+        """
+        channels, width = len(rows_N), patches_BLD.shape[-1]
+        seconds = patches_BLD.shape[1] // channels
+        rows_table = self.pos_embed[0]
+        where_LD = rows_table[rows_N].unsqueeze(1) + self.time_embed[0, :seconds]
+        cls_D = self.cls_token[0, 0] + (rows_table[0] if cls_row is None else rows_table[cls_row])
+        patches_BLD = patches_BLD + where_LD.reshape(1, -1, width)
+        tokens_BSD = torch.cat([cls_D.expand(len(patches_BLD), 1, width).to(patches_BLD.dtype), patches_BLD], dim=1)
+        for block in self.blocks:
+            tokens_BSD = block(tokens_BSD)
+        return self.norm(tokens_BSD)  # type: ignore[no-any-return]
+
+
+def check_window(x_BNAT: Tensor, rows_N: Tensor) -> None:
+    """Refuse windows that the tables have no place for.
+
+    The values of `rows_N` are looked at on the CPU only: elsewhere that would wait for the device in every step.
+
+    Raises:
+        WindowError: If the shape is not [B, N, A, 200], A exceeds 16, or the rows do not match the channels.
+    """
+    if x_BNAT.ndim != 4 or x_BNAT.shape[-1] != SAMPLES:
+        raise WindowError(
+            f"windows have the shape {list(x_BNAT.shape)}, not [batch, channels, seconds, {SAMPLES}]",
+            remedy=f"Resample to {SAMPLES} Hz and cut into patches of one second",
+        )
+    if x_BNAT.shape[2] > SECONDS:
+        raise WindowError(
+            f"windows last {x_BNAT.shape[2]} s and the temporal table has {SECONDS} rows",
+            remedy=f"Cut the recording into windows of at most {SECONDS} s",
+        )
+    if rows_N.ndim != 1 or len(rows_N) != x_BNAT.shape[1]:
+        raise WindowError(
+            f"there are {x_BNAT.shape[1]} channels and rows of shape {list(rows_N.shape)}",
+            remedy="Give one row of the spatial table for each channel",
+        )
+    if not torch.compiler.is_compiling() and rows_N.device.type == "cpu":
+        unknown = [row for row in rows_N.tolist() if not 1 <= row < ROWS]
+        if unknown:
+            raise WindowError(
+                f"rows {unknown} are not in the spatial table, which has rows 1 to {ROWS - 1} for electrodes",
+                remedy="Use only electrodes of labram.signals.electrodes.CANONICAL",
+            )

@@ -1,0 +1,127 @@
+"""The neural codebook: nearest neighbour on the unit sphere, learned by moving averages (paper, section 2.2).
+
+Everything here is float32 whatever the precision around it: in bfloat16 every fortieth code would change.
+Shape letters: `config`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+
+from labram.models.config import Compatibility
+
+KMEANS_ITERATIONS = 10
+SCORES_AT_ONCE = 2**24
+"""Largest piece of the distance matrix in memory: 64 MiB."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Vectors [B, L, C] with straight-through gradient, their codes [B, L] and the commitment loss."""
+
+    vectors: Tensor
+    codes: Tensor
+    commitment: Tensor
+
+
+class Quantizer(nn.Module):
+    """Codebook of K unit vectors; buffers only, since no gradient reaches it.
+
+    Attributes:
+        codebook: [K, C], rows of unit length.
+        usage: [K], moving average of how often each code was chosen in training; 0: never.
+        initialised: Whether k-means has set the codebook, as 0 or 1.
+    """
+
+    codebook: Tensor
+    usage: Tensor
+    initialised: Tensor
+
+    def __init__(self, codes: int, width: int, *, decay: float, compatibility: Compatibility) -> None:
+        super().__init__()
+        self.decay = decay
+        self.compatibility = compatibility
+        self.register_buffer("codebook", functional.normalize(torch.randn(codes, width), dim=-1))
+        self.register_buffer("usage", torch.zeros(codes))
+        self.register_buffer("initialised", torch.zeros(1))
+        self._is_initialised = False
+        self.register_load_state_dict_post_hook(_notice_initialised)
+
+    def forward(self, features_BLC: Tensor) -> Quantized:
+        """Replace each vector by its nearest code (equation 6); in training, then move the codes that were hit."""
+        with torch.autocast(features_BLC.device.type, enabled=False):
+            z_BLC = functional.normalize(features_BLC.float(), dim=-1)
+            if self.training and not self._is_initialised:
+                self.initialise(z_BLC.detach().flatten(0, 1))
+            codes_BL = self.nearest(z_BLC)
+            chosen_BLC = self.codebook[codes_BL]
+            commitment = functional.mse_loss(z_BLC, chosen_BLC)
+            vectors_BLC = z_BLC + (chosen_BLC - z_BLC).detach()
+            if self.training or self.compatibility == "published":
+                self._update(z_BLC.detach().flatten(0, 1), codes_BL.flatten())
+            return Quantized(vectors_BLC, codes_BL, commitment)
+
+    @torch.no_grad()
+    def nearest(self, z: Tensor) -> Tensor:
+        """Index of the code with the smallest Euclidean distance to each unit vector: [..., C] to int64 [...]."""
+        half_squares_K = self.codebook.square().sum(-1) / 2
+        z_MC = z.reshape(-1, z.shape[-1])
+        pieces = z_MC.split(max(1, SCORES_AT_ONCE // len(self.codebook)))
+        codes = [torch.addmm(half_squares_K, piece, self.codebook.T, alpha=-1).argmin(-1) for piece in pieces]
+        return torch.cat(codes).view(z.shape[:-1])
+
+    @torch.no_grad()
+    def initialise(self, z_MC: Tensor) -> None:
+        """Set the codebook by k-means over these unit vectors; all ranks get rank 0's."""
+        self.codebook.copy_(spherical_kmeans(z_MC, len(self.codebook))[0])
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.broadcast(self.codebook, src=0)
+        self.initialised.fill_(1.0)
+        self._is_initialised = True
+
+    @torch.no_grad()
+    def _update(self, z_MC: Tensor, codes_M: Tensor) -> None:
+        """Exponential moving average of each code towards the mean of the vectors that chose it."""
+        counts_K = torch.bincount(codes_M, minlength=len(self.codebook)).to(z_MC.dtype)
+        sums_KC = torch.zeros_like(self.codebook).index_add_(0, codes_M, z_MC)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(counts_K)
+            distributed.all_reduce(sums_KC)
+        self.usage.lerp_(counts_K, 1.0 - self.decay)
+        if not self.training:
+            return
+        hit_K1 = (counts_K > 0).unsqueeze(1)
+        means_KC = functional.normalize(sums_KC / counts_K.clamp_min(1.0).unsqueeze(1), dim=-1)
+        moved_KC = torch.where(hit_K1, means_KC, self.codebook)
+        self.codebook.copy_(functional.normalize(torch.lerp(self.codebook, moved_KC, 1.0 - self.decay), dim=-1))
+
+
+def spherical_kmeans(z_MC: Tensor, codes: int) -> tuple[Tensor, Tensor]:
+    """K-means of unit vectors by their dot product, ten iterations; empty clusters keep their mean.
+
+    Starts from a random sample of the vectors, with replacement when there are fewer vectors than codes.
+
+    Returns:
+        Unit means [K, C] and the vectors in each cluster [K].
+    """
+    count = len(z_MC)
+    enough = count >= codes
+    start_K = torch.randperm(count)[:codes] if enough else torch.randint(0, count, (codes,))
+    means_KC = z_MC[start_K.to(z_MC.device)]
+    counts_K = z_MC.new_zeros(codes)
+    for _ in range(KMEANS_ITERATIONS):
+        pieces = z_MC.split(max(1, SCORES_AT_ONCE // codes))
+        nearest_M = torch.cat([(piece @ means_KC.T).argmax(-1) for piece in pieces])
+        counts_K = torch.bincount(nearest_M, minlength=codes).to(z_MC.dtype)
+        sums_KC = torch.zeros_like(means_KC).index_add_(0, nearest_M, z_MC)
+        new_KC = functional.normalize(sums_KC / counts_K.clamp_min(1.0).unsqueeze(1), dim=-1)
+        means_KC = torch.where((counts_K > 0).unsqueeze(1), new_KC, means_KC)
+    return means_KC, counts_K
+
+
+def _notice_initialised(quantizer: nn.Module, _: object) -> None:
+    """Read the flag once after loading rather than in every step, where it would wait for the device."""
+    assert isinstance(quantizer, Quantizer)
+    quantizer._is_initialised = bool(quantizer.initialised.item())

@@ -1,0 +1,33 @@
+"""What the tokenizer learns to predict: the Fourier spectrum of each patch (paper, section 2.2, equations 7 and 8)."""
+
+import torch
+from torch import Tensor
+
+SMALLEST_DEVIATION = 1e-8
+"""Guard of the z-score: a constant window has a spectrum without spread, and must not become NaN."""
+
+
+def spectral_targets(x_BNAT: Tensor) -> tuple[Tensor, Tensor]:
+    """Amplitude and phase of all patches, each z-scored over the whole window with the unbiased deviation.
+
+    All 200 bins of the discrete Fourier transform are targets, as in the published code. A real signal's upper half
+    mirrors the lower one, so that only 101 bins are computed.
+
+    Args:
+        x_BNAT: Windows [B, N, A, 200] in units of 100 µV.
+
+    Returns:
+        Amplitude and phase, each [B, L, 200], float32.
+    """
+    with torch.autocast(x_BNAT.device.type, enabled=False):
+        spectrum = torch.fft.rfft(x_BNAT.float().flatten(1, 2))
+        amplitude, phase = spectrum.abs(), spectrum.angle()
+        inner = slice(1, (x_BNAT.shape[-1] + 1) // 2)
+        amplitude = torch.cat([amplitude, amplitude[..., inner].flip(-1)], dim=-1)
+        phase = torch.cat([phase, -phase[..., inner].flip(-1)], dim=-1)
+        return _z_score(amplitude), _z_score(phase)
+
+
+def _z_score(values_BLF: Tensor) -> Tensor:
+    deviation, mean = torch.std_mean(values_BLF, dim=(1, 2), keepdim=True)
+    return (values_BLF - mean) / deviation.clamp_min(SMALLEST_DEVIATION)
