@@ -1,0 +1,43 @@
+"""FIF, MNE's own format: recordings, and event lists in files of their own (``-eve.fif``)."""
+
+from pathlib import Path
+
+import mne
+
+from labram.signals.readers.with_mne import open_raw, quiet, to_recording, unreadable
+from labram.signals.recording import Event, Recording
+
+_EVENT_SUFFIXES = ("-eve.fif", "_eve.fif", "-events.fif")
+
+
+def is_events(path: Path) -> bool:
+    """Whether the file is a list of events by MNE's naming convention."""
+    return path.name.lower().endswith(_EVENT_SUFFIXES)
+
+
+def read(path: Path) -> Recording:
+    """Read a FIF recording.
+
+    Raises:
+        ReadError: If it cannot be read.
+    """
+    return to_recording(path, open_raw(path, mne.io.read_raw_fif, allow_maxshield=True))
+
+
+def read_events(path: Path, *, rate: float, first_sample: int = 0) -> tuple[Event, ...]:
+    """Events of an ``-eve.fif`` file, coded by their decimal number.
+
+    Args:
+        path: The event file.
+        rate: Samples per second of the recording it belongs to.
+        first_sample: Number of the recording's first sample, from which events are counted.
+
+    Raises:
+        ReadError: If it cannot be read.
+    """
+    try:
+        with quiet():
+            found = mne.read_events(path, verbose="CRITICAL")
+    except Exception as error:  # MNE raises whatever its parsers meet
+        raise unreadable(path, type(error).__name__) from None
+    return tuple(Event((int(sample) - first_sample) / rate, 0.0, str(code)) for sample, _, code in found)

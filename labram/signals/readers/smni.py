@@ -1,0 +1,67 @@
+"""The UCI "EEG Database" (Begleiter 1995): one trial of one second a file, gzipped text.
+
+Lines that begin with ``#`` describe: the fourth names the condition, later ones announce a channel. The others read
+``trial channel sample value``, in µV.
+"""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from labram.errors import ReadError, Reason
+from labram.signals.readers.with_mne import unreadable
+from labram.signals.recording import Event, Recording
+
+_SIGNATURE = b"# co"
+
+
+def recognises(path: Path) -> bool:
+    """Whether the unpacked text begins as files of this database do, ``# co2…``."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except (OSError, EOFError, zlib.error):
+        return ".rd." in path.name
+
+
+def read(path: Path) -> Recording:
+    """Read one trial. Its condition (``S1 obj``, ``S2 match``, ``S2 nomatch err``) is the event at 0.
+
+    Raises:
+        ReadError: TRUNCATED if the archive ends early, DAMAGED if channels differ in length, else UNREADABLE.
+    """
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode("ascii").splitlines()
+    except EOFError:
+        raise ReadError(
+            "the gzip archive ends early",
+            reason=Reason.TRUNCATED,
+            file=path.name,
+            remedy="Fetch the whole file again",
+        ) from None
+    except (OSError, zlib.error, UnicodeDecodeError) as error:
+        raise unreadable(path, type(error).__name__) from None
+    try:
+        rate = round(1000.0 / float(lines[2].split()[1]), 1)
+        condition = " ".join(lines[3].lstrip("#").rpartition(",")[0].split())
+        signals = _signals(lines)
+    except (ValueError, IndexError, ZeroDivisionError):
+        raise unreadable(path, "lines of an unknown kind") from None
+    if not signals or len({len(samples) for samples in signals.values()}) != 1:
+        raise ReadError(
+            "its channels differ in length", reason=Reason.DAMAGED, file=path.name, remedy="Fetch the file again"
+        )
+    data = np.array(list(signals.values()))
+    return Recording(data, tuple(signals), rate, (Event(0.0, data.shape[1] / rate, condition),))
+
+
+def _signals(lines: list[str]) -> dict[str, list[float]]:
+    signals: dict[str, list[float]] = {}
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        _, channel, _, value = line.split()
+        signals.setdefault(channel, []).append(float(value))
+    return signals
