@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         _field("mains_hz", pa.float64(), "Mains frequency, as the adapter states it", "Hz"),
         _field("seconds", pa.int64(), "Length in the store, whole seconds", "s"),
         _field("store_key", pa.string(), "Name of the entry in the patch store; empty: there is none"),
+        _field("sd_uv", pa.list_(pa.float64()), "SD of each channel of the montage, after preprocessing", "µV"),
         _field("median_sd_uv", pa.float64(), "Median over channels of the SD, after preprocessing", "µV"),
         _field("max_sd_uv", pa.float64(), "Largest SD of a channel, after preprocessing", "µV"),
         _field("flat_channels", pa.int32(), "Channels whose SD is below the recipe's flat_sd_uv", "channels"),

@@ -12,9 +12,10 @@ import json
 import os
 import uuid
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -99,16 +100,38 @@ class Store:
         column = pa.FixedSizeListArray.from_arrays(pa.array(flat), channels * RATE_HZ)
         metadata = {"montage": json.dumps(montage), "crc32": str(zlib.crc32(flat.view(np.uint8).data))}
         schema = pa.schema([pa.field("patches", column.type, nullable=False)], metadata=metadata)
-        self._write_whole(self.path(key), pa.record_batch([column], schema=schema))
         assert len(column) == seconds
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, schema) as writer:
+            writer.write_batch(pa.record_batch([column], schema=schema))
+        self._write_whole(self.path(key), memoryview(sink.getvalue()))
+        self._open.cache_clear()
 
-    def _write_whole(self, path: Path, batch: pa.RecordBatch) -> None:
+    def note(self, key: str, facts: Mapping[str, object]) -> None:
+        """Keep what was found out at some cost under a key, as JSON.
+
+        Raises:
+            StoreError: If the folder cannot be written, or the disk is full.
+        """
+        self._write_whole(self._note_path(key), json.dumps(facts, sort_keys=True).encode())
+
+    def noted(self, key: str) -> dict[str, Any] | None:
+        """What `note` kept under a key; None if there is nothing, or it is damaged."""
+        try:
+            facts = json.loads(self._note_path(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return facts if isinstance(facts, dict) else None
+
+    def _note_path(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.json"
+
+    def _write_whole(self, path: Path, content: bytes | memoryview) -> None:
         temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
-                with pa.ipc.new_file(file, batch.schema) as writer:
-                    writer.write_batch(batch)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -119,7 +142,6 @@ class Store:
                 file=self.root,
                 remedy="Free some space or choose another workspace",
             ) from error
-        self._open.cache_clear()
 
     def patches(self, key: str) -> NDArray[np.float16]:
         """All patches of an entry: a read-only float16 [S, C, 200] view of the mapped file, in µV.

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from labram.errors import Reason
+from labram.signals.readers import UNSUPPORTED_SUFFIXES
 from labram.signals.recording import Recording
 
-EEG_SUFFIXES = frozenset({".edf", ".bdf", ".gdf", ".fif", ".vhdr", ".eeg", ".set", ".cnt", ".mff", ".xdf"})
+EEG_SUFFIXES = frozenset({".edf", ".bdf", ".gdf", ".fif", ".vhdr"}) | UNSUPPORTED_SUFFIXES
 """Suffixes that are EEG wherever they stand. Text formats are EEG only where an adapter says so."""
 _OTHER_FIF = re.compile(r"[-_](eve|cov|fwd|inv|src|bem|trans|proj|ica)\.fif$", re.IGNORECASE)
 
@@ -105,6 +106,11 @@ class Dataset(ABC):
             LabelError: If labels that must be there are not; the recording stays, with a warning.
         """
         del source, recording
+        return ()
+
+    def companions(self, source: Source) -> Sequence[Path]:
+        """Files beside a recording that its labels depend on."""
+        del source
         return ()
 
     def files(self, folder: Path) -> list[Path]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.corpus.datasets.base import EEG_SUFFIXES, Dataset, Source
+from labram.corpus.datasets.base import Dataset, Source, walk
+from labram.signals.readers import is_recording
 
-_MUSE_HEADER = b"timestamps,"
+_TEXT_SUFFIXES = frozenset({".csv", ".gz"})
 
 
 class Folder(Dataset):
@@ -21,15 +22,15 @@ class Folder(Dataset):
     licence = "not stated"
     citation = "not stated"
     obtain = "your own recordings"
-    suffixes = EEG_SUFFIXES | {".csv"}
 
     def recognises(self, folder: Path) -> bool:
         """Whether there is any EEG file."""
         return bool(self.files(folder))
 
     def files(self, folder: Path) -> list[Path]:
-        """EEG files below `folder`; of the CSV files, those that MuseLSL wrote."""
-        return [path for path in super().files(folder) if path.suffix.lower() != ".csv" or _is_muse(path)]
+        """EEG files below `folder`; of text files, those whose first line is that of an EEG format."""
+        known = set(super().files(folder))
+        return [path for path in walk(folder) if path in known or _is_text_recording(path)]
 
     def sources(self, folder: Path) -> Iterator[Source]:
         """Every EEG file."""
@@ -38,10 +39,11 @@ class Folder(Dataset):
             yield Source(self.name, path, path.stem if parent == "." else parent, path.name)
 
 
-def _is_muse(path: Path) -> bool:
-    """Whether a CSV file begins as MuseLSL's do; one that may not be read might, and will be refused by name."""
+def _is_text_recording(path: Path) -> bool:
+    """One that may not be read might be a recording; it will be refused by name."""
+    if path.suffix.lower() not in _TEXT_SUFFIXES:
+        return False
     try:
-        with path.open("rb") as file:
-            return file.read(len(_MUSE_HEADER)) == _MUSE_HEADER
+        return is_recording(path)
     except OSError:
         return True

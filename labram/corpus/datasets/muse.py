@@ -49,6 +49,10 @@ class Muse(Dataset):
             subject = next((part for part in parts if _SUBJECT.fullmatch(part)), "/".join(parts) or path.stem)
             yield Source(self.name, path, subject, "/".join((*parts, path.stem)))
 
+    def companions(self, source: Source) -> list[Path]:
+        """The files of behaviour."""
+        return _behaviour_files(source)
+
     def labels(self, source: Source, recording: Recording) -> list[Interval]:
         """Task `reaction_time` in seconds, of the cueing paradigm.
 
@@ -68,9 +72,13 @@ class Muse(Dataset):
         return [_interval(onset, row) for (onset, _), row in zip(onsets, rows, strict=False)]
 
 
+def _behaviour_files(source: Source) -> list[Path]:
+    return sorted(source.path.parent.glob("*behOutput*.mat"))
+
+
 def _behaviour(source: Source) -> NDArray[np.float64]:
     """Table of behaviour of the session [trials, 8]; it stands beside the recording."""
-    beside = sorted(source.path.parent.glob("*behOutput*.mat"))
+    beside = _behaviour_files(source)
     if len(beside) != 1:
         raise LabelError(
             f"there must be one behOutput file beside the recording, not {len(beside)}",

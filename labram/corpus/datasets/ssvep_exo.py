@@ -4,17 +4,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import mne
-
 from labram.corpus.datasets.base import Dataset, Interval, Source
-from labram.errors import LabelError
+from labram.errors import LabelError, ReadError
+from labram.signals.readers import read_events
 from labram.signals.recording import Recording
 
 _NAME = re.compile(r"(?P<session>record-\[.+\])(?:_raw)?")
 _ANNOUNCED = {"33024": 0.0, "33025": 1.0, "33026": 2.0, "33027": 3.0}
 """GDF codes that announce the class of the next trial: rest, 13 Hz, 21 Hz, 17 Hz."""
 _ONSET = "32779"
-_EVENTS = {1: 0.0, 2: 1.0, 3: 2.0, 4: 3.0}
+_EVENTS = {"1": 0.0, "2": 1.0, "3": 2.0, "4": 3.0}
 """Codes of the event file at trial onset, in the same order of classes."""
 SETTLING_SECONDS, STEADY_SECONDS = 1.0, 4.0
 """Left out after onset, until the evoked potential is steady; and what is left of the five seconds."""
@@ -29,7 +28,7 @@ class SsvepExo(Dataset):
     name = "ssvep_exo"
     title = "SSVEP-based exoskeleton control"
     mains_hz = 50.0
-    reference = "right mastoid"
+    reference = "right or left mastoid"
     licence = "CC0"
     citation = "Kalunga EK, et al. Neurocomputing 2016"
     obtain = "https://github.com/sylvchev/dataset-ssvep-exoskeleton"
@@ -51,6 +50,10 @@ class SsvepExo(Dataset):
             preferred = path.with_name(f"{session}.gdf")
             alternate = preferred if preferred in present and preferred != path else None
             yield Source(self.name, path, path.parent.name, session, alternate_of=alternate)
+
+    def companions(self, source: Source) -> list[Path]:
+        """The event file."""
+        return [_event_file(source)]
 
     def labels(self, source: Source, recording: Recording) -> list[Interval]:
         """Task `ssvep`: 0 rest, 1 13 Hz, 2 21 Hz, 3 17 Hz, an interval of four seconds a trial.
@@ -81,11 +84,15 @@ def _announced(recording: Recording) -> list[tuple[float, float]]:
 
 def _listed(source: Source, rate: float) -> list[tuple[float, float]]:
     """Onset in seconds and class of each trial, from the event file beside the recording."""
-    path = source.path.with_name(f"{source.session}-eve.fif")
+    path = _event_file(source)
     if not path.is_file():
         return []
     try:
-        events = mne.read_events(path, verbose="error")
-    except (OSError, ValueError, RuntimeError) as error:
+        events = read_events(path, rate=rate)
+    except ReadError as error:
         raise LabelError("the event file cannot be read", file=path.name, remedy="Get it again") from error
-    return [(int(sample) / rate, _EVENTS[int(code)]) for sample, _, code in events if int(code) in _EVENTS]
+    return [(event.onset, _EVENTS[event.code]) for event in events if event.code in _EVENTS]
+
+
+def _event_file(source: Source) -> Path:
+    return source.path.with_name(f"{source.session}-eve.fif")

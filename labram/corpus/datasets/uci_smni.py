@@ -15,7 +15,7 @@ class UciSmni(Dataset):
     name = "uci_smni"
     title = "EEG Database (Begleiter), UCI Machine Learning Repository"
     mains_hz = 60.0
-    reference = "nasion (channel nd); Cz while recording"
+    reference = "Cz"
     licence = "CC BY 4.0"
     citation = "Begleiter H. EEG Database. UCI Machine Learning Repository, 1995"
     obtain = "https://archive.ics.uci.edu/dataset/121/eeg+database"
