@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make run`, `make test`. `make help` lists the rest.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# pip is told about versions by constraints.txt alone; torch comes first, so that a CPU build is taken where pip has one.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run test lint ui browser clean
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (once; about two minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt pip setuptools wheel
+	@$(PIP) install -c constraints.txt torch
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a registered champion out
+	@$(BIN)/labram run
+
+test: $(READY) browser  ## All tests
+	@$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## Style, types, spelling, layering
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/codespell
+
+ui: $(READY)  ## Open MLflow on the runs and models of this clone
+	@echo "MLflow at http://127.0.0.1:5000 (Ctrl-C ends it)"
+	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
+		--backend-store-uri sqlite:///$(CURDIR)/.labram/mlflow/mlflow.db
+
+browser:  # The report is tested in a real browser; on a Debian machine as root it is installed if absent
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || command -v chromium-browser >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+		echo "no Chromium here: the browser test will be skipped (install the package chromium to run it)"
+
+clean:  ## Remove what runs wrote (the environment and the corpus stay)
+	rm -rf .labram

@@ -1,0 +1,35 @@
+"""Score a task model on subjects it has never seen, beside its baseline."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def evaluate(
+    workspace: str,
+    corpus: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    task: str,
+    gates: str,
+    seed: int,
+    evaluation: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Writes scores with confidence intervals, and predictions."""
+    import json
+
+    from labram.steps.evaluate import evaluate
+
+    figures = evaluate(
+        workspace=workspace,
+        corpus=corpus.path,
+        model=model.path,
+        task=task,
+        gates=gates,
+        seed=seed,
+        out=evaluation.path,
+    )
+    metrics.metadata.update(figures)
+    with open(metrics.path, "w") as file:
+        json.dump(figures, file)

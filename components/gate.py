@@ -1,0 +1,29 @@
+"""May the challengers become champions?"""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def gate(
+    workspace: str,
+    recipe: str,
+    corpus: dsl.Input[dsl.Dataset],
+    tokenizer: dsl.Input[dsl.Model],
+    evaluations: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
+    versions: dsl.Input[dsl.Dataset],
+    verdicts: dsl.Output[dsl.Dataset],
+) -> None:
+    """Writes every gate's verdict."""
+    from labram.steps.gate import gate
+
+    gate(
+        workspace=workspace,
+        recipe=recipe,
+        corpus=corpus.path,
+        tokenizer=tokenizer.path,
+        evaluations=[evaluation.path for evaluation in evaluations],
+        versions=versions.path,
+        out=verdicts.path,
+    )

@@ -1,0 +1,35 @@
+"""Pre-train the backbone: predict the codes of masked patches."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def pretrain(
+    workspace: str,
+    corpus: dsl.Input[dsl.Dataset],
+    tokenizer: dsl.Input[dsl.Model],
+    architecture: str,
+    settings: str,
+    seed: int,
+    model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Writes the backbone's weights and history."""
+    import json
+
+    from labram.steps.pretrain import pretrain
+
+    figures = pretrain(
+        workspace=workspace,
+        corpus=corpus.path,
+        tokenizer=tokenizer.path,
+        architecture=architecture,
+        settings=settings,
+        seed=seed,
+        out=model.path,
+    )
+    metrics.metadata.update(figures)
+    with open(metrics.path, "w") as file:
+        json.dump(figures, file)

@@ -1,0 +1,29 @@
+"""Judge every recording, and split the subjects."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def quality(
+    workspace: str,
+    parts: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
+    tasks: list[str],
+    thresholds: str,
+    split: str,
+    seed: int,
+    corpus: dsl.Output[dsl.Dataset],
+) -> None:
+    """Writes the judged catalogue: `recordings in = accepted + quarantined`."""
+    from labram.steps.quality import quality
+
+    quality(
+        workspace=workspace,
+        parts=[part.path for part in parts],
+        tasks=tasks,
+        thresholds=thresholds,
+        split=split,
+        seed=seed,
+        out=corpus.path,
+    )

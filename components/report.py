@@ -1,0 +1,39 @@
+"""One page about the run."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def report(
+    workspace: str,
+    data: str,
+    corpus_version: str,
+    recipe: str,
+    corpus: dsl.Input[dsl.Dataset],
+    tokenizer: dsl.Input[dsl.Model],
+    backbone: dsl.Input[dsl.Model],
+    models: dsl.Input[list[dsl.Model]],  # type: ignore[type-arg]
+    evaluations: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
+    verdicts: dsl.Input[dsl.Dataset],
+    promotions: dsl.Input[dsl.Dataset],
+    page: dsl.Output[dsl.HTML],
+) -> None:
+    """Writes the report and closes the run."""
+    from labram.steps.report import report
+
+    report(
+        workspace=workspace,
+        data=data,
+        corpus_version=corpus_version,
+        recipe=recipe,
+        corpus=corpus.path,
+        tokenizer=tokenizer.path,
+        backbone=backbone.path,
+        models=[model.path for model in models],
+        evaluations=[evaluation.path for evaluation in evaluations],
+        verdicts=verdicts.path,
+        promotions=promotions.path,
+        out=page.path,
+    )

@@ -1,0 +1,33 @@
+"""Train the tokenizer: vector-quantised neural spectrum prediction."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def tokenizer(
+    workspace: str,
+    corpus: dsl.Input[dsl.Dataset],
+    architecture: str,
+    settings: str,
+    seed: int,
+    model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Writes the tokenizer's weights, history, codebook usage and example spectra."""
+    import json
+
+    from labram.steps.tokenizer import tokenizer
+
+    figures = tokenizer(
+        workspace=workspace,
+        corpus=corpus.path,
+        architecture=architecture,
+        settings=settings,
+        seed=seed,
+        out=model.path,
+    )
+    metrics.metadata.update(figures)
+    with open(metrics.path, "w") as file:
+        json.dump(figures, file)

@@ -1,0 +1,122 @@
+"""Progress on the terminal: bars where there is a person, plain lines where there is a log."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+console = Console(highlight=False)
+
+
+def bars() -> Progress:
+    """A live display with one bar a step."""
+    return Progress(
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def figures_text(figures: Mapping[str, float]) -> str:
+    """Such as ``loss 5.31  patches/s 2310``."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+class Bar:
+    """A monitor that draws one bar, for commands that do one thing."""
+
+    def __init__(self, title: str) -> None:
+        self._progress = bars()
+        self._task = self._progress.add_task(title, total=None, figures="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def progress(self, done: int, total: int, **figures: float) -> None:
+        """See `labram.events.Monitor.progress`."""
+        self._progress.update(self._task, completed=done, total=total, figures=figures_text(figures))
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Metrics are kept elsewhere."""
+
+    def note(self, text: str) -> None:
+        """Show one thing worth knowing."""
+        console.print(f"  {text}")
+
+
+class StepDisplay:
+    """Draws the events of a pipeline run, a bar a step; without a terminal, a line a step's start and end."""
+
+    def __init__(self) -> None:
+        self._progress = bars()
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self.finished: list[str] = []
+        self.failures: list[str] = []
+        self.unchanged_since: str | None = None
+
+    def __enter__(self) -> Self:
+        if console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if console.is_terminal:
+            self._progress.stop()
+
+    def show(self, event: Mapping[str, object]) -> None:
+        """Draw one event (see `labram.events`)."""
+        step = str(event.get("step", ""))
+        match event["event"]:
+            case "started":
+                self._start(step)
+            case "progress":
+                self._move(step, event)
+            case "note":
+                console.print(f"  {step}: {event['text']}")
+            case "unchanged":
+                self.unchanged_since = str(event["run"])
+            case "failed":
+                self.failures.append(f"{step}: {event['text']}")
+            case "finished":
+                self._finish(step)
+
+    def _start(self, step: str) -> None:
+        self._started[step] = time.monotonic()
+        if not console.is_terminal:
+            console.print(f"{step} …")
+        elif step not in self._tasks:
+            self._tasks[step] = self._progress.add_task(step, total=None, figures="")
+
+    def _move(self, step: str, event: Mapping[str, object]) -> None:
+        figures = event.get("figures")
+        if step in self._tasks:
+            self._progress.update(
+                self._tasks[step],
+                completed=float(str(event["done"])),
+                total=float(str(event["total"])),
+                figures=figures_text(figures) if isinstance(figures, dict) else "",
+            )
+
+    def _finish(self, step: str) -> None:
+        self.finished.append(step)
+        if step in self._tasks:
+            task = self._progress.tasks[self._tasks[step]]
+            total = task.total or 1
+            self._progress.update(self._tasks[step], total=total, completed=total)
+        else:
+            console.print(f"{step} done in {time.monotonic() - self._started.get(step, time.monotonic()):.1f} s")

@@ -1,0 +1,72 @@
+"""Where a result comes from: commit, code, recipe and corpus version."""
+
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from labram.recipe import Recipe
+
+PROGRAM = ("labram", "components", "pipelines")
+
+
+@cache
+def source_digest(*packages: str) -> str:
+    """First 12 hexadecimal digits of the SHA-256 over the Python and data files of some packages, names included."""
+    total = hashlib.sha256()
+    for package in packages:
+        spec = find_spec(package)
+        for folder in spec.submodule_search_locations or () if spec else ():
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    total.update(f"{package}/{path.relative_to(folder).as_posix()}".encode())
+                    total.update(path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def code_version() -> str:
+    """Digest of the whole program: what a task's result depends on besides its inputs."""
+    return source_digest(*PROGRAM)
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    try:
+        run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return run.stdout.strip() if run.returncode == 0 else ""
+
+
+@cache
+def commit() -> str:
+    """The commit of the program's source tree; empty outside a checkout."""
+    return _git("rev-parse", "HEAD")
+
+
+@cache
+def dirty() -> bool:
+    """Whether the source tree differs from its commit."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+
+
+def describe(recipe: Recipe, corpus_version: str) -> dict[str, str]:
+    """Everything that says where a run's results come from, as MLflow tags.
+
+    Args:
+        recipe: The resolved recipe.
+        corpus_version: See `labram.operations.versioning.corpus_version`.
+    """
+    return {
+        "git_commit": commit(),
+        "git_dirty": str(dirty()).lower(),
+        "code_version": code_version(),
+        "corpus_version": corpus_version,
+        "recipe": recipe.name,
+        "recipe_hash": recipe.digest(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+    }

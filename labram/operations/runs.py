@@ -1,0 +1,141 @@
+"""Pipeline runs on this machine: their folders, their processes, and going on after a kill.
+
+A run's folder holds `recipe.yaml`, `request.json` (what was asked for), `identity` (a hash of it and of the code),
+`events.jsonl`, `pipeline.log`, and at the end `report.html` and `result.json`. A folder without a result is a run that was killed; the
+same command goes on in it.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from labram.errors import PlatformError
+from labram.operations.lineage import code_version, commit
+from labram.operations.workspace import Workspace
+from labram.recipe import Recipe
+
+REQUEST, RESULT, IDENTITY = "request.json", "result.json", "identity"
+EVENTS, LOG = "events.jsonl", "pipeline.log"
+SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_TO_STOP = 20
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """One pipeline run on this machine."""
+
+    name: str
+    folder: Path
+    resumed: bool
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the last step wrote, or None while the run is not finished."""
+        path = self.folder / RESULT
+        return json.loads(path.read_text()) if path.exists() else None
+
+
+def prepare(workspace: Workspace, recipe: Recipe, data: Path, *, force: bool) -> LocalRun:
+    """The folder of a new run, or of the killed one with the same request and code."""
+    request = {"data": str(data), "workspace": str(workspace.root), "recipe": recipe.to_json(), "force": force}
+    text = json.dumps(request, sort_keys=True, indent=1)
+    identity = hashlib.sha256(f"{code_version()}{text}".encode()).hexdigest()
+    for folder in sorted(workspace.run("").glob("*"), reverse=True):
+        marker = folder / IDENTITY
+        if marker.exists() and marker.read_text() == identity and not (folder / RESULT).exists():
+            return LocalRun(folder.name, folder, resumed=True)
+    name = f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = workspace.run(name)
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    (folder / REQUEST).write_text(text)
+    (folder / IDENTITY).write_text(identity)
+    return LocalRun(name, folder, resumed=False)
+
+
+def start(run: LocalRun) -> "subprocess.Popen[bytes]":
+    """Start the pipeline as a process group of its own; its output goes to the run's log."""
+    environment = {
+        **os.environ,
+        "LABRAM_RUN": run.name,
+        "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
+        "LABRAM_IMAGE": f"labram-python:{commit()[:12] or 'source'}-{code_version()}",
+        "PYTHONUNBUFFERED": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    (run.folder / EVENTS).touch()
+    with (run.folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipelines.local", str((run.folder / REQUEST).absolute())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def follow(run: LocalRun, process: "subprocess.Popen[bytes]") -> Iterator[dict[str, object]]:
+    """Yield the run's events as they come, until the pipeline's process has ended."""
+    with (run.folder / EVENTS).open() as file:
+        if run.resumed:
+            file.seek(0, os.SEEK_END)
+        while process.poll() is None:
+            yield from _new_lines(file)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        yield from _new_lines(file)
+
+
+def _new_lines(file: IO[str]) -> Iterator[dict[str, object]]:
+    while True:
+        place = file.tell()
+        line = file.readline()
+        if not line.endswith("\n"):
+            file.seek(place)
+            return
+        yield json.loads(line)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the pipeline and its tasks: first asked, so that training can checkpoint, then forced."""
+    for request in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, request)
+            process.wait(SECONDS_TO_STOP)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def result_of(workspace: Workspace, name: str) -> dict[str, Any]:
+    """The result of a finished run of this workspace.
+
+    Raises:
+        PlatformError: If there is none.
+    """
+    found = LocalRun(name, workspace.run(name), resumed=False).result
+    if found is None:
+        raise PlatformError(
+            f"run {name!r} has no result in this workspace", field="--workspace", remedy="Run again with --force"
+        )
+    return found
+
+
+def last_lines(run: LocalRun, count: int = 15) -> str:
+    """The end of the run's log, for failures that no step could announce."""
+    lines = (run.folder / LOG).read_text(errors="replace").splitlines()
+    return "\n".join(lines[-count:])

@@ -1,0 +1,216 @@
+"""Experiment tracking: one MLflow parent run a pipeline run, one nested run a step.
+
+The server is whatever ``MLFLOW_TRACKING_URI`` names, else an SQLite file in the workspace. The parent run is found by
+its name, which every step of a pipeline run inherits as ``LABRAM_RUN``; so a run that was killed and started again goes
+on in the same parent, and a step in the same nested run. Outside a pipeline (``LABRAM_RUN`` unset) a step is a run of
+its own.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labram.events import StepReporter, step
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "labram"
+RUN_TAG, STEP_TAG, PIPELINE = "labram.run", "labram.step", "pipeline"
+METRICS_PER_REQUEST = 900
+
+
+def configure(workspace: Path) -> str:
+    """Point MLflow at the server of this workspace; gives the tracking URI.
+
+    Must be called before mlflow is imported by anything else. The default database is created by the first caller;
+    callers that come at the same time wait for it, because MLflow's own migrations do not survive a race.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        folder = workspace.absolute() / "mlflow"
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        os.environ["MLFLOW_TRACKING_URI"] = uri
+        if not (folder / "ready").exists():
+            _create_database(folder, uri)
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    return uri
+
+
+def _create_database(folder: Path, uri: str) -> None:
+    from filelock import FileLock
+    from mlflow.tracking import MlflowClient
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "create.lock"):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if client.get_experiment_by_name(EXPERIMENT) is None:
+            client.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
+        (folder / "ready").touch()
+
+
+def experiment_id(client: "MlflowClient") -> str:
+    """The experiment of all runs; made on a server that does not have it yet."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    return experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+
+
+def open_parent(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    """Find or create this pipeline run's parent run; gives its run id.
+
+    Args:
+        params: The resolved recipe, flattened.
+        tags: Commit, corpus version, recipe hash and the like.
+    """
+    from mlflow.entities import Param, RunTag
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    name = os.environ["LABRAM_RUN"]
+    run_id = find_parent(name)
+    if run_id is None:
+        run = client.create_run(experiment_id(client), run_name=name, tags={RUN_TAG: name, STEP_TAG: PIPELINE, **tags})
+        run_id = run.info.run_id
+        client.log_batch(run_id, params=[Param(key, value[:6000]) for key, value in params.items()])
+    else:
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    return run_id
+
+
+def find_parent(name: str) -> str | None:
+    """Run id of the parent run of that name, or None."""
+    return _find(name, PIPELINE)
+
+
+def _find(pipeline_run: str, step_name: str) -> str | None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    query = f"tags.`{RUN_TAG}` = '{pipeline_run}' and tags.`{STEP_TAG}` = '{step_name}'"
+    found = client.search_runs([experiment_id(client)], query, max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def close_parent(run_id: str, tags: Mapping[str, str], *, status: str = "FINISHED") -> None:
+    """Mark the pipeline run as ended, with its outcome as tags."""
+    from mlflow.entities import RunTag
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    client.set_terminated(run_id, status)
+
+
+def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:
+    """Tags of the newest finished pipeline run that carries all of `tags`, or None."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    query = " and ".join([*conditions, f"tags.`{STEP_TAG}` = '{PIPELINE}'", "attributes.status = 'FINISHED'"])
+    newest = ["attributes.end_time DESC"]
+    found = client.search_runs([experiment_id(client)], query, max_results=1, order_by=newest)
+    return dict(found[0].data.tags) if found else None
+
+
+class TrackedStep:
+    """The monitor of a running step: progress goes to the events, metrics to MLflow in batches."""
+
+    def __init__(self, run_id: str, reporter: StepReporter) -> None:
+        self.run_id, self.reporter = run_id, reporter
+        self._metrics: list[Any] = []
+
+    def progress(self, done: int, total: int, **figures: float) -> None:
+        """See `labram.events.Monitor.progress`."""
+        self.reporter.progress(done, total, **figures)
+
+    def note(self, text: str) -> None:
+        """Tell the user one thing worth knowing."""
+        self.reporter.note(text)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """See `labram.events.Monitor.metrics`."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._metrics += [Metric(name, float(value), now, step) for name, value in values.items()]
+        if len(self._metrics) >= METRICS_PER_REQUEST:
+            self.flush()
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Keep settings of this step."""
+        from mlflow.entities import Param
+        from mlflow.tracking import MlflowClient
+
+        MlflowClient().log_batch(self.run_id, params=[Param(key, str(value)[:6000]) for key, value in values.items()])
+
+    def files(self, folder: Path, *patterns: str) -> None:
+        """Keep small files of a step's output folder, such as histories and evaluations."""
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient()
+        for pattern in patterns:
+            for path in sorted(folder.glob(pattern)):
+                client.log_artifact(self.run_id, str(path))
+
+    def flush(self) -> None:
+        """Send what has been collected."""
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient()
+        for start in range(0, len(self._metrics), METRICS_PER_REQUEST):
+            client.log_batch(self.run_id, metrics=self._metrics[start : start + METRICS_PER_REQUEST])
+        self._metrics = []
+
+
+@contextmanager
+def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedStep]:
+    """Run a step with its events and its nested MLflow run.
+
+    Args:
+        name: The step, as in the DAG.
+        workspace: Where the default tracking database is.
+        label: What tells parallel tasks of the same step apart, such as a task's name or a shard.
+    """
+    shown = f"{name} {label}".strip()
+    with step(shown) as reporter:
+        configure(workspace)
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient()
+        tracked_step = TrackedStep(_open_nested(client, shown), reporter)
+        status = "FAILED"
+        try:
+            yield tracked_step
+            status = "FINISHED"
+        except SystemExit:
+            status = "KILLED"
+            raise
+        finally:
+            tracked_step.flush()
+            client.set_terminated(tracked_step.run_id, status)
+
+
+def _open_nested(client: "MlflowClient", name: str) -> str:
+    """A new nested run, or the one that a killed attempt of the same step left behind."""
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    pipeline_run = os.environ.get("LABRAM_RUN", "")
+    tags = {STEP_TAG: name}
+    if pipeline_run:
+        left = _find(pipeline_run, name)
+        if left:
+            client.update_run(left, status="RUNNING")
+            return left
+        tags[RUN_TAG] = pipeline_run
+        parent = find_parent(pipeline_run)
+        if parent:
+            tags[MLFLOW_PARENT_RUN_ID] = parent
+    return str(client.create_run(experiment_id(client), run_name=name, tags=tags).info.run_id)

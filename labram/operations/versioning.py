@@ -1,0 +1,119 @@
+"""Corpus versions: DVC where the corpus is under it, a fingerprint of the files elsewhere.
+
+The corpus version of a DVC corpus is the ``.dir`` md5 in its `.dvc` file: a content address of the whole tree.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from labram.corpus.datasets import find
+from labram.errors import CorpusError, PlatformError
+from labram.events import Monitor
+
+CHUNK = 1 << 20
+
+
+def corpus_version(data: Path, datasets: Sequence[str]) -> str:
+    """The version of a corpus folder as it is now.
+
+    Args:
+        data: The corpus folder.
+        datasets: Adapters that take part; empty: all that recognise something.
+
+    Raises:
+        CorpusError: If there is nothing to read in `data`.
+    """
+    pointer = dvc_file(data)
+    if pointer is not None and is_clean(pointer):
+        return recorded_version(pointer)
+    total = hashlib.sha256()
+    for dataset, folder in find(data, datasets):
+        total.update(dataset.name.encode())
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            total.update(path.relative_to(folder).as_posix().encode())
+            total.update(_digest(path))
+    return f"sha256-{total.hexdigest()[:32]}"
+
+
+def _digest(path: Path) -> bytes:
+    content = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                content.update(chunk)
+    except OSError:
+        return b"unreadable"
+    return content.digest()
+
+
+def dvc_file(data: Path) -> Path | None:
+    """The `.dvc` file that vouches for `data`, if there is one."""
+    pointer = data.absolute().parent / f"{data.absolute().name}.dvc"
+    return pointer if pointer.is_file() else None
+
+
+def recorded_version(pointer: Path) -> str:
+    """The content address that a `.dvc` file records."""
+    return str(yaml.safe_load(pointer.read_text())["outs"][0]["md5"])
+
+
+def is_clean(pointer: Path) -> bool:
+    """Whether the data are what the `.dvc` file says, by DVC's own judgement."""
+    return json.loads(_dvc(pointer.parent, "status", "--json", pointer.name) or "{}") == {}
+
+
+def obtain(pointer: Path, monitor: Monitor) -> None:
+    """Make the data of `pointer` be there: from DVC's cache, from its remote, or by simulating them again.
+
+    Raises:
+        CorpusError: If simulated data are not those that the `.dvc` file records.
+    """
+    data = pointer.with_suffix("")
+    if data.exists():
+        return
+    for attempt in (["checkout", pointer.name], ["pull", pointer.name] if _has_remote(pointer.parent) else None):
+        if attempt and _dvc(pointer.parent, *attempt, check=False) is not None and data.exists():
+            return
+    from labram.corpus.simulate import simulate
+
+    simulate(data, monitor=monitor)
+    if not is_clean(pointer):
+        raise CorpusError(
+            f"the simulated corpus is not the one that {pointer.name} records",
+            file=data.name,
+            remedy=f"If the simulation was changed on purpose, run `dvc add {data.name}` and commit {pointer.name}",
+        )
+    _dvc(pointer.parent, "commit", "--force", pointer.name)
+
+
+def _has_remote(folder: Path) -> bool:
+    return bool((_dvc(folder, "remote", "list", check=False) or "").strip())
+
+
+def _dvc(folder: Path, *arguments: str, check: bool = True) -> str | None:
+    """Standard output of a DVC command; None if it failed and `check` is off. Exit codes decide, never texts."""
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return done.stdout
+    if not check:
+        return None
+    raise PlatformError(
+        f"dvc {arguments[0]} failed with exit code {done.returncode}",
+        file=arguments[-1],
+        remedy="Run the same dvc command by hand to see what it says",
+    )

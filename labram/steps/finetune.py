@@ -1,0 +1,42 @@
+"""Finetune: the backbone learns one labelled task."""
+
+from pathlib import Path
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.store import Store
+from labram.evaluation.leakage import Ledger
+from labram.models.weights import digest
+from labram.operations.tracking import tracked
+from labram.operations.workspace import Workspace
+from labram.recipe import TaskRecipe
+from labram.steps.training import checkpoint_key, publish, seen
+from labram.training.stages import finetune as train
+
+
+def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int, out: str) -> None:
+    """Fine-tune on the training subjects of the task's dataset, choosing the epoch on the validation subjects.
+
+    Args:
+        workspace: The workspace.
+        corpus: Folder that `quality` wrote.
+        backbone: Folder of the pre-trained backbone.
+        task: One of the recipe's `tasks`, as JSON.
+        seed: For the head, the order of windows and drop path.
+        out: Folder for the model.
+    """
+    place, recordings, settings = Workspace.at(workspace), Corpus.load(Path(corpus)), TaskRecipe.from_json(task)
+    key = checkpoint_key(corpus, digest(Path(backbone)), task, str(seed))
+    with tracked("finetune", place.root, label=settings.name) as run:
+        figures = train(
+            recordings,
+            Store(place.store),
+            Path(backbone),
+            settings,
+            seed=seed,
+            checkpoints=place.checkpoints(f"finetune-{settings.name}", key),
+            out=Path(out),
+            monitor=run,
+        )
+        used = seen(recordings, "train", "validation", dataset=settings.dataset)
+        Ledger.read(Path(backbone)).after(settings.name, used).write(Path(out))
+        publish(run, Path(out), figures)

@@ -1,0 +1,39 @@
+"""Ingest: one shard of the raw recordings becomes clean patches in the store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from labram.corpus import ingest as corpus
+from labram.corpus.privacy import load_key
+from labram.corpus.store import Store
+from labram.operations.tracking import tracked
+from labram.operations.workspace import Workspace
+from labram.recipe import PreprocessingRecipe
+
+
+def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], preprocessing: str, out: str) -> None:
+    """Read, filter and store every recording of a shard; write its part of the catalogue.
+
+    Args:
+        data: Folder of the corpus.
+        workspace: The workspace.
+        shard: ``k/n``: every n-th recording from the k-th.
+        datasets: Names of the adapters; empty: all that recognise something.
+        preprocessing: That section of the recipe, as JSON.
+        out: Folder for the part of the catalogue.
+    """
+    place = Workspace.at(workspace)
+    number, total = (int(part) for part in shard.split("/"))
+    with tracked("ingest", place.root, label=shard) as run:
+        figures = corpus.ingest(
+            Path(data),
+            datasets,
+            Path(out),
+            store=Store(place.store),
+            preprocessing=PreprocessingRecipe.from_json(preprocessing),
+            shard=number,
+            shards=total,
+            subject_key=load_key(place.root),
+            monitor=run,
+        )
+        run.metrics(0, figures)

@@ -1,0 +1,46 @@
+"""Pretrain: the backbone predicts the tokenizer's codes of masked patches."""
+
+from pathlib import Path
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.store import Store
+from labram.evaluation.leakage import Ledger
+from labram.models.weights import digest
+from labram.operations.tracking import tracked
+from labram.operations.workspace import Workspace
+from labram.recipe import ArchitectureRecipe, PretrainingRecipe
+from labram.steps.training import checkpoint_key, publish, seen
+from labram.training.stages import pretrain as train
+
+
+def pretrain(
+    *, workspace: str, corpus: str, tokenizer: str, architecture: str, settings: str, seed: int, out: str
+) -> dict[str, float]:
+    """Pre-train the backbone on the training subjects; gives its last validation figures.
+
+    Args:
+        workspace: The workspace.
+        corpus: Folder that `quality` wrote.
+        tokenizer: Folder of the tokenizer.
+        architecture: The recipe's section `architecture`, as JSON.
+        settings: The recipe's section `pretraining`, as JSON.
+        seed: For initial values, windows and masks.
+        out: Folder for the model.
+    """
+    place, recordings = Workspace.at(workspace), Corpus.load(Path(corpus))
+    key = checkpoint_key(corpus, digest(Path(tokenizer)), architecture, settings, str(seed))
+    with tracked("pretrain", place.root) as run:
+        figures = train(
+            recordings,
+            Store(place.store),
+            Path(tokenizer),
+            ArchitectureRecipe.from_json(architecture),
+            PretrainingRecipe.from_json(settings),
+            seed=seed,
+            checkpoints=place.checkpoints("pretrain", key),
+            out=Path(out),
+            monitor=run,
+        )
+        Ledger.read(Path(tokenizer)).after("pretraining", seen(recordings, "train")).write(Path(out))
+        publish(run, Path(out), figures)
+    return figures

@@ -1,0 +1,83 @@
+"""Resolve: which corpus version is this, and has anything changed since the last finished run?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from labram.corpus.datasets import ADAPTERS, find
+from labram.errors import LabelError
+from labram.events import emit, step
+from labram.operations import lineage, tracking, versioning
+from labram.operations.workspace import Workspace
+from labram.recipe import Recipe
+
+IDENTITY = ("corpus_version", "recipe_hash", "code_version")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the run is going to do."""
+
+    decision: Literal["changed", "unchanged"]
+    corpus_version: str
+
+
+def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
+    """Compare corpus, recipe and code with those of the last finished run; open this run's parent in MLflow.
+
+    Args:
+        data: Folder of the corpus.
+        workspace: The workspace.
+        recipe: The whole recipe as JSON.
+        force: Do everything, changed or not.
+
+    Raises:
+        CorpusError: If there is nothing to read.
+        LabelError: If no dataset of the recipe has labels for one of its tasks.
+    """
+    settings, place = Recipe.from_json(recipe), Workspace.at(workspace)
+    with step("resolve") as reporter:
+        find(Path(data), settings.corpus.datasets)
+        _check_tasks(settings)
+        version = versioning.corpus_version(Path(data), settings.corpus.datasets)
+        tracking.configure(place.root)
+        tags = lineage.describe(settings, version)
+        before = None if force else tracking.latest_finished({name: tags[name] for name in IDENTITY})
+        if before is not None:
+            emit("unchanged", step="resolve", run=before[tracking.RUN_TAG])
+            return Plan("unchanged", version)
+        reporter.note(f"corpus version {version}")
+        tracking.open_parent(_flat(settings.model_dump(mode="json")), tags)
+    return Plan("changed", version)
+
+
+def _check_tasks(recipe: Recipe) -> None:
+    for task in recipe.tasks:
+        adapter = ADAPTERS.get(task.dataset)
+        if adapter is None:
+            raise LabelError(
+                f"task {task.name!r} wants labels of a dataset that labram does not know: {task.dataset!r}",
+                field=f"tasks.{task.name}.dataset",
+                remedy=f"Choose one of: {', '.join(ADAPTERS)}",
+            )
+        if task.name not in adapter.tasks:
+            raise LabelError(
+                f"dataset {task.dataset!r} has no labels for a task {task.name!r}",
+                field=f"tasks.{task.name}",
+                remedy=f"It has: {', '.join(adapter.tasks) or 'none'}",
+            )
+
+
+def _flat(settings: object, prefix: str = "") -> dict[str, str]:
+    """Nested settings as MLflow parameters: ``tokenizer.optimiser.peak_lr``; tasks by their names."""
+    if isinstance(settings, dict):
+        pairs = settings.items()
+    elif isinstance(settings, list) and settings and isinstance(settings[0], dict):
+        pairs = {item["name"]: item for item in settings}.items()
+    else:
+        return {prefix: str(settings)}
+    return {
+        key: value
+        for name, inner in pairs
+        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
+    }
