@@ -9,7 +9,7 @@ from components import component
 def quality(
     workspace: str,
     parts: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
-    tasks: list[str],
+    label_sources: dict[str, str],
     thresholds: str,
     split: str,
     seed: int,
@@ -21,7 +21,7 @@ def quality(
     quality(
         workspace=workspace,
         parts=[part.path for part in parts],
-        tasks=tasks,
+        label_sources=label_sources,
         thresholds=thresholds,
         split=split,
         seed=seed,

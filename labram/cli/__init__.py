@@ -34,7 +34,7 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[  # noqa: ARG001 - typer hands it to the callback
+    version: Annotated[
         bool, typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True, help="Version.")
     ] = False,
 ) -> None:

@@ -160,7 +160,7 @@ def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Rec
 
     if not quarantined:
         return
-    from labram.corpus.ingest import locate
+    from labram.corpus.scan import locate
 
     paths = locate(data, recipe.corpus.datasets, {row["recording_id"] for row in quarantined})
     console.print(f"{len(quarantined)} recordings in quarantine:")

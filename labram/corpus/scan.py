@@ -1,7 +1,7 @@
 """Which recordings a corpus has, and the hashes by which their content is known."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +99,16 @@ def fingerprint(data: Path, datasets: Sequence[str] = ()) -> str:
         f"{recording_id(item, content(item.source.path).digest)} {companions(item)}" for item in scan(data, datasets)
     )
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:32]
+
+
+def locate(data: Path, datasets: Sequence[str], ids: Collection[str]) -> dict[str, Path]:
+    """Paths, relative to `data`, of recordings known by their ids: for showing to people, never for keeping."""
+    found = {}
+    for item in scan(data, datasets):
+        name = recording_id(item, content(item.source.path).digest)
+        if name in ids:
+            found[name] = item.source.path.relative_to(data)
+    return found
 
 
 def _content(files: Iterable[Path], refusal: tuple[Reason, str] | None = None) -> Content:

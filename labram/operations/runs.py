@@ -1,8 +1,8 @@
 """Pipeline runs on this machine: their folders, their processes, and going on after a kill.
 
 A run's folder holds `recipe.yaml`, `request.json` (what was asked for), `identity` (a hash of it and of the code),
-`events.jsonl`, `pipeline.log`, and at the end `report.html` and `result.json`. A folder without a result is a run that was killed; the
-same command goes on in it.
+`events.jsonl`, `pipeline.log`, and at the end `report.html` and `result.json`. A folder without a result is a run that
+was killed; the same command goes on in it.
 """
 
 import hashlib

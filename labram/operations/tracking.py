@@ -59,7 +59,7 @@ def _create_database(folder: Path, uri: str) -> None:
 def experiment_id(client: "MlflowClient") -> str:
     """The experiment of all runs; made on a server that does not have it yet."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    return experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+    return str(experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT))
 
 
 def open_parent(params: Mapping[str, str], tags: Mapping[str, str]) -> str:

@@ -3,7 +3,6 @@
 The corpus version of a DVC corpus is the ``.dir`` md5 in its `.dvc` file: a content address of the whole tree.
 """
 
-import hashlib
 import json
 import os
 import subprocess
@@ -13,11 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from labram.corpus.datasets import find
+from labram.corpus.scan import fingerprint
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
-
-CHUNK = 1 << 20
 
 
 def corpus_version(data: Path, datasets: Sequence[str]) -> str:
@@ -33,24 +30,7 @@ def corpus_version(data: Path, datasets: Sequence[str]) -> str:
     pointer = dvc_file(data)
     if pointer is not None and is_clean(pointer):
         return recorded_version(pointer)
-    total = hashlib.sha256()
-    for dataset, folder in find(data, datasets):
-        total.update(dataset.name.encode())
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            total.update(path.relative_to(folder).as_posix().encode())
-            total.update(_digest(path))
-    return f"sha256-{total.hexdigest()[:32]}"
-
-
-def _digest(path: Path) -> bytes:
-    content = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                content.update(chunk)
-    except OSError:
-        return b"unreadable"
-    return content.digest()
+    return f"sha256-{fingerprint(data, datasets)}"
 
 
 def dvc_file(data: Path) -> Path | None:
@@ -66,7 +46,7 @@ def recorded_version(pointer: Path) -> str:
 
 def is_clean(pointer: Path) -> bool:
     """Whether the data are what the `.dvc` file says, by DVC's own judgement."""
-    return json.loads(_dvc(pointer.parent, "status", "--json", pointer.name) or "{}") == {}
+    return bool(json.loads(_dvc(pointer.parent, "status", "--json", pointer.name) or "{}") == {})
 
 
 def obtain(pointer: Path, monitor: Monitor) -> None:

@@ -25,7 +25,7 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
     place = Workspace.at(workspace)
     number, total = (int(part) for part in shard.split("/"))
     with tracked("ingest", place.root, label=shard) as run:
-        figures = corpus.ingest(
+        done = corpus.ingest(
             Path(data),
             datasets,
             Path(out),
@@ -36,4 +36,4 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
             subject_key=load_key(place.root),
             monitor=run,
         )
-        run.metrics(0, figures)
+        run.note(str(done))

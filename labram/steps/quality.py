@@ -1,6 +1,6 @@
 """Quality: judge every recording, keep accepted and quarantined apart, split the subjects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labram.corpus.quality import judge
@@ -10,14 +10,21 @@ from labram.recipe import QualityRecipe, SplitRecipe
 
 
 def quality(
-    *, workspace: str, parts: Sequence[str], tasks: Sequence[str], thresholds: str, split: str, seed: int, out: str
+    *,
+    workspace: str,
+    parts: Sequence[str],
+    label_sources: Mapping[str, str],
+    thresholds: str,
+    split: str,
+    seed: int,
+    out: str,
 ) -> None:
     """Merge the shards' catalogues and write the judged one.
 
     Args:
         workspace: The workspace.
         parts: Folders that `ingest` wrote.
-        tasks: Names of tasks that must have labels.
+        label_sources: By task, the dataset that must have labels for it.
         thresholds: The recipe's section `quality`, as JSON.
         split: The recipe's section `split`, as JSON.
         seed: For the split.
@@ -30,8 +37,9 @@ def quality(
             quality=QualityRecipe.from_json(thresholds),
             split=SplitRecipe.from_json(split),
             seed=seed,
-            tasks=tasks,
+            tasks=label_sources,
         )
-        run.note(str(summary))
-        run.metrics(0, summary.figures())
-        run.files(Path(out), "quality.json")
+        run.note(
+            f"{summary.accepted} recordings accepted, {summary.quarantined} in quarantine, {summary.hours:.2f} hours"
+        )
+        run.files(Path(out), "quality.json", "summary.json")

@@ -1,0 +1,37 @@
+"""Run a pipeline on this machine: ``python -m pipelines.local REQUEST.json``.
+
+`labram run` starts it as a process of its own, because KFP's local runner prints much and patches `print`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from kfp import local
+
+from labram.operations.workspace import Workspace
+from labram.recipe import Recipe
+from pipelines.retrain import arguments, retrain
+
+
+def run(data: str, workspace: str, recipe: str, *, force: bool) -> None:
+    """Run `retrain` with subprocesses for tasks; finished tasks of earlier runs are taken from the cache.
+
+    Args:
+        data: Folder of the corpus.
+        workspace: Folder for everything that is written.
+        recipe: The resolved recipe as JSON.
+        force: Run every task, changed or not.
+
+    Raises:
+        RuntimeError: If a task failed. What failed and why is in the events file.
+    """
+    root = Workspace.at(workspace).pipeline
+    root.mkdir(parents=True, exist_ok=True)
+    runner = local.SubprocessRunner(use_venv=False)
+    local.init(runner=runner, pipeline_root=str(root), enable_caching=not force, raise_on_error=True)
+    retrain(**arguments(Recipe.from_json(recipe), data=data, workspace=workspace, force=force))
+
+
+if __name__ == "__main__":
+    run(**json.loads(Path(sys.argv[1]).read_text()))

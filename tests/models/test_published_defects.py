@@ -1,0 +1,118 @@
+"""Defects of the published code (numbered as in docs/model.md): mended, or kept behind `compatibility`."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from labram.errors import WindowError
+from labram.models.config import BackboneConfig
+from labram.models.downstream import DownstreamModel
+from labram.models.masked import MaskedModel
+from labram.models.patches import TemporalEncoder
+from labram.models.tokenizer import Tokenizer
+
+
+def _masked(config, compatibility):
+    torch.manual_seed(0)
+    return MaskedModel(dataclasses.replace(config, compatibility=compatibility))
+
+
+def _mask(window):
+    patches = window.shape[1] * window.shape[2]
+    return torch.arange(2 * patches).view(2, patches) % 2 == 0
+
+
+def test_defect_1_cls_token_has_its_own_row(tiny_config, window, rows):
+    """Published: the CLS token gets the row of the first channel, and row 0 is never trained."""
+    for compatibility, trained in (("corrected", True), ("published", False)):
+        model = _masked(tiny_config, compatibility)
+        codes = torch.zeros(2, 6, dtype=torch.long)
+        model.loss(window, rows, _mask(window), codes).loss.backward()
+        assert bool(model.encoder.pos_embed.grad[0, 0].any()) is trained
+
+
+def test_defect_1_both_are_equal_once_row_0_is_that_of_the_first_channel(tiny_config, window, rows):
+    published, corrected = _masked(tiny_config, "published"), _masked(tiny_config, "corrected")
+    assert not torch.allclose(published(window, rows), corrected(window, rows), atol=1e-6)
+    with torch.no_grad():
+        corrected.encoder.pos_embed[0, 0] = corrected.encoder.pos_embed[0, rows[0]]
+    torch.testing.assert_close(published(window, rows), corrected(window, rows))
+
+
+def test_defect_3_kept_group_norm_spans_the_window():
+    """Kept, because the released weights were trained with it: a patch's vector depends on the other patches."""
+    embed = TemporalEncoder(4)
+    x = torch.randn(1, 2, 3, 200)
+    other = x.clone()
+    other[:, 1] *= 5
+    assert not torch.allclose(embed(x)[:, 0], embed(other)[:, 0])
+
+
+def test_defect_5_a_row_outside_the_table_is_named(tiny_config, window):
+    with pytest.raises(WindowError, match=r"rows \[129\]"):
+        DownstreamModel(tiny_config, 1)(window, torch.tensor([1, 2, 129]))
+    with pytest.raises(WindowError, match=r"rows \[0\]"):
+        DownstreamModel(tiny_config, 1)(window, torch.tensor([1, 2, 0]))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, -0.5])
+def test_defect_16_a_constant_window_gives_finite_losses(tiny_tokenizer_config, value, rows):
+    tokenizer = Tokenizer(tiny_tokenizer_config)
+    output = tokenizer(torch.full((1, 3, 2, 200), value), rows)
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in tokenizer.parameters())
+
+
+def test_defect_19_windows_of_one_second(tiny_tokenizer_config, rows):
+    tokenizer = Tokenizer(tiny_tokenizer_config)
+    x = torch.randn(2, 3, 1, 200)
+    output = tokenizer(x, rows)
+    output.loss.backward()
+    assert output.codes.shape == (2, 3)
+    assert tokenizer.reconstruct(x, rows).amplitude.shape == (2, 3, 200)
+
+
+def test_defect_20_windows_that_do_not_fit_are_named(tiny_config, tiny_tokenizer_config, rows):
+    for model in (DownstreamModel(tiny_config, 1), MaskedModel(tiny_config), Tokenizer(tiny_tokenizer_config)):
+        with pytest.raises(WindowError, match="17 s"):
+            model(torch.zeros(1, 3, 17, 200), rows)
+        with pytest.raises(WindowError, match="2 channels and rows of shape"):
+            model(torch.zeros(1, 2, 4, 200), rows)
+        with pytest.raises(WindowError, match=r"\[1, 3, 4, 256\], not"):
+            model(torch.zeros(1, 3, 4, 256), rows)
+
+
+def test_defect_24_models_can_be_built_without_memory():
+    with torch.device("meta"):
+        assert DownstreamModel(BackboneConfig.huge(), 1).head.weight.is_meta
+
+
+def test_defect_27_evaluation_leaves_the_usage_counts_alone(tiny_tokenizer_config, window, rows):
+    tokenizer = Tokenizer(tiny_tokenizer_config).eval()
+    tokenizer(window, rows)
+    assert not tokenizer.quantizer.usage.any()
+
+
+def test_defect_28_symmetric_loss_is_the_sum_of_both_masks(tiny_config, window, rows):
+    """Published: two passes and two patch embeddings; here one doubled batch, with the same loss."""
+    model, mask = _masked(tiny_config, "corrected"), _mask(window)
+    codes = torch.arange(12).view(2, 6)
+    calls = []
+    model.encoder.patch_embed.register_forward_hook(lambda *_: calls.append(1))
+    both = model.loss(window, rows, mask, codes)
+    assert len(calls) == 1
+    first = model.loss(window, rows, mask, codes, symmetric=False)
+    second = model.loss(window, rows, ~mask, codes, symmetric=False)
+    torch.testing.assert_close(both.loss, first.loss + second.loss)
+    torch.testing.assert_close(both.accuracy_symmetric, second.accuracy)
+
+
+def test_defect_29_every_parameter_gets_a_gradient(tiny_config, tiny_tokenizer_config, window, rows):
+    """Published: unused heads force `find_unused_parameters` on distributed training."""
+    tokenizer, masked = Tokenizer(tiny_tokenizer_config), MaskedModel(tiny_config)
+    tokenizer(window, rows).loss.backward()
+    masked.loss(window, rows, _mask(window), torch.zeros(2, 6, dtype=torch.long)).loss.backward()
+    for model in (tokenizer, masked):
+        assert not [name for name, p in model.named_parameters() if p.grad is None]
