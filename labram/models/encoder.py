@@ -23,7 +23,7 @@ class Encoder(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, ROWS, config.width))
         self.time_embed = nn.Parameter(torch.zeros(1, SECONDS, config.width))
         self.patch_embed = patch_embed
-        rates = torch.linspace(0.0, drop_path, config.depth).tolist()
+        rates = [drop_path * index / max(1, config.depth - 1) for index in range(config.depth)]
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPS) if config.final_norm else nn.Identity()
 

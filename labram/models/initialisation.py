@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from labram.models.encoder import Encoder
+from labram.models.transformer import Block
 
 STANDARD_DEVIATION = 0.02
 WIDE = 2.0
@@ -41,5 +42,6 @@ def initialise_encoder(encoder: Encoder, bound: float) -> None:
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
     for depth, block in enumerate(encoder.blocks, start=1):
+        assert isinstance(block, Block)
         for weight in (block.attn.proj.weight, block.mlp.fc2.weight):
-            weight.data.div_(math.sqrt(2.0 * depth))  # type: ignore[operator,union-attr]
+            weight.data.div_(math.sqrt(2.0 * depth))

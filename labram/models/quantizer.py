@@ -95,7 +95,8 @@ class Quantizer(nn.Module):
         hit_K1 = (counts_K > 0).unsqueeze(1)
         means_KC = functional.normalize(sums_KC / counts_K.clamp_min(1.0).unsqueeze(1), dim=-1)
         moved_KC = torch.where(hit_K1, means_KC, self.codebook)
-        self.codebook.copy_(functional.normalize(torch.lerp(self.codebook, moved_KC, 1.0 - self.decay), dim=-1))
+        averaged_KC = self.decay * self.codebook + (1.0 - self.decay) * moved_KC
+        self.codebook.copy_(functional.normalize(averaged_KC, dim=-1))
 
 
 def spherical_kmeans(z_MC: Tensor, codes: int) -> tuple[Tensor, Tensor]:

@@ -113,7 +113,7 @@ def test_from_a_pretrained_backbone_as_published(golden, tiny, tiny_config, tmp_
     masked = golden.weights(MaskedModel(tiny_config), pretrained["state_dict"])
     save(masked, tmp_path)
     model, report = backbone_to_downstream(tmp_path, 6)
-    new = {name: tiny["mapping"]["recipe_seed_for_missing"] for name in tiny["mapping"]["missing"]}
+    new = dict.fromkeys(tiny["mapping"]["missing"], tiny["mapping"]["recipe_seed_for_missing"])
     model.load_state_dict(
         {key: golden.recipe.recipe_tensor(key, model.state_dict()[key].shape, seed) for key, seed in new.items()},
         strict=False,

@@ -118,7 +118,7 @@ def test_configuration_with_an_unknown_field_is_refused(saved):
 def test_a_downstream_model_carries_the_whole_backbone_over(models, saved):
     model, report = weights.backbone_to_downstream(saved, 4)
     backbone = models["masked"].encoder.state_dict()
-    carried = {name: tensor for name, tensor in model.encoder.state_dict().items()}
+    carried = model.encoder.state_dict()
     assert all(torch.equal(carried[name], backbone[name]) for name in carried)
     assert report.clean
     assert len(report.matched) == len(carried)
