@@ -62,6 +62,10 @@ class Ingested:
     seconds: int
     unused: tuple[str, ...]
 
+    def __str__(self) -> str:
+        text = f"{self.recordings} recordings, {self.reused} of them known already, {self.refused} refused"
+        return f"{text}; folders not used: {', '.join(self.unused)}" if self.unused else text
+
 
 def ingest(
     data: Path,

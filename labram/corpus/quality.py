@@ -13,7 +13,7 @@ from labram.corpus import splits
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, SPLITS, Corpus, Split
 from labram.corpus.rules import Outcome, check, rules
 from labram.errors import CorpusError, LabelError, Reason
-from labram.recipe import QualityRecipe, SplitRecipe, TaskRecipe
+from labram.recipe import QualityRecipe, SplitRecipe
 
 QUALITY_FILE, SUMMARY_FILE = "quality.json", "summary.json"
 
@@ -58,7 +58,7 @@ def judge(
     split: SplitRecipe | Split,
     *,
     seed: int = 0,
-    tasks: Sequence[TaskRecipe] = (),
+    tasks: Mapping[str, str] | None = None,
 ) -> Summary:
     """Make one judged corpus of the shards of an ingest.
 
@@ -70,7 +70,7 @@ def judge(
         quality: Thresholds.
         split: Shares to hold out, or one split for all recordings.
         seed: Of the split.
-        tasks: Tasks that must have labels: in every split if subjects are shared out, anywhere otherwise.
+        tasks: Tasks that must have labels in each split, with the dataset that must have them.
 
     Returns:
         Counts.
@@ -93,8 +93,8 @@ def judge(
             remedy="See the reason codes in the documentation, and the thresholds in the recipe's section quality",
         )
     needed = _held_out(split) if isinstance(split, SplitRecipe) else (split,)
-    for task in tasks:
-        _require_labels(task, summary, needed)
+    for task, dataset in (tasks or {}).items():
+        _require_labels(corpus, task, dataset, needed)
     return summary
 
 
@@ -177,20 +177,20 @@ def _held_out(split: SplitRecipe) -> tuple[Split, ...]:
     return tuple(name for name in SPLITS if shares[name] > 0)
 
 
-def _require_labels(task: TaskRecipe, summary: Summary, needed: Sequence[Split]) -> None:
-    counts = summary.labels.get(task.name, {})
-    if not counts:
+def _require_labels(corpus: Corpus, task: str, dataset: str, needed: Sequence[Split]) -> None:
+    present = set(corpus.intervals(task, dataset=dataset)["split"])
+    if not present:
         raise LabelError(
-            f"the task {task.name} has no labels in the dataset {task.dataset}",
-            field=f"tasks.{task.name}",
+            f"the task {task} has no labels in the dataset {dataset}",
+            field=f"tasks.{task}",
             remedy="Check that the dataset has its label files and names, or leave the task out of the recipe",
         )
-    missing = [name for name in needed if not counts.get(name)]
+    missing = [split for split in needed if split not in present]
     if missing:
         raise LabelError(
-            f"the task {task.name} has labels of too few subjects: none is left for {', '.join(missing)}",
-            field=f"tasks.{task.name}",
-            remedy=f"Add subjects to the dataset {task.dataset}, {splits.LEAST_SUBJECTS} with labels at least",
+            f"the task {task} has labels of too few subjects: none is left for {', '.join(missing)}",
+            field=f"tasks.{task}",
+            remedy=f"Add subjects to the dataset {dataset}; it takes {splits.LEAST_SUBJECTS} with labels at least",
         )
 
 
