@@ -8,7 +8,7 @@ constant and nothing is dated. Figures are drawn inside `styled`, which applies 
 import base64
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -35,7 +35,6 @@ _LINES: dict[Role, dict[str, object]] = {
     "reference": {"color": QUIET, "linestyle": ":", "linewidth": 1.8},
 }
 _SHADES = LinearSegmentedColormap.from_list("labram", ["#ffffff", "#9dbad2", MODEL])
-_MOST_POINTS_AS_VECTORS = 400
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def curves(panels: Sequence[Panel], *, width: float = FULL, columns: int = 3) ->
         for line in panel.lines:
             axes.plot(line.x, line.y, label=line.label, **_LINES[line.role])  # type: ignore[arg-type]
         axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 2.5, 5, 10]))
         axes.margins(x=0.02, y=0.08)
         if len(panel.lines) > 1:
             axes.legend(loc="best")
@@ -193,7 +192,7 @@ def spectra(
     return figure
 
 
-def hours(datasets: Sequence[str], by_split: dict[str, Sequence[float]]) -> Figure:
+def hours(datasets: Sequence[str], by_split: Mapping[str, Sequence[float]]) -> Figure:
     """Hours of accepted recordings, a bar for each dataset, divided by split."""
     figure = Figure(figsize=(FULL, 0.95 + 0.36 * len(datasets)))
     axes = figure.add_subplot()
@@ -213,12 +212,13 @@ def hours(datasets: Sequence[str], by_split: dict[str, Sequence[float]]) -> Figu
     return figure
 
 
-def confusion(matrix: npt.ArrayLike, classes: Sequence[str]) -> Figure:
+def confusion(matrix: npt.ArrayLike, classes: Sequence[str], *, title: str) -> Figure:
     """Confusion matrix: shade and percentage are shares of the row, the small number counts windows.
 
     Args:
         matrix: Windows, shape [K, K]; rows are the truth, columns what was predicted.
         classes: K names, by label.
+        title: Whose predictions they are.
     """
     counts = np.asarray(matrix, dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
@@ -228,15 +228,15 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str]) -> Figure:
     axes = figure.add_subplot()
     axes.imshow(share, cmap=_SHADES, vmin=0, vmax=1)
     for (row, column), part in np.ndenumerate(share):
-        colour = "white" if part > 0.55 else INK
-        axes.text(column, row - 0.02, f"{part:.0%}", ha="center", va="bottom", color=colour, fontweight="bold")
+        colour = "white" if part > 0.72 else INK
+        axes.text(column, row - 0.02, f"{100 * part:.0f} %", ha="center", va="bottom", color=colour, fontweight="bold")
         axes.text(column, row + 0.06, f"{counts[row, column]:.0f}", ha="center", va="top", color=colour, fontsize=7.5)
     labels = [f"{name} ({total:.0f})" for name, total in zip(classes, totals[:, 0], strict=True)]
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), labels)
     if max(map(len, classes)) * len(classes) > 40:
         axes.tick_params(axis="x", rotation=35)
-    axes.set(title="Confusion matrix", xlabel="predicted", ylabel="true (windows)")
+    axes.set(title=title, xlabel="predicted", ylabel="true (windows)")
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.set_xticks(np.arange(len(classes) + 1) - 0.5, minor=True)
@@ -247,28 +247,24 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def scatter(truth: npt.ArrayLike, predicted: npt.ArrayLike, targets: Sequence[str]) -> Figure:
+def scatter(points: Sequence[tuple[int, float, float]], targets: Sequence[str]) -> Figure:
     """Predicted against true values, a panel for each target; on the dashed line both are equal.
 
     Args:
-        truth: Shape [n, K].
-        predicted: Shape [n, K].
-        targets: K names, which say the unit.
+        points: Index of the target, true value, predicted value.
+        targets: Names of the targets, which say the unit where there is one.
     """
-    x = np.asarray(truth, dtype=np.float64).reshape(-1, len(targets))
-    y = np.asarray(predicted, dtype=np.float64).reshape(-1, len(targets))
     columns = min(3, len(targets))
     rows = -(-len(targets) // columns)
-    size = (HALF, 3.6) if len(targets) == 1 else (FULL, 0.5 + 2.9 * rows)
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=(HALF, 3.6) if len(targets) == 1 else (FULL, 0.4 + 3.2 * rows))
+    table = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     for k, target in enumerate(targets):
+        truth, predicted = table[table[:, 0] == k, 1], table[table[:, 0] == k, 2]
         axes = figure.add_subplot(rows, columns, k + 1)
-        axes.scatter(
-            x[:, k], y[:, k], s=11, color=MODEL, alpha=0.45, linewidths=0, rasterized=x.size > _MOST_POINTS_AS_VECTORS
-        )
-        low, high = _span(x[:, k], y[:, k])
+        axes.scatter(truth, predicted, s=12, color=MODEL, alpha=0.5, linewidths=0)
+        low, high = _span(truth, predicted)
         axes.plot([low, high], [low, high], color=INK, linestyle="--", linewidth=1, label="predicted = true")
-        axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {target}", ylabel=f"predicted {target}")
+        axes.set(xlim=(low, high), ylim=(low, high), title=target, xlabel="true", ylabel="predicted")
         axes.set_box_aspect(1)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -288,7 +284,7 @@ def _span(*values: Floats) -> tuple[float, float]:
 
 def intervals(model: Sequence[Interval], baseline: Sequence[Interval]) -> Figure:
     """Model and baseline side by side, a row for each metric, with their confidence intervals."""
-    figure = Figure(figsize=(HALF, 1.15 + 0.5 * len(model)))
+    figure = Figure(figsize=(HALF, 0.95 + 0.55 * len(model)))
     axes = figure.add_subplot()
     looks = ((model, MODEL, "o", "LaBraM", -0.14, MODEL), (baseline, BASELINE, "s", "baseline", 0.14, "white"))
     for rows, colour, marker, label, shift, face in looks:
@@ -301,8 +297,8 @@ def intervals(model: Sequence[Interval], baseline: Sequence[Interval]) -> Figure
         )  # fmt: skip
     axes.set_yticks(range(len(model)), [row.label for row in model])
     axes.set_ylim(len(model) - 0.5, -0.5)
-    axes.set(title="Model and baseline, test subjects", xlabel="score, with confidence interval")
+    axes.set(title="Scores on test subjects", xlabel="score, with 95 % confidence interval")
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28 - 0.12 / max(len(model), 1)), ncols=2)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     return figure

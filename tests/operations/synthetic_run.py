@@ -167,7 +167,9 @@ def _task(folder: Path, task: TaskRecipe, draw: np.random.Generator, skill: floa
         model, baseline = (1 / (1 + np.exp(-(3 * s * (2 * y - 1) + draw.normal(0, 1.2, n)))) for s in (skill, 0.25))
     else:
         y = draw.integers(0, classes, n).astype(float)
-        model, baseline = (3 * s * np.eye(classes)[y.astype(int)] + draw.normal(0, 1, (n, classes)) for s in (skill, 0.5))
+        model, baseline = (
+            3 * s * np.eye(classes)[y.astype(int)] + draw.normal(0, 1, (n, classes)) for s in (skill, 0.5)
+        )
     predictions = Predictions(keys, keys, np.arange(n, dtype=float), y, model, baseline)
     summarise(
         predictions,

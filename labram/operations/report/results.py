@@ -1,0 +1,326 @@
+"""What came out: the verdict, the comparison with the baseline, a chapter for each task, the gates."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from labram.evaluation.record import Evaluation
+from labram.evaluation.statistics import Estimate
+from labram.operations import plots
+from labram.operations.plots import Interval
+from labram.operations.report.elements import (
+    METRIC_TITLES,
+    Chapter,
+    Picture,
+    Table,
+    Word,
+    count,
+    estimate,
+    listed,
+    number,
+    percent,
+    picture,
+)
+from labram.operations.report.record import History, RunRecord
+from labram.operations.report.training import panel
+from labram.recipe import LOWER_IS_BETTER, TaskRecipe
+
+KINDS = {"binary": "two classes", "multiclass": "several classes", "regression": "regression"}
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One task in the summary's table."""
+
+    task: str
+    title: str
+    metric: str
+    model: str
+    baseline: str
+    beats: Word
+    gate: Word
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The head of the report.
+
+    Attributes:
+        verdict: Whether a champion moved.
+        sentence: The same in a sentence.
+        answer: Whether the model beats the baseline, in a sentence.
+        rows: One a task.
+    """
+
+    verdict: Word
+    sentence: str
+    answer: str
+    rows: tuple[SummaryRow, ...]
+
+
+def evaluations(record: RunRecord) -> dict[str, Evaluation]:
+    """By name of the task, the evaluations that there are."""
+    found = {}
+    for task, folder in record.tasks.items():
+        path = folder / "evaluation.json"
+        try:
+            found[task] = Evaluation.read(path)
+        except (OSError, ValidationError):
+            continue
+    return found
+
+
+def summary(record: RunRecord, scores: Mapping[str, Evaluation]) -> Summary:
+    """The verdict, and the table of tasks."""
+    verdict, sentence = _verdict(record)
+    rows = tuple(_row(record, task, scores.get(task.name)) for task in record.recipe.tasks)
+    return Summary(verdict, sentence, _answer(scores), rows)
+
+
+def _verdict(record: RunRecord) -> tuple[Word, str]:
+    failed = [gate for gate in record.gates if not gate.passed]
+    if record.stopped:
+        return Word("stopped early", "bad"), record.stopped
+    if not record.gates:
+        return Word("not judged", "open"), "No gate was judged in this run, so no champion moved."
+    moved = listed(f"{promotion.model} version {promotion.version}" for promotion in record.promotions)
+    if failed and record.promotions:
+        return Word("partly promoted", "open"), f"{_refusals(record)} {moved} moved all the same."
+    if failed:
+        return Word("gate refused", "bad"), f"{_refusals(record)} The champions stay as they were."
+    judged = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
+    if not record.promotions:
+        return Word("gates passed", "good"), f"{judged}; no alias moved."
+    return Word("promoted", "good"), f"{judged}. Aliases moved to {moved}."
+
+
+def _refusals(record: RunRecord) -> str:
+    failed = [gate for gate in record.gates if not gate.passed]
+    names = listed(dict.fromkeys(f"{gate.model}: {gate.name}" for gate in failed))
+    return f"{len(failed)} of {count(len(record.gates), 'gate')} refused ({names})."
+
+
+def _answer(scores: Mapping[str, Evaluation]) -> str:
+    compared = {task: found for task, found in scores.items() if found.baseline}
+    if not compared:
+        return "No task was evaluated beside a baseline, so nothing can be said about beating one."
+    proven = [task for task, found in compared.items() if found.beats_baseline and found.significant]
+    ahead = [task for task, found in compared.items() if found.beats_baseline and not found.significant]
+    behind = [task for task, found in compared.items() if not found.beats_baseline]
+    parts = []
+    if proven:
+        parts.append(f"LaBraM beats the baseline on {listed(proven)}.")
+    if ahead:
+        parts.append(f"It is ahead on {listed(ahead)}, but by no more than the choice of test subjects could explain.")
+    if behind:
+        parts.append(f"It does not beat the baseline on {listed(behind)}.")
+    if not proven:
+        parts.insert(0, "LaBraM is not shown to beat the baseline on any task.")
+    return " ".join(parts)
+
+
+def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> SummaryRow:
+    metric = METRIC_TITLES.get(task.metric, task.metric) + (" ↓" if task.metric in LOWER_IS_BETTER else "")
+    if found is None:
+        dash = Word("not evaluated", "open")
+        return SummaryRow(task.name, task.title, metric, "–", "–", dash, _gate_word(record, task.name))
+    return SummaryRow(
+        task.name,
+        task.title,
+        metric,
+        estimate(found.model.get(task.metric)),
+        estimate(found.baseline.get(task.metric)),
+        beats(found),
+        _gate_word(record, task.name),
+    )
+
+
+def beats(found: Evaluation) -> Word:
+    """Whether the model beats the baseline on the headline metric."""
+    if not found.baseline or found.difference.value is None:
+        return Word("no baseline", "open")
+    if not found.beats_baseline:
+        return Word("no", "bad")
+    return Word("yes", "good") if found.significant else Word("ahead, not proven", "open")
+
+
+def _gate_word(record: RunRecord, task: str) -> Word:
+    mine = [gate for gate in record.gates if gate.model in (task, f"labram-{task}")]
+    if not mine:
+        return Word("not judged", "open")
+    failed = [gate.name for gate in mine if not gate.passed]
+    return Word(f"refused: {', '.join(failed)}", "bad") if failed else Word("passed", "good")
+
+
+def task_chapter(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Chapter:
+    """Curves, confusion matrices or scatter, and every metric of one task, beside the baseline."""
+    history = History.of(record.tasks.get(task.name))
+    anchor = f"task-{task.name}"
+    if found is None:
+        trained = "was fine-tuned but not evaluated" if history.rows else "was not fine-tuned"
+        lead = (f"The task {task.name} {trained} in this run.",)
+        return Chapter(anchor, task.title, lead, pictures=_curves(task, history, wide=True), short=task.name)
+    outcome = (*_outcome(found), *_intervals(found))
+    even = sum(not item.wide for item in outcome) % 2 == 0
+    return Chapter(
+        anchor,
+        task.title,
+        (_what(task, found), _comparison(found), *found.notes),
+        pictures=(*outcome, *_curves(task, history, wide=even)),
+        tables=(_metrics(found),),
+        short=task.name,
+        badge=_badge(found),
+    )
+
+
+def _badge(found: Evaluation) -> Word:
+    verdict = beats(found)
+    words = {
+        "yes": "beats the baseline",
+        "no": "does not beat the baseline",
+        "ahead, not proven": "ahead of the baseline, not proven",
+    }
+    return Word(words.get(verdict.text, verdict.text), verdict.tone)
+
+
+def _what(task: TaskRecipe, found: Evaluation) -> str:
+    seen = (
+        "None of these recordings was seen in any stage of training."
+        if not found.overlap
+        else f"Attention: training has seen {count(found.overlap, 'of these recordings', 'of these recordings')}."
+    )
+    return (
+        f"Task {task.name}, {KINDS[task.kind]} ({listed(task.classes)}), from {task.seconds}-second windows of dataset "
+        f"{task.dataset}. Scored on the {found.split} split: {count(found.n_windows, 'window')} from "
+        f"{count(found.n_recordings, 'recording')} of {count(found.n_subjects, 'subject')}. {seen}"
+    )
+
+
+def _comparison(found: Evaluation) -> str:
+    metric = METRIC_TITLES.get(found.metric, found.metric)
+    reached = f"{metric}: LaBraM {estimate(found.model.get(found.metric))}"
+    if not found.baseline:
+        return f"{reached}; there is no baseline for this task."
+    gap = found.difference
+    against = f"{reached}, baseline {estimate(found.baseline.get(found.metric))}"
+    verdict = {
+        "yes": "LaBraM beats the baseline",
+        "ahead, not proven": "LaBraM is ahead, but the difference is not significant",
+        "no": "LaBraM does not beat the baseline",
+        "no baseline": "the difference is undefined",
+    }[beats(found).text]
+    method = f" The baseline is {found.baseline_method}." if found.baseline_method else ""
+    return f"{against}; {verdict} (difference {estimate(gap)}, above zero where LaBraM is better).{method}"
+
+
+def _outcome(found: Evaluation) -> list[Picture]:
+    name = found.task
+    if found.confusion:
+        pictures = [_confusion(found, found.confusion, "LaBraM", f"{name}-confusion")]
+        if found.baseline_confusion:
+            pictures.append(_confusion(found, found.baseline_confusion, "Baseline", f"{name}-baseline-confusion"))
+        return pictures
+    if not found.scatter:
+        return []
+    r = found.model.get("pearson_r")
+    alt = f"Predicted against true {listed(found.classes)}; Pearson r {estimate(r)}."
+    caption = "LaBraM’s prediction against the truth; a point is a window, and on the dashed line both are equal."
+    return [picture(plots.scatter(found.scatter, found.classes), name=f"{name}-scatter", alt=alt, caption=caption)]
+
+
+def _confusion(found: Evaluation, matrix: tuple[tuple[int, ...], ...], title: str, name: str) -> Picture:
+    recalls = ", ".join(
+        f"{label} {percent(row[index] / sum(row))}"
+        for index, (label, row) in enumerate(zip(found.classes, matrix, strict=False))
+        if sum(row)
+    )
+    return picture(
+        plots.confusion(matrix, found.classes, title=title),
+        name=name,
+        alt=f"Confusion matrix of {title}. Recognised: {recalls}.",
+        caption=f"{title}: shade and percentage are shares of the true class, small numbers count windows.",
+    )
+
+
+def _intervals(found: Evaluation) -> list[Picture]:
+    shown = [
+        metric for metric in found.model if metric not in LOWER_IS_BETTER and found.model[metric].value is not None
+    ]
+    if not shown or not found.baseline:
+        return []
+    model = [_interval(metric, found.model[metric]) for metric in shown]
+    baseline = [_interval(metric, found.baseline.get(metric)) for metric in shown]
+    alt = "; ".join(
+        f"{row.label}: LaBraM {number(row.value)}, baseline {number(other.value)}"
+        for row, other in zip(model, baseline, strict=True)
+    )
+    drawn = count(found.resamples, "resampling")
+    caption = f"Points are the scores on all test windows, bars 95 % intervals from {drawn} of subjects."
+    return [picture(plots.intervals(model, baseline), name=f"{found.task}-intervals", alt=alt, caption=caption)]
+
+
+def _interval(metric: str, value: Estimate | None) -> Interval:
+    bounds = (value.value, value.low, value.high) if value else (None, None, None)
+    point, low, high = (math.nan if bound is None else bound for bound in bounds)
+    return Interval(METRIC_TITLES.get(metric, metric), point, low, high)
+
+
+def _metrics(found: Evaluation) -> Table:
+    whole = bool(found.by_recording)
+    head = (
+        "metric",
+        "LaBraM [95 % CI]",
+        "baseline [95 % CI]",
+        *(("LaBraM, by recording", "baseline, by recording") if whole else ()),
+    )
+    rows = tuple(
+        (
+            METRIC_TITLES.get(metric, metric) + (" (smaller is better)" if metric in LOWER_IS_BETTER else ""),
+            estimate(value),
+            estimate(found.baseline.get(metric)),
+            *(
+                (number(found.by_recording.get(metric)), number(found.baseline_by_recording.get(metric)))
+                if whole
+                else ()
+            ),
+        )
+        for metric, value in found.model.items()
+    )
+    note = "By recording: the mean prediction over a recording’s windows is scored." if whole else ""
+    return Table("Metrics", head, rows, frozenset({1, 2, 3, 4}), note=note)
+
+
+def _curves(task: TaskRecipe, history: History, *, wide: bool) -> tuple[Picture, ...]:
+    """Loss and headline metric: side by side over the page, or stacked where another figure stands beside them."""
+    title = METRIC_TITLES.get(task.metric, task.metric)
+    panels = [*panel("Loss", "loss", history), *panel(f"{title[:1].upper()}{title[1:]}", task.metric, history)]
+    if not panels:
+        return ()
+    caption = "Fine-tuning. Solid: training windows. Dashed: validation subjects, by which the best epoch is chosen."
+    figure = plots.curves(panels, columns=2) if wide else plots.curves(panels, width=plots.HALF, columns=1)
+    return (picture(figure, name=f"{task.name}-curves", alt=f"Fine-tuning curves of {task.name}.", caption=caption),)
+
+
+def gates(record: RunRecord) -> Chapter:
+    """Every condition on promotion with its verdict, and which aliases moved."""
+    if not record.gates:
+        return Chapter("gates", "Gates", ("No gate was judged in this run, so no champion moved.",))
+    _, sentence = _verdict(record)
+    rows = tuple(
+        (gate.model, gate.name, "passed" if gate.passed else "refused", gate.detail, _figures(gate.figures))
+        for gate in sorted(record.gates, key=lambda gate: gate.passed)
+    )
+    tables = [Table("Conditions", ("model", "gate", "verdict", "detail", "figures"), rows)]
+    moves = tuple((move.model, move.version, "; ".join(move.moves) or "none") for move in record.promotions)
+    if moves:
+        tables.append(Table("Aliases", ("model", "version", "moves"), moves, frozenset({1})))
+    return Chapter("gates", "Gates", (sentence,), tables=tuple(tables))
+
+
+def _figures(figures: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
+        for name, value in figures.items()
+    )

@@ -1,0 +1,192 @@
+"""The chapters about self-supervised training: the tokenizer and the masked model."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labram.operations import plots
+from labram.operations.plots import Line, Panel
+from labram.operations.report.elements import METRIC_TITLES, Chapter, Picture, count, number, percent, picture
+from labram.operations.report.record import History, RunRecord
+
+LABELS = {
+    **METRIC_TITLES,
+    "amplitude_loss": "MSE of z-scores",
+    "phase_loss": "MSE of z-scores",
+    "accuracy": "right (%)",
+}
+PERCENT = frozenset({"accuracy", "majority", "accuracy_symmetric"})
+
+
+def panel(title: str, metric: str, history: History, *, references: Sequence[tuple[str, str]] = ()) -> list[Panel]:
+    """The curves of one metric in training and validation; no panel where nothing was logged.
+
+    Args:
+        title: Of the panel.
+        metric: Name in the history.
+        history: The stage's.
+        references: Other metrics to draw as dotted lines beside it, each with its label.
+    """
+    scale = 100.0 if metric in PERCENT else 1.0
+    lines = []
+    for phase in ("training", "validation"):
+        steps, values = history.line(metric, phase=phase)
+        if steps:
+            lines.append(
+                Line(
+                    phase,
+                    steps,
+                    [scale * value for value in values],
+                    "training" if phase == "training" else "validation",
+                )
+            )
+    for name, label in references:
+        phase = "validation" if history.line(name, phase="validation")[0] else "training"
+        steps, values = history.line(name, phase=phase)
+        if steps:
+            lines.append(Line(label, steps, [scale * value for value in values], "reference"))
+    return [Panel(title, LABELS.get(metric, metric), lines)] if lines else []
+
+
+def tokenizer(record: RunRecord) -> Chapter:
+    """How well patches survive being turned into one code each."""
+    history = History.of(record.tokenizer)
+    recipe, architecture = record.recipe.tokenizer, record.recipe.architecture
+    if not history.rows:
+        return Chapter("tokenizer", "Tokenizer", ("No tokenizer was trained in this run.",))
+    codes = _codebook(record.tokenizer)
+    lead = (
+        f"The tokenizer turns every patch, one second of one channel, into one of {count(architecture.codes, 'code')}, "
+        "and is trained to give the patch’s spectrum back from that code alone. "
+        f"It was trained for {history.steps()} of {recipe.steps} steps."
+    )
+    panels = [
+        *panel("Loss", "loss", history),
+        *panel("Amplitude", "amplitude_loss", history),
+        *panel("Phase", "phase_loss", history),
+    ]
+    pictures = [*_curves(panels, "tokenizer"), *_codebook_picture(codes), *_spectra(record.tokenizer)]
+    return Chapter("tokenizer", "Tokenizer", (lead, *_usage(codes)), _tiles(codes, history), tuple(pictures))
+
+
+def pretraining(record: RunRecord) -> Chapter:
+    """How well the masked model predicts the codes of patches that it does not see."""
+    history = History.of(record.backbone)
+    recipe = record.recipe.pretraining
+    if not history.rows:
+        return Chapter("pretraining", "Pre-training", ("No model was pre-trained in this run.",))
+    complement = ", then the same with the other patches hidden" if recipe.symmetric else ""
+    task = (
+        f"The masked model sees a window with {percent(recipe.mask_ratio)} of its patches hidden and predicts their codes"
+        f"{complement}. It was trained for {history.steps()} of {recipe.steps} steps."
+    )
+    panels = [
+        *panel("Loss", "loss", history),
+        *panel("Accuracy", "accuracy", history, references=[("majority", "always the commonest code")]),
+    ]
+    pictures = tuple(_curves(panels, "pretraining", columns=2))
+    return Chapter("pretraining", "Pre-training", (task, *_masked_verdict(history)), pictures=pictures)
+
+
+def _curves(panels: list[Panel], name: str, *, columns: int = 3) -> list[Picture]:
+    if not panels:
+        return []
+    figure = plots.curves(panels, columns=columns)
+    described = "; ".join(f"{item.title}: {_ends(item)}" for item in panels)
+    caption = "Solid: training windows. Dashed: windows of validation subjects, which are not trained on."
+    return [picture(figure, name=f"{name}-curves", alt=f"Training curves. {described}", caption=caption)]
+
+
+def _ends(item: Panel) -> str:
+    return ", ".join(f"{line.label} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in item.lines)
+
+
+def _masked_verdict(history: History) -> tuple[str, ...]:
+    phase = "validation" if history.last("accuracy", phase="validation") is not None else "training"
+    reached, majority = history.last("accuracy", phase=phase), history.last("majority", phase=phase)
+    if reached is None or majority is None:
+        return ()
+    better = "more than" if reached > majority else "not more than"
+    where = "windows of validation subjects" if phase == "validation" else "training windows"
+    sentence = (
+        f"On {where} it ends at {percent(reached, 1)} right, {better} the {percent(majority, 1)} that "
+        "always naming the commonest code would give."
+    )
+    return (sentence,)
+
+
+def _codebook(folder: Path | None) -> dict[str, Any]:
+    path = folder / "codebook.json" if folder else None
+    found = json.loads(path.read_text()) if path and path.is_file() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _counts(codes: dict[str, Any]) -> list[float]:
+    return list(codes.get("counts", codes.get("usage", [])))
+
+
+def _usage(codes: dict[str, Any]) -> tuple[str, ...]:
+    counts = _counts(codes)
+    if not counts:
+        return ("How often each code is used was not recorded.",)
+    used = sum(amount > 0 for amount in counts)
+    share = max(counts) / max(sum(counts), 1)
+    sentence = (
+        f"The patches of the validation windows use {used} of the {len(counts)} codes; "
+        f"the commonest stands for {percent(share)} of them."
+    )
+    return (sentence,)
+
+
+def _tiles(codes: dict[str, Any], history: History) -> tuple[tuple[str, str], ...]:
+    counts = _counts(codes)
+    tiles = []
+    if counts:
+        tiles.append((f"{sum(amount > 0 for amount in counts)} of {len(counts)}", "codes in use"))
+    if "perplexity" in codes:
+        tiles.append((number(float(codes["perplexity"]), 1), "perplexity: as many codes, used evenly"))
+    for metric, label in (("amplitude_loss", "amplitude loss, validation"), ("phase_loss", "phase loss, validation")):
+        value = history.last(metric, phase="validation")
+        if value is not None:
+            tiles.append((number(value), label))
+    return tuple(tiles)
+
+
+def _codebook_picture(codes: dict[str, Any]) -> list[Picture]:
+    counts = _counts(codes)
+    if not counts or not sum(counts):
+        return []
+    used = sum(amount > 0 for amount in counts)
+    return [
+        picture(
+            plots.codebook(counts),
+            name="codebook",
+            alt=f"Codebook usage by rank: {used} of {len(counts)} codes in use.",
+            caption="How often each code is used on the validation windows, most used first. "
+            "A healthy codebook falls slowly; a collapsed one ends after a few codes.",
+        )
+    ]
+
+
+def _spectra(folder: Path | None) -> list[Picture]:
+    path = folder / "examples.npz" if folder else None
+    if path is None or not path.is_file():
+        return []
+    with np.load(path, allow_pickle=False) as arrays:
+        original, reconstructed, hertz = (arrays[key] for key in ("original", "reconstructed", "frequencies"))
+        names = [str(name) for name in arrays["names"]] if "names" in arrays else []
+    shown = min(len(original), 6)
+    names = names or [f"patch {index + 1}" for index in range(shown)]
+    return [
+        picture(
+            plots.spectra(original[:shown], reconstructed[:shown], hertz, names[:shown]),
+            name="spectra",
+            alt=f"Amplitude spectra of {count(shown, 'patch', 'patches')} of validation subjects, "
+            "each with the spectrum reconstructed from its code.",
+            caption="Amplitude spectra of patches of validation subjects (solid) and what the tokenizer gives back "
+            "from one code each (dashed). z-scored within the patch, as the training target is.",
+        )
+    ]
