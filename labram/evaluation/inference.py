@@ -1,0 +1,144 @@
+"""Answers of any trained model, from signals in µV with the channel names and the rate of whoever asks.
+
+This is the one place where signals become model input, for evaluation and serving alike. Signals are expected as
+ingest leaves them, band-passed and free of mains hum; what is done here is naming, resampling, cutting and scaling.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.signal import resample_poly
+from torch import Tensor
+
+from labram.errors import WindowError
+from labram.models import weights
+from labram.models.downstream import DownstreamModel
+from labram.models.tokenizer import Tokenizer
+from labram.signals.electrodes import canonical_name, rows
+from labram.training.task_file import TaskFile
+
+RATE = 200
+SCALE_UV = 100.0
+"""The model's unit (specification 1.1)."""
+MAX_PATCHES = 256
+PATCHES_AT_ONCE = 8192
+Signals = npt.NDArray[np.float32]
+
+
+class Inference:
+    """A model of any kind, ready to answer.
+
+    Args:
+        folder: With the weights; a task's model also needs its ``task.json``.
+
+    Attributes:
+        task: The task's recipe and target scale; None for tokenizer and backbone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.task = TaskFile.read(folder) if (folder / TaskFile.NAME).is_file() else None
+        model = weights.load(folder)
+        if not isinstance(model, DownstreamModel | Tokenizer):
+            model, _ = weights.backbone_to_downstream(folder, outputs=1)
+        self.model = model.eval()
+
+    def answer(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[np.float32]:
+        """Answer raw windows.
+
+        Args:
+            signals: µV [n, C, samples], at least one second long.
+            channels: Names of the C channels, in any usual spelling.
+            sfreq: Sampling rate in Hz.
+
+        Returns:
+            See `predict`.
+
+        Raises:
+            WindowError: If the shape does not fit, a value is not finite, or the window is too short or too long.
+            RecipeError: If a channel is no electrode that the model knows; says which is closest.
+        """
+        windows = np.asarray(signals, dtype=np.float32)
+        _check(windows, channels, sfreq)
+        names = [canonical_name(label) or label for label in channels]
+        rows(names)
+        if len(set(names)) < len(names):
+            raise WindowError("a channel occurs twice", field="channels", remedy="Give each electrode once")
+        return self.predict(resample(windows, sfreq), names)
+
+    @torch.inference_mode()
+    def predict(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Answer windows at 200 Hz with canonical channel names.
+
+        Args:
+            signals: µV [n, C, samples]; what exceeds whole seconds is cut off.
+            channels: C names.
+
+        Returns:
+            Of a task: probability of class 1 [n] (binary), of each class [n, K], or values [n, M] in the targets' unit
+            (regression). Of a backbone: embeddings [n, D]. Of a tokenizer: codes [n, patches], channel after channel.
+        """
+        n, count, samples = signals.shape
+        seconds = samples // RATE
+        if not 1 <= count * seconds <= MAX_PATCHES:
+            raise WindowError(
+                f"windows of {count} channels x {seconds} s are {count * seconds} patches",
+                field="signals",
+                remedy=f"Give 1 to {MAX_PATCHES} patches: shorten the windows or leave channels out",
+            )
+        rows_N = torch.tensor(rows(channels))
+        x_BNAT = torch.from_numpy(np.ascontiguousarray(signals[..., : seconds * RATE], dtype=np.float32))
+        x_BNAT = x_BNAT.reshape(n, count, seconds, RATE) / SCALE_UV
+        size = max(1, PATCHES_AT_ONCE // (count * seconds))
+        parts = [self._forward(batch, rows_N) for batch in torch.split(x_BNAT, size)]
+        return np.asarray(torch.cat(parts).numpy())
+
+    def _forward(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
+        if isinstance(self.model, Tokenizer):
+            return self.model.encode(x_BNAT, rows_N)
+        if self.task is None:
+            return self.model.features(x_BNAT, rows_N)
+        output: Tensor = self.model(x_BNAT, rows_N)
+        kind = self.task.recipe.kind
+        if kind == "regression":
+            return torch.tensor(self.task.target_mean) + output * torch.tensor(self.task.target_sd)
+        return torch.sigmoid(output[:, 0]) if kind == "binary" else torch.softmax(output, dim=1)
+
+
+def resample(signals: Signals, sfreq: float) -> Signals:
+    """Resample to 200 Hz (polyphase, Kaiser window).
+
+    Args:
+        signals: [n, C, samples].
+        sfreq: Present rate in Hz.
+    """
+    if sfreq == RATE:
+        return signals
+    ratio = Fraction(RATE / sfreq).limit_denominator(1000)
+    return np.asarray(resample_poly(signals, ratio.numerator, ratio.denominator, axis=-1), dtype=np.float32)
+
+
+def _check(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
+    if windows.ndim != 3:
+        raise WindowError(
+            f"signals have {windows.ndim} dimensions",
+            field="signals",
+            remedy="Give an array [windows, channels, samples] in µV",
+        )
+    if windows.shape[1] != len(channels):
+        raise WindowError(
+            f"{windows.shape[1]} channels of signals, {len(channels)} names",
+            field="channels",
+            remedy="Name every channel, in the order of the signals, such as channels=['FP1', 'FP2']",
+        )
+    if not np.isfinite(windows).all():
+        raise WindowError("signals hold NaN or infinite values", field="signals", remedy="Leave such windows out")
+    if not sfreq > 0 or windows.shape[2] < sfreq:
+        raise WindowError(
+            f"{windows.shape[2]} samples at {sfreq} Hz are less than a second",
+            field="sfreq",
+            remedy="Give windows of at least one second, and their rate in Hz",
+        )

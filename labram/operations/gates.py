@@ -1,0 +1,189 @@
+"""Conditions on promotion. Each is a pure function of what it judges and gives a `Gate` that explains itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from labram.errors import LabramError
+from labram.evaluation import statistics
+from labram.evaluation.leakage import Ledger, Seen
+from labram.evaluation.record import Predictions
+from labram.recipe import GateRecipe, Section, TaskRecipe
+
+Figure = float | int | str | None
+
+
+class Gate(Section):
+    """One condition and its outcome."""
+
+    name: str
+    passed: bool
+    detail: str
+    figures: dict[str, Figure] = Field(default_factory=dict)
+
+
+class Verdict(Section):
+    """All gates of one registered version.
+
+    Attributes:
+        model: Registered name.
+        version: The challenger's version.
+        champion: The champion's version that it was compared with; None where there was none.
+        gates: Outcomes.
+    """
+
+    model: str
+    version: str
+    champion: str | None
+    gates: tuple[Gate, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed; no gate at all is no permission."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+    @property
+    def refused(self) -> tuple[Gate, ...]:
+        """The gates that did not pass."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+
+def metric_not_worse(
+    candidate: Predictions,
+    champion: Predictions | None,
+    task: TaskRecipe,
+    *,
+    margin: float,
+    bootstrap: int,
+    seed: int,
+) -> Gate:
+    """The headline metric is at most `margin` worse than the champion's on the same windows.
+
+    The estimate decides, because few subjects give intervals that neither rule would survive; the interval of the
+    paired difference is among the figures, for those who read the verdict.
+
+    Args:
+        candidate: Predictions of the challenger on the test split.
+        champion: Predictions of the champion on the same windows; None where there is no champion yet.
+        task: Whose metric counts.
+        margin: Loss that is tolerated, in units of the metric.
+        bootstrap: Resamplings of subjects.
+        seed: Of the resampling.
+    """
+    name = "metric"
+    if champion is None:
+        value = _value(candidate, task)
+        if value is None:
+            return Gate(name=name, passed=False, detail=f"{task.metric} is undefined on the test windows")
+        detail = f"no champion yet; {task.metric} {value:.3f} is the first"
+        return Gate(name=name, passed=True, detail=detail, figures={"candidate": value})
+    if not _same_windows(candidate, champion):
+        detail = "candidate and champion were not evaluated on the same windows"
+        return Gate(name=name, passed=False, detail=detail)
+    draws = statistics.resample(candidate.subject_key, draws=bootstrap, seed=seed)
+    ours = statistics.scores(task.kind, candidate.y, candidate.prediction, draws)[task.metric]
+    theirs = statistics.scores(task.kind, champion.y, champion.prediction, draws)[task.metric]
+    difference = statistics.advantage(task.metric, ours, theirs)
+    figures: dict[str, Figure] = {
+        "candidate": _rounded(ours[0]),
+        "champion": _rounded(theirs[0]),
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "margin": margin,
+        "subjects": draws.count,
+    }
+    if difference.value is None:
+        return Gate(name=name, passed=False, detail=f"{task.metric} is undefined on the test windows", figures=figures)
+    detail = (
+        f"{task.metric} {ours[0]:.3f} against the champion's {theirs[0]:.3f}: "
+        f"{difference.value:+.3f} {_interval(difference)}, at least {-margin:+.3f} allowed"
+    )
+    return Gate(name=name, passed=difference.value >= -margin, detail=detail, figures=figures)
+
+
+def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
+    """The codebook has not collapsed.
+
+    Args:
+        codebook: Contents of the tokenizer's ``codebook.json``: `used` codes and `perplexity` on validation windows.
+        gates: Least values of both.
+    """
+    used, perplexity = int(codebook["used"]), float(codebook["perplexity"])
+    passed = used >= gates.min_used_codes and perplexity >= gates.min_perplexity
+    detail = (
+        f"{used} codes used, at least {gates.min_used_codes} asked; "
+        f"perplexity {perplexity:.1f}, at least {gates.min_perplexity:.1f} asked"
+    )
+    return Gate(
+        name="codebook", passed=passed, detail=detail, figures={"used": used, "perplexity": round(perplexity, 3)}
+    )
+
+
+def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
+    """No subject or recording of the evaluation was seen in training or pre-training, unless the recipe says so."""
+    overlap = ledger.overlap(evaluated)
+    figures: dict[str, Figure] = {
+        "subjects": len({key for keys in overlap.subjects.values() for key in keys}),
+        "recordings": len({key for keys in overlap.contents.values() for key in keys}),
+        "evaluated_recordings": len(evaluated.contents),
+    }
+    if not ledger.stages:
+        return Gate(
+            name="leakage", passed=allow, detail="the model came without a ledger of what it has seen", figures=figures
+        )
+    detail = overlap.describe()
+    if not overlap.empty and allow:
+        detail += " (the recipe allows it)"
+    return Gate(name="leakage", passed=overlap.empty or allow, detail=detail, figures=figures)
+
+
+def weights_load(problems: Mapping[str, int]) -> Gate:
+    """The weights load strictly.
+
+    Args:
+        problems: Number of keys that are missing, unexpected or mismatched, by kind.
+    """
+    wrong = {kind: count for kind, count in problems.items() if count}
+    detail = ", ".join(f"{count} {kind}" for kind, count in wrong.items()) or "every key matches"
+    return Gate(name="weights", passed=not wrong, detail=detail, figures=dict(problems))
+
+
+def smoke_inference(output: np.ndarray | LabramError, expected: tuple[int, ...]) -> Gate:
+    """The registered model answers a synthetic window with finite values of the right shape.
+
+    Args:
+        output: What it answered, or the error it raised.
+        expected: Shape.
+    """
+    if isinstance(output, LabramError):
+        return Gate(name="inference", passed=False, detail=str(output))
+    finite = bool(np.isfinite(output).all())
+    detail = f"shape {output.shape}, {'finite' if finite else 'not finite'}; {expected} expected"
+    return Gate(name="inference", passed=finite and output.shape == expected, detail=detail)
+
+
+def _same_windows(one: Predictions, other: Predictions) -> bool:
+    return (
+        len(one.y) == len(other.y)
+        and bool(np.array_equal(one.recording_id, other.recording_id))
+        and bool(np.allclose(one.start.astype(float), other.start.astype(float)))
+        and bool(np.array_equal(one.y, other.y))
+    )
+
+
+def _value(predictions: Predictions, task: TaskRecipe) -> float | None:
+    sample = statistics.resample(predictions.subject_key, draws=0, seed=0)
+    return _rounded(statistics.scores(task.kind, predictions.y, predictions.prediction, sample)[task.metric][0])
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _interval(estimate: statistics.Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "(no interval: one subject)"
+    return f"({estimate.low:+.3f} to {estimate.high:+.3f})"
