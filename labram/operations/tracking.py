@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def open_parent(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
-    name = os.environ["LABRAM_RUN"]
+    name = pipeline_run()
     run_id = find_parent(name)
     if run_id is None:
         run = client.create_run(experiment_id(client), run_name=name, tags={RUN_TAG: name, STEP_TAG: PIPELINE, **tags})
@@ -202,15 +203,28 @@ def _open_nested(client: "MlflowClient", name: str) -> str:
     """A new nested run, or the one that a killed attempt of the same step left behind."""
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-    pipeline_run = os.environ.get("LABRAM_RUN", "")
     tags = {STEP_TAG: name}
-    if pipeline_run:
-        left = _find(pipeline_run, name)
+    whole = pipeline_run()
+    if whole:
+        left = _find(whole, name)
         if left:
             client.update_run(left, status="RUNNING")
             return left
-        tags[RUN_TAG] = pipeline_run
-        parent = find_parent(pipeline_run)
+        tags[RUN_TAG] = whole
+        parent = find_parent(whole)
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
     return str(client.create_run(experiment_id(client), run_name=name, tags=tags).info.run_id)
+
+
+def pipeline_run() -> str:
+    """Name of the pipeline run that this process belongs to; empty outside one."""
+    return os.environ.get("LABRAM_RUN", "")
+
+
+def started(run_id: str) -> str:
+    """When a run started, ISO 8601 in UTC."""
+    from mlflow.tracking import MlflowClient
+
+    start = MlflowClient().get_run(run_id).info.start_time
+    return datetime.fromtimestamp(start / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,103 @@
+"""Gate: may the challengers become champions?"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.store import Store
+from labram.evaluation.leakage import Ledger
+from labram.evaluation.record import Predictions
+from labram.evaluation.scoring import champion_predictions
+from labram.operations import gates, registry
+from labram.operations.gates import Gate, Verdict
+from labram.operations.smoke import smoke_test
+from labram.operations.tracking import tracked
+from labram.operations.workspace import Workspace
+from labram.recipe import Recipe, TaskRecipe
+from labram.steps.register import VERSIONS_FILE
+from labram.steps.training import seen
+
+VERDICTS_FILE = "verdicts.json"
+
+
+def gate(
+    *,
+    workspace: str,
+    recipe: str,
+    corpus: str,
+    tokenizer: str,
+    evaluations: Sequence[str],
+    versions: str,
+    out: str,
+) -> None:
+    """Judge every registered version; write `verdicts.json`.
+
+    Tokenizer and backbone are as good as the tasks that were fine-tuned from them: they pass when every task does.
+
+    Args:
+        workspace: The workspace.
+        recipe: The whole recipe as JSON.
+        corpus: Folder that `quality` wrote.
+        tokenizer: Folder of the tokenizer.
+        evaluations: Folders of the evaluations, in the order of the recipe's tasks.
+        versions: Folder that `register` wrote.
+        out: Folder for `verdicts.json`.
+    """
+    place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
+    registered: dict[str, str] = json.loads((Path(versions) / VERSIONS_FILE).read_text())
+    with tracked("gate", place.root) as run:
+        recordings, store = Corpus.load(Path(corpus)), Store(place.store)
+        verdicts = [
+            _judge_task(task, settings, registered, recordings, store, Path(scored))
+            for task, scored in zip(settings.tasks, evaluations, strict=True)
+        ]
+        tasks = _all_tasks(verdicts)
+        codebook = json.loads((Path(tokenizer) / "codebook.json").read_text())
+        health = gates.codebook_health(codebook, settings.gates)
+        for name, own in ((registry.TOKENIZER, [health]), (registry.BACKBONE, [])):
+            verdicts.append(_verdict(name, registered[name], [*own, *smoke_test(name, registered[name]), tasks]))
+        for verdict in verdicts:
+            run.note(f"{verdict.model} version {verdict.version}: {'passed' if verdict.passed else 'refused'}")
+        Path(out).mkdir(parents=True, exist_ok=True)
+        written = json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=1)
+        (Path(out) / VERDICTS_FILE).write_text(written)
+        run.files(Path(out), VERDICTS_FILE)
+
+
+def read_verdicts(folder: str) -> list[Verdict]:
+    """The verdicts that `gate` wrote."""
+    return [Verdict.model_validate(entry) for entry in json.loads((Path(folder) / VERDICTS_FILE).read_text())]
+
+
+def _judge_task(
+    task: TaskRecipe, recipe: Recipe, registered: dict[str, str], corpus: Corpus, store: Store, scored: Path
+) -> Verdict:
+    name = registry.task_model(task.name)
+    folder = registry.resolve(f"models:/{name}/{registered[name]}")
+    champion = registry.aliased(name, registry.CHAMPION)
+    if champion is not None and champion.version == registered[name]:
+        champion = None
+    not_worse = gates.metric_not_worse(
+        Predictions.read(scored / "predictions.parquet"),
+        champion_predictions(corpus, store, registry.resolve(champion.uri), task) if champion else None,
+        task,
+        margin=recipe.gates.margin,
+        bootstrap=recipe.gates.bootstrap,
+        seed=recipe.seed,
+    )
+    evaluated = seen(corpus, "test", dataset=task.dataset)
+    leak = gates.leakage(Ledger.read(folder), evaluated, allow=recipe.gates.allow_overlap)
+    return _verdict(name, registered[name], [not_worse, leak, *smoke_test(name, registered[name])])
+
+
+def _verdict(name: str, version: str, judged: Sequence[Gate]) -> Verdict:
+    champion = registry.aliased(name, registry.CHAMPION)
+    before = champion.version if champion else None
+    return Verdict(model=name, version=version, champion=before, gates=tuple(judged))
+
+
+def _all_tasks(verdicts: Sequence[Verdict]) -> Gate:
+    refused = [verdict.model for verdict in verdicts if not verdict.passed]
+    detail = f"refused: {', '.join(refused)}" if refused else f"all {len(verdicts)} task models passed their gates"
+    return Gate(name="tasks", passed=not refused, detail=detail)

@@ -1,0 +1,65 @@
+"""Register: tokenizer, backbone and task models become challengers in the registry."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from labram.corpus.catalogue import Corpus
+from labram.evaluation.record import Evaluation
+from labram.operations import lineage, model_card, registry, tracking
+from labram.operations.workspace import Workspace
+from labram.recipe import Recipe
+
+VERSIONS_FILE = "versions.json"
+
+
+def register(
+    *,
+    workspace: str,
+    corpus_version: str,
+    recipe: str,
+    corpus: str,
+    tokenizer: str,
+    backbone: str,
+    models: Sequence[str],
+    evaluations: Sequence[str],
+    out: str,
+) -> None:
+    """Register every model with its card and lineage; write `versions.json`: registered name to version.
+
+    Args:
+        workspace: The workspace.
+        corpus_version: What `resolve` found.
+        recipe: The whole recipe as JSON.
+        corpus: Folder that `quality` wrote.
+        tokenizer: Folder of the tokenizer.
+        backbone: Folder of the backbone.
+        models: Folders of the task models, in the order of the recipe's tasks.
+        evaluations: Folders of their evaluations, likewise.
+        out: Folder for `versions.json`.
+    """
+    place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
+    with tracking.tracked("register", place.root) as run:
+        origin = lineage.describe(settings, corpus_version) | {"pipeline_run": tracking.pipeline_run()}
+        data = model_card.TrainedOn.of(Corpus.load(Path(corpus)))
+        parent = tracking.find_parent(tracking.pipeline_run()) or run.run_id
+
+        def put(name: str, folder: str, card: str, beside: Sequence[Path] = ()) -> str:
+            version = registry.register(
+                name, Path(folder), run_id=parent, recipe=settings, lineage=origin, card=card, beside=beside
+            )
+            run.note(f"{name} version {version.version} is challenger")
+            return version.version
+
+        codebook = json.loads((Path(tokenizer) / "codebook.json").read_text())
+        versions = {
+            registry.TOKENIZER: put(registry.TOKENIZER, tokenizer, model_card.tokenizer_card(codebook, data, origin)),
+            registry.BACKBONE: put(registry.BACKBONE, backbone, model_card.backbone_card(data, origin)),
+        }
+        for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
+            name, scored = registry.task_model(task.name), Path(evaluation)
+            card = model_card.task_card(name, Evaluation.read(scored / "evaluation.json"), data, origin)
+            beside = [path for path in sorted(scored.iterdir()) if path.name.startswith(("evaluation", "baseline"))]
+            versions[name] = put(name, model, card, beside)
+        Path(out).mkdir(parents=True, exist_ok=True)
+        (Path(out) / VERSIONS_FILE).write_text(json.dumps(versions, indent=1))

@@ -1,0 +1,130 @@
+"""Report: one page about the run, and its result for whoever started it."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.datasets import ADAPTERS
+from labram.evaluation.record import Evaluation
+from labram.operations import lineage, registry, report as page, tracking
+from labram.operations.gates import Verdict
+from labram.operations.promotion import Move
+from labram.operations.runs import RESULT
+from labram.operations.workspace import Workspace
+from labram.recipe import Recipe
+from labram.steps.gate import read_verdicts
+from labram.steps.promote import read_moves
+
+
+def report(
+    *,
+    workspace: str,
+    data: str,
+    corpus_version: str,
+    recipe: str,
+    corpus: str,
+    tokenizer: str,
+    backbone: str,
+    models: Sequence[str],
+    evaluations: Sequence[str],
+    verdicts: str,
+    promotions: str,
+    out: str,
+) -> None:
+    """Write the report and `result.json` into the run's folder, and close the run in MLflow.
+
+    Args:
+        workspace: The workspace.
+        data: Folder of the corpus.
+        corpus_version: What `resolve` found.
+        recipe: The whole recipe as JSON.
+        corpus: Folder that `quality` wrote.
+        tokenizer: Folder of the tokenizer.
+        backbone: Folder of the backbone.
+        models: Folders of the task models, in the order of the recipe's tasks.
+        evaluations: Folders of their evaluations, likewise.
+        verdicts: Folder that `gate` wrote.
+        promotions: Folder that `promote` wrote.
+        out: The HTML file.
+    """
+    place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
+    with tracking.tracked("report", place.root) as run:
+        judged, moves, recordings = read_verdicts(verdicts), read_moves(promotions), Corpus.load(Path(corpus))
+        name = tracking.pipeline_run()
+        parent = tracking.find_parent(name) or run.run_id
+        datasets = sorted(set(recordings.catalogue["dataset"]))
+        record = page.RunRecord(
+            run_name=name,
+            run_id=parent,
+            started=tracking.started(parent),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe=settings,
+            corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
+            simulated=all(ADAPTERS[dataset].simulated for dataset in datasets),
+            corpus=Path(corpus),
+            tokenizer=Path(tokenizer),
+            backbone=Path(backbone),
+            tasks={task.name: Path(scored) for task, scored in zip(settings.tasks, evaluations, strict=True)},
+            gates=[
+                page.GateOutcome(verdict.model, gate.name, gate.passed, gate.detail, gate.figures)
+                for verdict in judged
+                for gate in verdict.gates
+            ],
+            promotions=[
+                page.Promotion(move.model, str(move.version), (f"champion (before: {move.previous or 'none'})",))
+                for move in moves
+                if move.moved
+            ],
+            lineage=lineage.describe(settings, corpus_version),
+        )
+        page.write(record, Path(out))
+        result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], judged, moves)
+        folder = place.run(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(out, folder / "report.html")
+        run.files(folder, "report.html", "recipe.yaml")
+        tracking.close_parent(parent, {"outcome": result["outcome"]})
+        (folder / RESULT).write_text(json.dumps(result, indent=1))
+
+
+def _result(
+    name: str,
+    recipe: Recipe,
+    corpus: Corpus,
+    evaluations: Sequence[Path],
+    verdicts: Sequence[Verdict],
+    moves: Sequence[Move],
+) -> dict[str, Any]:
+    """What `labram run` prints and what its exit code depends on."""
+    passed = {verdict.model: verdict.passed for verdict in verdicts}
+    rows = []
+    for task, folder in zip(recipe.tasks, evaluations, strict=True):
+        evaluation = Evaluation.read(folder / "evaluation.json")
+        model = registry.task_model(task.name)
+        rows.append(
+            {
+                "task": task.name,
+                "metric": task.metric,
+                "model": evaluation.headline.model_dump(),
+                "baseline": evaluation.baseline[task.metric].model_dump() if evaluation.baseline else None,
+                "beats_baseline": evaluation.beats_baseline,
+                "gate": "passed" if passed[model] else "refused",
+                "registered": model,
+            }
+        )
+    return {
+        "run": name,
+        "outcome": "promoted" if all(passed.values()) else "refused",
+        "tasks": rows,
+        "quarantined": corpus.quarantined()[["recording_id", "reasons"]].to_dict("records"),
+        "refused": [
+            {"model": verdict.model, "name": gate.name, "detail": gate.detail}
+            for verdict in verdicts
+            for gate in verdict.refused
+        ],
+        "promotions": [{"model": move.model, "version": move.version} for move in moves if move.moved],
+    }
