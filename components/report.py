@@ -8,13 +8,11 @@ from components import component
 @component
 def report(
     workspace: str,
-    data: str,
     corpus_version: str,
     recipe: str,
     corpus: dsl.Input[dsl.Dataset],
     tokenizer: dsl.Input[dsl.Model],
     backbone: dsl.Input[dsl.Model],
-    models: dsl.Input[list[dsl.Model]],  # type: ignore[type-arg]
     evaluations: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
     verdicts: dsl.Input[dsl.Dataset],
     promotions: dsl.Input[dsl.Dataset],
@@ -25,13 +23,11 @@ def report(
 
     report(
         workspace=workspace,
-        data=data,
         corpus_version=corpus_version,
         recipe=recipe,
         corpus=corpus.path,
         tokenizer=tokenizer.path,
         backbone=backbone.path,
-        models=[model.path for model in models],
         evaluations=[evaluation.path for evaluation in evaluations],
         verdicts=verdicts.path,
         promotions=promotions.path,

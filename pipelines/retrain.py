@@ -159,13 +159,11 @@ def retrain(
         )
         report(
             workspace=workspace,
-            data=data,
             corpus_version=version,
             recipe=recipe,
             corpus=corpus,
             tokenizer=codes,
             backbone=backbone,
-            models=models(),
             evaluations=evaluations(),
             verdicts=verdicts,
             promotions=promotions,

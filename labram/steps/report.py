@@ -10,7 +10,8 @@ from typing import Any
 from labram.corpus.catalogue import Corpus
 from labram.corpus.datasets import ADAPTERS
 from labram.evaluation.record import Evaluation
-from labram.operations import lineage, registry, report as page, tracking
+from labram.operations import lineage, registry, tracking
+from labram.operations import report as page
 from labram.operations.gates import Verdict
 from labram.operations.promotion import Move
 from labram.operations.runs import RESULT
@@ -23,13 +24,11 @@ from labram.steps.promote import read_moves
 def report(
     *,
     workspace: str,
-    data: str,
     corpus_version: str,
     recipe: str,
     corpus: str,
     tokenizer: str,
     backbone: str,
-    models: Sequence[str],
     evaluations: Sequence[str],
     verdicts: str,
     promotions: str,
@@ -39,14 +38,12 @@ def report(
 
     Args:
         workspace: The workspace.
-        data: Folder of the corpus.
         corpus_version: What `resolve` found.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
         tokenizer: Folder of the tokenizer.
         backbone: Folder of the backbone.
-        models: Folders of the task models, in the order of the recipe's tasks.
-        evaluations: Folders of their evaluations, likewise.
+        evaluations: Folders of the evaluations, in the order of the recipe's tasks.
         verdicts: Folder that `gate` wrote.
         promotions: Folder that `promote` wrote.
         out: The HTML file.

@@ -1,0 +1,49 @@
+"""Evaluate: score a task model on test subjects, beside the baseline on the same windows."""
+
+import shutil
+from pathlib import Path
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.store import Store
+from labram.evaluation import scoring
+from labram.operations.tracking import tracked
+from labram.operations.workspace import Workspace
+from labram.recipe import GateRecipe, TaskRecipe
+
+FROM_THE_MODEL = ("history.jsonl", "task.json")
+
+
+def evaluate(
+    *, workspace: str, corpus: str, model: str, task: str, gates: str, seed: int, out: str
+) -> dict[str, float]:
+    """Write the evaluation, the predictions and the fitted baseline; gives the model's and the baseline's metrics.
+
+    Args:
+        workspace: The workspace.
+        corpus: Folder that `quality` wrote.
+        model: Folder of the task model; its history and task are copied beside the evaluation.
+        task: One of the recipe's `tasks`, as JSON.
+        gates: The recipe's section `gates`, as JSON.
+        seed: Of the resampling.
+        out: Folder for the evaluation.
+    """
+    place, settings, target = Workspace.at(workspace), TaskRecipe.from_json(task), Path(out)
+    target.mkdir(parents=True, exist_ok=True)
+    with tracked("evaluate", place.root, label=settings.name) as run:
+        evaluation = scoring.evaluate(
+            Corpus.load(Path(corpus)),
+            Store(place.store),
+            Path(model),
+            settings,
+            bootstrap=GateRecipe.from_json(gates).bootstrap,
+            seed=seed,
+            out=target,
+        )
+        for name in FROM_THE_MODEL:
+            shutil.copyfile(Path(model) / name, target / name)
+        figures = {name: estimate.value for name, estimate in evaluation.model.items()}
+        figures |= {f"baseline/{name}": estimate.value for name, estimate in evaluation.baseline.items()}
+        known = {name: value for name, value in figures.items() if value is not None}
+        run.metrics(0, known)
+        run.files(target, "evaluation.json")
+    return known
