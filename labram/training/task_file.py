@@ -1,20 +1,22 @@
-"""``task.json`` beside a task model's weights: what its outputs mean."""
+"""`task.json`: what a fine-tuned model answers, beside its weights."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from pydantic import ValidationError
 
 from labram.errors import WeightsError
 from labram.recipe import Section, TaskRecipe
 
 
 class TaskFile(Section):
-    """The task of a fine-tuned model.
+    """What is needed to turn a task model's outputs into answers.
 
     Attributes:
-        recipe: The task's recipe.
-        target_mean: Mean of each regression target over the training windows; empty for classes.
-        target_sd: Its standard deviation. A regression model gives (target - mean) / sd.
-        montages: Montages of the training windows.
+        recipe: The task as it was trained.
+        target_mean: Mean of each regression target over the training windows, in its own unit; empty for classes.
+        target_sd: Their standard deviations. Answer = output x target_sd + target_mean.
+        montages: The montages that it was trained on.
     """
 
     NAME: ClassVar[str] = "task.json"
@@ -24,23 +26,23 @@ class TaskFile(Section):
     target_sd: tuple[float, ...] = ()
     montages: tuple[tuple[str, ...], ...] = ()
 
-    def write(self, folder: Path) -> None:
-        """Write `NAME` into a model's folder."""
-        (folder / self.NAME).write_text(self.to_json() + "\n")
-
     @classmethod
-    def read(cls, folder: Path) -> "TaskFile":
-        """The task of a model's folder.
+    def read(cls, folder: Path) -> Self:
+        """The task of the model in `folder`.
 
         Raises:
-            WeightsError: If the file is absent or damaged.
+            WeightsError: If the file is absent or not what `write` wrote.
         """
-        path = folder / cls.NAME
+        file = folder / cls.NAME
         try:
-            return cls.from_json(path.read_text())
-        except (OSError, ValueError) as error:
+            return cls.from_json(file.read_text())
+        except (OSError, ValidationError) as error:
             raise WeightsError(
-                "the description of the model's task is absent or damaged",
-                file=path.name,
-                remedy="Name the folder that fine-tuning wrote",
+                f"the description of the task cannot be read ({type(error).__name__})",
+                file=file,
+                remedy="Name a folder that fine-tuning wrote with this version of labram",
             ) from error
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the weights."""
+        (folder / self.NAME).write_text(self.to_json() + "\n")
