@@ -1,0 +1,79 @@
+"""Small EDF files, and the pieces of an ingest with settings that no test cares about."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pytest
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.ingest import Ingested, ingest
+from labram.corpus.store import Store
+from labram.events import Silent
+from labram.recipe import PreprocessingRecipe
+
+CHANNELS = ("Fp1", "Fp2", "C3", "C4", "O1", "O2")
+KEY = b"a key for tests"
+
+
+def pink(rng: np.random.Generator, channels: int, samples: int, sd_uv: float) -> np.ndarray:
+    """Noise whose power falls with frequency as that of EEG does, [channels, samples] in µV."""
+    spectrum = np.fft.rfft(rng.standard_normal((channels, samples)))
+    spectrum[:, 1:] /= np.sqrt(np.arange(1, spectrum.shape[1]))
+    spectrum[:, 0] = 0.0
+    noise = np.fft.irfft(spectrum, samples)
+    return noise / noise.std(axis=1, keepdims=True) * sd_uv
+
+
+@pytest.fixture
+def write_edf() -> Callable[..., Path]:
+    def write(
+        path: Path,
+        *,
+        seed: int = 0,
+        seconds: int = 10,
+        rate: int = 100,
+        sd_uv: float = 20.0,
+        channels: Sequence[str] = CHANNELS,
+        patient: str = "X",
+        signals: np.ndarray | None = None,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if signals is None:
+            signals = pink(np.random.default_rng(seed), len(channels), seconds * rate, sd_uv)
+        edf = edfio.Edf(
+            [
+                edfio.EdfSignal(signal, rate, label=name, physical_dimension="uV")
+                for name, signal in zip(channels, signals, strict=True)
+            ],
+            patient=edfio.Patient(name=patient),
+        )
+        edf.write(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def take_in(tmp_path: Path) -> Callable[..., tuple[Ingested, Corpus]]:
+    """Ingest a folder as one shard, into a store that lives as long as the test."""
+
+    def run(
+        data: Path, datasets: Sequence[str] = (), *, shard: int = 0, shards: int = 1
+    ) -> tuple[Ingested, Corpus]:
+        out = tmp_path / "shards" / f"{shard}-{shards}"
+        done = ingest(
+            data,
+            datasets,
+            out,
+            store=Store(tmp_path / "store"),
+            preprocessing=PreprocessingRecipe(),
+            shard=shard,
+            shards=shards,
+            subject_key=KEY,
+            monitor=Silent(),
+        )
+        return done, Corpus.load(out)
+
+    return run

@@ -1,0 +1,132 @@
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labram.corpus.store import LIMIT_UV, RATE_HZ, Store, to_patches
+from labram.errors import StoreError
+
+MONTAGE = ("FP1", "CZ", "O2")
+
+
+def signal(seconds: int = 7, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 30, (channels, seconds * RATE_HZ)).astype(np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def key(store: Store) -> str:
+    key = store.key("content")
+    store.write(key, to_patches(signal())[0], MONTAGE)
+    return key
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), channels=st.integers(1, 5), seconds=st.integers(1, 9), seed=st.integers(0, 99))
+def test_any_window_is_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, channels: int, seconds: int, seed: int
+) -> None:
+    written = signal(seconds, channels, seed)
+    store = Store(tmp_path_factory.mktemp("store"))
+    store.write("k" * 32, to_patches(written)[0], tuple(f"E{n}" for n in range(channels)))
+    length = data.draw(st.integers(1, seconds))
+    start = data.draw(st.integers(0, (seconds - length) * RATE_HZ))
+    window = store.read("k" * 32, start, length)
+    expected = written.astype(np.float16).astype(np.float32)[:, start : start + length * RATE_HZ]
+    assert window.dtype == np.float32
+    assert window.shape == (channels, length, RATE_HZ)
+    assert np.array_equal(window.reshape(channels, -1), expected)
+
+
+def test_patches_are_a_read_only_view_of_the_file(store: Store, key: str) -> None:
+    patches = store.patches(key)
+    assert patches.shape == (7, 3, RATE_HZ)
+    assert patches.dtype == np.float16
+    assert not patches.flags.owndata
+    assert not patches.flags.writeable
+    assert store.seconds(key) == 7
+    assert store.montage(key) == MONTAGE
+
+
+@pytest.mark.parametrize(("start", "seconds"), [(-1, 1), (0, 8), (1, 7), (1400, 1), (0, 0)])
+def test_a_window_outside_the_recording_is_the_callers_mistake(
+    store: Store, key: str, start: int, seconds: int
+) -> None:
+    with pytest.raises(IndexError):
+        store.read(key, start, seconds)
+
+
+def test_values_beyond_float16_are_clipped_and_counted() -> None:
+    loud = signal()
+    loud[0, :5], loud[1, 3] = 1e9, -40_000.0
+    patches, clipped = to_patches(loud)
+    assert clipped == 6
+    assert np.isfinite(patches).all()
+    assert patches.max() == np.float16(LIMIT_UV)
+
+
+def test_an_absent_entry_says_what_to_do(store: Store) -> None:
+    assert "nothing" not in store
+    with pytest.raises(StoreError, match="ingest again"):
+        store.read("nothing", 0, 1)
+    assert not store.intact("nothing")
+
+
+@pytest.mark.parametrize("left", [0, 1, 100, -1, -300])
+def test_a_truncated_entry_is_a_store_error(store: Store, key: str, left: int) -> None:
+    whole = store.path(key).read_bytes()
+    store.path(key).write_bytes(whole[:left])
+    fresh = Store(store.root)
+    with pytest.raises(StoreError, match="damaged"):
+        fresh.read(key, 0, 1)
+    assert not fresh.intact(key)
+
+
+def test_changed_values_are_noticed(store: Store, key: str) -> None:
+    assert store.intact(key)
+    content = bytearray(store.path(key).read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    store.path(key).write_bytes(content)
+    assert not Store(store.root).intact(key)
+
+
+def test_the_key_depends_on_all_that_the_patches_depend_on() -> None:
+    base = Store.key("content", mains_hz=50.0, version="1")
+    others = {
+        Store.key("content 2", mains_hz=50.0, version="1"),
+        Store.key("content", mains_hz=60.0, version="1"),
+        Store.key("content", mains_hz=50.0, version="2"),
+    }
+    assert len({base, *others}) == 4
+    assert base == Store.key("content", version="1", mains_hz=50.0)
+
+
+def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="Free some space"):
+        store.write("k" * 32, to_patches(signal())[0], MONTAGE)
+    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+
+
+def test_writing_again_replaces_what_was_read(store: Store, key: str) -> None:
+    store.read(key, 0, 1)
+    store.write(key, to_patches(signal(seed=1))[0], MONTAGE)
+    assert np.array_equal(store.patches(key), to_patches(signal(seed=1))[0])
+
+
+def test_damaged_notes_are_as_good_as_none(store: Store) -> None:
+    store.note("key", {"seconds": 3})
+    assert store.noted("key") == {"seconds": 3}
+    next(store.root.rglob("*.json")).write_text("{")
+    assert store.noted("key") is None
