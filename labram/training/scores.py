@@ -8,6 +8,8 @@ from labram.recipe import LOWER_IS_BETTER, METRICS
 
 Array = npt.NDArray[np.float64]
 THRESHOLD = 0.5
+SMALLEST_SPREAD = 1e-12
+"""Below it a prediction is constant up to rounding."""
 
 
 def score(kind: str, y: npt.ArrayLike, prediction: npt.ArrayLike) -> dict[str, float]:
@@ -72,7 +74,7 @@ def _regression(y_nM: Array, predicted_nM: Array) -> dict[str, float]:
     joint = np.mean((y_nM - y_nM.mean(axis=0)) * (predicted_nM - predicted_nM.mean(axis=0)), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         r2 = 1.0 - error / y_nM.var(axis=0)
-        correlation = np.where(spread > 0, joint / spread, 0.0)
+        correlation = np.where(spread > SMALLEST_SPREAD, joint / spread, 0.0)
     return {
         "r2": float(np.where(constant, np.nan, r2).mean()),
         "pearson_r": float(np.where(constant, np.nan, correlation).mean()),
