@@ -140,15 +140,15 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
     return Gate(name="leakage", passed=overlap.empty or allow, detail=detail, figures=figures)
 
 
-def weights_load(problems: Mapping[str, int]) -> Gate:
-    """The weights load strictly.
+def weights_load(outcome: int | LabramError) -> Gate:
+    """The weights are undamaged and load strictly.
 
     Args:
-        problems: Number of keys that are missing, unexpected or mismatched, by kind.
+        outcome: How many tensors were loaded, or the error that loading raised.
     """
-    wrong = {kind: count for kind, count in problems.items() if count}
-    detail = ", ".join(f"{count} {kind}" for kind, count in wrong.items()) or "every key matches"
-    return Gate(name="weights", passed=not wrong, detail=detail, figures=dict(problems))
+    if isinstance(outcome, LabramError):
+        return Gate(name="weights", passed=False, detail=str(outcome))
+    return Gate(name="weights", passed=True, detail=f"all {outcome} tensors match", figures={"tensors": outcome})
 
 
 def smoke_inference(output: np.ndarray | LabramError, expected: tuple[int, ...]) -> Gate:

@@ -1,6 +1,7 @@
 """What a registered version runs (MLflow calls this "models from code"): loads weights, answers windows.
 
-MLflow executes this file on its own, so it is a script and nothing imports it.
+MLflow executes this file on its own, so it is a script and nothing imports it. `predict` is not annotated because
+MLflow would read annotations as a schema; the schema is in `labram.operations.signature`.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """Load the weights, once."""
         self.inference = Inference(Path(context.artifacts["model"]))
 
-    def predict(self, context: Any, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ARG002
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
         """Answer windows.
 
         Args:

@@ -1,36 +1,55 @@
-"""Smoke inference: a registered version is loaded the way a server would load it, and asked once."""
+"""Gates that try a registered version out, as whoever uses it will get it: from the registry, through its pyfunc."""
 
 import numpy as np
 
-from labram.errors import LabramError, WeightsError
-from labram.evaluation.inference import RATE, Inference
-from labram.operations import registry
-from labram.operations.gates import Gate, smoke_inference, weights_load
+from labram.errors import LabramError
+from labram.models import weights
+from labram.models.downstream import DownstreamModel
+from labram.models.tokenizer import Tokenizer
+from labram.operations import gates, registry
+from labram.operations.gates import Gate
 
-CHANNELS = ("FP1", "FP2", "CZ", "O1", "O2")
-FALLBACK_SECONDS = 2
-WINDOWS = 2
+CHANNELS = ("FP1", "CZ", "O2")
+WINDOWS, SECONDS, RATE = 2, 2, 250.0
+"""Another rate than the model's own, so that resampling is tried too."""
 
 
 def smoke_test(name: str, version: str) -> list[Gate]:
-    """Two gates: the weights load with nothing missing, and the served model answers a window as it must."""
-    uri = f"models:/{name}/{version}"
+    """Do the weights load strictly, and does the pyfunc answer a synthetic window sensibly?
+
+    Args:
+        name: Registered name.
+        version: Its version.
+    """
+    uri = registry.get(name, version).uri
     try:
-        inference = Inference(registry.resolve(uri))
-    except WeightsError as error:
-        return [weights_load({error.problem: 1})]
-    montage = inference.task.montages[0] if inference.task and inference.task.montages else CHANNELS
-    seconds = inference.task.recipe.seconds if inference.task else FALLBACK_SECONDS
-    signals = np.random.default_rng(0).normal(0, 20, (WINDOWS, len(montage), seconds * RATE)).astype(np.float32)
-    expected = inference.predict(signals, montage)
-    return [weights_load({}), smoke_inference(_ask(uri, signals, montage), expected.shape)]
+        model = weights.load(registry.resolve(uri))
+    except LabramError as error:
+        return [gates.weights_load(error)]
+    loaded = gates.weights_load(len(model.state_dict()))
+    if isinstance(model, Tokenizer):
+        expected: tuple[int, ...] = (WINDOWS, len(CHANNELS) * SECONDS)
+    elif isinstance(model, DownstreamModel):
+        expected = (WINDOWS,) if model.outputs == 1 and _is_binary(uri) else (WINDOWS, model.outputs)
+    else:
+        expected = (WINDOWS, model.config.width)
+    return [loaded, gates.smoke_inference(_answer(uri), expected)]
 
 
-def _ask(uri: str, signals: np.ndarray, montage: tuple[str, ...]) -> np.ndarray | LabramError:
+def _is_binary(uri: str) -> bool:
+    from labram.training.task_file import TaskFile
+
+    return TaskFile.read(registry.resolve(uri)).recipe.kind == "binary"
+
+
+def _answer(uri: str) -> np.ndarray | LabramError:
     import mlflow
 
+    samples = int(SECONDS * RATE)
+    signals = 20 * np.random.default_rng(0).normal(size=(WINDOWS, len(CHANNELS), samples))
     try:
         model = mlflow.pyfunc.load_model(uri)
-        return np.asarray(model.predict(signals, params={"channels": list(montage), "sfreq": float(RATE)}))
+        answer = model.predict(signals.astype(np.float32), params={"channels": list(CHANNELS), "sfreq": RATE})
     except LabramError as error:
         return error
+    return np.asarray(answer)

@@ -1,0 +1,115 @@
+"""A registered version can be found by name, served without labram's help, and traced."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from labram.errors import RegistryError
+from labram.operations import registry
+from labram.recipe import load
+
+RECIPE = load("demo")
+
+
+def register(name, folder, run_id, **settings):
+    given = {"lineage": {"git_commit": "abc", "corpus_version": "v1"}, "card": "# Card\n", **settings}
+    return registry.register(name, folder, run_id=run_id, recipe=RECIPE, **given)
+
+
+@pytest.fixture(scope="session")
+def once(session_run_id, task_folder, tmp_path_factory):
+    """One version that tests only read."""
+    evaluation = tmp_path_factory.mktemp("evaluation") / "evaluation.json"
+    evaluation.write_text("{}")
+    return register("labram-once", task_folder, session_run_id, beside=[evaluation])
+
+
+def test_a_new_version_is_the_challenger_and_carries_its_lineage(once):
+    assert once.version == "1"
+    assert once.aliases == (registry.CHALLENGER,)
+    assert once.tags["git_commit"] == "abc"
+    assert once.tags["corpus_version"] == "v1"
+    assert once.run_id
+
+
+def test_a_uri_resolves_to_a_folder_with_weights_recipe_and_card(once):
+    for uri in ("models:/labram-once@challenger", "models:/labram-once/1"):
+        folder = registry.resolve(uri)
+        assert {"model.safetensors", "config.json", "task.json", "evaluation.json"} <= {
+            path.name for path in folder.iterdir()
+        }
+        assert (folder / registry.CARD).read_text() == "# Card\n"
+        assert RECIPE.from_json((folder / registry.RECIPE).read_text()) == RECIPE
+
+
+def test_a_folder_resolves_to_itself_and_one_without_weights_is_refused(task_folder, tmp_path):
+    assert registry.resolve(task_folder) == task_folder
+    with pytest.raises(RegistryError, match=r"holds no model\.safetensors"):
+        registry.resolve(tmp_path)
+
+
+def test_an_unknown_model_alias_or_version_is_answered_with_those_that_exist(once):
+    with pytest.raises(RegistryError, match="Registered are: .*labram-once"):
+        registry.resolve("models:/labram-nothing@champion")
+    with pytest.raises(RegistryError, match=r"no alias 'champion'.*versions 1 \(challenger\)"):
+        registry.resolve("models:/labram-once@champion")
+    with pytest.raises(RegistryError, match="no version 9"):
+        registry.resolve("models:/labram-once/9")
+    with pytest.raises(RegistryError, match="neither a folder nor a registered model"):
+        registry.resolve("labram-once")
+
+
+def test_the_same_weights_and_lineage_are_not_registered_twice(run_id, task_folder):
+    first = register("labram-twice", task_folder, run_id)
+    assert register("labram-twice", task_folder, run_id).version == first.version
+    other = register("labram-twice", task_folder, run_id, lineage={"git_commit": "def"})
+    assert other.version == "2"
+    assert registry.get("labram-twice", "1").aliases == ()
+
+
+def test_a_folder_without_weights_cannot_be_registered(run_id, tmp_path):
+    with pytest.raises(RegistryError, match="no weights"):
+        register("labram-empty", tmp_path, run_id)
+
+
+def test_nothing_that_is_registered_is_a_pickle_and_requirements_are_pinned(once):
+    model = registry.resolve(once.uri).parent.parent
+    assert not [path for path in model.rglob("*") if path.suffix in {".pkl", ".pickle", ".pt", ".pth", ".bin"}]
+    pins = (model / "requirements.txt").read_text().split()
+    assert all("==" in pin and "+" not in pin for pin in pins)
+    assert any(pin.startswith("torch==") for pin in pins)
+    assert not [path for path in model.rglob("__pycache__")]
+
+
+def test_the_pyfunc_answers_any_spelling_and_rate(once):
+    import mlflow
+
+    model = mlflow.pyfunc.load_model(once.uri)
+    signals = np.random.default_rng(0).normal(scale=20, size=(3, 2, 1024)).astype(np.float32)
+    answer = model.predict(signals, params={"channels": ["EEG FP1-REF", "fp2"], "sfreq": 256.0})
+    assert answer.shape == (3,)
+    assert ((answer > 0) & (answer < 1)).all()
+    with pytest.raises(Exception, match="Name every channel"):
+        model.predict(signals)
+    with pytest.raises(Exception, match="Did you mean"):
+        model.predict(signals, params={"channels": ["FP1", "FP2X"]})
+
+
+def test_a_version_is_served_by_the_code_it_was_registered_with(once, tmp_path):
+    program = (
+        "import sys, json, mlflow, numpy as np\n"
+        "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "answer = model.predict(np.ones((1, 2, 400), np.float32), params={'channels': ['CZ', 'PZ'], 'sfreq': 200.0})\n"
+        "import labram; print(json.dumps([labram.__file__, answer.tolist()]))"
+    )
+    folder = registry.resolve(once.uri).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    module, answer = json.loads(done.stdout.splitlines()[-1])
+    assert module.startswith(str(folder / "code"))
+    assert len(answer) == 1
