@@ -187,6 +187,8 @@ METRICS: dict[str, tuple[str, ...]] = {
     "regression": ("r2", "pearson_r", "rmse"),
 }
 LOWER_IS_BETTER = frozenset({"rmse"})
+MODEL_FILE = "recipe.json"
+"""Under this name a registered model keeps the recipe that it was made with."""
 
 
 class GateRecipe(Section):

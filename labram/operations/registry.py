@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labram.errors import RegistryError
-from labram.recipe import Recipe
+from labram.recipe import MODEL_FILE, Recipe
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous-champion"
 PREFIX = "labram-"
 TOKENIZER, BACKBONE = "labram-tokenizer", "labram-backbone"
-CARD, RECIPE = "README.md", "recipe.json"
+CARD = "README.md"
 WEIGHTS = ("model.safetensors", "config.json")
 REQUIREMENTS = ("mlflow", "torch", "numpy", "scipy", "pandas", "safetensors", "pydantic", "scikit-learn", "pyyaml")
 """Distributions that serving needs; labram itself travels with the model."""
@@ -88,7 +88,7 @@ def register(
     found = known
     if found is None:
         with tempfile.TemporaryDirectory() as temporary:
-            staged = _stage(Path(temporary) / "model", folder, beside, {CARD: card, RECIPE: recipe.to_json()})
+            staged = _stage(Path(temporary) / "model", folder, beside, {CARD: card, MODEL_FILE: recipe.to_json()})
             found = _log(name, staged, run_id=run_id, tags=tags, card=card)
     _client().set_registered_model_alias(name, CHALLENGER, found.version)
     return get(name, found.version)

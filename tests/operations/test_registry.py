@@ -9,7 +9,7 @@ import pytest
 
 from labram.errors import RegistryError
 from labram.operations import registry
-from labram.recipe import load
+from labram.recipe import MODEL_FILE, load
 
 RECIPE = load("demo")
 
@@ -42,7 +42,7 @@ def test_a_uri_resolves_to_a_folder_with_weights_recipe_and_card(once):
             path.name for path in folder.iterdir()
         }
         assert (folder / registry.CARD).read_text() == "# Card\n"
-        assert RECIPE.from_json((folder / registry.RECIPE).read_text()) == RECIPE
+        assert RECIPE.from_json((folder / MODEL_FILE).read_text()) == RECIPE
 
 
 def test_a_folder_resolves_to_itself_and_one_without_weights_is_refused(task_folder, tmp_path):
@@ -52,7 +52,7 @@ def test_a_folder_resolves_to_itself_and_one_without_weights_is_refused(task_fol
 
 
 def test_an_unknown_model_alias_or_version_is_answered_with_those_that_exist(once):
-    with pytest.raises(RegistryError, match="Registered are: .*labram-once"):
+    with pytest.raises(RegistryError, match=r"Registered are: .*labram-once"):
         registry.resolve("models:/labram-nothing@champion")
     with pytest.raises(RegistryError, match=r"no alias 'champion'.*versions 1 \(challenger\)"):
         registry.resolve("models:/labram-once@champion")
@@ -81,7 +81,7 @@ def test_nothing_that_is_registered_is_a_pickle_and_requirements_are_pinned(once
     pins = (model / "requirements.txt").read_text().split()
     assert all("==" in pin and "+" not in pin for pin in pins)
     assert any(pin.startswith("torch==") for pin in pins)
-    assert not [path for path in model.rglob("__pycache__")]
+    assert not list(model.rglob("__pycache__"))
 
 
 def test_the_pyfunc_answers_any_spelling_and_rate(once):
