@@ -114,7 +114,7 @@ def curves(panels: Sequence[Panel], *, width: float = FULL, columns: int = 3) ->
     """Training curves, a panel for each quantity."""
     rows = -(-len(panels) // columns)
     columns = min(columns, len(panels))
-    figure = Figure(figsize=(width, 2.5 * rows))
+    figure = Figure(figsize=(width, (2.5 if columns > 1 else 1.95) * rows))
     for position, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, position)
         for line in panel.lines:
@@ -269,7 +269,7 @@ def scatter(points: Sequence[tuple[int, float, float]], targets: Sequence[str]) 
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         if k == 0:
-            axes.legend(loc="upper left")
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -291,10 +291,8 @@ def intervals(model: Sequence[Interval], baseline: Sequence[Interval]) -> Figure
         y = np.arange(len(rows)) + shift
         value = np.array([row.value for row in rows])
         reach = np.array([[row.value - row.low, row.high - row.value] for row in rows]).reshape(-1, 2).T
-        axes.errorbar(
-            value, y, xerr=np.nan_to_num(np.abs(reach)), fmt=marker, color=colour, markerfacecolor=face,
-            markersize=5.5, capsize=3, linewidth=1.6, label=label,
-        )  # fmt: skip
+        axes.errorbar(value, y, xerr=np.nan_to_num(np.abs(reach)), fmt="none", ecolor=colour, capsize=3, elinewidth=1.6)
+        axes.plot(value, y, marker, color=colour, markerfacecolor=face, markersize=5.5, label=label)
     axes.set_yticks(range(len(model)), [row.label for row in model])
     axes.set_ylim(len(model) - 0.5, -0.5)
     axes.set(title="Scores on test subjects", xlabel="score, with 95 % confidence interval")

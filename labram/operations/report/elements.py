@@ -52,7 +52,7 @@ class Table:
 
     title: str
     head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | Word, ...], ...]
     numbers: frozenset[int] = frozenset()
     folded: bool = False
     note: str = ""

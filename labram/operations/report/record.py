@@ -1,13 +1,12 @@
 """What a report is written from: the folders that the steps of a run left, and plain data about it."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from labram.recipe import Recipe
-
-Number = float | int
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class History:
         found = [
             (float(row["step"]), float(value))  # type: ignore[arg-type]
             for row in self.rows
-            if row.get("phase", "training") == phase and isinstance(value := row.get(metric), Number)
+            if row.get("phase", "training") == phase and _is_number(value := row.get(metric))
         ]
         return [step for step, _ in found], [value for _, value in found]
 
@@ -111,4 +110,8 @@ def _row(line: str) -> Mapping[str, object] | None:
         row = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), Number) else None
+    return row if isinstance(row, dict) and _is_number(row.get("step")) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and math.isfinite(value)

@@ -23,7 +23,7 @@ from labram.operations.report.elements import (
     percent,
     picture,
 )
-from labram.operations.report.record import History, RunRecord
+from labram.operations.report.record import GateOutcome, History, RunRecord
 from labram.operations.report.training import panel
 from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 
@@ -38,6 +38,7 @@ class SummaryRow:
     title: str
     metric: str
     model: str
+    doubt: str
     baseline: str
     beats: Word
     gate: Word
@@ -109,15 +110,18 @@ def _answer(scores: Mapping[str, Evaluation]) -> str:
     proven = [task for task, found in compared.items() if found.beats_baseline and found.significant]
     ahead = [task for task, found in compared.items() if found.beats_baseline and not found.significant]
     behind = [task for task, found in compared.items() if not found.beats_baseline]
-    parts = []
-    if proven:
-        parts.append(f"LaBraM beats the baseline on {listed(proven)}.")
+    doubtful = [task for task, found in scores.items() if not better_than_guessing(found)]
+    parts = [
+        f"LaBraM beats the baseline on {listed(proven)}."
+        if proven
+        else "LaBraM is not shown to beat the baseline on any task."
+    ]
     if ahead:
-        parts.append(f"It is ahead on {listed(ahead)}, but by no more than the choice of test subjects could explain.")
+        parts.append(f"On {listed(ahead)} it is ahead, within the uncertainty.")
     if behind:
-        parts.append(f"It does not beat the baseline on {listed(behind)}.")
-    if not proven:
-        parts.insert(0, "LaBraM is not shown to beat the baseline on any task.")
+        parts.append(f"On {listed(behind)} it does not beat it.")
+    if doubtful:
+        parts.append(f"On {listed(doubtful)} it is not shown to be better than guessing.")
     return " ".join(parts)
 
 
@@ -125,12 +129,13 @@ def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Summa
     metric = METRIC_TITLES.get(task.metric, task.metric) + (" ↓" if task.metric in LOWER_IS_BETTER else "")
     if found is None:
         dash = Word("not evaluated", "open")
-        return SummaryRow(task.name, task.title, metric, "–", "–", dash, _gate_word(record, task.name))
+        return SummaryRow(task.name, task.title, metric, "–", "", "–", dash, _gate_word(record, task.name))
     return SummaryRow(
         task.name,
         task.title,
         metric,
         estimate(found.model.get(task.metric)),
+        "" if better_than_guessing(found) else "not shown to be better than guessing",
         estimate(found.baseline.get(task.metric)),
         beats(found),
         _gate_word(record, task.name),
@@ -144,6 +149,21 @@ def beats(found: Evaluation) -> Word:
     if not found.beats_baseline:
         return Word("no", "bad")
     return Word("yes", "good") if found.significant else Word("ahead, not proven", "open")
+
+
+def better_than_guessing(found: Evaluation) -> bool:
+    """Whether the whole interval of the headline metric lies above what needs no recording to reach.
+
+    True for metrics without such a value, such as RMSE. Guessing gives an AUROC and a balanced accuracy of one over the
+    number of classes, a Cohen’s κ of zero; predicting the mean gives an R² of zero.
+    """
+    chance = {"auroc": 0.5, "balanced_accuracy": 1 / max(len(found.classes), 1)}
+    chance |= dict.fromkeys(("cohen_kappa", "r2", "pearson_r"), 0.0)
+    reached = found.model.get(found.metric)
+    if reached is None or found.metric not in chance:
+        return True
+    least = reached.low if reached.low is not None else reached.value
+    return least is not None and least > chance[found.metric]
 
 
 def _gate_word(record: RunRecord, task: str) -> Word:
@@ -212,7 +232,16 @@ def _comparison(found: Evaluation) -> str:
         "no baseline": "the difference is undefined",
     }[beats(found).text]
     method = f" The baseline is {found.baseline_method}." if found.baseline_method else ""
-    return f"{against}; {verdict} (difference {estimate(gap)}, above zero where LaBraM is better).{method}"
+    return (
+        f"{against}; {verdict} (difference {estimate(gap)}, above zero where LaBraM is better).{method}{_doubt(found)}"
+    )
+
+
+def _doubt(found: Evaluation) -> str:
+    if better_than_guessing(found):
+        return ""
+    guess = "predicting the mean of the targets" if found.kind == "regression" else "guessing"
+    return f" The score is not shown to be better than {guess} would be."
 
 
 def _outcome(found: Evaluation) -> list[Picture]:
@@ -309,7 +338,7 @@ def gates(record: RunRecord) -> Chapter:
         return Chapter("gates", "Gates", ("No gate was judged in this run, so no champion moved.",))
     _, sentence = _verdict(record)
     rows = tuple(
-        (gate.model, gate.name, "passed" if gate.passed else "refused", gate.detail, _figures(gate.figures))
+        (gate.model, gate.name, _judged(gate), gate.detail, _figures(gate.figures))
         for gate in sorted(record.gates, key=lambda gate: gate.passed)
     )
     tables = [Table("Conditions", ("model", "gate", "verdict", "detail", "figures"), rows)]
@@ -317,6 +346,10 @@ def gates(record: RunRecord) -> Chapter:
     if moves:
         tables.append(Table("Aliases", ("model", "version", "moves"), moves, frozenset({1})))
     return Chapter("gates", "Gates", (sentence,), tables=tuple(tables))
+
+
+def _judged(gate: GateOutcome) -> Word:
+    return Word("passed", "good") if gate.passed else Word("refused", "bad")
 
 
 def _figures(figures: Mapping[str, object]) -> str:

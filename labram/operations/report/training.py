@@ -80,8 +80,8 @@ def pretraining(record: RunRecord) -> Chapter:
         return Chapter("pretraining", "Pre-training", ("No model was pre-trained in this run.",))
     complement = ", then the same with the other patches hidden" if recipe.symmetric else ""
     task = (
-        f"The masked model sees a window with {percent(recipe.mask_ratio)} of its patches hidden and predicts their codes"
-        f"{complement}. It was trained for {history.steps()} of {recipe.steps} steps."
+        f"The masked model sees a window with {percent(recipe.mask_ratio)} of its patches hidden and predicts their "
+        f"codes{complement}. It was trained for {history.steps()} of {recipe.steps} steps."
     )
     panels = [
         *panel("Loss", "loss", history),

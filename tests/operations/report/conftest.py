@@ -1,10 +1,11 @@
-"""A finished run made of numbers out of a generator: what the report's tests write their reports from."""
+"""Runs made of numbers out of a generator: what the report's tests write their reports from."""
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from labram import recipe as recipes
 from labram.corpus.catalogue import SPLITS, Corpus
@@ -12,12 +13,28 @@ from labram.evaluation.record import Predictions, summarise
 from labram.operations.report import GateOutcome, Promotion, RunRecord
 from labram.recipe import Recipe, TaskRecipe
 
-TEN_TWENTY = "FP1 FP2 F7 F3 FZ F4 F8 T3 C3 CZ C4 T4 T5 P3 PZ P4 T6 O1 O2".split()
+TEN_TWENTY = ["FP1", "FP2", "F7", "F3", "FZ", "F4", "F8", "T3", "C3", "CZ", "C4", "T4"]
+TEN_TWENTY += ["T5", "P3", "PZ", "P4", "T6", "O1", "O2"]
 SETS = {
     "eegmat": (TEN_TWENTY, 500.0, 50.0, "edf", 12),
     "ssvep_exo": (["OZ", "O1", "O2", "POZ", "PO3", "PO4", "PO7", "PO8"], 256.0, 50.0, "gdf", 6),
     "muse": (["TP9", "AF7", "AF8", "TP10"], 256.0, 60.0, "csv", 9),
 }
+
+
+MakeRun = Callable[..., RunRecord]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Gives a function that makes a finished run; see `finished_run` for what can be chosen."""
+    return lambda **choices: finished_run(tmp_path / "run", **choices)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """A run of `real-small` in which everything happened, with models that beat their baselines."""
+    return finished_run(tmp_path_factory.mktemp("finished"))
 
 
 def finished_run(folder: Path, *, simulated: bool = False, skill: float = 0.6) -> RunRecord:
@@ -62,13 +79,6 @@ def finished_run(folder: Path, *, simulated: bool = False, skill: float = 0.6) -
             "torch": "2.13.0",
         },
     )
-
-
-def refused(record: RunRecord) -> RunRecord:
-    """The same run with one gate that refused."""
-    task = record.recipe.tasks[0].name
-    bad = GateOutcome(f"labram-{task}", "no worse than champion", False, "AUROC fell by 0.081, margin 0.02")
-    return replace(record, gates=[*record.gates, bad], promotions=())
 
 
 def _corpus(recipe: Recipe, draw: np.random.Generator) -> Corpus:
