@@ -8,13 +8,25 @@ from labram.corpus.datasets.eegmat import Eegmat
 from labram.corpus.datasets.eegmmidb import Eegmmidb
 from labram.corpus.datasets.folder import Folder
 from labram.corpus.datasets.muse import Muse
+from labram.corpus.datasets.simulated import SimGait, SimHospital, SimLab
 from labram.corpus.datasets.ssvep_exo import SsvepExo
 from labram.corpus.datasets.uci_smni import UciSmni
 from labram.errors import CorpusError
 
 FOLDER = Folder()
 ADAPTERS: dict[str, Dataset] = {
-    adapter.name: adapter for adapter in (Eegmat(), Eegmmidb(), SsvepExo(), UciSmni(), Muse(), FOLDER)
+    adapter.name: adapter
+    for adapter in (
+        Eegmat(),
+        Eegmmidb(),
+        SsvepExo(),
+        UciSmni(),
+        Muse(),
+        SimHospital(),
+        SimLab(),
+        SimGait(),
+        FOLDER,
+    )
 }
 """By name. `folder` recognises any EEG file, so it is asked last."""
 
