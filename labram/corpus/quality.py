@@ -158,11 +158,14 @@ def _without_copies(corpus: Corpus) -> Corpus:
     """Of recordings that are equal byte for byte one stays: one with labels rather than one without."""
     rows = corpus.catalogue.copy()
     labelled = rows["recording_id"].isin(set(corpus.labels["recording_id"]))
-    accepted = rows[rows["verdict"] == ACCEPTED].assign(unlabelled=~labelled)
-    ordered = accepted.sort_values(["unlabelled", "recording_id"])
-    copies = ordered.index[ordered.duplicated("content_hash", keep="first")]
-    rows.loc[copies, "reasons"] = pd.Series([[Reason.DUPLICATE_CONTENT.value]] * len(copies), index=copies)
-    rows.loc[copies, "verdict"] = QUARANTINED
+    ordered = rows.assign(unlabelled=~labelled)[rows["verdict"] == ACCEPTED].sort_values(["unlabelled", "recording_id"])
+    copies = set(ordered["recording_id"][ordered["content_hash"].duplicated(keep="first")])
+    copied = rows["recording_id"].isin(copies)
+    rows["reasons"] = [
+        [Reason.DUPLICATE_CONTENT.value] if copy else reasons
+        for copy, reasons in zip(copied, rows["reasons"], strict=True)
+    ]
+    rows["verdict"] = rows["verdict"].mask(copied, QUARANTINED)
     return Corpus(rows, corpus.labels)
 
 

@@ -59,9 +59,7 @@ def write_edf() -> Callable[..., Path]:
 def take_in(tmp_path: Path) -> Callable[..., tuple[Ingested, Corpus]]:
     """Ingest a folder as one shard, into a store that lives as long as the test."""
 
-    def run(
-        data: Path, datasets: Sequence[str] = (), *, shard: int = 0, shards: int = 1
-    ) -> tuple[Ingested, Corpus]:
+    def run(data: Path, datasets: Sequence[str] = (), *, shard: int = 0, shards: int = 1) -> tuple[Ingested, Corpus]:
         out = tmp_path / "shards" / f"{shard}-{shards}"
         done = ingest(
             data,

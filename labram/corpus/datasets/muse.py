@@ -87,7 +87,7 @@ def _behaviour(source: Source) -> NDArray[np.float64]:
         )
     try:
         table = np.asarray(scipy.io.loadmat(beside[0], variable_names=["output"])["output"], dtype=np.float64)
-    except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # scipy raises whatever its parser meets
         raise LabelError("the behOutput file cannot be read", file=beside[0].name, remedy="Get it again") from error
     if table.ndim != 2 or table.shape[1] <= _TIME_MS:
         raise LabelError("the behOutput file has not 8 columns", file=beside[0].name, remedy="Get it again")

@@ -1,0 +1,157 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.quality import Summary, judge
+from labram.corpus.rules import rules
+from labram.errors import CorpusError, LabelError, Reason
+from labram.recipe import QualityRecipe, SplitRecipe
+
+FIGURES = {
+    "sd_uv": [20.0] * 10,
+    "median_sd_uv": 20.0,
+    "max_sd_uv": 25.0,
+    "clipped_samples": 0,
+    "line_noise_ratio": 0.01,
+    "psd_slope": -1.4,
+    "gap_seconds": 0.0,
+}
+Judge = Callable[..., tuple[Summary, Corpus]]
+
+
+def row(number: int, **columns: object) -> dict[str, object]:
+    return {
+        "recording_id": f"set-{number:04d}",
+        "dataset": "set",
+        "subject_key": f"set-s{number}",
+        "content_hash": f"{number:064x}",
+        "store_key": f"{number:032x}",
+        "montage": [f"E{n}" for n in range(10)],
+        "seconds": 60,
+        "verdict": "accepted",
+        "reasons": [],
+        "warnings": [],
+        **FIGURES,
+        **columns,
+    }
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Judge:
+    def run(rows: list[dict[str, object]], labels: tuple[int, ...] = (), **settings: object) -> tuple[Summary, Corpus]:
+        intervals = [
+            {"recording_id": f"set-{n:04d}", "task": "task", "start": 0.0, "seconds": 4.0, "label": [1.0]}
+            for n in labels
+        ]
+        half = len(rows) // 2
+        Corpus.of(rows[:half], intervals).save(tmp_path / "a")
+        Corpus.of(rows[half:], []).save(tmp_path / "b")
+        shards = [tmp_path / "a", tmp_path / "b"]
+        split = settings.pop("split", SplitRecipe())
+        return judge(shards, tmp_path / "out", QualityRecipe(), split, **settings), Corpus.load(tmp_path / "out")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("figures", "reason"),
+    [
+        ({"seconds": 0}, Reason.TOO_SHORT),
+        ({"montage": ["CZ"], "sd_uv": [20.0]}, Reason.NO_CANONICAL_CHANNELS),
+        ({"sd_uv": [20.0] * 4 + [0.0] * 6}, Reason.FLAT),
+        ({"median_sd_uv": 0.2}, Reason.IMPLAUSIBLE_UNIT),
+        ({"sd_uv": [20.0] * 6 + [300.0] * 4}, Reason.EXCESSIVE_AMPLITUDE),
+        ({"median_sd_uv": 230.0}, Reason.EXCESSIVE_AMPLITUDE),
+        ({"gap_seconds": 12.0}, Reason.GAPS),
+    ],
+)
+def test_a_broken_critical_rule_sends_to_the_quarantine(
+    judged: Judge, figures: dict[str, object], reason: Reason
+) -> None:
+    summary, corpus = judged([row(1), row(2, **figures), row(3)])
+    assert summary.reasons == {reason.value: 1}
+    assert (summary.recordings, summary.accepted, summary.quarantined) == (3, 2, 1)
+    assert corpus.quarantined()["recording_id"].tolist() == ["set-0002"]
+    assert corpus.quarantined()["reasons"].tolist() == [[reason.value]]
+
+
+@pytest.mark.parametrize(
+    ("figures", "warning"),
+    [
+        ({"line_noise_ratio": 2.0}, "line_noise"),
+        ({"psd_slope": 0.0}, "flat_spectrum"),
+        ({"clipped_samples": 7}, "clipped"),
+    ],
+)
+def test_a_warning_is_kept_and_counted(judged: Judge, figures: dict[str, object], warning: str) -> None:
+    summary, corpus = judged([row(1), row(2, warnings=["missing_label"], **figures)])
+    assert summary.quarantined == 0
+    assert summary.warnings == {"missing_label": 1, warning: 1}
+    assert corpus.accepted()["warnings"].tolist() == [[], ["missing_label", warning]]
+
+
+def test_amplitudes_a_thousand_times_too_large_are_a_matter_of_unit(judged: Judge) -> None:
+    summary, _ = judged([row(1), row(2, median_sd_uv=20_000.0, sd_uv=[20_000.0] * 10)])
+    assert summary.reasons[Reason.IMPLAUSIBLE_UNIT] == 1
+
+
+def test_what_was_refused_before_stays_refused_without_figures(judged: Judge) -> None:
+    none = dict.fromkeys(FIGURES)
+    refused = row(2, verdict="quarantined", reasons=["damaged"], store_key="", montage=[], seconds=0, **none)
+    summary, corpus = judged([row(1), refused])
+    assert summary.reasons == {"damaged": 1}
+    assert np.isnan(corpus.quarantined()["flat_fraction"][0])
+
+
+def test_counts_in_warnings_are_added_up(judged: Judge) -> None:
+    summary, _ = judged([row(1, warnings=["excluded_x=3"]), row(2, warnings=["excluded_x=4"])])
+    assert summary.warnings == {"excluded_x": 7}
+
+
+def test_of_equal_recordings_the_labelled_one_stays(judged: Judge) -> None:
+    rows = [row(1, content_hash="same"), row(2, content_hash="same"), row(3)]
+    summary, corpus = judged(rows, labels=(2,))
+    assert summary.reasons == {"duplicate_content": 1}
+    assert corpus.quarantined()["recording_id"].tolist() == ["set-0001"]
+
+
+def test_the_results_name_each_rule_and_who_broke_it(judged: Judge, tmp_path: Path) -> None:
+    judged([row(1), row(2, gap_seconds=5.0), row(3, line_noise_ratio=1.0)])
+    report = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert len(report) == len(rules(QualityRecipe()))
+    failed = {entry["name"]: (entry["severity"], entry["recordings"]) for entry in report if entry["failed"]}
+    assert failed == {
+        "no holes": ("critical", ["set-0002"]),
+        "little line noise": ("warning", ["set-0003"]),
+    }
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["accepted"] == 2
+
+
+def test_nothing_to_use_is_an_error_with_the_reasons_counted(judged: Judge) -> None:
+    with pytest.raises(CorpusError, match=r"none of 2 recordings.*2 gaps"):
+        judged([row(1, gap_seconds=5.0), row(2, gap_seconds=5.0)])
+
+
+def test_a_task_without_labels_is_named_with_its_dataset(judged: Judge) -> None:
+    with pytest.raises(LabelError, match=r"workload.*eegmat"):
+        judged([row(n) for n in range(5)], labels=(1, 2, 3), tasks={"task": "set", "workload": "eegmat"})
+
+
+def test_labels_of_quarantined_recordings_do_not_count(judged: Judge) -> None:
+    with pytest.raises(LabelError, match="has no labels"):
+        judged([row(1, gap_seconds=9.0), row(2)], labels=(1,), tasks={"task": "set"})
+
+
+def test_too_few_labelled_subjects_to_hold_some_out_is_an_error(judged: Judge) -> None:
+    with pytest.raises(LabelError, match="too few subjects"):
+        judged([row(n) for n in range(8)], labels=(1, 2), tasks={"task": "set"})
+
+
+def test_a_fixed_split_holds_for_everything(judged: Judge) -> None:
+    summary, corpus = judged([row(1), row(2)], labels=(1,), split="test", tasks={"task": "set"})
+    assert corpus.accepted()["split"].tolist() == ["test", "test"]
+    assert summary.labels == {"task": {"test": 1}}
