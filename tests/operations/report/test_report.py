@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labram import recipe as recipes
-from labram.operations import report
+from labram.operations import plots, report
 from labram.operations.report import GateOutcome, RunRecord
 
 MakeRun = Callable[..., RunRecord]
@@ -30,6 +30,12 @@ def text_of(page: str) -> str:
 @pytest.fixture(scope="module")
 def page(finished: RunRecord, tmp_path_factory: pytest.TempPathFactory) -> str:
     return page_of(finished, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture
+def words_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are composed but not painted, which takes most of the time."""
+    monkeypatch.setattr(plots, "markup", lambda _, *, name, alt: f'<svg id="{name}-figure_1"><!--{len(alt)}--></svg>')
 
 
 def test_the_same_run_gives_the_same_bytes(finished: RunRecord, page: str, tmp_path: Path) -> None:
@@ -95,6 +101,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.usefixtures("words_only")
 def test_every_section_head_says_which_corpus_it_is_about(finished: RunRecord, tmp_path: Path, simulated: bool) -> None:
     record = replace(finished, simulated=simulated, corpus_title="a corpus of seven words, no more")
     heads = re.findall(r'<div class="head">.*?</div>', page_of(record, tmp_path), flags=re.DOTALL)
@@ -105,6 +112,7 @@ def test_every_section_head_says_which_corpus_it_is_about(finished: RunRecord, t
         assert ("a corpus of seven words, no more" in text) != simulated
 
 
+@pytest.mark.usefixtures("words_only")
 def test_a_simulated_corpus_is_announced_before_any_number(make_run: MakeRun, tmp_path: Path) -> None:
     text = text_of(page_of(make_run(simulated=True), tmp_path))
     assert text.index("it never stands in for a result") < text.index("95 % CI")
@@ -114,6 +122,7 @@ def test_a_model_that_beats_the_baseline_is_said_to(page: str) -> None:
     assert "LaBraM beats the baseline on workload, ssvep and reaction_time." in text_of(page)
 
 
+@pytest.mark.usefixtures("words_only")
 def test_a_model_that_does_not_is_said_not_to(make_run: MakeRun, tmp_path: Path) -> None:
     text = text_of(page_of(make_run(skill=0.0), tmp_path))
     assert "LaBraM is not shown to beat the baseline on any task." in text
@@ -122,6 +131,7 @@ def test_a_model_that_does_not_is_said_not_to(make_run: MakeRun, tmp_path: Path)
     assert text.count("does not beat the baseline") == 6  # badge and sentence of three tasks
 
 
+@pytest.mark.usefixtures("words_only")
 def test_recordings_that_training_has_seen_are_pointed_out(make_run: MakeRun, tmp_path: Path) -> None:
     record = make_run()
     path = record.tasks["ssvep"] / "evaluation.json"
@@ -134,6 +144,7 @@ def test_a_promotion_is_the_verdict(page: str) -> None:
     assert "promoted All 5 gates passed. Aliases moved to labram-workload version 1" in text
 
 
+@pytest.mark.usefixtures("words_only")
 def test_a_refusal_is_the_verdict_and_names_its_gate(finished: RunRecord, tmp_path: Path) -> None:
     bad = GateOutcome("labram-workload", "metric", passed=False, detail="AUROC fell by 0.081")
     record = replace(finished, gates=[*finished.gates, bad], promotions=())
@@ -168,6 +179,7 @@ def test_lineage_is_complete_and_commands_can_be_copied(finished: RunRecord, pag
     assert "labram evaluate models:/labram-workload@champion --data FOLDER --task workload --json" in text
 
 
+@pytest.mark.usefixtures("words_only")
 def test_uncommitted_changes_are_admitted(finished: RunRecord, tmp_path: Path) -> None:
     record = replace(finished, lineage={**finished.lineage, "git_dirty": "true"})
     assert "its commit alone does not reproduce this run" in text_of(page_of(record, tmp_path))
@@ -185,6 +197,7 @@ def test_uncommitted_changes_are_admitted(finished: RunRecord, tmp_path: Path) -
         ("tokenizer/examples.npz", "The tokenizer turns every patch"),
     ],
 )
+@pytest.mark.usefixtures("words_only")
 def test_what_is_missing_is_said_in_a_sentence(make_run: MakeRun, tmp_path: Path, missing: str, sentence: str) -> None:
     record = make_run()
     path = tmp_path / "run" / missing
@@ -192,6 +205,7 @@ def test_what_is_missing_is_said_in_a_sentence(make_run: MakeRun, tmp_path: Path
     assert sentence in text_of(page_of(record, tmp_path))
 
 
+@pytest.mark.usefixtures("words_only")
 def test_a_run_that_never_started_has_a_report(tmp_path: Path) -> None:
     record = RunRecord(
         run_name="demo-1",
@@ -209,6 +223,7 @@ def test_a_run_that_never_started_has_a_report(tmp_path: Path) -> None:
     assert text.count("not evaluated") >= len(record.recipe.tasks)
 
 
+@pytest.mark.usefixtures("words_only")
 def test_a_history_cut_short_by_a_kill_is_read_up_to_there(make_run: MakeRun, tmp_path: Path) -> None:
     record = make_run()
     assert record.backbone is not None
