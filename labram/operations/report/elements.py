@@ -17,7 +17,7 @@ METRIC_TITLES = {
     "auprc": "AUPRC",
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
-    "cohen_kappa": "Cohen’s κ",
+    "cohen_kappa": "Cohen’s\N{NO-BREAK SPACE}κ",
     "weighted_f1": "weighted F1",
     "r2": "R²",
     "pearson_r": "Pearson r",
