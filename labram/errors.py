@@ -102,6 +102,8 @@ class Reason(StrEnum):
     DUPLICATE_CONTENT = "duplicate_content"
     DUPLICATE_FORMAT = "duplicate_format"
     MISSING_LABEL = "missing_label"
+    UNPROCESSABLE = "unprocessable"
+    """Reading it made labram itself fail: a defect worth a report."""
 
 
 class ReadError(LabramError):

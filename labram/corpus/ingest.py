@@ -21,7 +21,7 @@ from labram.corpus.catalogue import ACCEPTED, QUARANTINED, Corpus
 from labram.corpus.datasets.base import Interval
 from labram.corpus.scan import Content, Item, companions, content, recording_id, scan
 from labram.corpus.store import RATE_HZ, Store, to_patches
-from labram.errors import LabelError, ReadError, Reason
+from labram.errors import LabelError, LabramError, ReadError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
 from labram.signals import filters
@@ -150,7 +150,13 @@ def _facts(
     found = store.noted(facts_key)
     known = found is not None and (not found["row"].get("store_key") or store.intact(patches_key))
     if found is None or not known:
-        found = _examine(item, store, patches_key, preprocessing)
+        try:
+            found = _examine(item, store, patches_key, preprocessing)
+        except LabramError:
+            raise
+        except Exception as error:  # one recording must not end the ingest of all others
+            log.error("%s made labram fail: %s", item.place, type(error).__name__)  # noqa: TRY400 - may quote headers
+            return _refused(identity, Reason.UNPROCESSABLE), False
         store.note(facts_key, found)
     return {"row": {**identity, **found["row"]}, "labels": found["labels"]}, known
 

@@ -81,6 +81,23 @@ def test_a_file_that_may_not_be_read_is_a_row_too(
     assert len(corpus.accepted()) == 5
 
 
+def test_a_recording_that_makes_labram_fail_ends_nothing(
+    eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = room.read
+
+    def fail_once(path: Path, *, unit_scale: float) -> object:
+        if path.name == "Subject01_1.edf":
+            raise ZeroDivisionError
+        return sound(path, unit_scale=unit_scale)
+
+    monkeypatch.setattr(room, "read", fail_once)
+    _, corpus = take_in(eegmat)
+    assert reasons(corpus) == ["unprocessable"]
+    monkeypatch.undo()
+    assert reasons(take_in(eegmat)[1]) == []
+
+
 def test_the_second_time_costs_hashing_only(eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
     (eegmat / "Subject12_1.edf").write_bytes(b"not EDF")
     _, first = take_in(eegmat)
