@@ -7,7 +7,7 @@ training and validation subjects: the five classical bands, and 1-Hz bins. The b
 Stored as plain arrays (`baseline.npz`) and JSON; prediction needs numpy only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,11 @@ class WindowGroup:
     """Windows of one montage.
 
     Attributes:
-        signals: µV at 200 Hz [n, C, samples].
+        signals: The windows in any number of parts, each µV at 200 Hz [n, C, samples]; can be gone through repeatedly.
         channels: Canonical names [C].
     """
 
-    signals: npt.NDArray[np.float32]
+    signals: Iterable[npt.NDArray[np.float32]]
     channels: tuple[str, ...]
 
 
@@ -71,24 +71,35 @@ class BaselineCard(Section):
         return f"{FEATURES[self.features]}, {len(self.channels)} channels, {model}"
 
 
-def band_powers(signals: npt.NDArray[np.float32], features: str = "bands") -> Array:
-    """Log10 of the mean power spectral density in µV²/Hz (Welch, 1-s Hann windows, half overlapping).
+def power_density(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Power spectral density in µV²/Hz (Welch, 1-s Hann windows, half overlapping).
 
     Args:
         signals: µV at 200 Hz [n, C, samples], at least one second.
+
+    Returns:
+        [n, C, 101] at 0, 1, ... 100 Hz.
+    """
+    return np.asarray(welch(signals, fs=RATE, nperseg=RATE, axis=-1)[1], dtype=np.float32)
+
+
+def log_powers(density: npt.NDArray[np.float32], features: str) -> Array:
+    """Log10 of the mean power density of each band, or of each bin.
+
+    Args:
+        density: [n, C, 101] as `power_density` gives it.
         features: ``bands`` (`BANDS`) or ``bins`` (`BINS_HZ`).
 
     Returns:
         [n, C, 5] or [n, C, 45].
     """
-    frequencies, density = welch(signals, fs=RATE, nperseg=RATE, axis=-1)
+    hz = np.arange(density.shape[-1])
     if features == "bins":
         powers = density[..., BINS_HZ]
     else:
-        inside = [(low <= frequencies) & (frequencies < high) for low, high in BANDS.values()]
+        inside = [(low <= hz) & (hz < high) for low, high in BANDS.values()]
         powers = np.stack([density[..., band].mean(axis=-1) for band in inside], axis=-1)
-    logarithm: Array = np.log10(np.maximum(powers, SMALLEST_PSD)).astype(float)
-    return logarithm
+    return np.log10(np.maximum(powers, SMALLEST_PSD)).astype(np.float64)
 
 
 def common_channels(groups: Sequence[WindowGroup]) -> tuple[str, ...]:
@@ -108,14 +119,18 @@ def common_channels(groups: Sequence[WindowGroup]) -> tuple[str, ...]:
     return tuple(name for name in groups[0].channels if name in shared)
 
 
-def features_of(groups: Sequence[WindowGroup], channels: Sequence[str], features: str) -> Array:
-    """Features of all windows, group after group: [n, len(channels) * features]."""
-    tables = []
+def _densities(groups: Sequence[WindowGroup], channels: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Power densities of all windows, group after group: [n, len(channels), 101]."""
+    parts = []
     for group in groups:
         picks = [group.channels.index(name) for name in channels]
-        powers = band_powers(group.signals[:, picks], features)
-        tables.append(powers.reshape(len(powers), -1))
-    return np.concatenate(tables)
+        parts += [power_density(signals[:, picks]) for signals in group.signals]
+    return np.concatenate(parts)
+
+
+def _table(density: npt.NDArray[np.float32], features: str) -> Array:
+    """One row of features a window."""
+    return log_powers(density, features).reshape(len(density), -1)
 
 
 class Baseline:
@@ -137,8 +152,7 @@ class Baseline:
                     f"the baseline was fitted with channels {', '.join(missing)}, which these recordings lack",
                     remedy="Evaluate recordings with the montage of the training recordings",
                 )
-        table = features_of(groups, self.card.channels, self.card.features)
-        return self._from_features(table)
+        return self._from_features(_table(_densities(groups, self.card.channels), self.card.features))
 
     def _from_features(self, table: Array) -> Array:
         values: Array = (table - self.mean) / self.scale @ self.weights + self.bias
@@ -184,7 +198,8 @@ def fit(
         channels: Channels to use; those in common when not given.
     """
     channels = channels or common_channels(groups)
-    tables = {name: features_of(groups, channels, name) for name in FEATURES}
+    density = _densities(groups, channels)
+    tables = {name: _table(density, name) for name in FEATURES}
     y = np.asarray(y, float)
     keys = np.asarray(subject_keys, dtype=str)
     folds = min(FOLDS, len(set(keys)))

@@ -7,6 +7,7 @@ ingest leaves them, band-passed and free of mains hum; what is done here is nami
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ class Inference:
             model, _ = weights.backbone_to_downstream(folder, outputs=1)
         self.model = model.eval()
 
-    def answer(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[np.float32]:
+    def answer(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[Any]:
         """Answer raw windows.
 
         Args:
@@ -70,7 +71,7 @@ class Inference:
         return self.predict(resample(windows, sfreq), names)
 
     @torch.inference_mode()
-    def predict(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[np.float32]:
+    def predict(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[Any]:
         """Answer windows at 200 Hz with canonical channel names.
 
         Args:
@@ -101,10 +102,10 @@ class Inference:
             return self.model.encode(x_BNAT, rows_N)
         if self.task is None:
             return self.model.features(x_BNAT, rows_N)
-        output: Tensor = self.model(x_BNAT, rows_N)
+        output: Tensor = self.model(x_BNAT, rows_N).double()  # a float32 sigmoid would tie scores near 1
         kind = self.task.recipe.kind
         if kind == "regression":
-            return torch.tensor(self.task.target_mean) + output * torch.tensor(self.task.target_sd)
+            return torch.tensor(self.task.target_mean).double() + output * torch.tensor(self.task.target_sd).double()
         return torch.sigmoid(output[:, 0]) if kind == "binary" else torch.softmax(output, dim=1)
 
 

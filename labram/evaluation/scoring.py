@@ -1,22 +1,24 @@
 """Evaluate a task's model: its predictions and its baseline's on the same held-out windows, and what they are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labram.corpus.catalogue import Corpus, Split
-from labram.corpus.store import Store
+from labram.corpus.store import RATE_HZ, Store
 from labram.errors import LabelError
 from labram.evaluation import baselines
 from labram.evaluation.baselines import Baseline, WindowGroup
 from labram.evaluation.inference import SCALE_UV, Inference
 from labram.evaluation.leakage import Seen
-from labram.evaluation.metrics import Array
 from labram.evaluation.record import Evaluation, Predictions, summarise
 from labram.recipe import TaskRecipe
-from labram.training.labelled import LabelledWindows
+from labram.training.labelled import LabelledGroup, LabelledWindows
 
+WINDOWS_AT_ONCE = 256
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.parquet"
 
 
@@ -28,8 +30,8 @@ def evaluate(
     *,
     bootstrap: int,
     seed: int,
-    corpus_version: str,
     out: Path,
+    corpus_version: str = "",
 ) -> Evaluation:
     """Score a model on the test subjects, beside a baseline fitted on the training and validation subjects.
 
@@ -42,8 +44,8 @@ def evaluate(
         task: The task.
         bootstrap: Resamplings of subjects.
         seed: Of the resampling.
-        corpus_version: Kept with the figures.
         out: Folder for the results.
+        corpus_version: Kept with the figures.
 
     Raises:
         LabelError: If the task has no test windows, or no training windows for the baseline.
@@ -77,14 +79,20 @@ def fit_baseline(corpus: Corpus, store: Store, task: TaskRecipe, *, also: Labell
         store: Its patches.
         task: The task.
         also: Windows that it will have to predict: their montages limit its channels too.
+
+    Raises:
+        LabelError: If there are no windows to fit on, or the montages have no channel in common.
     """
     splits: tuple[Split, ...] = ("train", "validation")
     parts = [LabelledWindows.load(corpus, store, task, split) for split in splits]
-    fitted = [group for part in parts for group in window_groups(part)]
+    known = [part for part in parts if len(part)]
+    if not known:
+        raise _no_windows("to fit a baseline on")
+    fitted = [group for part in known for group in window_groups(part)]
     channels = baselines.common_channels([*fitted, *window_groups(also)])
-    y = np.concatenate([_labels(part) for part in parts if len(part)])
-    subjects = [str(key) for part in parts for key in part.subject_key]
-    return baselines.fit(fitted, y, subjects, task, channels=channels)
+    y = np.concatenate([part.y for part in known])
+    subjects = np.concatenate([part.subject_keys for part in known])
+    return baselines.fit(fitted, y, subjects.tolist(), task, channels=channels)
 
 
 def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) -> Predictions:
@@ -94,17 +102,22 @@ def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) ->
         model: Folder of the task's model.
         windows: Labelled windows.
         baseline: Fitted baseline.
+
+    Raises:
+        LabelError: If there are no windows, or the baseline does not fit their montage.
     """
+    if not len(windows):
+        raise _no_windows("to evaluate")
     groups = window_groups(windows)
     inference = Inference(model)
-    answers = [inference.predict(group.signals, group.channels) for group in groups]
+    answers = [inference.predict(signals, group.channels) for group in groups for signals in group.signals]
     return Predictions(
-        recording_id=np.asarray(windows.recording_id, dtype=object),
-        subject_key=np.asarray(windows.subject_key, dtype=object),
-        start=np.asarray(windows.start, dtype=float),
-        y=_labels(windows),
-        prediction=_joined(answers),
-        baseline=baseline.predict(groups) if baseline and groups else None,
+        recording_id=windows.recording_ids.astype(object),
+        subject_key=windows.subject_keys.astype(object),
+        start=np.concatenate([group.starts for group in windows.groups]) / RATE_HZ,
+        y=windows.y,
+        prediction=np.concatenate(answers).astype(float),
+        baseline=baseline.predict(groups) if baseline else None,
     )
 
 
@@ -120,23 +133,24 @@ def evaluated(corpus: Corpus, predictions: Predictions) -> Seen:
     return Seen.of(rows["subject_key"], rows["content_hash"])
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """Signals of a group in µV, read from the store a few windows at a time, as often as they are asked for."""
+
+    group: LabelledGroup
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for batch in self.group.batches(WINDOWS_AT_ONCE):
+            yield batch.x.reshape(*batch.x.shape[:2], -1) * SCALE_UV
+
+
 def window_groups(windows: LabelledWindows) -> list[WindowGroup]:
     """The windows by montage, in µV, in the order of `windows`."""
-    groups = []
-    for group in windows.groups:
-        n, channels = group.x.shape[:2]
-        groups.append(WindowGroup(signals=group.x.reshape(n, channels, -1) * SCALE_UV, channels=group.montage))
-    return groups
+    return [WindowGroup(_Stored(group), group.montage) for group in windows.groups]
 
 
-def _labels(windows: LabelledWindows) -> Array:
-    return np.asarray(windows.y, dtype=float)
-
-
-def _joined(answers: Sequence[np.ndarray]) -> Array:
-    if not answers:
-        raise LabelError(
-            "there is no labelled window to evaluate",
-            remedy="Give recordings with labels of this task, or enlarge the test split in the recipe",
-        )
-    return np.concatenate(answers).astype(float)
+def _no_windows(purpose: str) -> LabelError:
+    return LabelError(
+        f"there is no labelled window {purpose}",
+        remedy="Give recordings with labels of this task, or change the split in the recipe",
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labram.errors import LabelError
-from labram.evaluation.baselines import BANDS, Baseline, WindowGroup, band_powers, fit
+from labram.evaluation.baselines import BANDS, Baseline, WindowGroup, fit, log_powers, power_density
 from labram.recipe import TaskRecipe
 
 SECONDS = np.arange(800) / 200
@@ -12,6 +12,16 @@ SECONDS = np.arange(800) / 200
 
 def task(kind="binary", metric="auroc", classes=("rest", "task")):
     return TaskRecipe(name="t", title="T", dataset="d", kind=kind, metric=metric, classes=classes)
+
+
+def group_of(signals, channels):
+    """In two parts, as from the store."""
+    half = len(signals) // 2
+    return WindowGroup([signals[:half], signals[half:]], channels)
+
+
+def band_powers(signals, features="bands"):
+    return log_powers(power_density(signals), features)
 
 
 def rhythm(frequency, amplitude, windows, channels=2, seed=0):
@@ -37,8 +47,8 @@ def test_alpha_power_tells_two_states_apart_on_new_subjects():
     y = np.tile([0, 1], 60)
     keys = np.repeat([f"s{index}" for index in range(6)], 20)
     channels = ("O1", "O2")
-    baseline = fit([WindowGroup(rhythm(10, 1 + 2 * y, 120), channels)], y, keys, task())
-    predicted = baseline.predict([WindowGroup(rhythm(10, 1 + 2 * y, 120, seed=9), channels)])
+    baseline = fit([group_of(rhythm(10, 1 + 2 * y, 120), channels)], y, keys, task())
+    predicted = baseline.predict([group_of(rhythm(10, 1 + 2 * y, 120, seed=9), channels)])
     assert predicted.shape == (120,)
     assert ((predicted > 0.5) == y).mean() > 0.95
 
@@ -48,9 +58,9 @@ def test_frequencies_within_one_band_are_told_apart_by_the_one_hertz_bins():
     signals = np.concatenate([rhythm((14, 18, 22)[label], 2.0, 1, seed=row) for row, label in enumerate(y)])
     keys = np.repeat(["a", "b", "c", "d"], 30)
     ssvep = task("multiclass", "cohen_kappa", ("14 Hz", "18 Hz", "22 Hz"))
-    baseline = fit([WindowGroup(signals, ("O1", "O2"))], y, keys, ssvep)
+    baseline = fit([group_of(signals, ("O1", "O2"))], y, keys, ssvep)
     assert baseline.card.features == "bins"
-    predicted = baseline.predict([WindowGroup(signals, ("O1", "O2"))])
+    predicted = baseline.predict([group_of(signals, ("O1", "O2"))])
     assert predicted.sum(axis=1) == pytest.approx(np.ones(120))
     assert (predicted.argmax(axis=1) == y).mean() > 0.95
 
@@ -59,7 +69,7 @@ def test_regression_gives_a_value_for_each_target():
     generator = np.random.default_rng(0)
     level = generator.uniform(0, 2, 80)
     y = np.stack([level, -3 * level], axis=1)
-    group = WindowGroup(rhythm(10, 10**level, 80), ("O1", "O2"))
+    group = group_of(rhythm(10, 10**level, 80), ("O1", "O2"))
     baseline = fit([group], y, np.repeat(["a", "b", "c", "d"], 20), task("regression", "r2", ("one", "two")))
     predicted = baseline.predict([group])
     assert predicted.shape == (80, 2)
@@ -69,29 +79,29 @@ def test_regression_gives_a_value_for_each_target():
 def test_montages_meet_on_the_channels_they_share_whatever_their_order():
     y = np.tile([0, 1], 20)
     keys = np.repeat(["a", "b"], 20)
-    one = WindowGroup(rhythm(10, 1 + 2 * y[:20], 20, channels=3), ("O1", "CZ", "O2"))
-    other = WindowGroup(rhythm(10, 1 + 2 * y[20:], 20), ("O2", "O1"))
+    one = group_of(rhythm(10, 1 + 2 * y[:20], 20, channels=3), ("O1", "CZ", "O2"))
+    other = group_of(rhythm(10, 1 + 2 * y[20:], 20), ("O2", "O1"))
     baseline = fit([one, other], y, keys, task())
     assert baseline.card.channels == ("O1", "O2")
     assert len(baseline.predict([other, one])) == 40
 
 
 def test_montages_without_a_shared_channel_are_an_error_that_says_so():
-    groups = [WindowGroup(rhythm(10, 1.0, 2), ("O1", "O2")), WindowGroup(rhythm(10, 1.0, 2), ("F3", "F4"))]
+    groups = [group_of(rhythm(10, 1.0, 2), ("O1", "O2")), group_of(rhythm(10, 1.0, 2), ("F3", "F4"))]
     with pytest.raises(LabelError, match="no channel in common"):
         fit(groups, np.array([0, 1, 0, 1]), ["a", "a", "b", "b"], task())
 
 
 def test_a_recording_without_the_baselines_channels_is_refused_by_name():
     y = np.tile([0, 1], 10)
-    baseline = fit([WindowGroup(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, np.repeat(["a", "b"], 10), task())
+    baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, np.repeat(["a", "b"], 10), task())
     with pytest.raises(LabelError, match="O2"):
-        baseline.predict([WindowGroup(rhythm(10, 1.0, 2), ("O1", "CZ"))])
+        baseline.predict([group_of(rhythm(10, 1.0, 2), ("O1", "CZ"))])
 
 
 def test_a_saved_baseline_predicts_the_same(tmp_path):
     y = np.tile([0, 1, 1], 10)
-    group = WindowGroup(rhythm(10, 1 + y, 30), ("O1", "O2"))
+    group = group_of(rhythm(10, 1 + y, 30), ("O1", "O2"))
     four = task("multiclass", "cohen_kappa", ("a", "b", "never seen"))
     baseline = fit([group], y, np.repeat(["a", "b", "c"], 10), four)
     baseline.save(tmp_path)
@@ -104,7 +114,7 @@ def test_a_saved_baseline_predicts_the_same(tmp_path):
 
 def test_one_training_subject_means_defaults_and_a_note():
     y = np.tile([0, 1], 10)
-    baseline = fit([WindowGroup(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, ["only"] * 20, task())
+    baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, ["only"] * 20, task())
     assert "one training subject" in baseline.card.note
-    single = fit([WindowGroup(rhythm(10, 1.0, 20), ("O1", "O2"))], np.ones(20), ["only"] * 20, task())
-    assert (single.predict([WindowGroup(rhythm(10, 1.0, 2), ("O1", "O2"))]) > 0.9).all()
+    single = fit([group_of(rhythm(10, 1.0, 20), ("O1", "O2"))], np.ones(20), ["only"] * 20, task())
+    assert (single.predict([group_of(rhythm(10, 1.0, 2), ("O1", "O2"))]) > 0.9).all()

@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from labram.evaluation.metrics import confusion, weighted_scores
+from labram.training.scores import score
 
 N, SUBJECTS = 120, 7
 
@@ -63,6 +64,22 @@ def test_regression_metrics_are_means_over_the_targets(draws):
         assert scores["r2"][row] == pytest.approx(reference.r2_score(truth, value))
         assert scores["pearson_r"][row] == pytest.approx(np.mean(pearson))
         assert scores["rmse"][row] == pytest.approx(rmse.mean())
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_training_and_evaluation_mean_the_same_by_every_metric(kind, draws):
+    generator, subjects, weights = draws
+    y = generator.normal(size=(N, 2)) if kind == "regression" else generator.integers(0, 2 + (kind == "multiclass"), N)
+    prediction = {
+        "binary": generator.uniform(size=N),
+        "multiclass": generator.dirichlet(np.ones(3), N),
+        "regression": np.stack([np.full(N, 0.3), generator.normal(size=N)], axis=1),
+    }[kind]
+    scores = weighted_scores(kind, y, prediction, subjects, weights)
+    for row, weight in enumerate(weights):
+        rows = repeated(subjects, weight)
+        expected = score(kind, y[rows], prediction[rows])
+        assert {name: values[row] for name, values in scores.items()} == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_single_class_leaves_metrics_undefined_instead_of_flattering():
