@@ -8,6 +8,7 @@ from components import component
 @component
 def evaluate(
     workspace: str,
+    corpus_version: str,
     corpus: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     task: str,
@@ -23,6 +24,7 @@ def evaluate(
 
     figures = evaluate(
         workspace=workspace,
+        corpus_version=corpus_version,
         corpus=corpus.path,
         model=model.path,
         task=task,

@@ -113,6 +113,7 @@ def retrain(
             tuned = finetune(workspace=workspace, corpus=corpus, backbone=backbone, task=task, seed=seed)
             scored = evaluate(
                 workspace=workspace,
+                corpus_version=version,
                 corpus=corpus,
                 model=tuned.outputs["model"],
                 task=task,

@@ -1,9 +1,13 @@
 """`labram evaluate`: a registered model on recordings that it has never seen."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from labram.evaluation.record import Evaluation
+    from labram.evaluation.statistics import Estimate
 
 
 def evaluate(
@@ -17,6 +21,59 @@ def evaluate(
 ) -> None:
     """Score a model on a folder of labelled recordings, beside the baseline that was fitted with it.
 
-    All labelled windows of the folder are evaluated. Recordings that the model's training has seen are counted under
-    `overlap` and warned about: scores on them prove nothing.
+    Every labelled window of the folder is evaluated. Recordings that the model's training has seen are counted under
+    `overlap` and warned about: scores on them prove nothing. Exit codes: 0 scored, 1 not possible.
     """
+    import warnings
+
+    from labram.corpus.privacy import load_key
+    from labram.corpus.scan import fingerprint
+    from labram.corpus.store import Store
+    from labram.errors import LabramWarning
+    from labram.evaluation.unseen import score_folder
+    from labram.operations import registry, tracking
+    from labram.operations.workspace import Workspace
+
+    place = Workspace.at(workspace)
+    tracking.configure(place.root)
+    folder = registry.resolve(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabramWarning)  # what it says is among the notes, which are shown
+        evaluation = score_folder(
+            folder,
+            data,
+            task,
+            store=Store(place.store),
+            subject_key=load_key(place.root),
+            corpus_version=f"sha256-{fingerprint(data)}",
+        )
+    if json:
+        typer.echo(evaluation.model_dump_json(exclude={"scatter"}))
+    else:
+        _show(evaluation, model)
+
+
+def _show(evaluation: "Evaluation", model: str) -> None:
+    from rich.table import Table
+
+    from labram.cli.progress import console
+
+    table = Table("metric", "model [95 % CI]", "baseline [95 % CI]", title=f"{evaluation.title}  {model}")
+    for metric, estimate in evaluation.model.items():
+        table.add_row(metric, interval(estimate), interval(evaluation.baseline.get(metric)))
+    console.print(table)
+    console.print(
+        f"{evaluation.n_windows} windows, {evaluation.n_recordings} recordings, {evaluation.n_subjects} subjects; "
+        f"the model {'beats' if evaluation.beats_baseline else 'does not beat'} its baseline on {evaluation.metric}"
+    )
+    for note in evaluation.notes:
+        console.print(f"note: {note}", style="yellow", markup=False)
+
+
+def interval(estimate: "Estimate | None") -> str:
+    """Such as ``0.812 [0.754, 0.871]``."""
+    if estimate is None or estimate.value is None:
+        return "–"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -128,15 +128,16 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
     """Print what came out: quarantine, task table, gates, where to look next."""
     from rich.table import Table
 
+    from labram.cli.evaluate import interval
     from labram.cli.progress import console
+    from labram.evaluation.statistics import Estimate
 
     _show_quarantine(result["quarantined"], data, recipe)
     table = Table("task", "metric", "model [95 % CI]", "baseline [95 % CI]", "beats baseline", "gate")
     for row in result["tasks"]:
+        model, baseline = (Estimate.model_validate(row[side]) if row[side] else None for side in ("model", "baseline"))
         beats = "yes" if row["beats_baseline"] else "no"
-        table.add_row(
-            row["task"], row["metric"], _interval(row["model"]), _interval(row["baseline"]), beats, row["gate"]
-        )
+        table.add_row(row["task"], row["metric"], interval(model), interval(baseline), beats, row["gate"])
     console.print(table)
     for gate in result["refused"]:
         console.print(f"gate refused  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow", markup=False)
@@ -146,12 +147,6 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
     console.print(
         f"tracking  make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
     )
-
-
-def _interval(score: dict[str, float | None]) -> str:
-    if score["low"] is None:
-        return f"{score['value']:.3f}"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Recipe") -> None:

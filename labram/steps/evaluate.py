@@ -14,12 +14,13 @@ FROM_THE_MODEL = ("history.jsonl", "task.json")
 
 
 def evaluate(
-    *, workspace: str, corpus: str, model: str, task: str, gates: str, seed: int, out: str
+    *, workspace: str, corpus_version: str, corpus: str, model: str, task: str, gates: str, seed: int, out: str
 ) -> dict[str, float]:
     """Write the evaluation, the predictions and the fitted baseline; gives the model's and the baseline's metrics.
 
     Args:
         workspace: The workspace.
+        corpus_version: What `resolve` found.
         corpus: Folder that `quality` wrote.
         model: Folder of the task model; its history and task are copied beside the evaluation.
         task: One of the recipe's `tasks`, as JSON.
@@ -38,6 +39,7 @@ def evaluate(
             bootstrap=GateRecipe.from_json(gates).bootstrap,
             seed=seed,
             out=target,
+            corpus_version=corpus_version,
         )
         for name in FROM_THE_MODEL:
             shutil.copyfile(Path(model) / name, target / name)
