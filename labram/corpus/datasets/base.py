@@ -77,6 +77,7 @@ class Dataset(ABC):
         obtain: How to get the recordings.
         unit_scale: By lower-case suffix, the factor that makes the file's values true; absent: 1.
         tasks: Names of the tasks that it has labels for.
+        simulated: Whether its recordings are made by a program. Reports say so on every page.
         suffixes: Lower-case suffixes of its recordings. Every such file is a catalogue row.
     """
 
@@ -89,6 +90,7 @@ class Dataset(ABC):
     obtain: ClassVar[str]
     unit_scale: ClassVar[Mapping[str, float]] = {}
     tasks: ClassVar[tuple[str, ...]] = ()
+    simulated: ClassVar[bool] = False
     suffixes: ClassVar[frozenset[str]] = EEG_SUFFIXES
 
     @abstractmethod

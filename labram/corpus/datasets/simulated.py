@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from labram.signals.recording import Recording
 EVENT_WINDOW_SECONDS = 5.0
 """An event of one second stands in the middle of its window, as the corpus of EEG events (TUEV) has it."""
 GAIT_WINDOW_SECONDS = 2.0
+_VERDICTS = ("normal", "abnormal")
 
 
 class _Simulated(Dataset):
@@ -27,6 +29,7 @@ class _Simulated(Dataset):
     citation = "none: simulated"
     obtain = "`labram corpus simulate`"
     sidecar: ClassVar[str]
+    simulated = True
 
     def recognises(self, folder: Path) -> bool:
         """Whether the folder's mark names this dataset."""
@@ -76,17 +79,18 @@ class SimHospital(_Simulated):
     tasks = ("abnormal", "events")
     sidecar = ".rec"
 
+    def sources(self, folder: Path) -> Iterator[Source]:
+        """Every EEG file; the session of a routine recording begins with its verdict, the name of its folder."""
+        for source in super().sources(folder):
+            part, *rest = source.path.relative_to(folder).parts
+            session = f"{rest[0]}_{source.session}" if part == "routine" and len(rest) > 1 else source.session
+            yield replace(source, session=session)
+
     def labels(self, source: Source, recording: Recording) -> list[Interval]:
-        """Task `abnormal` from the folder's name, over the whole session; task `events` from the `.rec` file."""
-        verdict, part = source.path.parts[-3], source.path.parts[-4]
-        if part == "routine":
-            if verdict not in ("normal", "abnormal"):
-                raise LabelError(
-                    "stands in neither `normal` nor `abnormal`",
-                    file=source.path.name,
-                    remedy="Move the recording into one of them",
-                )
-            return [Interval("abnormal", 0.0, recording.seconds, (float(verdict == "abnormal"),))]
+        """Task `abnormal` over a whole routine session; task `events` from the `.rec` file."""
+        verdict = source.session.partition("_")[0]
+        if verdict in _VERDICTS:
+            return [Interval("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]
         return self._events(source)
 
     def _events(self, source: Source) -> list[Interval]:
