@@ -1,0 +1,204 @@
+"""Checkpoints that cannot be lost half-way: atomic, digested, complete, safetensors and JSON only.
+
+A checkpoint is a folder ``step-000123`` with a few ``*.safetensors``, ``history.jsonl`` and ``state.json``, which
+holds the digest of every other file and of itself. It is written under another name, flushed to the disk and renamed;
+the pointer file ``latest`` is replaced last. The newest `KEPT` are kept.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from labram.errors import CheckpointError
+
+KEPT = 2
+POINTER, STATE, HISTORY = "latest", "state.json", "history.jsonl"
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a training consists of after some step.
+
+    Attributes:
+        step: Steps done.
+        identity: What the training depends on, as nested JSON values; see `Checkpoints.newest`.
+        tensors: Groups of tensors by name, such as weights and optimiser.
+        state: Counters, as JSON values.
+        history: The metrics logged so far.
+    """
+
+    step: int
+    identity: Mapping[str, Any]
+    tensors: Mapping[str, Tensors]
+    state: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one training, in one folder."""
+
+    folder: Path
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, whole or not at all, then forget the oldest.
+
+        Raises:
+            CheckpointError: If the disk is full or cannot be written; earlier checkpoints are untouched.
+        """
+        partial = self.folder / f".partial-{uuid.uuid4().hex}"
+        try:
+            partial.mkdir(parents=True)
+            _write(checkpoint, partial)
+            place = self.folder / f"step-{checkpoint.step:06d}"
+            shutil.rmtree(place, ignore_errors=True)
+            partial.rename(place)
+            _flush(self.folder)
+            self._point_at(place.name)
+            self._forget()
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise CheckpointError(
+                f"the checkpoint of step {checkpoint.step} cannot be written ({error})",
+                file=self.folder,
+                remedy="Free some space or choose another workspace",
+            ) from error
+
+    def newest(self, identity: Mapping[str, Any], warn: Callable[[str], None]) -> Checkpoint | None:
+        """The newest whole checkpoint, or None where there is none at all.
+
+        Args:
+            identity: What the training depends on now.
+            warn: Told of each damaged checkpoint that was passed over.
+
+        Raises:
+            CheckpointError: If the training that wrote it depended on something else; names what changed.
+        """
+        for place in self._candidates():
+            try:
+                checkpoint = _read(place)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                warn(f"checkpoint {place.name} is damaged ({error}) and was passed over")
+                continue
+            changed = differences(checkpoint.identity, identity)
+            if changed:
+                raise CheckpointError(
+                    f"this training was begun otherwise: {'; '.join(changed)}",
+                    file=place,
+                    remedy="Restore what changed, or delete the folder of checkpoints to begin anew",
+                )
+            return checkpoint
+        return None
+
+    def _candidates(self) -> list[Path]:
+        """Newest first; the pointer decides where a crash left it behind a folder that is already in place."""
+        places = self._places()[::-1]
+        try:
+            named = self.folder / (self.folder / POINTER).read_text().strip()
+        except OSError:
+            return places
+        return sorted(places, key=lambda place: place != named)
+
+    def _places(self) -> list[Path]:
+        """All checkpoints, oldest first."""
+        return sorted(self.folder.glob("step-*"), key=lambda place: (len(place.name), place.name))
+
+    def _point_at(self, name: str) -> None:
+        fresh = self.folder / f".{POINTER}-{uuid.uuid4().hex}"
+        _write_flushed(fresh, f"{name}\n")
+        fresh.replace(self.folder / POINTER)
+        _flush(self.folder)
+
+    def _forget(self) -> None:
+        """Remove what is older than the newest, and what killed writers left behind."""
+        for place in [*self._places()[:-KEPT], *self.folder.glob(".partial-*")]:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two nested mappings, as ``key: old → new``."""
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}: {_shown(old)} → {_shown(new)}")
+    return found
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _write(checkpoint: Checkpoint, folder: Path) -> None:
+    for name, tensors in checkpoint.tensors.items():
+        file = folder / f"{name}.safetensors"
+        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, file)
+        _flush(file)
+    _write_flushed(folder / HISTORY, "".join(json.dumps(row) + "\n" for row in checkpoint.history))
+    content = {
+        "step": checkpoint.step,
+        "identity": dict(checkpoint.identity),
+        "state": dict(checkpoint.state),
+        "digests": {file.name: _digest(file) for file in sorted(folder.iterdir())},
+    }
+    text = json.dumps(content, sort_keys=True)
+    _write_flushed(folder / STATE, json.dumps({"content": content, "digest": _digest_of(text)}))
+    _flush(folder)
+
+
+def _read(folder: Path) -> Checkpoint:
+    """Raises ValueError and the like for anything that is not as it was written."""
+    stored = json.loads((folder / STATE).read_text())
+    content = stored["content"]
+    if _digest_of(json.dumps(content, sort_keys=True)) != stored["digest"]:
+        raise ValueError(f"{STATE} was changed")
+    for name, digest in content["digests"].items():
+        if _digest(folder / name) != digest:
+            raise ValueError(f"{name} was changed")
+    names = [Path(name) for name in content["digests"] if name.endswith(".safetensors")]
+    return Checkpoint(
+        step=content["step"],
+        identity=content["identity"],
+        tensors={name.stem: load_file(folder / name) for name in names},
+        state=content["state"],
+        history=[json.loads(line) for line in (folder / HISTORY).read_text().splitlines()],
+    )
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write_flushed(file: Path, text: str) -> None:
+    with file.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _flush(path: Path) -> None:
+    """Make a file's content, or a folder's list of names, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
