@@ -68,7 +68,7 @@ class QualityRecipe(Section):
     max_median_sd_uv: Rate = Field(default=200.0, description="A larger median channel SD is refused.")
     max_channel_sd_uv: Rate = Field(default=250.0, description="A channel with a larger SD counts as bad.")
     max_bad_fraction: Fraction = Field(default=0.3, description="Bad channels tolerated.")
-    min_median_sd_uv: Rate = Field(default=0.5, description="A smaller one points to a wrong unit.")
+    min_channel_sd_uv: Rate = Field(default=0.5, description="All channels with a smaller SD point to a wrong unit.")
     implausible_sd_uv: Rate = Field(default=5000.0, description="A larger median channel SD points to a wrong unit.")
     max_gap_seconds: Rate = Field(default=1.0, description="Longest tolerated hole in the time stamps.")
     warn_line_noise_ratio: Rate = Field(default=0.5, description="Mains power over 1-45 Hz power: warning.")

@@ -155,7 +155,8 @@ def _facts(
         except LabramError:
             raise
         except Exception as error:  # one recording must not end the ingest of all others
-            log.error("%s made labram fail: %s", item.place, type(error).__name__)  # noqa: TRY400 - may quote headers
+            # Neither the file's name nor the traceback, which may quote it, belongs in a log.
+            log.error("%s made labram fail: %s", identity["recording_id"], type(error).__name__)  # noqa: TRY400
             return _refused(identity, Reason.UNPROCESSABLE), False
         store.note(facts_key, found)
     return {"row": {**identity, **found["row"]}, "labels": found["labels"]}, known
@@ -194,7 +195,6 @@ def _examine(item: Item, store: Store, key: str, preprocessing: PreprocessingRec
         picks, montage = _montage(recording)
         patches, clipped = _patches(recording, picks, item.dataset.mains_hz, preprocessing)
     except ReadError as error:
-        log.warning("%s is refused: %s", item.source.path.name, error.reason)
         return _refused({}, error.reason)
     if not store.intact(key):
         store.write(key, patches, montage)
@@ -252,8 +252,7 @@ def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[s
     """Labels within the recording, and warnings of what had to be left out."""
     try:
         intervals = item.dataset.labels(item.source, recording)
-    except LabelError as error:
-        log.warning("%s", error)
+    except LabelError:
         return [], [Reason.MISSING_LABEL.value]
     left_out = Counter(f"excluded_{interval.excluded}" for interval in intervals if interval.excluded)
     kept = []

@@ -51,7 +51,7 @@ def rules(recipe: QualityRecipe) -> list[Rule]:
         Rule("long enough", "critical", Reason.TOO_SHORT, "seconds", least=recipe.min_seconds),
         Rule("enough channels", "critical", Reason.NO_CANONICAL_CHANNELS, "channels", least=recipe.min_channels),
         Rule("channels alive", "critical", Reason.FLAT, "flat_fraction", most=recipe.max_flat_fraction),
-        Rule("unit not too small", "critical", Reason.IMPLAUSIBLE_UNIT, "median_sd_uv", least=recipe.min_median_sd_uv),
+        Rule("unit not too small", "critical", Reason.IMPLAUSIBLE_UNIT, "max_sd_uv", least=recipe.min_channel_sd_uv),
         Rule("unit not too large", "critical", Reason.IMPLAUSIBLE_UNIT, "median_sd_uv", most=recipe.implausible_sd_uv),
         Rule("amplitude", "critical", Reason.EXCESSIVE_AMPLITUDE, "median_sd_uv", most=recipe.max_median_sd_uv),
         Rule("few bad channels", "critical", Reason.EXCESSIVE_AMPLITUDE, "bad_fraction", most=recipe.max_bad_fraction),

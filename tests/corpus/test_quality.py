@@ -62,8 +62,8 @@ def judged(tmp_path: Path) -> Judge:
     [
         ({"seconds": 0}, Reason.TOO_SHORT),
         ({"montage": ["CZ"], "sd_uv": [20.0]}, Reason.NO_CANONICAL_CHANNELS),
-        ({"sd_uv": [20.0] * 4 + [0.0] * 6}, Reason.FLAT),
-        ({"median_sd_uv": 0.2}, Reason.IMPLAUSIBLE_UNIT),
+        ({"sd_uv": [20.0] * 4 + [0.0] * 6, "median_sd_uv": 0.0}, Reason.FLAT),
+        ({"max_sd_uv": 0.2}, Reason.IMPLAUSIBLE_UNIT),
         ({"sd_uv": [20.0] * 6 + [300.0] * 4}, Reason.EXCESSIVE_AMPLITUDE),
         ({"median_sd_uv": 230.0}, Reason.EXCESSIVE_AMPLITUDE),
         ({"gap_seconds": 12.0}, Reason.GAPS),
