@@ -9,12 +9,13 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labram.operations import plots
-from labram.operations.report import corpus, results, training
+from labram.operations.report import corpus, summary, tasks, training
 from labram.operations.report.elements import Chapter, Table, duration, moment
 from labram.operations.report.record import GateOutcome, Promotion, RunRecord
 
 __all__ = ["GateOutcome", "Promotion", "RunRecord", "write"]
 
+LONGEST_CORPUS_NAME = 48
 LINEAGE_TITLES = {
     "git_commit": "commit",
     "git_dirty": "uncommitted changes",
@@ -31,14 +32,14 @@ LINEAGE_TITLES = {
 
 def write(record: RunRecord, out: Path) -> Path:
     """Write the report of a run to the file `out`; gives `out`."""
-    scores = results.evaluations(record)
+    scores = tasks.evaluations(record)
     with plots.styled():
         chapters = [
             *corpus.chapters(record),
             training.tokenizer(record),
             training.pretraining(record),
-            *(results.task_chapter(record, task, scores.get(task.name)) for task in record.recipe.tasks),
-            results.gates(record),
+            *(tasks.chapter(record, task, scores.get(task.name)) for task in record.recipe.tasks),
+            summary.gates(record),
             _lineage(record),
         ]
     environment = Environment(
@@ -50,7 +51,8 @@ def write(record: RunRecord, out: Path) -> Path:
     )
     page = environment.get_template("page.html").render(
         record=record,
-        summary=results.summary(record, scores),
+        summary=summary.summary(record, scores),
+        corpus_name=_corpus_name(record),
         chapters=chapters,
         started=moment(record.started),
         finished=moment(record.finished),
@@ -60,6 +62,13 @@ def write(record: RunRecord, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     return out
+
+
+def _corpus_name(record: RunRecord) -> str:
+    """What the corpus is called at the head of sections: its title, or where that is long its datasets."""
+    if len(record.corpus_title) <= LONGEST_CORPUS_NAME:
+        return record.corpus_title
+    return ", ".join(record.recipe.corpus.datasets) or record.corpus_title
 
 
 def _lineage(record: RunRecord) -> Chapter:

@@ -1,7 +1,9 @@
 """The chapters about what went in: the accepted recordings, and those refused."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -40,7 +42,7 @@ def chapters(record: RunRecord) -> list[Chapter]:
     if corpus is None:
         missing = ("The run ended before the recordings were catalogued: nothing is known about what went in.",)
         return [Chapter("corpus", "Corpus", missing)]
-    return [_accepted(corpus, record.recipe.tasks), _quarantine(corpus)]
+    return [_accepted(corpus, record.recipe.tasks), _quarantine(corpus, _rules(record.corpus))]
 
 
 def _accepted(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> Chapter:
@@ -166,16 +168,60 @@ def _balance(labels: pd.Series, task: TaskRecipe) -> str:
 
 
 def _warnings(rows: pd.DataFrame) -> list[Table]:
-    counts = Counter(str(code) for row in rows.to_dict("records") for code in row["warnings"] or ())
-    body = tuple((code, str(amount)) for code, amount in counts.most_common())
+    """What was put up with in accepted recordings, and labels left out; codes of those end in ``=count``."""
+    recordings: Counter[str] = Counter()
+    labels: Counter[str] = Counter()
+    for row in rows.to_dict("records"):
+        for code in row["warnings"] or ():
+            reason, _, amount = str(code).partition("=")
+            if amount.isdigit():
+                labels[reason.removeprefix("excluded_")] += int(amount)
+            else:
+                recordings[reason] += 1
     note = "These recordings are used all the same."
-    return [Table("Warnings", ("warning", "recordings"), body, frozenset({1}), note=note)] if body else []
+    return [
+        *_tally("Warnings", ("warning", "recordings"), recordings, note),
+        *_tally("Labels left out", ("reason", "labels"), labels, ""),
+    ]
 
 
-def _quarantine(corpus: Corpus) -> Chapter:
+def _tally(title: str, head: tuple[str, str], counts: Counter[str], note: str) -> list[Table]:
+    body = tuple((code.replace("_", " "), str(amount)) for code, amount in counts.most_common())
+    return [Table(title, head, body, frozenset({1}), note=note)] if body else []
+
+
+def _rules(folder: Path | None) -> list[Table]:
+    """The quality suite: what was asked of each recording, and how many broke it."""
+    path = folder / "quality.json" if folder else None
+    if path is None or not path.is_file():
+        return []
+    body = tuple(
+        (rule["name"], rule["column"], _bounds(rule["least"], rule["most"]), rule["severity"], str(rule["failed"]))
+        for rule in json.loads(path.read_text())
+    )
+    note = "Breaking a critical rule means quarantine, breaking the others a warning."
+    return [
+        Table(
+            "Quality rules",
+            ("rule", "figure", "allowed", "severity", "broken by"),
+            body,
+            frozenset({4}),
+            folded=True,
+            note=note,
+        )
+    ]
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    if least is None:
+        return f"at most {most:g}"
+    return f"at least {least:g}" if most is None else f"{least:g} to {most:g}"
+
+
+def _quarantine(corpus: Corpus, suite: list[Table]) -> Chapter:
     rows, total = corpus.quarantined(), len(corpus.catalogue)
     if rows.empty:
-        return Chapter("quarantine", "Quarantine", ("No recording was refused.",))
+        return Chapter("quarantine", "Quarantine", ("No recording was refused.",), tables=tuple(suite))
     lead = (
         f"{count(len(rows), 'recording')} of {total} {'was' if len(rows) == 1 else 'were'} refused; "
         "a recording can have more than one reason. None of them is used anywhere in this run."
@@ -205,6 +251,7 @@ def _quarantine(corpus: Corpus) -> Chapter:
             frozenset({2}),
             folded=len(refused) > MOST_ROWS_UNFOLDED,
         ),
+        *suite,
     )
     return Chapter("quarantine", "Quarantine", (lead,), tables=tables)
 

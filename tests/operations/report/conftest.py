@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from labram import recipe as recipes
 from labram.corpus.catalogue import SPLITS, Corpus
+from labram.corpus.rules import rules as quality_rules
 from labram.evaluation.record import Predictions, summarise
 from labram.operations.report import GateOutcome, Promotion, RunRecord
 from labram.recipe import Recipe, TaskRecipe
@@ -42,6 +44,8 @@ def finished_run(folder: Path, *, simulated: bool = False, skill: float = 0.6) -
     recipe = recipes.load("real-small")
     draw = np.random.default_rng(7)
     _corpus(recipe, draw).save(folder / "corpus")
+    rules = [asdict(rule) | {"failed": int(rule.code == "gaps")} for rule in quality_rules(recipe.quality)]
+    (folder / "corpus" / "quality.json").write_text(json.dumps(rules))
     _tokenizer(folder / "tokenizer", recipe, draw)
     _backbone(folder / "backbone", recipe, draw)
     for task in recipe.tasks:
@@ -99,7 +103,7 @@ def _corpus(recipe: Recipe, draw: np.random.Generator) -> Corpus:
                 "seconds": int(draw.integers(60, 900)),
                 "verdict": "accepted",
                 "reasons": [],
-                "warnings": ["line_noise"] if subject == 2 else [],
+                "warnings": ["line_noise", "excluded_wrong_response=4"] if subject == 2 else [],
                 "split": SPLITS[subject % 3],
             }
             rows.append(row)

@@ -74,6 +74,19 @@ def test_refused_recordings_are_listed_with_every_reason(page: str) -> None:
         assert re.search(rf"muse-0+{recording} csv – {reasons}", text)
 
 
+def test_what_was_put_up_with_is_counted(page: str) -> None:
+    text = text_of(page)
+    assert "line noise 3 These recordings are used all the same." in text
+    assert "wrong response 12" in text
+    assert "no holes gap_seconds at most 1 critical 1" in text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_long_corpus_title_gives_way_to_the_names_of_the_datasets(finished: RunRecord, tmp_path: Path) -> None:
+    page = page_of(replace(finished, corpus_title=9 * "Recordings "), tmp_path)
+    assert "Real recordings eegmat, eegmmidb, ssvep_exo, uci_smni, muse" in text_of(page)
+
+
 def test_every_stage_has_its_figures(page: str) -> None:
     for name in ("hours", "tokenizer-curves", "codebook", "spectra", "pretraining-curves"):
         assert f'id="{name}-figure_1"' in page

@@ -1,10 +1,6 @@
-"""What came out: the verdict, the comparison with the baseline, a chapter for each task, the gates."""
+"""The chapters about tasks: how each was scored, and how the model compares with the baseline."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from pydantic import ValidationError
 
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
@@ -23,123 +19,17 @@ from labram.operations.report.elements import (
     percent,
     picture,
 )
-from labram.operations.report.record import GateOutcome, History, RunRecord
+from labram.operations.report.record import History, RunRecord
 from labram.operations.report.training import panel
 from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 
 KINDS = {"binary": "two classes", "multiclass": "several classes", "regression": "regression"}
 
 
-@dataclass(frozen=True)
-class SummaryRow:
-    """One task in the summary's table."""
-
-    task: str
-    title: str
-    metric: str
-    model: str
-    doubt: str
-    baseline: str
-    beats: Word
-    gate: Word
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The head of the report.
-
-    Attributes:
-        verdict: Whether a champion moved.
-        sentence: The same in a sentence.
-        answer: Whether the model beats the baseline, in a sentence.
-        rows: One a task.
-    """
-
-    verdict: Word
-    sentence: str
-    answer: str
-    rows: tuple[SummaryRow, ...]
-
-
 def evaluations(record: RunRecord) -> dict[str, Evaluation]:
     """By name of the task, the evaluations that there are."""
-    found = {}
-    for task, folder in record.tasks.items():
-        path = folder / "evaluation.json"
-        try:
-            found[task] = Evaluation.read(path)
-        except (OSError, ValidationError):
-            continue
-    return found
-
-
-def summary(record: RunRecord, scores: Mapping[str, Evaluation]) -> Summary:
-    """The verdict, and the table of tasks."""
-    verdict, sentence = _verdict(record)
-    rows = tuple(_row(record, task, scores.get(task.name)) for task in record.recipe.tasks)
-    return Summary(verdict, sentence, _answer(scores), rows)
-
-
-def _verdict(record: RunRecord) -> tuple[Word, str]:
-    failed = [gate for gate in record.gates if not gate.passed]
-    if record.stopped:
-        return Word("stopped early", "bad"), record.stopped
-    if not record.gates:
-        return Word("not judged", "open"), "No gate was judged in this run, so no champion moved."
-    moved = listed(f"{promotion.model} version {promotion.version}" for promotion in record.promotions)
-    if failed and record.promotions:
-        return Word("partly promoted", "open"), f"{_refusals(record)} {moved} moved all the same."
-    if failed:
-        return Word("gate refused", "bad"), f"{_refusals(record)} The champions stay as they were."
-    judged = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
-    if not record.promotions:
-        return Word("gates passed", "good"), f"{judged}; no alias moved."
-    return Word("promoted", "good"), f"{judged}. Aliases moved to {moved}."
-
-
-def _refusals(record: RunRecord) -> str:
-    failed = [gate for gate in record.gates if not gate.passed]
-    names = listed(dict.fromkeys(f"{gate.model}: {gate.name}" for gate in failed))
-    return f"{len(failed)} of {count(len(record.gates), 'gate')} refused ({names})."
-
-
-def _answer(scores: Mapping[str, Evaluation]) -> str:
-    compared = {task: found for task, found in scores.items() if found.baseline}
-    if not compared:
-        return "No task was evaluated beside a baseline, so nothing can be said about beating one."
-    proven = [task for task, found in compared.items() if found.beats_baseline and found.significant]
-    ahead = [task for task, found in compared.items() if found.beats_baseline and not found.significant]
-    behind = [task for task, found in compared.items() if not found.beats_baseline]
-    doubtful = [task for task, found in scores.items() if not better_than_guessing(found)]
-    parts = [
-        f"LaBraM beats the baseline on {listed(proven)}."
-        if proven
-        else "LaBraM is not shown to beat the baseline on any task."
-    ]
-    if ahead:
-        parts.append(f"On {listed(ahead)} it is ahead, within the uncertainty.")
-    if behind:
-        parts.append(f"On {listed(behind)} it does not beat it.")
-    if doubtful:
-        parts.append(f"On {listed(doubtful)} it is not shown to be better than guessing.")
-    return " ".join(parts)
-
-
-def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> SummaryRow:
-    metric = METRIC_TITLES.get(task.metric, task.metric) + (" ↓" if task.metric in LOWER_IS_BETTER else "")
-    if found is None:
-        dash = Word("not evaluated", "open")
-        return SummaryRow(task.name, task.title, metric, "–", "", "–", dash, _gate_word(record, task.name))
-    return SummaryRow(
-        task.name,
-        task.title,
-        metric,
-        estimate(found.model.get(task.metric)),
-        "" if better_than_guessing(found) else "not shown to be better than guessing",
-        estimate(found.baseline.get(task.metric)),
-        beats(found),
-        _gate_word(record, task.name),
-    )
+    paths = {task: folder / "evaluation.json" for task, folder in record.tasks.items()}
+    return {task: Evaluation.read(path) for task, path in paths.items() if path.is_file()}
 
 
 def beats(found: Evaluation) -> Word:
@@ -166,15 +56,7 @@ def better_than_guessing(found: Evaluation) -> bool:
     return least is not None and least > chance[found.metric]
 
 
-def _gate_word(record: RunRecord, task: str) -> Word:
-    mine = [gate for gate in record.gates if gate.model in (task, f"labram-{task}")]
-    if not mine:
-        return Word("not judged", "open")
-    failed = [gate.name for gate in mine if not gate.passed]
-    return Word(f"refused: {', '.join(failed)}", "bad") if failed else Word("passed", "good")
-
-
-def task_chapter(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Chapter:
+def chapter(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Chapter:
     """Curves, confusion matrices or scatter, and every metric of one task, beside the baseline."""
     history = History.of(record.tasks.get(task.name))
     anchor = f"task-{task.name}"
@@ -330,30 +212,3 @@ def _curves(task: TaskRecipe, history: History, *, wide: bool) -> tuple[Picture,
     caption = "Fine-tuning. Solid: training windows. Dashed: validation subjects, by which the best epoch is chosen."
     figure = plots.curves(panels, columns=2) if wide else plots.curves(panels, width=plots.HALF, columns=1)
     return (picture(figure, name=f"{task.name}-curves", alt=f"Fine-tuning curves of {task.name}.", caption=caption),)
-
-
-def gates(record: RunRecord) -> Chapter:
-    """Every condition on promotion with its verdict, and which aliases moved."""
-    if not record.gates:
-        return Chapter("gates", "Gates", ("No gate was judged in this run, so no champion moved.",))
-    _, sentence = _verdict(record)
-    rows = tuple(
-        (gate.model, gate.name, _judged(gate), gate.detail, _figures(gate.figures))
-        for gate in sorted(record.gates, key=lambda gate: gate.passed)
-    )
-    tables = [Table("Conditions", ("model", "gate", "verdict", "detail", "figures"), rows)]
-    moves = tuple((move.model, move.version, "; ".join(move.moves) or "none") for move in record.promotions)
-    if moves:
-        tables.append(Table("Aliases", ("model", "version", "moves"), moves, frozenset({1})))
-    return Chapter("gates", "Gates", (sentence,), tables=tuple(tables))
-
-
-def _judged(gate: GateOutcome) -> Word:
-    return Word("passed", "good") if gate.passed else Word("refused", "bad")
-
-
-def _figures(figures: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{name.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
-        for name, value in figures.items()
-    )
