@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
 
-from labram.corpus.store import RATE_HZ
+from labram.corpus.store import LIMIT_UV, RATE_HZ
 
 _BAND_HZ = (1.0, 45.0)
 _SLOPE_HZ = (2.0, 30.0)
@@ -27,6 +27,12 @@ def channel_sd(patches: NDArray[np.float16]) -> NDArray[np.float64]:
     samples = patches.shape[0] * patches.shape[2]
     sd: NDArray[np.float64] = np.sqrt(np.maximum(power / samples - mean**2, 0.0))
     return sd
+
+
+def clipped_samples(patches: NDArray[np.float16]) -> int:
+    """Values at the limit to which the store clips, of patches float16 [S, C, 200]."""
+    limit = np.float16(LIMIT_UV)
+    return sum(int(np.count_nonzero(np.abs(second) >= limit)) for second in patches)
 
 
 def psd_slope(patches: NDArray[np.float16]) -> float:

@@ -36,20 +36,19 @@ class _Entry(NamedTuple):
     checksum: int
 
 
-def to_patches(signal: NDArray[np.float32]) -> tuple[NDArray[np.float16], int]:
-    """Cut a signal into patches.
+def to_patches(signal: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Cut a signal into patches, and clip it at ±`LIMIT_UV`.
 
     Args:
         signal: float [C, S·200] in µV, finite.
 
     Returns:
-        float16 [S, C, 200] in µV, and the number of values that had to be clipped at ±`LIMIT_UV`.
+        float16 [S, C, 200] in µV.
     """
     channels, samples = signal.shape
-    clipped = int(np.count_nonzero(np.abs(signal) > LIMIT_UV))
     bounded = np.clip(signal, -LIMIT_UV, LIMIT_UV).astype(np.float16)
     patches = bounded.reshape(channels, samples // RATE_HZ, RATE_HZ).transpose(1, 0, 2)
-    return np.ascontiguousarray(patches), clipped
+    return np.ascontiguousarray(patches)
 
 
 class Store:

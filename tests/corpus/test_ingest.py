@@ -5,13 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labram.corpus import ingest as room
+from labram.corpus import examine
 from labram.corpus.catalogue import Corpus
+from labram.corpus.ingest import Ingested
 from labram.corpus.scan import fingerprint, scan
 from labram.corpus.store import Store
 
 WriteEdf = Callable[..., Path]
-TakeIn = Callable[..., tuple[room.Ingested, Corpus]]
+TakeIn = Callable[..., tuple[Ingested, Corpus]]
 
 
 @pytest.fixture
@@ -84,14 +85,14 @@ def test_a_file_that_may_not_be_read_is_a_row_too(
 def test_a_recording_that_makes_labram_fail_ends_nothing(
     eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = room.read
+    sound = examine.read
 
     def fail_once(path: Path, *, unit_scale: float) -> object:
         if path.name == "Subject01_1.edf":
             raise ZeroDivisionError
         return sound(path, unit_scale=unit_scale)
 
-    monkeypatch.setattr(room, "read", fail_once)
+    monkeypatch.setattr(examine, "read", fail_once)
     _, corpus = take_in(eegmat)
     assert reasons(corpus) == ["unprocessable"]
     monkeypatch.undo()
@@ -105,10 +106,19 @@ def test_the_second_time_costs_hashing_only(eegmat: Path, take_in: TakeIn, monke
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a known recording was read again")
 
-    monkeypatch.setattr(room, "read", never)
+    monkeypatch.setattr(examine, "read", never)
     done, second = take_in(eegmat)
     assert done.reused == done.recordings == 7
     assert_same(first, second)
+
+
+def test_new_labels_cost_no_filters(eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_in(eegmat)
+    monkeypatch.setattr(examine.filters, "preprocess", None)
+    (eegmat / "Subject00_1.edf").rename(eegmat / "Subject00_2x.edf")
+    done, corpus = take_in(eegmat)
+    assert done.reused == 5
+    assert len(corpus.accepted()) == 6
 
 
 def test_one_new_recording_costs_one_recording(eegmat: Path, take_in: TakeIn, write_edf: WriteEdf) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labram.corpus.measure import clipped_samples
 from labram.corpus.store import LIMIT_UV, RATE_HZ, Store, to_patches
 from labram.errors import StoreError
 
@@ -25,7 +26,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def key(store: Store) -> str:
     key = store.key("content")
-    store.write(key, to_patches(signal())[0], MONTAGE)
+    store.write(key, to_patches(signal()), MONTAGE)
     return key
 
 
@@ -36,7 +37,7 @@ def test_any_window_is_what_was_written(
 ) -> None:
     written = signal(seconds, channels, seed)
     store = Store(tmp_path_factory.mktemp("store"))
-    store.write("k" * 32, to_patches(written)[0], tuple(f"E{n}" for n in range(channels)))
+    store.write("k" * 32, to_patches(written), tuple(f"E{n}" for n in range(channels)))
     length = data.draw(st.integers(1, seconds))
     start = data.draw(st.integers(0, (seconds - length) * RATE_HZ))
     window = store.read("k" * 32, start, length)
@@ -67,8 +68,9 @@ def test_a_window_outside_the_recording_is_the_callers_mistake(
 def test_values_beyond_float16_are_clipped_and_counted() -> None:
     loud = signal()
     loud[0, :5], loud[1, 3] = 1e9, -40_000.0
-    patches, clipped = to_patches(loud)
-    assert clipped == 6
+    patches = to_patches(loud)
+    assert clipped_samples(patches) == 6
+    assert clipped_samples(to_patches(signal())) == 0
     assert np.isfinite(patches).all()
     assert patches.max() == np.float16(LIMIT_UV)
 
@@ -115,14 +117,14 @@ def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="Free some space"):
-        store.write("k" * 32, to_patches(signal())[0], MONTAGE)
+        store.write("k" * 32, to_patches(signal()), MONTAGE)
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
 
 
 def test_writing_again_replaces_what_was_read(store: Store, key: str) -> None:
     store.read(key, 0, 1)
-    store.write(key, to_patches(signal(seed=1))[0], MONTAGE)
-    assert np.array_equal(store.patches(key), to_patches(signal(seed=1))[0])
+    store.write(key, to_patches(signal(seed=1)), MONTAGE)
+    assert np.array_equal(store.patches(key), to_patches(signal(seed=1)))
 
 
 def test_damaged_notes_are_as_good_as_none(store: Store) -> None:

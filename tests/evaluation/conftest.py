@@ -43,7 +43,7 @@ def workload(tmp_path):
         for state in (0, 1):
             name = f"r{subject}{state}"
             signal = eeg(2 * subject + state, alpha=3 if state else 15, channels=len(montage))
-            store.write(Store.key(name), to_patches(signal)[0], montage)
+            store.write(Store.key(name), to_patches(signal), montage)
             rows.append(
                 {
                     "recording_id": name,

@@ -20,7 +20,7 @@ class TinyCorpus:
 
     def add(self, name, montage, signal, *, subject="", split="train", dataset="tiny"):
         key = Store.key(name)
-        patches, _ = to_patches(np.asarray(signal, dtype=np.float32))
+        patches = to_patches(np.asarray(signal, dtype=np.float32))
         self.store.write(key, patches, montage)
         self.rows.append(
             {

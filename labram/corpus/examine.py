@@ -1,0 +1,120 @@
+"""One recording through reading, filters and figures: its patches go to the store, the rest to the catalogue."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labram.corpus import measure
+from labram.corpus.catalogue import ACCEPTED, QUARANTINED
+from labram.corpus.datasets.base import Interval
+from labram.corpus.scan import Item
+from labram.corpus.store import RATE_HZ, Store, to_patches
+from labram.errors import LabelError, ReadError, Reason
+from labram.recipe import PreprocessingRecipe
+from labram.signals import filters
+from labram.signals.electrodes import canonical_names
+from labram.signals.readers import read
+from labram.signals.recording import Recording
+
+
+def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingRecipe) -> dict[str, Any]:
+    """Row and labels of a recording, from its signals.
+
+    Args:
+        item: The recording.
+        store: Gets the patches, unless it has them.
+        key: Their key, from all that they depend on.
+        preprocessing: Filters.
+
+    Returns:
+        ``row``, the columns of the catalogue that need the signals, and ``labels``, rows without `recording_id`.
+
+    Raises:
+        StoreError: If the store cannot be written.
+    """
+    try:
+        recording = read(item.source.path, unit_scale=item.dataset.scale(item.source.path))
+        picks, montage = _montage(recording)
+        if not store.intact(key):
+            store.write(key, _preprocessed(recording, picks, item.dataset.mains_hz, preprocessing), montage)
+    except ReadError as error:
+        return refused(error.reason)
+    patches = store.patches(key)
+    intervals, warnings = _labels(item, recording, len(patches))
+    sd = measure.channel_sd(patches)
+    row = {
+        "montage": list(montage),
+        "dropped": len(recording.channels) - len(montage),
+        "rate_hz": recording.rate,
+        "seconds": len(patches),
+        "store_key": key,
+        "sd_uv": sd.tolist(),
+        "median_sd_uv": float(np.median(sd)),
+        "max_sd_uv": float(sd.max()),
+        "clipped_samples": measure.clipped_samples(patches),
+        "line_noise_ratio": measure.line_noise_ratio(recording.data[picks], recording.rate, item.dataset.mains_hz),
+        "psd_slope": measure.psd_slope(patches),
+        "gap_seconds": recording.gap_seconds,
+        "verdict": ACCEPTED,
+        "reasons": [],
+        "warnings": [*recording.notes, *warnings],
+    }
+    return {"row": row, "labels": intervals}
+
+
+def refused(reason: Reason) -> dict[str, Any]:
+    """What `examine` returns for a recording that cannot be used."""
+    return {"row": {"verdict": QUARANTINED, "reasons": [reason.value]}, "labels": []}
+
+
+def _montage(recording: Recording) -> tuple[list[int], tuple[str, ...]]:
+    """Channels of the model's table: where they are in the file, and their canonical names."""
+    names = canonical_names(recording.channels)
+    picks = [index for index, name in enumerate(names) if name]
+    if not picks:
+        raise ReadError(
+            "has no channel of the model's table",
+            reason=Reason.NO_CANONICAL_CHANNELS,
+            remedy="Rename its channels to those of the 10-10 system",
+        )
+    return picks, tuple(name for name in names if name)
+
+
+def _preprocessed(
+    recording: Recording, picks: list[int], mains_hz: float, preprocessing: PreprocessingRecipe
+) -> NDArray[np.float16]:
+    signal = filters.preprocess(
+        recording,
+        picks,
+        mains_hz=mains_hz,
+        high_pass_hz=preprocessing.high_pass_hz,
+        low_pass_hz=preprocessing.low_pass_hz,
+        notch=preprocessing.notch,
+    )
+    assert signal.shape[1] % RATE_HZ == 0, "preprocess gives whole seconds"
+    return to_patches(signal)
+
+
+def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Labels within the recording, and warnings of what had to be left out."""
+    try:
+        intervals = item.dataset.labels(item.source, recording)
+    except LabelError:
+        return [], [Reason.MISSING_LABEL.value]
+    left_out = Counter(f"excluded_{interval.excluded}" for interval in intervals if interval.excluded)
+    kept = []
+    for interval in intervals:
+        if interval.excluded:
+            continue
+        length = min(interval.seconds, seconds - interval.start)
+        if interval.start < 0 or length <= 0:
+            left_out["excluded_beyond_recording"] += 1
+            continue
+        kept.append(_label(interval, length))
+    return kept, [f"{reason}={count}" for reason, count in sorted(left_out.items())]
+
+
+def _label(interval: Interval, seconds: float) -> dict[str, Any]:
+    return {"task": interval.task, "start": interval.start, "seconds": seconds, "label": list(interval.label)}
