@@ -25,7 +25,8 @@ GENERATOR = 1
 """Goes up when the same seed would give other bytes; `data.dvc` then changes with it."""
 
 MARK = "simulated.json"
-"""Name of the file that tells a simulated corpus, and each dataset of it, from real recordings."""
+"""Name of the file that tells a simulated corpus, and each dataset of it, from real recordings. The corpus's own lists
+every file with its SHA-256."""
 
 _README = """\
 # Simulated EEG
@@ -86,7 +87,20 @@ def simulate(out: Path, *, seed: int = 0, size: Size | None = None, monitor: Mon
 
 
 def _ours(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / MARK).is_file() or not any(folder.iterdir()))
+    """Whether nothing would be lost with the folder: it is empty, or its own list names every file in it."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return folder.is_dir()
+    try:
+        listed = set(json.loads((folder / MARK).read_text())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return set(_files(folder)) <= listed | {MARK}
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """By path relative to the folder, sorted."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    return dict(sorted(found.items()))
 
 
 def _replace(out: Path, new: Path) -> None:
@@ -109,8 +123,9 @@ def _write(out: Path, seed: int, size: Size, monitor: Monitor) -> None:
     for name in (hospital.NAME, lab.NAME, gait.NAME):
         files.write_text(out / name / MARK, [json.dumps({"dataset": name, "generator": GENERATOR})])
     files.write_text(out / "README.md", _README.splitlines())
-    mark = {"generator": GENERATOR, "seed": seed, "size": asdict(size)}
-    files.write_text(out / MARK, [json.dumps(mark, sort_keys=True)])
+    sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(out).items()}
+    mark = {"generator": GENERATOR, "seed": seed, "size": asdict(size), "files": sums}
+    files.write_text(out / MARK, [json.dumps(mark, sort_keys=True, indent=1)])
 
 
 def _works(out: Path, size: Size, draw: Draw) -> list[Callable[[], None]]:

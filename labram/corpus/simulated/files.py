@@ -16,21 +16,19 @@ from labram.corpus.simulated.rhythms import Signal
 
 DATE = datetime.date(2000, 1, 1)
 _STEP_UV = 0.1
-_BDF_STEP_UV = 0.03125
+_BDF_STEP_UV = 262140.0 / 8388607
 
 
 def write_edf(path: Path, signal: Signal, labels: list[str], rate: float) -> None:
     """EDF+ with a step of 0.1 µV, unit ``uV``. `signal` [N, samples] in µV."""
-    limits = (-32768, 32767)
-    samples = _digital(signal, _STEP_UV, limits).astype(np.int16)
-    _write_records(path, edfio.Edf, edfio.EdfSignal, samples, labels, rate, limits, _STEP_UV, "uV")
+    samples = _digital(signal, _STEP_UV, 32767).astype(np.int16)
+    _write_records(path, edfio.Edf, edfio.EdfSignal, samples, labels, rate, (32767, 3276.7, "uV"))
 
 
 def write_bdf(path: Path, signal: Signal, labels: list[str], rate: float) -> None:
-    """BDF+ with a step of 1/32 µV, unit ``mV``. `signal` [N, samples] in µV."""
-    limits = (-8388608, 8388607)
-    samples = _digital(signal, _BDF_STEP_UV, limits).astype(np.int32)
-    _write_records(path, edfio.Bdf, edfio.BdfSignal, samples, labels, rate, limits, _BDF_STEP_UV / 1000, "mV")
+    """BDF+ with a step of about 1/32 µV, unit ``mV``. `signal` [N, samples] in µV."""
+    samples = _digital(signal, _BDF_STEP_UV, 8388607).astype(np.int32)
+    _write_records(path, edfio.Bdf, edfio.BdfSignal, samples, labels, rate, (8388607, 262.14, "mV"))
 
 
 def _write_records(
@@ -40,18 +38,18 @@ def _write_records(
     samples: NDArray[np.int16] | NDArray[np.int32],
     labels: list[str],
     rate: float,
-    limits: tuple[int, int],
-    step: float,
-    unit: str,
+    scale: tuple[int, float, str],
 ) -> None:
+    """`scale`: largest digital value, the physical one it stands for, its unit; symmetric, so that 0 is 0."""
+    digital, physical, unit = scale
     signals = [
         channel.from_digital(
             row,
             rate,
             label=label,
             physical_dimension=unit,
-            physical_range=(limits[0] * step, limits[1] * step),
-            digital_range=limits,
+            physical_range=(-physical, physical),
+            digital_range=(-digital, digital),
         )
         for row, label in zip(samples, labels, strict=True)
     ]
@@ -79,7 +77,7 @@ def write_brainvision(
         markers: Seconds and stimulus number.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    digital = _digital(signal, _STEP_UV, (-32768, 32767))
+    digital = _digital(signal, _STEP_UV, 32767)
     path.with_suffix(".eeg").write_bytes(np.ascontiguousarray(digital.T, "<i2").tobytes())
     common = ["", "[Common Infos]", "Codepage=UTF-8", f"DataFile={path.stem}.eeg"]
     channels = [f"Ch{n}={label},,{_STEP_UV},µV" for n, label in enumerate(labels, start=1)]
@@ -113,5 +111,5 @@ def write_text(path: Path, lines: list[str]) -> None:
     path.write_bytes("".join(f"{line}\n" for line in lines).encode())
 
 
-def _digital(signal: Signal, step_uv: float, limits: tuple[int, int]) -> NDArray[np.float64]:
-    return np.clip(np.rint(signal / step_uv), *limits)
+def _digital(signal: Signal, step_uv: float, limit: int) -> NDArray[np.float64]:
+    return np.clip(np.rint(signal / step_uv), -limit, limit)

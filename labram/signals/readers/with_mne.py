@@ -80,10 +80,9 @@ def to_recording(
 
 
 def _events(raw: Any) -> tuple[Event, ...]:
-    """Annotations, else the rising values of a trigger channel."""
-    start = raw.first_time if raw.annotations.orig_time is not None else 0.0
+    """Annotations, else the rising values of a trigger channel. MNE counts both from before the first sample."""
     events = [
-        Event(round(float(onset) - start, 6), float(duration), str(code))
+        Event(round(float(onset) - raw.first_time, 6), float(duration), str(code))
         for onset, duration, code in zip(
             raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True
         )

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from labram.corpus.datasets.base import Dataset
 from labram.corpus.datasets.simulated import SimGait, SimHospital, SimLab
-from labram.corpus.simulate import simulate
+from labram.corpus.simulate import Size, simulate
 from labram.errors import LabelError, ReadError
 from labram.signals.readers import read
 from labram.signals.recording import Recording
@@ -123,7 +123,7 @@ def test_a_session_has_its_verdict_over_its_whole_length(corpus: Path):
 def test_labels_that_are_missing_or_nonsense_are_an_error_that_names_their_file(
     tmp_path: Path, dataset: Dataset, pattern: str, content: str | bytes | None
 ):
-    simulate(tmp_path / "data")
+    simulate(tmp_path / "data", size=Size(1, 1, 1, 1, 6, 1, 10))
     folder = tmp_path / "data" / dataset.name
     path = sorted(folder.glob(pattern))[0]
     source = next(s for s in dataset.sources(folder) if path in dataset.companions(s))

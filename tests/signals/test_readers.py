@@ -1,0 +1,291 @@
+"""Reading files of every format, sound and damaged. Sound ones are written here, by other software where it exists."""
+
+import contextlib
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import edfio
+import mne
+import numpy as np
+import pybv
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labram.errors import ReadError, Reason
+from labram.signals.readers import content_files, format_of, is_recording, read, read_events
+from labram.signals.recording import Recording
+
+RATE = 256
+SECRET = "Mustermann"
+SIGNAL = np.random.default_rng(0).uniform(-200, 200, (3, 40 * RATE))
+LABELS = ("Fp1", "Cz", "EKG")
+
+
+def write_edf(path: Path, *, kind: type = edfio.Edf, unit: str = "uV", signal: np.ndarray = SIGNAL) -> Path:
+    channel = edfio.BdfSignal if kind is edfio.Bdf else edfio.EdfSignal
+    scale = {"uV": 1.0, "mV": 1e-3, "V": 1e-6}[unit]
+    kind(
+        [
+            channel(row * scale, RATE, label=label, physical_dimension=unit)
+            for row, label in zip(signal, LABELS, strict=True)
+        ],
+        patient=edfio.Patient(name=SECRET),
+        annotations=[edfio.EdfAnnotation(2.5, 1.0, "T1"), edfio.EdfAnnotation(1.0, None, "T0")],
+        data_record_duration=1,
+    ).write(path)
+    return path
+
+
+def cut(path: Path, records: float) -> Path:
+    """Keep this many of 40 data records."""
+    content = path.read_bytes()
+    header = int(content[184:192])
+    path.write_bytes(content[: header + round((len(content) - header) * records / 40)])
+    return path
+
+
+def reason(path: Path) -> Reason:
+    with pytest.raises(ReadError) as caught:
+        read(path)
+    assert caught.value.file == path.name
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    return caught.value.reason
+
+
+def assert_holds(recording: Recording, *, within_uv: float, signal: np.ndarray = SIGNAL) -> None:
+    assert recording.rate == RATE
+    assert recording.channels == LABELS
+    np.testing.assert_allclose(recording.data, signal, atol=within_uv)
+
+
+@pytest.mark.parametrize("unit", ["uV", "mV", "V"])
+@pytest.mark.parametrize(("kind", "suffix"), [(edfio.Edf, "edf"), (edfio.Bdf, "bdf")])
+def test_edf_and_bdf_come_in_microvolts_whatever_their_unit(tmp_path: Path, kind: type, suffix: str, unit: str):
+    path = write_edf(tmp_path / f"a.{suffix}", kind=kind, unit=unit)
+    assert_holds(read(path), within_uv=0.1)
+
+
+def test_annotations_become_events_in_order(tmp_path: Path):
+    events = read(write_edf(tmp_path / "a.edf")).events
+    assert [(event.onset, event.duration, event.code) for event in events] == [(1.0, 0.0, "T0"), (2.5, 1.0, "T1")]
+
+
+def test_a_stated_unit_correction_is_applied(tmp_path: Path):
+    path = write_edf(tmp_path / "a.edf")
+    np.testing.assert_allclose(read(path, unit_scale=1000.0).data, 1000.0 * read(path).data)
+
+
+def test_repeated_labels_stay_as_the_file_has_them(tmp_path: Path):
+    edfio.Edf([edfio.EdfSignal(row, RATE, label="T8-P8") for row in SIGNAL[:2]]).write(tmp_path / "a.edf")
+    assert read(tmp_path / "a.edf").channels == ("T8-P8", "T8-P8")
+
+
+def test_an_edf_that_lost_its_last_records_is_kept_with_a_note(tmp_path: Path):
+    recording = read(cut(write_edf(tmp_path / "a.edf"), 38.5))
+    assert recording.seconds == 38.0
+    assert recording.notes == ("truncated_tail",)
+
+
+def test_an_edf_that_lost_more_is_truncated(tmp_path: Path):
+    assert reason(cut(write_edf(tmp_path / "a.edf"), 37.5)) is Reason.TRUNCATED
+    assert reason(cut(write_edf(tmp_path / "b.edf"), 0)) is Reason.TRUNCATED
+
+
+def test_an_edf_that_was_never_closed_has_an_unknown_number_of_records(tmp_path: Path):
+    path = write_edf(tmp_path / "a.edf")
+    content = bytearray(path.read_bytes())
+    content[236:244] = b"-1      "
+    path.write_bytes(content)
+    assert read(path).seconds == 40.0
+    assert read(path).notes == ("record_count_unknown",)
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [(edfio.Edf, "edf"), (edfio.Bdf, "bdf")])
+def test_a_text_mode_copy_is_damage_though_its_size_is_right(tmp_path: Path, kind: type, suffix: str):
+    path = write_edf(tmp_path / f"a.{suffix}", kind=kind)
+    content = path.read_bytes()
+    header = int(content[184:192])
+    path.write_bytes((content[:header] + content[header:].replace(b"\n", b"\r\n"))[: len(content)])
+    assert reason(path) is Reason.DAMAGED
+
+
+def test_a_signal_that_rests_at_the_value_of_a_line_end_is_no_damage(tmp_path: Path):
+    digital = np.full(40 * RATE, 0x0A0D, np.int16)
+    signals = [
+        edfio.EdfSignal.from_digital(digital, RATE, label=label, physical_range=(-3276.8, 3276.7)) for label in LABELS
+    ]
+    edfio.Edf(signals).write(tmp_path / "a.edf")
+    assert read(tmp_path / "a.edf").seconds == 40.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.integers(0, 1023), junk=st.binary(min_size=1, max_size=40))
+def test_a_damaged_header_is_read_or_refused_but_never_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, place: int, junk: bytes
+):
+    path = tmp_path_factory.getbasetemp() / "junk.edf"
+    content = bytearray(write_edf(path).read_bytes())
+    content[place : place + len(junk)] = junk
+    path.write_bytes(content)
+    with contextlib.suppress(ReadError):
+        assert isinstance(read(path), Recording)
+
+
+@pytest.mark.parametrize("suffix", ["edf", "bdf", "gdf", "fif", "vhdr"])
+@pytest.mark.parametrize("content", [b"", b"no EEG at all\n" * 200, bytes(range(256)) * 20])
+def test_garbage_is_unreadable_in_every_format(tmp_path: Path, suffix: str, content: bytes):
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content)
+    assert reason(path) is Reason.UNREADABLE
+
+
+def test_nothing_is_logged_or_warned_about_a_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+):
+    read(cut(write_edf(tmp_path / "a.edf"), 39.5))
+    reason(cut(write_edf(tmp_path / "b.edf"), 1))
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+def raw() -> mne.io.Raw:
+    info = mne.create_info(list(LABELS), RATE, "eeg")
+    return mne.io.RawArray(SIGNAL * 1e-6, info, first_samp=1000, verbose="ERROR")
+
+
+def test_fif_comes_in_microvolts_with_events_from_the_first_sample(tmp_path: Path):
+    written = raw()
+    written.set_annotations(mne.Annotations([1.5], [0.5], ["rest"]))
+    written.save(tmp_path / "a_raw.fif", verbose="ERROR")
+    recording = read(tmp_path / "a_raw.fif")
+    assert_holds(recording, within_uv=0.001)
+    assert [(event.onset, event.code) for event in recording.events] == [(1.5, "rest")]
+
+
+def test_an_event_file_of_mne_is_no_recording_and_is_read_by_itself(tmp_path: Path):
+    path = tmp_path / "a-eve.fif"
+    mne.write_events(path, np.array([[1000 + RATE, 0, 3]]), verbose="ERROR")
+    assert not is_recording(path)
+    (event,) = read_events(path, rate=RATE, first_sample=1000)
+    assert (event.onset, event.code) == (1.0, "3")
+
+
+def test_an_event_file_that_is_none_is_unreadable(tmp_path: Path):
+    path = tmp_path / "a-eve.fif"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ReadError) as caught:
+        read_events(path, rate=RATE)
+    assert caught.value.reason is Reason.UNREADABLE
+
+
+def brainvision(folder: Path) -> Path:
+    pybv.write_brainvision(
+        data=SIGNAL * 1e-6,
+        sfreq=RATE,
+        ch_names=list(LABELS),
+        fname_base="a",
+        folder_out=folder,
+        events=np.array([[RATE, 4]]),
+        fmt="binary_int16",
+    )
+    return folder / "a.vhdr"
+
+
+def test_brainvision_comes_in_microvolts_with_its_markers(tmp_path: Path):
+    recording = read(brainvision(tmp_path))
+    assert_holds(recording, within_uv=0.1)
+    assert ("Stimulus/S  4", 1.0) in [(event.code, event.onset) for event in recording.events]
+
+
+def test_a_brainvision_recording_is_three_files(tmp_path: Path):
+    path = brainvision(tmp_path)
+    assert [file.name for file in content_files(path)] == ["a.vhdr", "a.eeg", "a.vmrk"]
+
+
+def test_a_brainvision_header_without_its_samples_is_unreadable(tmp_path: Path):
+    path = brainvision(tmp_path)
+    (tmp_path / "a.eeg").unlink()
+    assert reason(path) is Reason.UNREADABLE
+
+
+def test_brainvision_samples_that_end_within_one_are_truncated(tmp_path: Path):
+    path = brainvision(tmp_path)
+    samples = (tmp_path / "a.eeg").read_bytes()
+    (tmp_path / "a.eeg").write_bytes(samples[:-1])
+    assert reason(path) is Reason.TRUNCATED
+
+
+def muse(path: Path, *, hole: float = 0.0, marker: str = "Marker0") -> Path:
+    rows = (f"{1e9 + i / RATE + hole * (i > 300):.3f},{i}.5,-{i}.25,{21 * (i == 128)}" for i in range(600))
+    path.write_text("\n".join([f"timestamps,TP9,AF7,{marker}", *rows, ""]))
+    return path
+
+
+@pytest.mark.parametrize("marker", ["Marker0", "Marker"])
+def test_muse_csv_gives_channels_and_markers(tmp_path: Path, marker: str):
+    recording = read(muse(tmp_path / "a.csv", marker=marker))
+    assert (recording.channels, recording.rate, recording.gap_seconds) == (("TP9", "AF7"), 256.0, 0.0)
+    np.testing.assert_allclose(recording.data[:, 2], [2.5, -2.25])
+    assert [(event.onset, event.code) for event in recording.events] == [(0.5, "21")]
+
+
+def test_the_longest_hole_in_time_stamps_is_told(tmp_path: Path):
+    assert read(muse(tmp_path / "a.csv", hole=7.25)).gap_seconds == pytest.approx(7.25, abs=0.002)
+
+
+def test_other_csv_files_are_no_recordings(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("subject,age\n1,20\n")
+    assert not is_recording(tmp_path / "a.csv")
+    assert reason(tmp_path / "a.csv") is Reason.UNSUPPORTED
+
+
+def test_cells_that_are_no_numbers_are_unreadable_and_not_quoted(tmp_path: Path):
+    path = muse(tmp_path / "a.csv")
+    path.write_text(path.read_text() + f"{SECRET},1,2,3\n")
+    assert reason(path) is Reason.UNREADABLE
+
+
+def smni(path: Path, *, missing: int = 0) -> Path:
+    lines = ["# co2a0000364.rd", "# 120 trials, 64 chans, 416 samples 368 post_stim samples", "# 3.906000 msecs uV"]
+    lines.append("# S2 nomatch err, trial 10")
+    for index, channel in enumerate(("FP1", "nd")):
+        lines.append(f"# {channel} chan {index}")
+        lines += [f"10 {channel} {i} {i - 100.125:.3f}" for i in range(256 - missing * index)]
+    path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    return path
+
+
+def test_a_text_trial_gives_channels_and_its_condition(tmp_path: Path):
+    recording = read(smni(tmp_path / "a.rd.010.gz"))
+    assert (recording.channels, recording.rate, recording.seconds) == (("FP1", "nd"), 256.0, 1.0)
+    np.testing.assert_allclose(recording.data[0, :2], [-100.125, -99.125])
+    assert [(event.onset, event.code) for event in recording.events] == [(0.0, "S2 nomatch err")]
+
+
+def cut_archive(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def spoil_archive(path: Path) -> None:
+    path.write_bytes(b"no gzip")
+
+
+@pytest.mark.parametrize(("spoil", "expected"), [(cut_archive, Reason.TRUNCATED), (spoil_archive, Reason.UNREADABLE)])
+def test_a_damaged_archive_is_told_apart(tmp_path: Path, spoil: Callable[[Path], None], expected: Reason):
+    path = smni(tmp_path / "a.rd.010.gz")
+    spoil(path)
+    assert reason(path) is expected
+
+
+def test_a_text_trial_with_a_short_channel_is_damaged(tmp_path: Path):
+    assert reason(smni(tmp_path / "a.rd.010.gz", missing=3)) is Reason.DAMAGED
+
+
+@pytest.mark.parametrize("name", ["a.set", "a.txt", "a.gz", "a"])
+def test_other_files_are_of_no_format(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"\0" * 300)
+    assert format_of(tmp_path / name) is None
+    assert reason(tmp_path / name) is Reason.UNSUPPORTED
