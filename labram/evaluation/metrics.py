@@ -33,6 +33,18 @@ def weighted_scores(kind: str, y: Array, prediction: Array, subjects: Ids, weigh
     return _SCORES[kind](np.asarray(y, float), np.asarray(prediction, float), subjects, np.asarray(weights, float))
 
 
+def chance(metric: str, classes: int) -> float | None:
+    """What an answer that does not depend on the signals gets at best; None where that depends on the labels.
+
+    Args:
+        metric: One of `labram.recipe.METRICS`.
+        classes: Number of classes of the task.
+    """
+    if metric == "balanced_accuracy":
+        return 1 / classes
+    return {"auroc": 0.5, "cohen_kappa": 0.0, "r2": 0.0, "pearson_r": 0.0}.get(metric)
+
+
 def confusion(y: Array, prediction: Array, classes: int) -> npt.NDArray[np.int64]:
     """Counts [K, K]: rows are true classes, columns predicted ones (threshold 0.5, or the arg max)."""
     counts = np.zeros((classes, classes), dtype=np.int64)

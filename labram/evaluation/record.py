@@ -1,5 +1,6 @@
 """What an evaluation leaves behind: the predictions of every window, and the figures drawn from them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,10 @@ class Evaluation(Section):
     baseline_method: str = ""
     difference: Estimate = Estimate(value=None)
     """Model minus baseline on the headline metric, above zero where the model is better."""
+    chance: float | None = None
+    """What the headline metric gives for answers that do not depend on the signals, where that is known."""
     beats_baseline: bool = False
+    """A better estimate than the baseline's, and than chance: being less bad than a bad baseline is no win."""
     significant: bool = False
     resamples: int = 0
     skipped_resamples: int = 0
@@ -143,6 +147,9 @@ def summarise(
         baseline = statistics.scores(task.kind, predictions.y, predictions.baseline, draws)
         baseline_estimates, _ = statistics.estimates(baseline)
         difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric])
+    chance = metrics.chance(task.metric, len(task.classes))
+    value = model_estimates[task.metric].value
+    above_chance = value is not None and (chance is None or value > chance)
     enough = draws.count >= statistics.MIN_SUBJECTS
     classes = len(task.classes) if task.kind != "regression" else 0
     return Evaluation(
@@ -160,7 +167,8 @@ def summarise(
         baseline=baseline_estimates,
         baseline_method=baseline_method,
         difference=difference,
-        beats_baseline=difference.value is not None and difference.value > 0,
+        chance=chance,
+        beats_baseline=above_chance and difference.value is not None and difference.value > 0,
         significant=enough and difference.excludes_zero(),
         resamples=len(draws.weights) - 1,
         skipped_resamples=skipped,
@@ -170,8 +178,22 @@ def summarise(
         baseline_confusion=_confusion(predictions.y, predictions.baseline, classes),
         scatter=() if classes else _points(predictions.y, predictions.prediction),
         overlap=overlap,
-        notes=(*notes, *_cautions(draws.count, skipped, len(draws.weights) - 1)),
+        notes=(
+            *notes,
+            *_about_chance(task.metric, chance, model_estimates, baseline_estimates),
+            *_cautions(draws.count, skipped, len(draws.weights) - 1),
+        ),
     )
+
+
+def _about_chance(
+    metric: str, chance: float | None, model: Mapping[str, Estimate], baseline: Mapping[str, Estimate]
+) -> tuple[str, ...]:
+    notes = []
+    for who, found in (("model", model.get(metric)), ("baseline", baseline.get(metric))):
+        if chance is not None and found and found.value is not None and found.value <= chance:
+            notes.append(f"The {who} is not better than answers that ignore the signals ({metric} {chance:g}).")
+    return tuple(notes)
 
 
 def _cautions(subjects: int, skipped: int, resamples: int) -> tuple[str, ...]:

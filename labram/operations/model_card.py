@@ -100,14 +100,14 @@ def _results(evaluation: Evaluation) -> str:
         f"| {metric} | {_shown(estimate)} | {_shown(evaluation.baseline.get(metric))} |"
         for metric, estimate in evaluation.model.items()
     )
-    verdict = "better than" if evaluation.beats_baseline else "not better than"
+    verdict = "beats" if evaluation.beats_baseline else "does not beat"
     sure = "significant" if evaluation.significant else "not significant"
     notes = "".join(f"\n\n{note}" for note in evaluation.notes)
     return (
         f"On {evaluation.n_windows} windows of {evaluation.n_subjects} subjects that no training has seen "
         f"({evaluation.split} split), with 95 % intervals over subjects:\n\n"
         f"| metric | model | baseline |\n| --- | --- | --- |\n{rows}\n\n"
-        f"The model is {verdict} its baseline ({evaluation.baseline_method or 'none'}) on {evaluation.metric}; "
+        f"The model {verdict} its baseline ({evaluation.baseline_method or 'none'}) on {evaluation.metric}; "
         f"the difference {_shown(evaluation.difference)} is {sure}.{notes}"
     )
 

@@ -93,12 +93,12 @@ def rollback(name: str, *, why: str = "") -> str:
 
 def _move(to: Version, champion: Version | None, *, why: str, how: str) -> None:
     """The previous champion first: a reader in between finds two names for one version, never none."""
-    client = registry._client()
+    server = registry.client()
     if champion:
-        client.set_registered_model_alias(to.name, PREVIOUS, champion.version)
-    client.set_registered_model_alias(to.name, CHAMPION, to.version)
+        server.set_registered_model_alias(to.name, PREVIOUS, champion.version)
+    server.set_registered_model_alias(to.name, CHAMPION, to.version)
     if CHALLENGER in to.aliases:
-        client.delete_registered_model_alias(to.name, CHALLENGER)
+        server.delete_registered_model_alias(to.name, CHALLENGER)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     registry.tag(to, {f"{how}_by": _who(), f"{how}_at": moment, f"{how}_why": why})
     if champion:

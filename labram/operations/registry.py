@@ -9,6 +9,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,20 +91,20 @@ def register(
         with tempfile.TemporaryDirectory() as temporary:
             staged = _stage(Path(temporary) / "model", folder, beside, {CARD: card, MODEL_FILE: recipe.to_json()})
             found = _log(name, staged, run_id=run_id, tags=tags, card=card)
-    _client().set_registered_model_alias(name, CHALLENGER, found.version)
+    client().set_registered_model_alias(name, CHALLENGER, found.version)
     return get(name, found.version)
 
 
 def versions(name: str | None = None) -> list[Version]:
     """Versions of one model, or of all of labram's, newest first."""
-    client = _client()
-    models = client.search_registered_models(filter_string=f"name LIKE '{PREFIX}%'", max_results=1000)
+    server = client()
+    models = server.search_registered_models(filter_string=f"name LIKE '{PREFIX}%'", max_results=1000)
     found = []
     for model in sorted(models, key=lambda one: one.name):
         if name not in (None, model.name):
             continue
         named = _aliases(model.aliases)
-        entries = client.search_model_versions(f"name = '{model.name}'")
+        entries = server.search_model_versions(f"name = '{model.name}'")
         found += [
             _version(entry, named) for entry in sorted(entries, key=lambda entry: int(entry.version), reverse=True)
         ]
@@ -180,12 +181,13 @@ def resolve(model: str | Path) -> Path:
 
 def tag(version: Version, tags: Mapping[str, str]) -> None:
     """Set tags of a version."""
-    client = _client()
+    server = client()
     for key, value in tags.items():
-        client.set_model_version_tag(version.name, version.version, key, value[:5000])
+        server.set_model_version_tag(version.name, version.version, key, value[:5000])
 
 
-def _client() -> "MlflowClient":
+def client() -> "MlflowClient":
+    """The registry of the tracking server that `labram.operations.tracking.configure` set."""
     from mlflow.tracking import MlflowClient
 
     return MlflowClient()
@@ -223,8 +225,9 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
 
     from labram.operations import signature
 
-    client = _client()
-    with _run(run_id):
+    server = client()
+    with _run(run_id), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no input example, no annotations: the signature is stated
         info = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(Path(__file__).with_name("served_model.py")),
@@ -234,11 +237,11 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
             pip_requirements=requirements(),
         )
     try:
-        client.create_registered_model(name)
+        server.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    entry = client.create_model_version(
+    entry = server.create_model_version(
         name, source=info.model_uri, run_id=run_id, tags=dict(tags), description=card, model_id=info.model_id
     )
     return _version(entry, {})

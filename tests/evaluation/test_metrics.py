@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from labram.evaluation.metrics import confusion, weighted_scores
+from labram.evaluation.metrics import chance, confusion, weighted_scores
 from labram.training.scores import score
 
 N, SUBJECTS = 120, 7
@@ -104,3 +104,20 @@ def test_confusion_rows_are_true_classes():
     counts = confusion(np.array([0, 0, 1, 1]), np.array([0.2, 0.9, 0.5, 0.1]), 2)
     assert counts.tolist() == [[1, 1], [1, 1]]
     assert confusion(np.array([2]), np.array([[0.1, 0.8, 0.1]]), 3)[2, 1] == 1
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("binary", "auroc"), ("binary", "balanced_accuracy")])
+def test_constant_answers_score_chance(kind, metric):
+    y = np.array([0, 1, 1, 1])
+    scores = weighted_scores(kind, y, np.full(4, 0.7), np.zeros(4, dtype=int), np.ones((1, 1)))
+    assert scores[metric][0] == chance(metric, 2)
+
+
+def test_chance_is_known_for_metrics_that_do_not_depend_on_the_labels():
+    constant = weighted_scores(
+        "multiclass", np.array([0, 1, 2]), np.eye(3)[[1, 1, 1]], np.zeros(3, int), np.ones((1, 1))
+    )
+    assert constant["cohen_kappa"][0] == chance("cohen_kappa", 3)
+    assert constant["balanced_accuracy"][0] == chance("balanced_accuracy", 3)
+    assert chance("r2", 1) == 0
+    assert chance("rmse", 1) is None

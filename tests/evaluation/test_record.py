@@ -91,6 +91,17 @@ def test_a_regression_gives_points_instead_of_a_confusion_matrix():
     assert found.beats_baseline
 
 
+def test_less_bad_than_a_bad_baseline_is_no_win():
+    found = judged(state_predictions(skill=-0.5, baseline_skill=-6.0))
+    assert found.difference.value > 0
+    assert found.headline.value < found.chance
+    assert not found.beats_baseline
+    assert [note for note in found.notes if "ignore the signals" in note] == [
+        "The model is not better than answers that ignore the signals (auroc 0.5).",
+        "The baseline is not better than answers that ignore the signals (auroc 0.5).",
+    ]
+
+
 def test_without_a_baseline_nothing_is_claimed_about_it():
     whole = state_predictions()
     found = judged(Predictions(whole.recording_id, whole.subject_key, whole.start, whole.y, whole.prediction))

@@ -52,7 +52,7 @@ def test_only_recordings_that_training_used_are_counted():
 def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
     card = task_card("labram-workload", evaluation(0.1), TrainedOn.of(corpus(), "eegmat"), LINEAGE)
     assert card.startswith("# labram-workload\n")
-    assert "The model is better than its baseline (band power) on auroc" in card
+    assert "The model beats its baseline (band power) on auroc" in card
     assert "too few" in card, "cautions of the evaluation are passed on"
     assert "Not a medical device" in card
     assert "Licence" in card
@@ -63,7 +63,7 @@ def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
 
 def test_a_card_does_not_hide_that_the_baseline_won():
     card = task_card("labram-workload", evaluation(30), TrainedOn.of(corpus()), LINEAGE)
-    assert "The model is not better than its baseline" in card
+    assert "The model does not beat its baseline" in card
 
 
 def test_simulated_signals_are_called_so():

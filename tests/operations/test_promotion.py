@@ -12,7 +12,7 @@ from labram.operations.promotion import promote, rollback
 
 def versions(name, count, run_id):
     """Bare versions: promotion looks at aliases and tags only."""
-    client = registry._client()
+    client = registry.client()
     client.create_registered_model(name)
     for number in range(1, count + 1):
         client.create_model_version(name, source=f"file:///nowhere/{number}", run_id=run_id)
