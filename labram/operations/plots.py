@@ -114,7 +114,7 @@ def curves(panels: Sequence[Panel], *, width: float = FULL, columns: int = 3) ->
     """Training curves, a panel for each quantity."""
     rows = -(-len(panels) // columns)
     columns = min(columns, len(panels))
-    figure = Figure(figsize=(width, (2.5 if columns > 1 else 1.95) * rows))
+    figure = Figure(figsize=(width, (2.5 if rows == 1 or columns > 1 else 1.95) * rows))
     for position, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, position)
         for line in panel.lines:
@@ -136,7 +136,7 @@ def codebook(counts: npt.ArrayLike) -> Figure:
     ranked = np.sort(np.asarray(counts, dtype=np.float64))[::-1]
     share = 100 * ranked / max(ranked.sum(), 1.0)
     used = int((ranked > 0).sum())
-    figure = Figure(figsize=(HALF, 2.7))
+    figure = Figure(figsize=(HALF, 2.5))
     axes = figure.add_subplot()
     rank = np.arange(1, used + 1)
     axes.fill_between(rank, share[:used], step="mid", color=MODEL, alpha=0.25, linewidth=0)

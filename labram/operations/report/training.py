@@ -1,14 +1,14 @@
 """The chapters about self-supervised training: the tokenizer and the masked model."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from labram.operations import plots
-from labram.operations.plots import Line, Panel
+from labram.operations.plots import Line, Panel, Role
 from labram.operations.report.elements import METRIC_TITLES, Chapter, Picture, count, number, percent, picture
 from labram.operations.report.record import History, RunRecord
 
@@ -17,38 +17,48 @@ LABELS = {
     "amplitude_loss": "MSE of z-scores",
     "phase_loss": "MSE of z-scores",
     "accuracy": "right (%)",
+    "perplexity": "codes",
 }
 PERCENT = frozenset({"accuracy", "majority", "accuracy_symmetric"})
 
 
-def panel(title: str, metric: str, history: History, *, references: Sequence[tuple[str, str]] = ()) -> list[Panel]:
-    """The curves of one metric in training and validation; no panel where nothing was logged.
+@dataclass(frozen=True)
+class Reference:
+    """A logged figure to draw as a dotted line beside a curve: what needs no learning, times `scale`."""
 
-    Args:
-        title: Of the panel.
-        metric: Name in the history.
-        history: The stage's.
-        references: Other metrics to draw as dotted lines beside it, each with its label.
-    """
-    scale = 100.0 if metric in PERCENT else 1.0
-    lines = []
-    for phase in ("training", "validation"):
-        steps, values = history.line(metric, phase=phase)
-        if steps:
-            lines.append(
-                Line(
-                    phase,
-                    steps,
-                    [scale * value for value in values],
-                    "training" if phase == "training" else "validation",
-                )
-            )
-    for name, label in references:
-        phase = "validation" if history.line(name, phase="validation")[0] else "training"
-        steps, values = history.line(name, phase=phase)
-        if steps:
-            lines.append(Line(label, steps, [scale * value for value in values], "reference"))
-    return [Panel(title, LABELS.get(metric, metric), lines)] if lines else []
+    metric: str
+    label: str
+    scale: float = 1.0
+
+
+def panel(title: str, metric: str, history: History, *references: Reference) -> list[Panel]:
+    """The curves of one metric in training and validation; no panel where nothing was logged."""
+    unit = 100.0 if metric in PERCENT else 1.0
+    roles: tuple[Role, Role] = ("training", "validation")
+    lines = [_line(history, metric, role, phase=role, label=role, scale=unit) for role in roles]
+    lines += [
+        _line(
+            history,
+            other.metric,
+            "reference",
+            phase=_phase(history, other.metric),
+            label=other.label,
+            scale=unit * other.scale,
+        )
+        for other in references
+    ]
+    drawn = [line for line in lines if line.x]
+    return [Panel(title, LABELS.get(metric, metric), drawn)] if drawn else []
+
+
+def _line(history: History, metric: str, role: Role, *, phase: str, label: str, scale: float) -> Line:
+    steps, values = history.line(metric, phase=phase)
+    return Line(label, steps, [scale * value for value in values], role)
+
+
+def _phase(history: History, metric: str) -> str:
+    """Where a figure is best read: on validation windows, else where it was logged."""
+    return "validation" if history.last(metric, phase="validation") is not None else "training"
 
 
 def tokenizer(record: RunRecord) -> Chapter:
@@ -60,7 +70,7 @@ def tokenizer(record: RunRecord) -> Chapter:
     codes = _codebook(record.tokenizer)
     lead = (
         f"The tokenizer turns every patch, one second of one channel, into one of {count(architecture.codes, 'code')}, "
-        "and is trained to give the patch’s spectrum back from that code alone. "
+        "and is trained to give the spectra of a window’s patches back from their codes alone. "
         f"It was trained for {history.steps()} of {recipe.steps} steps."
     )
     panels = [
@@ -68,8 +78,20 @@ def tokenizer(record: RunRecord) -> Chapter:
         *panel("Amplitude", "amplitude_loss", history),
         *panel("Phase", "phase_loss", history),
     ]
-    pictures = [*_curves(panels, "tokenizer"), *_codebook_picture(codes), *_spectra(record.tokenizer)]
-    return Chapter("tokenizer", "Tokenizer", (lead, *_usage(codes)), _tiles(codes, history), tuple(pictures))
+    perplexity = panel("Perplexity of the codes", "perplexity", history)
+    pictures = [
+        *_curves(panels, "tokenizer"),
+        *_codebook_picture(codes),
+        *_curves(perplexity, "perplexity", columns=1),
+        *_spectra(record.tokenizer),
+    ]
+    return Chapter(
+        "tokenizer",
+        "Tokenizer",
+        (lead, *_usage(codes), *_reconstruction(history)),
+        _tiles(codes, history),
+        tuple(pictures),
+    )
 
 
 def pretraining(record: RunRecord) -> Chapter:
@@ -83,9 +105,10 @@ def pretraining(record: RunRecord) -> Chapter:
         f"The masked model sees a window with {percent(recipe.mask_ratio)} of its patches hidden and predicts their "
         f"codes{complement}. It was trained for {history.steps()} of {recipe.steps} steps."
     )
+    entropy = Reference("target_entropy", "knowing how often codes occur", 2.0 if recipe.symmetric else 1.0)
     panels = [
-        *panel("Loss", "loss", history),
-        *panel("Accuracy", "accuracy", history, references=[("majority", "always the commonest code")]),
+        *panel("Loss", "loss", history, entropy),
+        *panel("Accuracy", "accuracy", history, Reference("majority", "always the commonest code")),
     ]
     pictures = tuple(_curves(panels, "pretraining", columns=2))
     return Chapter("pretraining", "Pre-training", (task, *_masked_verdict(history)), pictures=pictures)
@@ -94,7 +117,7 @@ def pretraining(record: RunRecord) -> Chapter:
 def _curves(panels: list[Panel], name: str, *, columns: int = 3) -> list[Picture]:
     if not panels:
         return []
-    figure = plots.curves(panels, columns=columns)
+    figure = plots.curves(panels, columns=columns, width=plots.FULL if columns > 1 else plots.HALF)
     described = "; ".join(f"{item.title}: {_ends(item)}" for item in panels)
     caption = "Solid: training windows. Dashed: windows of validation subjects, which are not trained on."
     return [picture(figure, name=f"{name}-curves", alt=f"Training curves. {described}", caption=caption)]
@@ -105,7 +128,7 @@ def _ends(item: Panel) -> str:
 
 
 def _masked_verdict(history: History) -> tuple[str, ...]:
-    phase = "validation" if history.last("accuracy", phase="validation") is not None else "training"
+    phase = _phase(history, "accuracy")
     reached, majority = history.last("accuracy", phase=phase), history.last("majority", phase=phase)
     if reached is None or majority is None:
         return ()
@@ -137,6 +160,19 @@ def _usage(codes: dict[str, Any]) -> tuple[str, ...]:
     sentence = (
         f"The patches of the validation windows use {used} of the {len(counts)} codes; "
         f"the commonest stands for {percent(share)} of them."
+    )
+    return (sentence,)
+
+
+def _reconstruction(history: History) -> tuple[str, ...]:
+    """How the reconstruction compares with one that needs no code."""
+    amplitude, phase = (history.last(f"{part}_vs_mean", phase="validation") for part in ("amplitude", "phase"))
+    if amplitude is None or phase is None:
+        return ()
+    sentence = (
+        "On windows of validation subjects its squared error is "
+        f"{percent(amplitude)} (amplitude) and {percent(phase)} (phase) of that of "
+        "answering every patch with the mean spectrum of its montage."
     )
     return (sentence,)
 
@@ -187,6 +223,6 @@ def _spectra(folder: Path | None) -> list[Picture]:
             alt=f"Amplitude spectra of {count(shown, 'patch', 'patches')} of validation subjects, "
             "each with the spectrum reconstructed from its code.",
             caption="Amplitude spectra of patches of validation subjects (solid) and what the tokenizer gives back "
-            "from one code each (dashed). z-scored within the patch, as the training target is.",
+            "from their codes (dashed). z-scored within the window, as the training target is.",
         )
     ]

@@ -136,9 +136,11 @@ def _tokenizer(folder: Path, recipe: Recipe, draw: np.random.Generator) -> None:
     for step in range(10, 301, 10):
         amplitude, phase = _fall(step, 1.0, 0.42, draw), _fall(step, 1.02, 0.91, draw)
         losses = {"amplitude_loss": amplitude, "phase_loss": phase, "loss": amplitude + phase + 0.02}
-        rows.append({"step": step, **losses, "lr": 1e-3})
+        rows.append({"step": step, **losses, "perplexity": _fall(step, 140, 62, draw)})
         if step % 50 == 0:
-            rows.append({"step": step, "phase": "validation"} | {key: 1.05 * value for key, value in losses.items()})
+            compared = {"amplitude_vs_mean": amplitude, "phase_vs_mean": phase, "perplexity": 61.2}
+            worse = {key: 1.05 * value for key, value in losses.items()}
+            rows.append({"step": step, "phase": "validation", **worse, **compared})
     _history(folder, rows)
     codes = recipe.architecture.codes
     counts = np.sort(draw.multinomial(4096, np.exp(-np.arange(codes) / 45) / np.exp(-np.arange(codes) / 45).sum()))
@@ -158,6 +160,7 @@ def _backbone(folder: Path, recipe: Recipe, draw: np.random.Generator) -> None:
     for step in range(10, 301, 10):
         accuracy = 0.14 - 0.12 * float(np.exp(-step / 120)) + float(draw.normal(0, 0.003))
         rows.append({"step": step, "loss": _fall(step, 6.2, 4.6, draw), "accuracy": accuracy, "majority": 0.061})
+        rows[-1]["target_entropy"] = 2.7
         if step % 50 == 0:
             loss = _fall(step, 6.2, 4.8, draw)
             rows.append({"step": step, "phase": "validation", "loss": loss, "accuracy": accuracy, "majority": 0.058})
