@@ -19,6 +19,7 @@ LABELS = {
     "accuracy": "right (%)",
     "perplexity": "codes",
 }
+MOST_SPECTRA = 6
 PERCENT = frozenset({"accuracy", "majority", "accuracy_symmetric"})
 
 
@@ -142,13 +143,13 @@ def _masked_verdict(history: History) -> tuple[str, ...]:
 
 
 def _codebook(folder: Path | None) -> dict[str, Any]:
+    """What `labram.training.codebook` wrote; empty where there is none."""
     path = folder / "codebook.json" if folder else None
-    found = json.loads(path.read_text()) if path and path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+    return dict(json.loads(path.read_text())) if path and path.is_file() else {}
 
 
-def _counts(codes: dict[str, Any]) -> list[float]:
-    return list(codes.get("counts", codes.get("usage", [])))
+def _counts(codes: dict[str, Any]) -> list[int]:
+    return list(codes.get("counts", ()))
 
 
 def _usage(codes: dict[str, Any]) -> tuple[str, ...]:
@@ -213,9 +214,8 @@ def _spectra(folder: Path | None) -> list[Picture]:
         return []
     with np.load(path, allow_pickle=False) as arrays:
         original, reconstructed, hertz = (arrays[key] for key in ("original", "reconstructed", "frequencies"))
-        names = [str(name) for name in arrays["names"]] if "names" in arrays else []
-    shown = min(len(original), 6)
-    names = names or [f"patch {index + 1}" for index in range(shown)]
+        names = [str(name) for name in arrays["names"]]
+    shown = min(len(original), MOST_SPECTRA)
     return [
         picture(
             plots.spectra(original[:shown], reconstructed[:shown], hertz, names[:shown]),
