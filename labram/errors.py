@@ -66,7 +66,31 @@ class WindowError(LabramError):
 
 
 class WeightsError(LabramError):
-    """Weights that do not fit the model, or are damaged."""
+    """Weights that cannot be used; the kinds below say why."""
+
+
+class DamagedWeightsError(WeightsError):
+    """A file of weights that is truncated, altered or not what its name says."""
+
+
+class UnsafeWeightsError(WeightsError):
+    """A checkpoint that would run code if it were read; it was not."""
+
+
+class MisfitWeightsError(WeightsError):
+    """Tensors that are missing from a model's weights, too many, or of another shape."""
+
+
+class NonFiniteWeightsError(WeightsError):
+    """Weights with NaN or infinite values."""
+
+
+class ElectrodeTableError(WeightsError):
+    """Weights whose spatial table is for other electrodes, or the same in another order."""
+
+
+class CodebookSizeError(WeightsError):
+    """A codebook, or a head that predicts its codes, of another size than expected."""
 
 
 class CheckpointError(LabramError):

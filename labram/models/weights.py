@@ -8,60 +8,26 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from labram.errors import WeightsError
+from labram.errors import DamagedWeightsError, ElectrodeTableError, WeightsError
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
+from labram.models.loading import LoadReport, fill
 from labram.models.masked import MaskedModel
 from labram.models.official_layout import LabramModel
 from labram.models.tokenizer import Tokenizer
+from labram.signals.electrodes import CANONICAL
+
+__all__ = ["LoadReport", "backbone_to_downstream", "digest", "load", "save"]
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of every tensor when weights were put into a model.
-
-    Attributes:
-        matched: Loaded.
-        missing: In the model, not in the file.
-        unexpected: In the file, not in the model.
-        mismatched: In both, with different shapes.
-        excused: Not loaded, and why that is right.
-    """
-
-    matched: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    mismatched: tuple[str, ...] = ()
-    excused: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def clean(self) -> bool:
-        """Whether every tensor is loaded or excused."""
-        return not (self.missing or self.unexpected or self.mismatched)
-
-    def to_json(self) -> dict[str, Any]:
-        """Counts and names as plain JSON values."""
-        return {
-            "clean": self.clean,
-            "matched": len(self.matched),
-            "missing": list(self.missing),
-            "unexpected": list(self.unexpected),
-            "mismatched": list(self.mismatched),
-            "excused": dict(self.excused),
-        }
 
 
 def save(model: LabramModel, folder: Path) -> str:
@@ -95,7 +61,7 @@ def load(folder: Path) -> LabramModel:
     try:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(
+        raise DamagedWeightsError(
             f"not readable as safetensors ({error})", file=folder / WEIGHTS, remedy="Fetch or train the weights again"
         ) from error
     fill(model, tensors, source=folder / WEIGHTS)
@@ -114,49 +80,12 @@ def digest(folder: Path) -> str:
         raise WeightsError("there are no weights", file=weights, remedy="Name a folder that labram wrote")
     found = _digest_of(weights)
     if found != stated:
-        raise WeightsError(
+        raise DamagedWeightsError(
             f"the weights' digest is {found[:12]}, their configuration says {str(stated)[:12]}",
             file=weights,
             remedy="The file is damaged or was replaced: fetch or train it again",
         )
     return found
-
-
-def compare(model: LabramModel, tensors: Mapping[str, Tensor], excused: Mapping[str, str] | None = None) -> LoadReport:
-    """What would become of each tensor if these were put into the model; `excused` gives reasons by name."""
-    reasons = dict(excused or {})
-    target = model.state_dict()
-    common = target.keys() & tensors.keys()
-    differing = {name for name in common if target[name].shape != tensors[name].shape}
-    return LoadReport(
-        matched=tuple(sorted(common - differing)),
-        missing=tuple(sorted(target.keys() - tensors.keys() - reasons.keys())),
-        unexpected=tuple(sorted(tensors.keys() - target.keys() - reasons.keys())),
-        mismatched=tuple(sorted(differing)),
-        excused=reasons,
-    )
-
-
-def fill(
-    model: LabramModel, tensors: Mapping[str, Tensor], *, source: Path, excused: Mapping[str, str] | None = None
-) -> LoadReport:
-    """Put tensors into a model, all of them or none.
-
-    Raises:
-        WeightsError: If the report is not clean or a value is not finite; the model is then as it was.
-    """
-    report = compare(model, tensors, excused)
-    if not report.clean:
-        raise WeightsError(_complaint(report), file=source, remedy="Load it as the kind and size of model that it is")
-    broken = [name for name in report.matched if not bool(torch.isfinite(tensors[name]).all())]
-    if broken:
-        raise WeightsError(
-            f"{len(broken)} tensors hold NaN or infinite values, the first is {broken[0]}",
-            file=source,
-            remedy="The training that wrote it diverged: use an earlier checkpoint",
-        )
-    model.load_state_dict({name: tensors[name] for name in report.matched}, strict=False)
-    return report
 
 
 def backbone_to_downstream(
@@ -190,6 +119,7 @@ def _kind(model: LabramModel) -> str:
 
 def _describe(model: LabramModel) -> dict[str, Any]:
     description: dict[str, Any] = {"format": FORMAT, "kind": _kind(model), "config": model.config.to_json()}
+    description["electrodes"] = list(CANONICAL)
     if isinstance(model, DownstreamModel):
         description |= {"outputs": model.outputs, "pooling": model.pooling}
     return description
@@ -201,6 +131,13 @@ def _build(description: Mapping[str, Any], source: Path) -> LabramModel:
         raise WeightsError(
             f"describes {kind!r} in format {description.get('format')!r}, not a model of labram in format {FORMAT}",
             file=source,
+            remedy="Use the labram version that wrote it",
+        )
+    if tuple(description.get("electrodes", ())) != CANONICAL:
+        raise ElectrodeTableError(
+            "the rows of the spatial table stand for other electrodes than labram's, or in another order",
+            file=source,
+            field="electrodes",
             remedy="Use the labram version that wrote it",
         )
     dimensions = description.get("config", {})
@@ -225,12 +162,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise WeightsError("the configuration is not a JSON object", file=file, remedy="Restore the file")
     return description
-
-
-def _complaint(report: LoadReport) -> str:
-    parts = {"missing": report.missing, "unexpected": report.unexpected, "of another shape": report.mismatched}
-    said = [f"{len(names)} tensors {what} (such as {names[0]})" for what, names in parts.items() if names]
-    return "the weights do not fit the model: " + ", ".join(said)
 
 
 def _digest_of(file: Path) -> str:

@@ -1,0 +1,93 @@
+"""Putting tensors into a model, all of them or none, with an account of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labram.errors import MisfitWeightsError, NonFiniteWeightsError
+from labram.models.official_layout import LabramModel
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor when weights were put into a model.
+
+    Attributes:
+        matched: Loaded.
+        missing: In the model, not in the file.
+        unexpected: In the file, not in the model.
+        mismatched: In both, with different shapes.
+        excused: Not loaded, and why that is right.
+    """
+
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[str, ...] = ()
+    excused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> bool:
+        """Whether every tensor is loaded or excused."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts and names as plain JSON values."""
+        return {
+            "clean": self.clean,
+            "matched": len(self.matched),
+            "missing": list(self.missing),
+            "unexpected": list(self.unexpected),
+            "mismatched": list(self.mismatched),
+            "excused": dict(self.excused),
+        }
+
+
+def compare(model: LabramModel, tensors: Mapping[str, Tensor], excused: Mapping[str, str] | None = None) -> LoadReport:
+    """What would become of each tensor if these were put into the model; `excused` gives reasons by name."""
+    reasons = dict(excused or {})
+    target = model.state_dict()
+    common = target.keys() & tensors.keys()
+    differing = {name for name in common if target[name].shape != tensors[name].shape}
+    return LoadReport(
+        matched=tuple(sorted(common - differing)),
+        missing=tuple(sorted(target.keys() - tensors.keys() - reasons.keys())),
+        unexpected=tuple(sorted(tensors.keys() - target.keys() - reasons.keys())),
+        mismatched=tuple(sorted(differing)),
+        excused=reasons,
+    )
+
+
+def fill(
+    model: LabramModel, tensors: Mapping[str, Tensor], *, source: Path, excused: Mapping[str, str] | None = None
+) -> LoadReport:
+    """Put tensors into a model.
+
+    Raises:
+        MisfitWeightsError: If the report is not clean; the model is then as it was.
+        NonFiniteWeightsError: If a value is NaN or infinite; likewise.
+    """
+    report = compare(model, tensors, excused)
+    if not report.clean:
+        raise MisfitWeightsError(
+            _complaint(report), file=source, remedy="Load it as the kind and size of model that it is"
+        )
+    broken = [name for name in report.matched if not bool(torch.isfinite(tensors[name]).all())]
+    if broken:
+        raise NonFiniteWeightsError(
+            f"{len(broken)} tensors hold NaN or infinite values, the first is {broken[0]}",
+            file=source,
+            remedy="The training that wrote it diverged: use an earlier checkpoint",
+        )
+    model.load_state_dict({name: tensors[name] for name in report.matched}, strict=False)
+    return report
+
+
+def _complaint(report: LoadReport) -> str:
+    parts = {"missing": report.missing, "unexpected": report.unexpected, "of another shape": report.mismatched}
+    said = [f"{len(names)} tensors {what} (such as {names[0]})" for what, names in parts.items() if names]
+    return "the weights do not fit the model: " + ", ".join(said)
