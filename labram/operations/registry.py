@@ -226,13 +226,14 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
     from labram.operations import signature
 
     server = client()
+    package = _package(staged.parent)
     with _run(run_id), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no input example, no annotations: the signature is stated
         info = mlflow.pyfunc.log_model(
             name=name,
-            python_model=str(Path(__file__).with_name("served_model.py")),
+            python_model=str(package / "operations" / "served_model.py"),
             artifacts={"model": str(staged)},
-            code_paths=[str(_package(staged.parent))],
+            code_paths=[str(package)],
             signature=signature.of_model(),
             pip_requirements=requirements(),
         )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,7 @@ def test_nothing_that_is_registered_is_a_pickle_and_requirements_are_pinned(once
     assert all("==" in pin and "+" not in pin for pin in pins)
     assert any(pin.startswith("torch==") for pin in pins)
     assert not list(model.rglob("__pycache__"))
+    assert str(Path(registry.__file__).parent) not in (model / "MLmodel").read_text()
 
 
 def test_the_pyfunc_answers_any_spelling_and_rate(once):
