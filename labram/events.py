@@ -28,6 +28,9 @@ class Monitor(Protocol):
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Metrics of one optimiser step or evaluation, to be kept."""
 
+    def note(self, text: str) -> None:
+        """One thing worth knowing, such as what was reused."""
+
 
 class Silent:
     """A monitor that listens to nothing: for tests and for use as a library."""
@@ -37,6 +40,9 @@ class Silent:
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Ignore the metrics."""
+
+    def note(self, text: str) -> None:
+        """Ignore the note."""
 
 
 def emit(event: str, **fields: object) -> None:

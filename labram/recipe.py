@@ -163,6 +163,10 @@ class TaskRecipe(Section):
     layer_decay: float = Field(default=0.65, gt=0.0, le=1.0)
     drop_path: Fraction = 0.1
     label_smoothing: Fraction = 0.1
+    class_weights: bool = Field(
+        default=True,
+        description="Weight classes by their rarity in the loss. Not published; small tasks are rarely balanced.",
+    )
     patience: Positive = Field(default=6, description="Epochs without a better validation score before stopping.")
     threads: Positive = 1
 

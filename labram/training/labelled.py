@@ -16,6 +16,7 @@ from labram.corpus.store import RATE_HZ, Store
 from labram.errors import LabelError, RecipeError
 from labram.recipe import TaskRecipe
 from labram.signals.electrodes import rows
+from labram.training import seeds
 from labram.training.windows import SCALE_UV
 
 MAX_PATCHES = 256
@@ -183,6 +184,32 @@ class LabelledWindows:
         """All windows in order, some at a time."""
         for group in self.groups:
             yield from group.batches(windows)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """All windows of a task in a new order each epoch; which ones make up a step is a function of (seed, step).
+
+    Attributes:
+        windows: The task's.
+        size: Windows in a step, at most; steps of an epoch are as equal as can be.
+        seed: Of the run.
+    """
+
+    windows: LabelledWindows
+    size: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps until every window was seen once."""
+        return -(-len(self.windows) // self.size)
+
+    def batch(self, step: int) -> list[LabelledBatch]:
+        """The windows of a step (counted from 0), one micro-batch a montage."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = seeds.generator(self.seed, seeds.SHUFFLE, epoch).permutation(len(self.windows))
+        return self.windows.batch(np.array_split(order, self.steps_per_epoch)[place])
 
 
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:

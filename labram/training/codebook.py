@@ -1,0 +1,60 @@
+"""What a trained codebook looks like on the validation windows, for gates and reports."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labram.models.config import SAMPLES
+from labram.models.tokenizer import Tokenizer
+from labram.training.objectives import on_device, perplexity
+from labram.training.windows import WindowBatch
+
+EXAMPLES = 6
+BINS = SAMPLES // 2 + 1
+"""Bins from 0 to 100 Hz, 1 Hz apart; the rest of the spectrum mirrors them."""
+
+
+@torch.no_grad()
+def write_codebook(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) -> None:
+    """Write ``codebook.json``: how often each code is used, how many are, and their perplexity."""
+    codes = torch.cat([model.encode(*on_device(model, batch)).flatten() for batch in batches])
+    counts = torch.bincount(codes, minlength=model.config.codes).cpu()
+    figures = {
+        "codes": model.config.codes,
+        "used": int((counts > 0).sum()),
+        "perplexity": perplexity(counts),
+        "patches": int(counts.sum()),
+        "counts": counts.tolist(),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "codebook.json").write_text(json.dumps(figures) + "\n")
+
+
+@torch.no_grad()
+def write_examples(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) -> None:
+    """Write ``examples.npz``: amplitude spectra of some patches and what the tokenizer gives back from their codes.
+
+    `original` and `reconstructed` are z-scored as the target is, [P, F]; `frequencies` [F] in Hz; `names` [P] say
+    which electrode of how many. One patch a batch in turn, so that every montage is shown.
+    """
+    originals, reconstructions, names = [], [], []
+    for index in range(EXAMPLES):
+        batch = batches[index % len(batches)]
+        x_BNAT, rows_N = on_device(model, batch)
+        windows, channels, seconds = batch.x.shape[:3]
+        window, channel = index % windows, (index * channels) // EXAMPLES
+        spectra = model.reconstruct(x_BNAT[window : window + 1], rows_N)
+        patch = channel * seconds
+        originals.append(spectra.amplitude_target[0, patch, :BINS].float().cpu().numpy())
+        reconstructions.append(spectra.amplitude[0, patch, :BINS].float().cpu().numpy())
+        names.append(f"{batch.montage[channel]} of {channels} channels")
+    np.savez(
+        out / "examples.npz",
+        original=np.stack(originals),
+        reconstructed=np.stack(reconstructions),
+        frequencies=np.arange(BINS, dtype=np.float32),
+        names=np.array(names),
+    )

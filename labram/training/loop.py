@@ -1,0 +1,370 @@
+"""The one training loop: forward, backward, clip, step, log, validate, checkpoint.
+
+A step consists of micro-batches whose gradients are added up, each weighted by its patches (or windows). Everything
+random in a step is a function of (seed, step, micro-batch), so a checkpoint needs no random state, and a training that
+was killed and goes on ends with the same bits as one that was not (on the CPU, with the same number of threads).
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from labram.errors import CheckpointError, LabramWarning, TrainingError
+from labram.events import Monitor
+from labram.recipe import OptimiserRecipe
+from labram.training import device as devices
+from labram.training import seeds
+from labram.training.checkpoints import Checkpoint, Checkpoints, Tensors
+from labram.training.interruption import EXIT_CODE, Interruption, noticed
+from labram.training.labelled import LabelledBatch
+from labram.training.objectives import Objective, weighted_mean
+from labram.training.optimiser import adamw, learning_rate, set_learning_rate
+from labram.training.running import Running
+from labram.training.scores import better
+from labram.training.windows import WindowBatch
+
+Batch = TypeVar("Batch", bound=WindowBatch | LabelledBatch)
+Given = TypeVar("Given", bound=WindowBatch | LabelledBatch, covariant=True)
+Row = dict[str, Any]
+FAULTS_TOLERATED = 2
+"""Steps in a row whose loss or gradient is not finite; one more ends the training."""
+TRAINING, VALIDATION = "training", "validation"
+
+
+class Batches(Protocol[Given]):
+    """Where the micro-batches of a step come from."""
+
+    def batch(self, step: int) -> Sequence[Given]:
+        """The micro-batches of a step, counted from 0; a function of the step alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Keep the weights that did best on validation.
+
+    Attributes:
+        metric: By which; ties are broken by the loss.
+        patience: Validations without a better one before training stops.
+    """
+
+    metric: str
+    patience: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training goes.
+
+    Attributes:
+        steps: In all.
+        warmup_steps: Of these, for the learning rate.
+        optimiser: Rates and decay.
+        seed: Of everything random.
+        log_every: Steps between rows of the history.
+        validate_every: Steps between validations.
+        checkpoint_every: Steps between checkpoints.
+        threads: Of the CPU.
+        unit: What weights of batches count, for the progress.
+        selection: See there; None: the last weights are kept.
+    """
+
+    steps: int
+    warmup_steps: int
+    optimiser: OptimiserRecipe
+    seed: int
+    log_every: int
+    validate_every: int
+    checkpoint_every: int
+    threads: int
+    unit: str = "patches"
+    selection: Selection | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What became of a training; the model itself holds the weights.
+
+    Attributes:
+        step: Steps done.
+        history: Rows ``{"step", "phase", metric: value, ...}``, phase being ``training`` or ``validation``.
+        figures: Metrics of the last validation, or of the best where there is a selection.
+        skipped_steps: Steps left out because loss or gradient was not finite.
+    """
+
+    step: int
+    history: tuple[Row, ...]
+    figures: dict[str, float]
+    skipped_steps: int
+
+
+@dataclass
+class _Progress:
+    """What the checkpoint keeps besides tensors."""
+
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
+    best: dict[str, float] | None = None
+    best_step: int = 0
+    stale: int = 0
+    stopped: bool = False
+
+
+def fit(
+    objective: Objective[Batch],
+    batches: Batches[Batch],
+    validation: Sequence[Batch],
+    plan: Plan,
+    *,
+    groups: list[dict[str, Any]],
+    checkpoints: Checkpoints,
+    identity: Mapping[str, Any],
+    monitor: Monitor,
+    start: Callable[[], None] | None = None,
+) -> Fitted:
+    """Train, from the newest checkpoint on if there is one.
+
+    Args:
+        objective: What for; its model is on its device and holds the initial weights.
+        batches: Where micro-batches come from.
+        validation: Held-out batches; may be empty.
+        plan: How.
+        groups: Parameter groups of `labram.training.optimiser`.
+        checkpoints: Where they are kept.
+        identity: All that the result depends on, as nested JSON values; a checkpoint of another identity is refused.
+        monitor: Is told about progress, metrics and what the user should know.
+        start: Called before the first step of a training that does not resume.
+
+    Raises:
+        CheckpointError: If the newest checkpoint belongs to a training that was set up otherwise.
+        TrainingError: If loss or gradient were not finite in three steps running.
+        SystemExit: With code 143 after SIGTERM; a checkpoint was written.
+    """
+    training = _Training(objective, plan, groups, checkpoints, identity, monitor)
+    with devices.reproducible(training.device, plan.threads), noticed() as interruption:
+        training.begin(start)
+        while not training.over:
+            training.step(batches.batch(training.progress.step))
+            training.report(validation)
+            training.keep(interruption)
+        return training.finish()
+
+
+class _Training(Generic[Batch]):
+    """A training under way; the parts of `fit`."""
+
+    def __init__(
+        self,
+        objective: Objective[Batch],
+        plan: Plan,
+        groups: list[dict[str, Any]],
+        checkpoints: Checkpoints,
+        identity: Mapping[str, Any],
+        monitor: Monitor,
+    ) -> None:
+        self.objective, self.plan, self.monitor = objective, plan, monitor
+        self.checkpoints, self.identity = checkpoints, identity
+        self.model: nn.Module = objective.model
+        self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.device = self.parameters[0].device
+        self.optimiser = adamw(groups, plan.optimiser)
+        self.running = Running(self.device)
+        self.progress = _Progress()
+        self.best_weights: Tensors = {}
+        self._loss = math.nan
+        self._clock, self._rate = time.monotonic(), math.nan
+
+    @property
+    def over(self) -> bool:
+        return self.progress.stopped or self.progress.step >= self.plan.steps
+
+    def begin(self, start: Callable[[], None] | None) -> None:
+        """From the newest checkpoint, or from the start."""
+        checkpoint = self.checkpoints.newest(self.identity, lambda text: tell(self.monitor, text))
+        if checkpoint is not None:
+            self._restore(checkpoint)
+            self.monitor.note(f"goes on after step {checkpoint.step} of {self.plan.steps}")
+        elif start is not None:
+            torch.manual_seed(seeds.torch_seed(self.plan.seed))
+            start()
+        self.model.train()
+        self._clock = time.monotonic()
+
+    def step(self, batches: Sequence[Batch]) -> None:
+        """One optimiser step. If loss or gradient are not finite, weights and buffers stay as they were."""
+        plan, step = self.plan, self.progress.step
+        rate = self._learning_rate(step)
+        set_learning_rate(self.optimiser, rate)
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        total = sum(batch.weight for batch in batches)
+        parts = []
+        for micro, batch in enumerate(batches):
+            seed = seeds.torch_seed(plan.seed, step, micro)
+            torch.manual_seed(seed)
+            loss, metrics = self.objective.loss(batch, torch.Generator().manual_seed(seed))
+            (loss * (batch.weight / total)).backward()
+            parts.append((batch.weight / total, metrics))
+        means = weighted_mean(parts) | {"grad_norm": self._clip()}
+        finite = torch.isfinite(means["loss"]) & torch.isfinite(means["grad_norm"])
+        self._apply(finite, buffers)
+        self.running.add(means, finite)
+        self.progress.step += 1
+        self._observe(means["loss"], total)
+        self._check_faults(batches)
+
+    def report(self, validation: Sequence[Batch]) -> None:
+        """Log and validate where it is due."""
+        done, plan = self.progress.step, self.plan
+        if done in (1, plan.steps) or done % plan.log_every == 0:
+            self._log()
+        if validation and (done == plan.steps or done % plan.validate_every == 0):
+            self._validate(validation)
+        self.monitor.progress(done, plan.steps, loss=self._loss, **{f"{plan.unit}_per_s": self._rate})
+
+    def keep(self, interruption: Interruption) -> None:
+        """Write a checkpoint where it is due; leave if asked to."""
+        due = self.progress.step % self.plan.checkpoint_every == 0
+        if due or self.over or interruption.requested:
+            self._save()
+        if interruption.requested and not self.over:
+            raise SystemExit(EXIT_CODE)
+
+    def finish(self) -> Fitted:
+        """Put the best weights in place and say how it went."""
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+        progress = self.progress
+        return Fitted(progress.step, tuple(progress.history), self._figures(), self.running.skipped)
+
+    def _learning_rate(self, step: int) -> float:
+        plan = self.plan
+        peak, floor = plan.optimiser.peak_lr, plan.optimiser.min_lr
+        return learning_rate(step, steps=plan.steps, warmup_steps=plan.warmup_steps, peak=peak, floor=floor)
+
+    def _clip(self) -> Tensor:
+        """Norm of the whole gradient, before it is clipped if the recipe wants that."""
+        limit = self.plan.optimiser.clip_norm
+        if limit is not None:
+            return nn.utils.clip_grad_norm_(self.parameters, limit)
+        return nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+
+    def _apply(self, finite: Tensor, buffers: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Step where `finite`; decided on the device (fused AdamW leaves out a step flagged as found_inf)."""
+        self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        for buffer, before in buffers:
+            buffer.copy_(torch.where(finite, buffer, before))
+
+    def _observe(self, loss: Tensor, weight: int) -> None:
+        """Loss and speed for the progress; a GPU is not made to wait for them, see `_log`."""
+        now = time.monotonic()
+        rate = weight / max(now - self._clock, 1e-9)
+        self._rate = rate if math.isnan(self._rate) else 0.9 * self._rate + 0.1 * rate
+        self._clock = now
+        if self.device.type == "cpu":
+            self._loss = float(loss)
+
+    def _check_faults(self, batches: Sequence[Batch]) -> None:
+        if self.device.type != "cpu" and self.progress.step % self.plan.log_every:
+            return
+        if self.running.longest_fault > FAULTS_TOLERATED:
+            names = sorted({name for batch in batches for name in batch.recording_ids})
+            raise TrainingError(
+                f"the loss was not finite {FAULTS_TOLERATED + 1} times running, until step {self.progress.step}; the "
+                f"last windows came from {', '.join(names)}",
+                remedy="Lower optimiser.peak_lr or set optimiser.clip_norm, or look at these recordings",
+            )
+
+    def _log(self) -> None:
+        means = self.running.take()
+        if means is None:
+            return
+        figures = self.objective.summarise(means)
+        self._loss = figures["loss"]
+        figures["lr"] = self._learning_rate(self.progress.step - 1)
+        figures["skipped_steps"] = float(self.running.skipped)
+        self._record(TRAINING, figures)
+        self.monitor.metrics(self.progress.step, {**figures, f"{self.plan.unit}_per_s": self._rate})
+
+    def _validate(self, validation: Sequence[Batch]) -> None:
+        self.model.eval()
+        with torch.no_grad():
+            figures = self.objective.validate(validation)
+        self.model.train()
+        self._record(VALIDATION, figures)
+        self.monitor.metrics(self.progress.step, {f"{VALIDATION}/{name}": value for name, value in figures.items()})
+        if self.plan.selection:
+            self._select(figures, self.plan.selection)
+        self._clock = time.monotonic()
+
+    def _select(self, figures: dict[str, float], selection: Selection) -> None:
+        progress = self.progress
+        if progress.best is None or _improves(selection.metric, figures, progress.best):
+            progress.best, progress.best_step, progress.stale = figures, progress.step, 0
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        else:
+            progress.stale += 1
+            progress.stopped = progress.stale >= selection.patience
+
+    def _record(self, phase: str, figures: Mapping[str, float]) -> None:
+        """Add a row to the history; JSON has no NaN, so undefined values are left out."""
+        defined = {name: value for name, value in figures.items() if math.isfinite(value)}
+        self.progress.history.append({"step": self.progress.step, "phase": phase, **defined})
+
+    def _figures(self) -> dict[str, float]:
+        if self.progress.best is not None:
+            return {**self.progress.best, "best_step": float(self.progress.best_step)}
+        for phase in (VALIDATION, TRAINING):
+            for row in reversed(self.progress.history):
+                if row["phase"] == phase:
+                    return {name: value for name, value in row.items() if name not in ("step", "phase")}
+        return {}
+
+    def _save(self) -> None:
+        """Write a checkpoint. If that fails, training goes on from memory and tries again at the next."""
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        moments = {
+            f"{names[id(parameter)]}/{key}": value
+            for parameter, values in self.optimiser.state.items()
+            for key, value in values.items()
+        }
+        tensors = {"weights": self.model.state_dict(), "optimiser": moments, "running": self.running.tensors()}
+        if self.best_weights:
+            tensors["best"] = self.best_weights
+        state = {key: value for key, value in vars(self.progress).items() if key not in ("step", "history")}
+        progress = self.progress
+        try:
+            self.checkpoints.save(Checkpoint(progress.step, self.identity, tensors, state, progress.history))
+        except CheckpointError as error:
+            tell(self.monitor, f"training goes on without a checkpoint: {error}")
+        self._clock = time.monotonic()
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.model.load_state_dict(checkpoint.tensors["weights"])
+        parameters = dict(self.model.named_parameters())
+        for name, value in checkpoint.tensors["optimiser"].items():
+            parameter, _, key = name.rpartition("/")
+            self.optimiser.state[parameters[parameter]][key] = value.to(self.device)
+        self.running.restore(checkpoint.tensors["running"])
+        self.best_weights = checkpoint.tensors.get("best", {})
+        self.progress = _Progress(checkpoint.step, list(checkpoint.history), **checkpoint.state)  # type: ignore[arg-type]
+
+
+def tell(monitor: Monitor, text: str) -> None:
+    """Tell the user something unexpected that does not stop the work."""
+    monitor.note(text)
+    warnings.warn(text, LabramWarning, stacklevel=2)
+
+
+def _improves(metric: str, new: Mapping[str, float], best: Mapping[str, float]) -> bool:
+    if new[metric] == best[metric] or (math.isnan(new[metric]) and math.isnan(best[metric])):
+        return new["loss"] < best["loss"]
+    return better(metric, new[metric], best[metric])

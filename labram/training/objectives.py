@@ -1,0 +1,285 @@
+"""What a model is trained for: three small objects that the one loop (`labram.training.loop`) does not tell apart.
+
+Shape letters: B windows, N channels, A seconds, L = N·A patches, K codes, n windows of a task.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from labram.models.downstream import DownstreamModel
+from labram.models.masked import MaskedModel, random_mask
+from labram.models.spectrum import spectral_targets
+from labram.models.tokenizer import Tokenizer
+from labram.training.device import mixed_precision
+from labram.training.labelled import LabelledBatch
+from labram.training.scores import score
+from labram.training.windows import WindowBatch
+
+Metrics = dict[str, Tensor]
+AnyBatch = TypeVar("AnyBatch", bound=WindowBatch | LabelledBatch, contravariant=True)
+CODES = "codes"
+"""Name of the metric that counts how often each code occurs [K]."""
+
+
+class Objective(Protocol[AnyBatch]):
+    """What the loop asks of an objective."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        ...
+
+    def loss(self, batch: AnyBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
+        """Loss of one micro-batch, and its metrics without gradient.
+
+        The loop averages metrics over micro-batches and steps, weighted as the loss is; each may have any fixed shape.
+        `random` is a CPU generator of this micro-batch's own.
+        """
+        ...
+
+    def summarise(self, means: Metrics) -> dict[str, float]:
+        """Numbers to log, from averaged metrics."""
+        ...
+
+    def validate(self, batches: Sequence[AnyBatch]) -> dict[str, float]:
+        """Numbers to log about held-out windows; the loop has put the model into evaluation mode, without gradient."""
+        ...
+
+
+class _OnWindows:
+    """What tokenizer and masked model have in common: means over batches, and counts of codes."""
+
+    model: nn.Module
+
+    def loss(self, batch: WindowBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
+        raise NotImplementedError
+
+    def summarise(self, means: Metrics) -> dict[str, float]:
+        """Scalars as they are; see `code_figures` for the counts of codes."""
+        counts = means.pop(CODES)
+        return {name: float(value) for name, value in means.items()} | self.code_figures(counts)
+
+    def code_figures(self, counts: Tensor) -> dict[str, float]:
+        """Figures about the codes, from how often each occurs [K]."""
+        raise NotImplementedError
+
+    def validate(self, batches: Sequence[WindowBatch]) -> dict[str, float]:
+        """The same figures as in training, over all batches."""
+        return self.summarise(weighted_mean(self._validated(batches)))
+
+    def _validated(self, batches: Sequence[WindowBatch]) -> Iterable[tuple[float, Metrics]]:
+        for index, batch in enumerate(batches):
+            random = torch.Generator().manual_seed(index)
+            yield batch.weight, self.loss(batch, random)[1]
+
+
+class TokenizerObjective(_OnWindows):
+    """Vector-quantised neural spectrum prediction (paper, section 2.2)."""
+
+    def __init__(self, model: Tokenizer) -> None:
+        self.model: Tokenizer = model
+
+    def start(self, batches: Iterable[WindowBatch]) -> None:
+        """Set the codebook by k-means over the patches of many windows of several montages (specification 4.3).
+
+        One batch, as published, would show the codebook one montage only.
+        """
+        self.model.eval()
+        with torch.no_grad():
+            features = [self.model.features(*on_device(self.model, batch)).flatten(0, 1) for batch in batches]
+            self.model.quantizer.initialise(functional.normalize(torch.cat(features), dim=-1))
+
+    def loss(self, batch: WindowBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
+        """See `Objective.loss`."""
+        del random
+        x_BNAT, rows_N = on_device(self.model, batch)
+        with mixed_precision(x_BNAT.device):
+            output = self.model(x_BNAT, rows_N)
+        return output.loss, {
+            "loss": output.loss.detach(),
+            "amplitude_loss": output.amplitude_loss.detach(),
+            "phase_loss": output.phase_loss.detach(),
+            "commitment": output.commitment.detach(),
+            CODES: _shares(output.codes, self.model.config.codes),
+        }
+
+    def code_figures(self, counts: Tensor) -> dict[str, float]:
+        """Perplexity, and codes that occur."""
+        return {"perplexity": perplexity(counts), "used_codes": float((counts > 0).sum())}
+
+    def validate(self, batches: Sequence[WindowBatch]) -> dict[str, float]:
+        """As in training, and how the spectra compare with the best constant guess.
+
+        `amplitude_vs_mean` and `phase_vs_mean` are the mean squared error of the reconstruction over that of answering
+        every patch with the mean spectrum of all patches of its batch, that is of its montage. Below 1 is better.
+        """
+        figures = super().validate(batches)
+        guesses = weighted_mean((batch.weight, self._mean_spectrum_losses(batch)) for batch in batches)
+        for name, guess in guesses.items():
+            figures[f"{name}_vs_mean"] = figures[f"{name}_loss"] / max(float(guess), 1e-12)
+        return figures
+
+    def _mean_spectrum_losses(self, batch: WindowBatch) -> Metrics:
+        targets = spectral_targets(on_device(self.model, batch)[0])
+        losses = [target.var(dim=(0, 1), correction=0).mean() for target in targets]
+        return dict(zip(("amplitude", "phase"), losses, strict=True))
+
+
+class MaskedObjective(_OnWindows):
+    """Masked prediction of the frozen tokenizer's codes (paper, section 2.3).
+
+    Args:
+        model: What is trained.
+        tokenizer: Gives the codes; stays as it is.
+        mask_ratio: Share of patches that are hidden.
+        symmetric: Predict the complement of each mask too.
+    """
+
+    def __init__(self, model: MaskedModel, tokenizer: Tokenizer, *, mask_ratio: float, symmetric: bool) -> None:
+        self.model: MaskedModel = model
+        self.tokenizer = tokenizer.eval()
+        for parameter in tokenizer.parameters():
+            parameter.requires_grad = False
+        self.mask_ratio, self.symmetric = mask_ratio, symmetric
+
+    def loss(self, batch: WindowBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
+        """See `Objective.loss`."""
+        x_BNAT, rows_N = on_device(self.model, batch)
+        with mixed_precision(x_BNAT.device):
+            codes_BL = self.tokenizer.encode(x_BNAT, rows_N)
+            mask_BL = random_mask(len(codes_BL), codes_BL.shape[1], self.mask_ratio, random).to(
+                x_BNAT.device, non_blocking=True
+            )
+            output = self.model.loss(x_BNAT, rows_N, mask_BL, codes_BL, symmetric=self.symmetric)
+        metrics = {
+            "loss": output.loss.detach(),
+            "accuracy": output.accuracy.detach(),
+            CODES: _shares(codes_BL, self.model.config.codes),
+        }
+        if self.symmetric:
+            metrics["accuracy_symmetric"] = output.accuracy_symmetric.detach()
+        return output.loss, metrics
+
+    def code_figures(self, counts: Tensor) -> dict[str, float]:
+        """What can be had without looking at the signal.
+
+        `majority` is the accuracy of always naming the commonest code, `target_entropy` (nats) the loss of always
+        giving the codes' frequencies, for one of the two terms of a symmetric loss.
+        """
+        return {
+            "majority": float(counts.max() / counts.sum()),
+            "target_entropy": float(np.log(perplexity(counts))),
+        }
+
+
+class TaskObjective:
+    """A labelled task: binary cross-entropy, label-smoothed cross-entropy, or squared error (paper, section 3.2).
+
+    Args:
+        model: What is trained.
+        kind: ``binary``, ``multiclass`` or ``regression``.
+        label_smoothing: For several classes.
+        class_weights: Weight of each class in the loss; None: all 1.
+        target_mean: Mean of each regression target over the training windows.
+        target_sd: Its standard deviation; targets are standardised.
+    """
+
+    def __init__(
+        self,
+        model: DownstreamModel,
+        kind: str,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: npt.NDArray[np.float64] | None = None,
+        target_mean: Sequence[float] = (),
+        target_sd: Sequence[float] = (),
+    ) -> None:
+        self.model: DownstreamModel = model
+        self.kind = kind
+        self.label_smoothing = label_smoothing if kind == "multiclass" else 0.0
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.target_mean, self.target_sd = np.asarray(target_mean), np.asarray(target_sd)
+
+    def loss(self, batch: LabelledBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
+        """See `Objective.loss`."""
+        del random
+        output = self._output(batch)
+        loss = self._loss(output, batch)
+        return loss, {"loss": loss.detach()}
+
+    def summarise(self, means: Metrics) -> dict[str, float]:
+        """See `Objective.summarise`."""
+        return {name: float(value) for name, value in means.items()}
+
+    def validate(self, batches: Sequence[LabelledBatch]) -> dict[str, float]:
+        """Loss, and all metrics of `labram.training.scores.score`, computed once over all windows."""
+        outputs = [self._output(batch) for batch in batches]
+        loss = weighted_mean(
+            (batch.weight, {"loss": self._loss(output, batch)}) for batch, output in zip(batches, outputs, strict=True)
+        )
+        y = np.concatenate([batch.y for batch in batches])
+        prediction = np.concatenate([self._answer(output) for output in outputs])
+        return {"loss": float(loss["loss"])} | score(self.kind, y, prediction)
+
+    def _output(self, batch: LabelledBatch) -> Tensor:
+        x_nNAT, rows_N = on_device(self.model, batch)
+        with mixed_precision(x_nNAT.device):
+            return self.model(x_nNAT, rows_N).float()  # type: ignore[no-any-return]
+
+    def _loss(self, output: Tensor, batch: LabelledBatch) -> Tensor:
+        if self.kind == "regression":
+            standardised = (batch.y - self.target_mean) / self.target_sd
+            return functional.mse_loss(output, torch.tensor(standardised, dtype=torch.float32, device=output.device))
+        y_n = torch.tensor(batch.y, dtype=torch.int64, device=output.device)
+        if self.kind == "binary":
+            losses = functional.binary_cross_entropy_with_logits(output[:, 0], y_n.float(), reduction="none")
+        else:
+            losses = functional.cross_entropy(output, y_n, reduction="none", label_smoothing=self.label_smoothing)
+        if self.class_weights is not None:
+            losses = losses * self.class_weights.to(output.device)[y_n]
+        return losses.mean()
+
+    def _answer(self, output: Tensor) -> npt.NDArray[np.float64]:
+        """Probability of class 1 [n], of each class [n, K], or values [n, M] in the targets' unit."""
+        if self.kind == "regression":
+            return np.asarray(output.double().cpu().numpy() * self.target_sd + self.target_mean)
+        answer = output[:, 0].sigmoid() if self.kind == "binary" else output.softmax(dim=1)
+        return np.asarray(answer.double().cpu().numpy())
+
+
+def weighted_mean(parts: Iterable[tuple[float, Metrics]]) -> Metrics:
+    """Mean of each metric over parts of different weight."""
+    total, sums = 0.0, dict[str, Any]()
+    for weight, metrics in parts:
+        total += weight
+        for name, value in metrics.items():
+            sums[name] = sums.get(name, 0.0) + weight * value
+    return {name: value / total for name, value in sums.items()}
+
+
+def perplexity(counts: Tensor) -> float:
+    """Exponential of the entropy of relative frequencies [K]: as many codes, used evenly, are as unpredictable."""
+    shares = counts.double() / counts.sum()
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def _shares(codes_BL: Tensor, codes: int) -> Tensor:
+    """Relative frequency of each code [K]; unlike `bincount` it does not make the host wait."""
+    ones = torch.ones(codes_BL.numel(), device=codes_BL.device)
+    counts = torch.zeros(codes, device=codes_BL.device).index_add_(0, codes_BL.flatten(), ones)
+    return counts / codes_BL.numel()
+
+
+def on_device(model: nn.Module, batch: WindowBatch | LabelledBatch) -> tuple[Tensor, Tensor]:
+    """Windows and spatial rows where the model is."""
+    device = next(model.parameters()).device
+    x_BNAT, rows_N = torch.from_numpy(batch.x), torch.tensor(batch.rows)
+    if device.type == "cuda":
+        x_BNAT, rows_N = x_BNAT.pin_memory(), rows_N.pin_memory()
+    return x_BNAT.to(device, non_blocking=True), rows_N.to(device, non_blocking=True)

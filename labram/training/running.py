@@ -1,0 +1,64 @@
+"""What a training keeps count of between two logged steps, on the device, so that no step has to wait for the host."""
+
+import torch
+from torch import Tensor
+
+from labram.training.checkpoints import Tensors
+from labram.training.objectives import Metrics
+
+_SUM = "sum/"
+_SKIPPED, _IN_A_ROW, _LONGEST = range(3)
+
+
+class Running:
+    """Sums of metrics since the last logged step, and how many steps were not finite.
+
+    Part of the checkpoint, so that an interrupted training logs the same numbers as an uninterrupted one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums: Metrics = {}
+        self._steps = torch.zeros((), device=device)
+        self._faults = torch.zeros(3, device=device)
+
+    def add(self, metrics: Metrics, finite: Tensor) -> None:
+        """Count one step; `finite` (scalar, bool) says whether it was applied."""
+        for name, value in metrics.items():
+            counted = torch.where(finite, value, torch.zeros_like(value))
+            self._sums[name] = self._sums[name] + counted if name in self._sums else counted
+        self._steps = self._steps + finite
+        fault = (~finite).float()
+        in_a_row = (self._faults[_IN_A_ROW] + 1) * fault
+        longest = torch.maximum(self._faults[_LONGEST], in_a_row)
+        self._faults = torch.stack([self._faults[_SKIPPED] + fault, in_a_row, longest])
+
+    def take(self) -> Metrics | None:
+        """Means since the last call, on the CPU; None if no step was finite."""
+        steps = float(self._steps)
+        sums, self._sums, self._steps = self._sums, {}, torch.zeros_like(self._steps)
+        return {name: (value / steps).cpu() for name, value in sums.items()} if steps else None
+
+    @property
+    def skipped(self) -> int:
+        """Steps that were not finite."""
+        return int(self._faults[_SKIPPED])
+
+    @property
+    def longest_fault(self) -> int:
+        """Most such steps in a row."""
+        return int(self._faults[_LONGEST])
+
+    def tensors(self) -> Tensors:
+        """For the checkpoint."""
+        return {f"{_SUM}{name}": value for name, value in self._sums.items()} | {
+            "steps": self._steps,
+            "faults": self._faults,
+        }
+
+    def restore(self, tensors: Tensors) -> None:
+        """From the checkpoint."""
+        device = self._steps.device
+        self._sums = {
+            name.removeprefix(_SUM): value.to(device) for name, value in tensors.items() if name.startswith(_SUM)
+        }
+        self._steps, self._faults = tensors["steps"].to(device), tensors["faults"].to(device)
