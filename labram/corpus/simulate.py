@@ -47,11 +47,11 @@ half-way, and the second trial of SL01 has a cap that was not plugged in.
 
 @dataclass(frozen=True)
 class Size:
-    """How much is simulated; the default has about 55 minutes and 37 MB."""
+    """How much is simulated; the default has about 53 minutes and 38 MB."""
 
     patients: int = 12
-    participants: int = 8
-    walkers: int = 8
+    participants: int = 12
+    walkers: int = 12
     sessions: int = hospital.SESSIONS
     events: int = 17
     trials: int = lab.TRIALS

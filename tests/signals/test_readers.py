@@ -103,6 +103,29 @@ def test_an_edf_that_was_never_closed_has_an_unknown_number_of_records(tmp_path:
     assert read(path).notes == ("record_count_unknown",)
 
 
+def interrupted(path: Path, kind: type) -> Path:
+    """As `write_edf`, but 30 seconds pass between the 20th and the 21st of its 40 records."""
+    content = write_edf(path, kind=kind).read_bytes().replace(b"DF+C", b"DF+D", 1)
+    for record in range(39, 19, -1):
+        content = content.replace(b"+%d\x14\x14" % record, b"+%d\x14\x14" % (record + 30))
+    content = content.replace(b"+2.5\x151\x14T1", b"+52.5\x151\x14T")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [(edfio.Edf, "edf"), (edfio.Bdf, "bdf")])
+def test_an_interrupted_file_tells_its_hole_and_keeps_events_at_their_samples(tmp_path: Path, kind: type, suffix: str):
+    recording = read(interrupted(tmp_path / f"a.{suffix}", kind))
+    assert (recording.seconds, recording.gap_seconds) == (40.0, 30.0)
+    assert [(event.onset, event.code) for event in recording.events] == [(1.0, "T0"), (22.5, "T")]
+
+
+def test_an_interrupted_file_whose_records_have_no_times_is_damaged(tmp_path: Path):
+    path = interrupted(tmp_path / "a.edf", edfio.Edf)
+    path.write_bytes(path.read_bytes().replace(b"+55\x14\x14", b"+45\x14\x14"))
+    assert reason(path) is Reason.DAMAGED
+
+
 @pytest.mark.parametrize(("kind", "suffix"), [(edfio.Edf, "edf"), (edfio.Bdf, "bdf")])
 def test_a_text_mode_copy_is_damage_though_its_size_is_right(tmp_path: Path, kind: type, suffix: str):
     path = write_edf(tmp_path / f"a.{suffix}", kind=kind)

@@ -45,7 +45,7 @@ def write(folder: Path, number: int, generator: rhythms.Draw, *, sessions: int =
     patient = patient_id(number)
     verdict = "abnormal" if number % 2 else "normal"
     rng = generator(f"{NAME}/{patient}")
-    severity = rng.uniform(0.3, 1.0) if number % 2 else rng.uniform(0.0, 0.4)
+    severity = rng.uniform(0.45, 1.0) if number % 2 else rng.uniform(0.0, 0.3)
     traits = _slowed(rng, rhythms.person(rng), severity)
     focus = position(_FOCI[int(rng.integers(len(_FOCI)))])
     for session in range(1, sessions + 1):
@@ -94,7 +94,7 @@ def _add_slowing(rng: np.random.Generator, signal: rhythms.Signal, severity: flo
     """Slow waves of 1-4 Hz, partly around a focus, that come and go."""
     samples = signal.shape[1]
     weights = np.stack([0.5 * np.ones(len(MONTAGE)), spread(MONTAGE, focus, 45.0)], axis=1)
-    strength = (2.0 + 16.0 * severity * rng.uniform(0.6, 1.4)) * np.exp(0.5 * rhythms.drift(rng, samples, RATE, 3.0))
+    strength = (2.0 + 24.0 * severity * rng.uniform(0.7, 1.3)) * np.exp(0.5 * rhythms.drift(rng, samples, RATE, 3.0))
     signal += strength * (weights @ rhythms.rhythm(rng, samples, RATE, 2.4, 0.8, rows=2))
 
 

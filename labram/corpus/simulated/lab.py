@@ -20,7 +20,7 @@ LABELS = _CAP.split()
 MONTAGE = tuple(label.upper() for label in LABELS)
 EMOTIONS = ("disgust", "fear", "sad", "neutral", "happy")
 TRIAL_SECONDS = 6
-TRIALS = 3
+TRIALS = 2
 
 _SOURCES = (
     ("FZ", 6.0, 0.8),

@@ -43,8 +43,8 @@ class Traits:
 def person(rng: np.random.Generator) -> Traits:
     """Traits of one person."""
     return Traits(
-        slope=rng.uniform(1.1, 1.6),
-        background_uv=rng.uniform(8.0, 13.0),
+        slope=rng.uniform(1.2, 1.5),
+        background_uv=rng.uniform(8.5, 12.0),
         alpha_hz=rng.uniform(9.2, 11.2),
         alpha_uv=rng.uniform(6.0, 14.0),
         muscle_uv=rng.uniform(0.5, 2.5),

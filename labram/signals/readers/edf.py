@@ -11,6 +11,7 @@ import mne
 import numpy as np
 
 from labram.errors import ReadError, Reason
+from labram.signals.readers.edf_gaps import record_times, without_holes
 from labram.signals.readers.with_mne import open_raw, to_recording, unreadable
 from labram.signals.recording import Recording
 
@@ -26,13 +27,19 @@ _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the file says it is laid out; the record count is -1 where the recorder never closed the file."""
+    """How the file says it is laid out; the record count is -1 where the recorder never closed the file.
+
+    Labels and samples a record are those of all signals, annotation signals among them.
+    """
 
     header_bytes: int
     records: int
     record_bytes: int
     sample_bytes: int
     labels: tuple[str, ...]
+    samples: tuple[int, ...]
+    record_seconds: float
+    interrupted: bool
 
 
 def read(path: Path) -> Recording:
@@ -55,7 +62,9 @@ def read(path: Path) -> Recording:
         raw = open_raw(path, opener, encoding="latin1")
         notes = (*notes, "annotations_latin1")
     signals = tuple(label for label in layout.labels if label not in _ANNOTATION_LABELS)
-    return to_recording(path, raw, channels=signals if len(signals) == len(raw.ch_names) else None, notes=notes)
+    channels = signals if len(signals) == len(raw.ch_names) else None
+    recording = to_recording(path, raw, channels=channels, notes=notes)
+    return _without_holes(path, layout, recording) if layout.interrupted else recording
 
 
 def _layout(path: Path) -> _Layout:
@@ -66,15 +75,18 @@ def _layout(path: Path) -> _Layout:
             raise unreadable(path, "no EDF or BDF signature")
         try:
             header_bytes, records, signals = int(fixed[184:192]), int(fixed[236:244]), int(fixed[252:256])
+            record_seconds = float(fixed[244:252])
             per_signal = file.read(header_bytes - 256)
             labels = tuple(per_signal[16 * i : 16 * (i + 1)].decode("latin1").strip() for i in range(signals))
             counts = per_signal[_PER_SIGNAL_BEFORE_SAMPLES * signals :]
-            samples = [int(counts[8 * i : 8 * (i + 1)]) for i in range(signals)]
+            samples = tuple(int(counts[8 * i : 8 * (i + 1)]) for i in range(signals))
         except (ValueError, OverflowError):
             raise unreadable(path, "header fields that are not numbers") from None
     if header_bytes != 256 * (signals + 1) or signals < 1 or min(samples) < 1 or records < -1 or records == 0:
         raise unreadable(path, "header fields that contradict each other")
-    return _Layout(header_bytes, records, sum(samples) * sample_bytes, sample_bytes, labels)
+    interrupted = fixed[192:197] in (b"EDF+D", b"BDF+D")
+    record_bytes = sum(samples) * sample_bytes
+    return _Layout(header_bytes, records, record_bytes, sample_bytes, labels, samples, record_seconds, interrupted)
 
 
 def _completeness(path: Path, layout: _Layout) -> tuple[str, ...]:
@@ -91,6 +103,33 @@ def _completeness(path: Path, layout: _Layout) -> tuple[str, ...]:
         file=path.name,
         remedy="Fetch the whole file again",
     )
+
+
+def _without_holes(path: Path, layout: _Layout, recording: Recording) -> Recording:
+    """Place events and tell holes by the records' own times.
+
+    Raises:
+        ReadError: If a record does not say when it began.
+    """
+    first = next((i for i, label in enumerate(layout.labels) if label in _ANNOTATION_LABELS), None)
+    annotations: list[bytes] = []
+    if first is not None:
+        start = sum(layout.samples[:first]) * layout.sample_bytes
+        stop = start + layout.samples[first] * layout.sample_bytes
+        data = np.memmap(path, np.uint8, mode="r", offset=layout.header_bytes)
+        records = len(data) // layout.record_bytes
+        records = records if layout.records == -1 else min(records, layout.records)
+        whole = data[: records * layout.record_bytes].reshape(records, layout.record_bytes)
+        annotations = [record[start:stop].tobytes() for record in whole]
+    times = record_times(annotations, layout.record_seconds)
+    if times is None:
+        raise ReadError(
+            "is interrupted, and its records do not say when they began",
+            reason=Reason.DAMAGED,
+            file=path.name,
+            remedy="Export the recording again, in one piece",
+        )
+    return without_holes(recording, times, annotations)
 
 
 def _refuse_text_mode_copy(path: Path, layout: _Layout) -> None:
