@@ -316,7 +316,7 @@ class _Training(Generic[Batch]):
 
     def _record(self, phase: str, figures: Mapping[str, float]) -> None:
         """Add a row to the history; JSON has no NaN, so undefined values are left out."""
-        defined = {name: value for name, value in figures.items() if math.isfinite(value)}
+        defined = {name: value for name, value in sorted(figures.items()) if math.isfinite(value)}
         self.progress.history.append({"step": self.progress.step, "phase": phase, **defined})
 
     def _figures(self) -> dict[str, float]:

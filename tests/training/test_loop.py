@@ -1,0 +1,335 @@
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from labram.errors import CheckpointError, LabramWarning, TrainingError
+from labram.events import Silent
+from labram.recipe import OptimiserRecipe
+from labram.training import loop
+from labram.training.checkpoints import Checkpoints
+from labram.training.loop import Plan, Selection, fit
+from labram.training.optimiser import parameter_groups
+
+
+@dataclass
+class Numbers:
+    """A micro-batch: inputs and what should come out."""
+
+    x: torch.Tensor
+    recording_ids: tuple[str, ...] = ("r1", "r2")
+
+    @property
+    def weight(self):
+        return len(self.x)
+
+
+class Line(nn.Module):
+    """A linear model with dropout and a buffer that moves, as a codebook does."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, x):
+        if self.training:
+            with torch.no_grad():
+                self.mean.lerp_(x.mean(dim=0), 0.1)
+        return self.linear(nn.functional.dropout(x, 0.2, self.training))
+
+
+class Objective:
+    """Least squares; poisoned at some steps. Counts its calls."""
+
+    def __init__(self, poisoned=()):
+        torch.manual_seed(0)
+        self.model, self.poisoned, self.calls = Line(), poisoned, 0
+
+    def loss(self, batch, random):
+        self.calls += 1
+        noise = torch.rand(1, generator=random)
+        poison = float("nan") if self.calls in self.poisoned else 1.0
+        loss = (self.model(batch.x * poison) - batch.x.sum(dim=1, keepdim=True)).square().mean() + 0 * noise.sum()
+        return loss, {"loss": loss.detach(), "noise": noise.mean()}
+
+    def summarise(self, means):
+        return {name: float(value) for name, value in means.items()}
+
+    def validate(self, batches):
+        return {"loss": float(np.mean([float(self.loss(batch, torch.Generator())[0]) for batch in batches]))}
+
+
+class Stream:
+    """Two micro-batches of different size a step."""
+
+    def batch(self, step):
+        random = torch.Generator().manual_seed(step)
+        return [Numbers(torch.randn(size, 3, generator=random)) for size in (4, 2)]
+
+
+class Told(Silent):
+    def __init__(self):
+        self.notes, self.values, self.done = [], {}, []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def metrics(self, step, values):
+        self.values.setdefault(step, {}).update(values)
+
+    def progress(self, done, total, **figures):
+        self.done.append((done, total, figures))
+
+
+PLAN = Plan(
+    steps=12,
+    warmup_steps=2,
+    optimiser=OptimiserRecipe(peak_lr=0.05, clip_norm=1.0),
+    seed=0,
+    log_every=4,
+    validate_every=6,
+    checkpoint_every=5,
+    threads=1,
+)
+
+
+def run(folder, objective=None, plan=PLAN, monitor=None, identity=None, validation=(), **changes):
+    objective = objective or Objective()
+    settings = {**vars(plan), **changes}
+    fitted = fit(
+        objective,
+        Stream(),
+        list(validation),
+        Plan(**settings),
+        groups=parameter_groups(objective.model, 0.01),
+        checkpoints=Checkpoints(folder),
+        identity=identity or {},
+        monitor=monitor or Silent(),
+    )
+    return objective.model.state_dict(), fitted
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Breaks(Told):
+    """Dies in the middle of a training, as if the machine had."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def progress(self, done, total, **figures):
+        if done == self.at:
+            raise Interrupted
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_an_interrupted_training_that_goes_on_equals_an_uninterrupted_one(tmp_path, moment):
+    validation = Stream().batch(99)
+    weights, fitted = run(tmp_path / "whole", validation=validation)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", monitor=Breaks(at=moment), validation=validation)
+    again, resumed = run(tmp_path / "broken", validation=validation)
+    assert equal(again, weights)
+    assert resumed == fitted
+
+
+def test_the_best_weights_survive_an_interruption(tmp_path):
+    plan = Plan(**{**vars(PLAN), "validate_every": 2, "selection": Selection("loss", patience=9)})
+    validation = Stream().batch(99)
+    weights, fitted = run(tmp_path / "whole", plan=plan, validation=validation)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", plan=plan, monitor=Breaks(at=11), validation=validation)
+    again, resumed = run(tmp_path / "broken", plan=plan, validation=validation)
+    assert equal(again, weights)
+    assert resumed == fitted
+
+
+def test_gradients_of_micro_batches_add_up_weighted_by_their_size(tmp_path):
+    class Whole(Stream):
+        def batch(self, step):
+            return [Numbers(torch.cat([part.x for part in super().batch(step)]))]
+
+    torch.manual_seed(0)
+    gradients = []
+    for stream in (Stream(), Whole()):
+        model = nn.Linear(3, 1)
+        nn.init.ones_(model.weight)
+        nn.init.zeros_(model.bias)
+        batches = stream.batch(0)
+        total = sum(batch.weight for batch in batches)
+        for batch in batches:
+            (model(batch.x).square().mean() * batch.weight / total).backward()
+        gradients.append(model.weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path):
+    class Skips(Told):
+        def __init__(self, model):
+            super().__init__()
+            self.model, self.weights = model, []
+
+        def progress(self, done, total, **figures):
+            self.weights.append({name: value.clone() for name, value in self.model.state_dict().items()})
+
+    objective = Objective(poisoned=(5,))  # first micro-batch of the third step
+    monitor = Skips(objective.model)
+    _, fitted = run(tmp_path, objective, monitor=monitor)
+    assert fitted.skipped_steps == 1
+    assert equal(monitor.weights[1], monitor.weights[2])
+    assert not equal(monitor.weights[2], monitor.weights[3])
+    assert all(np.isfinite(row["loss"]) for row in fitted.history)
+    assert [row["skipped_steps"] for row in fitted.history] == [0, 1, 1, 1]
+
+
+def test_three_such_steps_running_end_the_training_and_name_the_recordings(tmp_path):
+    with pytest.raises(TrainingError, match=r"3 times running, until step 4; .* r1, r2"):
+        run(tmp_path, Objective(poisoned=(3, 5, 8)))
+
+
+def test_two_such_steps_apart_do_not(tmp_path):
+    _, fitted = run(tmp_path, Objective(poisoned=(3, 5, 9, 11)))
+    assert fitted.skipped_steps == 4
+
+
+def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
+    def full(*_):
+        raise CheckpointError("no space", remedy="Free some")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    monitor = Told()
+    with pytest.warns(LabramWarning, match="goes on without a checkpoint"):
+        _, fitted = run(tmp_path, monitor=monitor)
+    assert fitted.step == 12
+    assert len(monitor.notes) == 3
+
+
+def test_a_damaged_checkpoint_is_said_and_the_one_before_used(tmp_path):
+    with pytest.raises(Interrupted):
+        run(tmp_path, monitor=Breaks(at=11))
+    (tmp_path / "step-000010" / "weights.safetensors").write_bytes(b"")
+    monitor = Told()
+    with pytest.warns(LabramWarning, match="step-000010 is damaged"):
+        weights, _ = run(tmp_path, monitor=monitor)
+    assert monitor.notes[1] == "goes on after step 5 of 12"
+    assert equal(weights, run(tmp_path / "whole")[0])
+
+
+def test_progress_is_told_each_step_and_metrics_when_they_are_due(tmp_path):
+    monitor = Told()
+    run(tmp_path, monitor=monitor, validation=Stream().batch(99))
+    assert [done for done, _, _ in monitor.done] == list(range(1, 13))
+    assert all({"loss", "patches_per_s"} == set(figures) for _, _, figures in monitor.done)
+    assert sorted(monitor.values) == [1, 4, 6, 8, 12]
+    assert "validation/loss" in monitor.values[6]
+    assert {"loss", "lr", "patches_per_s"} <= set(monitor.values[12])
+
+
+def test_logged_metrics_are_means_since_the_last_logged_step(tmp_path):
+    every = run(tmp_path / "every", log_every=1)[1].history
+    some = run(tmp_path / "some", log_every=4)[1].history
+    assert some[1]["loss"] == pytest.approx(np.mean([row["loss"] for row in every[1:4]]), rel=1e-5)
+
+
+def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_improves", lambda *_: False)
+    plan = Plan(**{**vars(PLAN), "validate_every": 1, "selection": Selection("loss", patience=3)})
+    _, fitted = run(tmp_path, plan=plan, validation=Stream().batch(99))
+    assert (fitted.step, fitted.figures["best_step"]) == (4, 1)
+
+
+def test_a_tie_is_broken_by_the_loss_and_nan_by_anything():
+    nan = float("nan")
+    assert loop._improves("auroc", {"auroc": 0.5, "loss": 1.0}, {"auroc": 0.5, "loss": 2.0})
+    assert loop._improves("auroc", {"auroc": nan, "loss": 1.0}, {"auroc": nan, "loss": 2.0})
+    assert not loop._improves("auroc", {"auroc": nan, "loss": 1.0}, {"auroc": 0.1, "loss": 2.0})
+
+
+PROGRAM = """
+import pathlib, sys
+import numpy as np
+from labram.corpus.catalogue import Corpus
+from labram.corpus.store import Store
+from labram.events import Silent
+from labram.recipe import ArchitectureRecipe, TokenizerRecipe
+from labram.training.stages import train_tokenizer
+import os, signal, time
+
+class Says(Silent):
+    def progress(self, done, total, **figures):
+        print(done, flush=True)
+
+folder = pathlib.Path(sys.argv[1])
+train_tokenizer(
+    Corpus.load(folder / "corpus"), Store(folder / "store"),
+    ArchitectureRecipe.from_json((folder / "architecture.json").read_text()),
+    TokenizerRecipe.from_json((folder / "recipe.json").read_text()),
+    seed=0, checkpoints=folder / sys.argv[2] / "checkpoints", out=folder / sys.argv[2] / "out", monitor=Says(),
+)
+"""
+
+
+@pytest.fixture
+def program(mixed, architecture, tokenizer_recipe, tmp_path):
+    """Starts a training of the tokenizer in a process of its own; gives the process and its folder."""
+    mixed.corpus.save(tmp_path / "corpus")
+    (tmp_path / "architecture.json").write_text(architecture.to_json())
+    recipe = tokenizer_recipe(steps=30, checkpoint_every=4, log_every=3, validate_every=10)
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+
+    def start(name):
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path), name]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        return process, tmp_path / name
+
+    return start
+
+
+def finish(program, name):
+    process, folder = program(name)
+    steps = [int(line) for line in process.stdout]
+    assert process.wait(timeout=120) == 0
+    files = ("out/model.safetensors", "out/history.jsonl", "out/codebook.json")
+    return steps, [(folder / file).read_bytes() for file in files]
+
+
+def stop_after(program, name, step, number):
+    process, _ = program(name)
+    for line in process.stdout:
+        if int(line) == step:
+            os.kill(process.pid, number)
+            break
+    last = [int(line) for line in process.stdout]
+    return process.wait(timeout=120), (last or [step])[-1]
+
+
+def test_a_tokenizer_killed_at_several_moments_ends_with_the_same_bits(program):
+    _, expected = finish(program, "whole")
+    for step in (6, 17):
+        code, _ = stop_after(program, "killed", step, signal.SIGKILL)
+        assert code == -signal.SIGKILL
+    steps, files = finish(program, "killed")
+    assert steps[0] > 12
+    assert files == expected
+
+
+def test_sigterm_writes_a_checkpoint_and_exits_with_143(program):
+    code, last = stop_after(program, "ended", 6, signal.SIGTERM)
+    assert code == 143
+    steps, _ = finish(program, "ended")
+    assert steps[0] == last + 1
