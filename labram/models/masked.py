@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from labram.models.config import BackboneConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import NARROW, draw, initialise_encoder
 from labram.models.patches import TemporalEncoder
+from labram.models.prediction import code_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,17 @@ class MaskedModel(nn.Module):
             both = torch.cat([hidden_BLD, self._hide(patches_BLD, ~mask_BL)])
             first_BLD, second_BLD = self._transform(both, rows_N)[:, 1:].chunk(2)
             # Every patch is hidden in exactly one of the two passes: its prediction comes from that one.
-            chosen_BLD = torch.where(mask_BL.unsqueeze(-1), first_BLD, second_BLD)
+            chosen_MD = torch.where(mask_BL.unsqueeze(-1), first_BLD, second_BLD).flatten(0, 1)
+            codes_M, masked_M = codes_BL.flatten(), mask_BL.flatten()
         else:
-            chosen_BLD = self._transform(hidden_BLD, rows_N)[:, 1:]
-        entropy_BL, hit_BL = self._score(chosen_BLD, codes_BL)
-        loss, accuracy = _mean(entropy_BL, mask_BL), _mean(hit_BL, mask_BL)
-        other = torch.full_like(accuracy, torch.nan)
-        if symmetric:
-            loss, other = loss + _mean(entropy_BL, ~mask_BL), _mean(hit_BL, ~mask_BL)
+            chosen_MD = self._transform(hidden_BLD, rows_N)[:, 1:][mask_BL]
+            codes_M = codes_BL[mask_BL]
+            masked_M = torch.ones_like(codes_M, dtype=torch.bool)
+        first_M, second_M = _shares(masked_M), _shares(~masked_M)
+        loss, hits_M = code_cross_entropy(chosen_MD, self.lm_head, codes_M, first_M + second_M)
+        other = (hits_M * second_M).sum() if symmetric else loss.new_full((), torch.nan)
         majority = torch.bincount(codes_BL.flatten(), minlength=self.config.codes).max() / codes_BL.numel()
-        return MaskedOutput(loss, accuracy, other, majority)
+        return MaskedOutput(loss, (hits_M * first_M).sum(), other, majority)
 
     def _patches(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         check_window(x_BNAT, rows_N)
@@ -96,13 +97,6 @@ class MaskedModel(nn.Module):
         cls_row = rows_N[0] if self.config.compatibility == "published" else None
         return self.encoder(patches_BLD, rows_N, cls_row)  # type: ignore[no-any-return]
 
-    def _score(self, tokens_BLD: Tensor, codes_BL: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy and whether the best guess is right, of each patch: float32 [B, L] both."""
-        logits_MK = self.lm_head(tokens_BLD.flatten(0, 1))
-        entropy_M = functional.cross_entropy(logits_MK.float(), codes_BL.flatten(), reduction="none")
-        hit_M = (logits_MK.detach().argmax(-1) == codes_BL.flatten()).float()
-        return entropy_M.view_as(codes_BL), hit_M.view_as(codes_BL)
-
 
 def random_mask(batch: int, length: int, ratio: float, generator: torch.Generator | None = None) -> Tensor:
     """Patches to hide: in each sample all but `int(length · (1 - ratio))`, drawn uniformly.
@@ -115,5 +109,6 @@ def random_mask(batch: int, length: int, ratio: float, generator: torch.Generato
     return noise.argsort(dim=1).argsort(dim=1) >= keep
 
 
-def _mean(values_BL: Tensor, where_BL: Tensor) -> Tensor:
-    return (values_BL * where_BL).sum() / where_BL.sum().clamp_min(1)
+def _shares(where_M: Tensor) -> Tensor:
+    """Weights that make a sum over all tokens the mean over those chosen."""
+    return where_M / where_M.sum().clamp_min(1)

@@ -13,8 +13,8 @@ from torch.nn import functional
 from labram.models.config import Compatibility
 
 KMEANS_ITERATIONS = 10
-SCORES_AT_ONCE = 2**24
-"""Largest piece of the distance matrix in memory: 64 MiB."""
+SCORES_AT_ONCE = 2**21
+"""Largest piece of the distance matrix in memory: 8 MiB, which stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Quantizer(nn.Module):
         half_squares_K = self.codebook.square().sum(-1) / 2
         z_MC = z.reshape(-1, z.shape[-1])
         pieces = z_MC.split(max(1, SCORES_AT_ONCE // len(self.codebook)))
-        codes = [torch.addmm(half_squares_K, piece, self.codebook.T, alpha=-1).argmin(-1) for piece in pieces]
+        codes = [torch.addmm(half_squares_K, piece, self.codebook.T, alpha=-1).min(-1).indices for piece in pieces]
         return torch.cat(codes).view(z.shape[:-1])
 
     @torch.no_grad()
@@ -114,7 +114,7 @@ def spherical_kmeans(z_MC: Tensor, codes: int) -> tuple[Tensor, Tensor]:
     counts_K = z_MC.new_zeros(codes)
     for _ in range(KMEANS_ITERATIONS):
         pieces = z_MC.split(max(1, SCORES_AT_ONCE // codes))
-        nearest_M = torch.cat([(piece @ means_KC.T).argmax(-1) for piece in pieces])
+        nearest_M = torch.cat([(piece @ means_KC.T).max(-1).indices for piece in pieces])
         counts_K = torch.bincount(nearest_M, minlength=codes).to(z_MC.dtype)
         sums_KC = torch.zeros_like(means_KC).index_add_(0, nearest_M, z_MC)
         new_KC = functional.normalize(sums_KC / counts_K.clamp_min(1.0).unsqueeze(1), dim=-1)

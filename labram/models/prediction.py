@@ -1,0 +1,84 @@
+"""Cross-entropy between predicted and true codes, without ever holding all logits (paper, equations 10 and 11).
+
+With 8192 codes the logits are forty times as large as the tokens they are made of. Here they exist for a few tokens
+at a time: their gradient is formed while they are in the processor's cache, and only its products with tokens and
+weights are kept. Shape letters: `config`; M counts the tokens predicted.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+LOGITS_AT_ONCE = 2**21
+"""Largest piece of the logits in memory: 8 MiB."""
+
+
+def code_cross_entropy(tokens_MD: Tensor, head: nn.Linear, codes_M: Tensor, shares_M: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted sum of the cross-entropies of all tokens, and which of them are predicted right.
+
+    Args:
+        tokens_MD: Tokens of hidden patches.
+        head: Linear layer from tokens to logits.
+        codes_M: True codes, int64.
+        shares_M: Weight of each token in the sum, float32.
+
+    Returns:
+        The loss (scalar, float32) and hits, bool [M].
+    """
+    device = tokens_MD.device.type
+    reduced = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens_MD.dtype
+    with torch.autocast(device, enabled=False):
+        loss, hits_M = _CodeCrossEntropy.apply(
+            tokens_MD, head.weight, head.bias, codes_M, shares_M, reduced, torch.is_grad_enabled()
+        )
+    return loss, hits_M
+
+
+class _CodeCrossEntropy(torch.autograd.Function):
+    """The loss is a plain weighted sum, so its gradient is known, up to one factor, as soon as the logits are."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        tokens_MD: Tensor,
+        weight_KD: Tensor,
+        bias_K: Tensor,
+        codes_M: Tensor,
+        shares_M: Tensor,
+        precision: torch.dtype,
+        differentiate: bool,  # noqa: FBT001
+    ) -> tuple[Tensor, Tensor]:
+        weight, bias = weight_KD.to(precision), bias_K.to(precision)
+        at_once = max(1, LOGITS_AT_ONCE // len(bias))
+        losses, hits, token_gradients = [], [], []
+        weight_gradient, bias_gradient = torch.zeros_like(weight_KD), torch.zeros_like(bias_K)
+        for tokens, codes, shares in zip(
+            tokens_MD.split(at_once), codes_M.split(at_once), shares_M.split(at_once), strict=True
+        ):
+            tokens = tokens.to(precision)
+            logits = functional.linear(tokens, weight, bias).float()
+            codes = codes.unsqueeze(1)
+            log_sum = logits.logsumexp(1, keepdim=True)
+            losses.append(((log_sum - logits.gather(1, codes)).squeeze(1) * shares).sum())
+            hits.append(logits.max(1).indices == codes.squeeze(1))
+            if differentiate:
+                gradient = logits.sub_(log_sum).exp_()
+                gradient.scatter_add_(1, codes, gradient.new_full(codes.shape, -1.0)).mul_(shares.unsqueeze(1))
+                bias_gradient += gradient.sum(0)
+                gradient = gradient.to(precision)
+                token_gradients.append(gradient @ weight)
+                weight_gradient += gradient.T @ tokens
+        if differentiate:
+            ctx.save_for_backward(torch.cat(token_gradients).to(tokens_MD.dtype), weight_gradient, bias_gradient)
+        hits_M = torch.cat(hits)
+        ctx.mark_non_differentiable(hits_M)
+        return torch.stack(losses).sum(), hits_M
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        tokens, weight, bias = (saved * loss_gradient for saved in ctx.saved_tensors)
+        return tokens, weight, bias, None, None, None, None
