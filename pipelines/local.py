@@ -4,7 +4,11 @@
 """
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from kfp import local
@@ -12,6 +16,8 @@ from kfp import local
 from labram.operations.workspace import Workspace
 from labram.recipe import Recipe
 from pipelines.retrain import arguments, retrain
+
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def run(data: str, workspace: str, recipe: str, *, force: bool) -> None:
@@ -33,5 +39,13 @@ def run(data: str, workspace: str, recipe: str, *, force: bool) -> None:
     retrain(**arguments(Recipe.from_json(recipe), data=data, workspace=workspace, force=force))
 
 
+def _end_with(parent: int) -> None:
+    """End this process and its tasks when `parent` is gone, however it went: nobody would see or stop them."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os.killpg(os.getpgid(0), signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     run(**json.loads(Path(sys.argv[1]).read_text()))

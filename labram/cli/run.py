@@ -1,5 +1,6 @@
 """`labram run`: the whole DAG on this machine."""
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,11 +37,14 @@ def run(
     Exit codes: 0 done and promoted, or nothing to do; 3 done, but a gate refused; 1 failed.
     """
     from labram import recipe as recipes
+    from labram.operations import runs
     from labram.operations.workspace import Workspace
 
     chosen = recipes.load(recipe, override or [])
     place = Workspace.at(workspace)
-    raise typer.Exit(_run(chosen, _corpus(data), place, force=force))
+    with runs.alone(place):
+        code = _run(chosen, _corpus(data), place, force=force)
+    raise typer.Exit(code)
 
 
 def _corpus(data: Path | None) -> Path:
@@ -70,6 +74,7 @@ def _run(recipe: "Recipe", data: Path, workspace: "Workspace", *, force: bool) -
     from labram.cli.progress import StepDisplay, console
     from labram.operations import runs
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     local = runs.prepare(workspace, recipe, data, force=force)
     console.print(f"[bold]{'going on with' if local.resumed else 'run'} {local.name}[/bold]  {recipe.description}")
     process = runs.start(local)

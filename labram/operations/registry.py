@@ -51,8 +51,8 @@ class Version:
 
 
 def task_model(task: str) -> str:
-    """Registered name of a task's model; dashes are the registry's custom, underscores are the recipe's."""
-    return f"{PREFIX}{task.replace('_', '-')}"
+    """Registered name of a task's model: the task's own name behind the prefix."""
+    return f"{PREFIX}{task}"
 
 
 def register(

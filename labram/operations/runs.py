@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,6 +108,28 @@ def _new_lines(file: IO[str]) -> Iterator[dict[str, object]]:
             file.seek(place)
             return
         yield json.loads(line)
+
+
+@contextmanager
+def alone(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace: two pipelines at once would write the same checkpoints.
+
+    Raises:
+        PlatformError: If another `labram run` holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(workspace.root / "run.lock", timeout=SECONDS_TO_STOP)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise PlatformError(
+            "another run is going on in this workspace",
+            field="--workspace",
+            remedy="Wait for it, stop it, or give this one a workspace of its own",
+        ) from error
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
