@@ -11,7 +11,7 @@ def gate(
     recipe: str,
     corpus: dsl.Input[dsl.Dataset],
     tokenizer: dsl.Input[dsl.Model],
-    evaluations: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
+    evaluations: dsl.Input[list[dsl.Dataset]],
     versions: dsl.Input[dsl.Dataset],
     verdicts: dsl.Output[dsl.Dataset],
 ) -> None:

@@ -8,7 +8,7 @@ from components import component
 @component
 def quality(
     workspace: str,
-    parts: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
+    parts: dsl.Input[list[dsl.Dataset]],
     label_sources: dict[str, str],
     thresholds: str,
     split: str,

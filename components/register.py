@@ -13,8 +13,8 @@ def register(
     corpus: dsl.Input[dsl.Dataset],
     tokenizer: dsl.Input[dsl.Model],
     backbone: dsl.Input[dsl.Model],
-    models: dsl.Input[list[dsl.Model]],  # type: ignore[type-arg]
-    evaluations: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
+    models: dsl.Input[list[dsl.Model]],
+    evaluations: dsl.Input[list[dsl.Dataset]],
     versions: dsl.Output[dsl.Dataset],
 ) -> None:
     """Writes the registered versions."""

@@ -13,7 +13,7 @@ def report(
     corpus: dsl.Input[dsl.Dataset],
     tokenizer: dsl.Input[dsl.Model],
     backbone: dsl.Input[dsl.Model],
-    evaluations: dsl.Input[list[dsl.Dataset]],  # type: ignore[type-arg]
+    evaluations: dsl.Input[list[dsl.Dataset]],
     verdicts: dsl.Input[dsl.Dataset],
     promotions: dsl.Input[dsl.Dataset],
     page: dsl.Output[dsl.HTML],

@@ -31,7 +31,8 @@ def test_names_say_something() -> None:
 
 def test_asking_for_help_imports_nothing_heavy() -> None:
     code = "import sys, labram.cli; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
     assert loaded & HEAVY == set()
 
 
