@@ -134,6 +134,9 @@ class TokenizerRecipe(TrainingRecipe):
     """Vector-quantised neural spectrum prediction (paper section 2.2)."""
 
     ema_decay: Fraction = 0.99
+    restart_every: int = Field(
+        default=0, ge=0, description="Steps between restarts of codes that are hardly used; 0: none, as published."
+    )
     min_perplexity: float = Field(
         default=2.0, ge=1.0, description="A codebook less used than this at the end has collapsed: the step fails."
     )
@@ -233,9 +236,7 @@ class Recipe(Section):
             if task.name == name:
                 return task
         known = ", ".join(task.name for task in self.tasks)
-        raise RecipeError(
-            f"recipe {self.name!r} has no task {name!r}", field="tasks", remedy=f"Choose one of: {known}"
-        )
+        raise RecipeError(f"recipe {self.name!r} has no task {name!r}", field="tasks", remedy=f"Choose one of: {known}")
 
 
 def available() -> list[str]:

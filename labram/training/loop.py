@@ -215,6 +215,7 @@ class _Training(Generic[Batch]):
         self._apply(finite, buffers)
         self.running.add(means, finite)
         self.progress.step += 1
+        self.objective.after(self.progress.step, batches)
         self._observe(means["loss"], total)
         self._check_faults(batches)
 

@@ -25,6 +25,8 @@ Metrics = dict[str, Tensor]
 AnyBatch = TypeVar("AnyBatch", bound=WindowBatch | LabelledBatch, contravariant=True)
 CODES = "codes"
 """Name of the metric that counts how often each code occurs [K]."""
+RESTARTED_BELOW = 0.1
+"""A code used less often than this share of the mean is dead."""
 
 
 class Objective(Protocol[AnyBatch]):
@@ -47,6 +49,10 @@ class Objective(Protocol[AnyBatch]):
         """Numbers to log, from averaged metrics."""
         ...
 
+    def after(self, step: int, batches: Sequence[AnyBatch]) -> None:
+        """Called after each step (counted from 1) with its micro-batches; what it does must depend on these alone."""
+        ...
+
     def validate(self, batches: Sequence[AnyBatch]) -> dict[str, float]:
         """Numbers to log about held-out windows; the loop has put the model into evaluation mode, without gradient."""
         ...
@@ -65,6 +71,9 @@ class _OnWindows:
         counts = means.pop(CODES)
         return {name: float(value) for name, value in means.items()} | self.code_figures(counts)
 
+    def after(self, step: int, batches: Sequence[WindowBatch]) -> None:
+        """Nothing is to be done."""
+
     def code_figures(self, counts: Tensor) -> dict[str, float]:
         """Figures about the codes, from how often each occurs [K]."""
         raise NotImplementedError
@@ -80,20 +89,46 @@ class _OnWindows:
 
 
 class TokenizerObjective(_OnWindows):
-    """Vector-quantised neural spectrum prediction (paper, section 2.2)."""
+    """Vector-quantised neural spectrum prediction (paper, section 2.2).
 
-    def __init__(self, model: Tokenizer) -> None:
+    Args:
+        model: What is trained.
+        restart_every: Steps between restarts of dead codes; 0: none, as published.
+    """
+
+    def __init__(self, model: Tokenizer, *, restart_every: int = 0) -> None:
         self.model: Tokenizer = model
+        self.restart_every = restart_every
 
-    def start(self, batches: Iterable[WindowBatch]) -> None:
-        """Set the codebook by k-means over the patches of many windows of several montages (specification 4.3).
+    @torch.no_grad()
+    def start(self, batches: Sequence[WindowBatch]) -> None:
+        """Prepare a model that was never trained, from many windows of several montages.
 
-        One batch, as published, would show the codebook one montage only.
+        The codebook starts from k-means over all their patches (specification 4.3); one batch, as published, would show
+        it one montage only. The heads start from the mean spectrum, which is not published either: otherwise its
+        gradient, the same for every patch, comes first and pulls all patches to one code.
         """
         self.model.eval()
-        with torch.no_grad():
-            features = [self.model.features(*on_device(self.model, batch)).flatten(0, 1) for batch in batches]
-            self.model.quantizer.initialise(functional.normalize(torch.cat(features), dim=-1))
+        features = [self.model.features(*on_device(self.model, batch)).flatten(0, 1) for batch in batches]
+        self.model.quantizer.initialise(functional.normalize(torch.cat(features), dim=-1))
+        means = weighted_mean((batch.weight, self._mean_spectra(batch)) for batch in batches)
+        for name, head in (("amplitude", self.model.amplitude_head), ("phase", self.model.phase_head)):
+            last = head[-1]
+            assert isinstance(last, nn.Linear)
+            last.bias.copy_(means[name])
+
+    @torch.no_grad()
+    def after(self, step: int, batches: Sequence[WindowBatch]) -> None:
+        """Every `restart_every` steps, put codes that are hardly used where there are vectors of these batches."""
+        if not self.restart_every or step % self.restart_every:
+            return
+        quantizer = self.model.quantizer
+        features = [self.model.features(*on_device(self.model, batch)).flatten(0, 1) for batch in batches]
+        vectors_MC = functional.normalize(torch.cat(features), dim=-1)
+        chosen_K = torch.randint(0, len(vectors_MC), (len(quantizer.codebook),)).to(vectors_MC.device)
+        dead_K = quantizer.usage < RESTARTED_BELOW * quantizer.usage.mean()
+        quantizer.codebook.copy_(torch.where(dead_K.unsqueeze(1), vectors_MC[chosen_K], quantizer.codebook))
+        quantizer.usage.copy_(torch.where(dead_K, quantizer.usage.mean(), quantizer.usage))
 
     def loss(self, batch: WindowBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
         """See `Objective.loss`."""
@@ -126,9 +161,15 @@ class TokenizerObjective(_OnWindows):
         return figures
 
     def _mean_spectrum_losses(self, batch: WindowBatch) -> Metrics:
-        targets = spectral_targets(on_device(self.model, batch)[0])
-        losses = [target.var(dim=(0, 1), correction=0).mean() for target in targets]
-        return dict(zip(("amplitude", "phase"), losses, strict=True))
+        amplitude_BLF, phase_BLF = spectral_targets(on_device(self.model, batch)[0])
+        return {
+            name: target.var(dim=(0, 1), correction=0).mean()
+            for name, target in (("amplitude", amplitude_BLF), ("phase", phase_BLF))
+        }
+
+    def _mean_spectra(self, batch: WindowBatch) -> Metrics:
+        amplitude_BLF, phase_BLF = spectral_targets(on_device(self.model, batch)[0])
+        return {"amplitude": amplitude_BLF.mean(dim=(0, 1)), "phase": phase_BLF.mean(dim=(0, 1))}
 
 
 class MaskedObjective(_OnWindows):
@@ -216,6 +257,9 @@ class TaskObjective:
     def summarise(self, means: Metrics) -> dict[str, float]:
         """See `Objective.summarise`."""
         return {name: float(value) for name, value in means.items()}
+
+    def after(self, step: int, batches: Sequence[LabelledBatch]) -> None:
+        """Nothing is to be done."""
 
     def validate(self, batches: Sequence[LabelledBatch]) -> dict[str, float]:
         """Loss, and all metrics of `labram.training.scores.score`, computed once over all windows."""

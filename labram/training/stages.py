@@ -76,7 +76,7 @@ def train_tokenizer(
     with _seeded(seed):
         model = Tokenizer(_tokenizer_config(architecture, recipe)).to(devices.choose())
     batches, validation = _windows(corpus, store, recipe, seed, monitor)
-    objective = TokenizerObjective(model)
+    objective = TokenizerObjective(model, restart_every=recipe.restart_every)
     fitted = fit(
         objective,
         batches,
@@ -86,7 +86,7 @@ def train_tokenizer(
         checkpoints=Checkpoints(checkpoints),
         identity=_identity(corpus, seed, architecture=architecture, tokenizer=recipe),
         monitor=monitor,
-        start=lambda: objective.start(_first_windows(batches, KMEANS_PATCHES_PER_CODE * architecture.codes)),
+        start=lambda: objective.start(list(_first_windows(batches, KMEANS_PATCHES_PER_CODE * architecture.codes))),
     )
     _refuse_collapse(fitted.figures, recipe)
     write_codebook(model, validation, out)
