@@ -121,6 +121,12 @@ class TrainingRecipe(Section):
     micro_batches: Positive = Field(default=4, description="Micro-batches in a step; each has one montage.")
     patches: Positive = Field(default=2048, description="Patches in a micro-batch, at most.")
     window_patches: Positive = Field(default=256, le=256, description="Patches in a window, at most.")
+    temperature: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="1: every recording is visited in proportion to its hours; 0: every montage equally often.",
+    )
     window_seconds: Positive = Field(default=16, le=16, description="Seconds in a window, at most.")
     optimiser: OptimiserRecipe = OptimiserRecipe()
     log_every: Positive = 10

@@ -258,8 +258,18 @@ def _windows(
     """Training windows, and fixed validation windows of other subjects; without such, of the recordings' ends."""
 
     def sampler(split: Split, span: Span = "all") -> WindowSampler:
-        limits = recipe.model_dump(include={"patches", "micro_batches", "window_patches", "window_seconds"})
-        return WindowSampler.of(corpus, store, split=split, seed=seed, span=span, **limits)
+        return WindowSampler.of(
+            corpus,
+            store,
+            split=split,
+            seed=seed,
+            patches=recipe.patches,
+            micro_batches=recipe.micro_batches,
+            window_patches=recipe.window_patches,
+            window_seconds=recipe.window_seconds,
+            temperature=recipe.temperature,
+            span=span,
+        )
 
     if not corpus.accepted("validation").empty:
         return sampler("train"), sampler("validation").fixed(recipe.validation_batches)

@@ -9,7 +9,7 @@ Shape letters: B windows, N channels, A seconds, T = 200 samples.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -113,17 +113,24 @@ class WindowSampler:
         pools: See `Pool`.
         seed: Of the run.
         micro_batches: Micro-batches in a step.
+        temperature: 1: every recording is visited in proportion to its hours; 0: every montage equally often.
     """
 
     store: Store
     pools: tuple[Pool, ...]
     seed: int
     micro_batches: int
-    _shares: NDArray[np.float64] = field(init=False, repr=False)
+    temperature: float = 1.0
 
-    def __post_init__(self) -> None:
-        weights = np.array([pool.weight for pool in self.pools])
-        object.__setattr__(self, "_shares", np.cumsum(weights) / weights.sum())
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """Cumulative shares of the pools. The temperature acts between montages, not within one."""
+        due: dict[tuple[str, ...], float] = {}
+        for pool in self.pools:
+            due[pool.montage] = due.get(pool.montage, 0.0) + pool.weight
+        weights = np.array([pool.weight * due[pool.montage] ** (self.temperature - 1.0) for pool in self.pools])
+        shares: NDArray[np.float64] = np.cumsum(weights) / weights.sum()
+        return shares
 
     @classmethod
     def of(
@@ -137,6 +144,7 @@ class WindowSampler:
         micro_batches: int,
         window_patches: int,
         window_seconds: int,
+        temperature: float = 1.0,
         span: Span = "all",
     ) -> "WindowSampler":
         """A sampler over one split of a corpus.
@@ -150,6 +158,7 @@ class WindowSampler:
             micro_batches: Micro-batches in a step.
             window_patches: Patches in a window, at most.
             window_seconds: Seconds in a window, at most; a shorter recording gives shorter windows.
+            temperature: See the class.
             span: Which part of each recording.
 
         Raises:
@@ -162,7 +171,7 @@ class WindowSampler:
                 remedy="Add subjects, or lower the recipe's split.validation and split.test",
             )
         pools = tuple(_pools(table, patches, window_patches, window_seconds))
-        return cls(store, pools, seed, micro_batches)
+        return cls(store, pools, seed, micro_batches, temperature)
 
     def batch(self, step: int) -> list[WindowBatch]:
         """The micro-batches of a step (counted from 0); the same whenever and wherever it is asked for."""

@@ -97,6 +97,14 @@ def test_every_recording_is_visited_in_proportion_to_its_hours(tmp_path_factory,
     np.testing.assert_allclose(share, due, atol=0.04)
 
 
+def test_at_temperature_zero_every_montage_is_as_frequent(mixed):
+    drawn = Counter()
+    windows = sampler(mixed, temperature=0.0)
+    for step in range(100):
+        drawn.update(len(batch.montage) for batch in windows.batch(step))
+    assert drawn[4] == drawn[6]
+
+
 def test_validation_windows_are_fixed_and_cover_every_montage(mixed):
     held_out = sampler(mixed, split="validation")
     first, again = held_out.fixed(1), held_out.fixed(1)
