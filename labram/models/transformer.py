@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from labram.models.attention import attend
 from labram.models.config import EncoderConfig
 
 NORM_EPS = 1e-6
@@ -32,7 +33,7 @@ class Attention(nn.Module):
         q_BSHE, k_BSHE, v_BSHE = qkv_BS3HE.unbind(2)
         q_BHSE = self.q_norm(q_BSHE).to(v_BSHE.dtype).transpose(1, 2)
         k_BHSE = self.k_norm(k_BSHE).to(v_BSHE.dtype).transpose(1, 2)
-        y_BHSE = functional.scaled_dot_product_attention(q_BHSE, k_BHSE, v_BSHE.transpose(1, 2))
+        y_BHSE = attend(q_BHSE, k_BHSE, v_BSHE.transpose(1, 2))
         y_BSD = y_BHSE.transpose(1, 2).flatten(2)
         return self.proj(y_BSD)  # type: ignore[no-any-return]
 
