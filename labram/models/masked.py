@@ -10,6 +10,7 @@ from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import NARROW, draw, initialise_encoder
 from labram.models.patches import TemporalEncoder
 from labram.models.prediction import code_cross_entropy
+from labram.models.quantizer import count_codes
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class MaskedModel(nn.Module):
         first_M, second_M = _shares(masked_M), _shares(~masked_M)
         loss, hits_M = code_cross_entropy(chosen_MD, self.lm_head, codes_M, first_M + second_M)
         other = (hits_M * second_M).sum() if symmetric else loss.new_full((), torch.nan)
-        majority = torch.bincount(codes_BL.flatten(), minlength=self.config.codes).max() / codes_BL.numel()
+        majority = count_codes(codes_BL, self.config.codes).max() / codes_BL.numel()
         return MaskedOutput(loss, (hits_M * first_M).sum(), other, majority)
 
     def _patches(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class Quantizer(nn.Module):
     @torch.no_grad()
     def _update(self, z_MC: Tensor, codes_M: Tensor) -> None:
         """Exponential moving average of each code towards the mean of the vectors that chose it."""
-        counts_K = torch.bincount(codes_M, minlength=len(self.codebook)).to(z_MC.dtype)
+        counts_K = count_codes(codes_M, len(self.codebook))
         sums_KC = torch.zeros_like(self.codebook).index_add_(0, codes_M, z_MC)
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(counts_K)
@@ -97,6 +97,12 @@ class Quantizer(nn.Module):
         moved_KC = torch.where(hit_K1, means_KC, self.codebook)
         averaged_KC = self.decay * self.codebook + (1.0 - self.decay) * moved_KC
         self.codebook.copy_(functional.normalize(averaged_KC, dim=-1))
+
+
+def count_codes(codes: Tensor, size: int) -> Tensor:
+    """How often each of `size` codes occurs, float32 [K]; unlike `bincount` without waiting for the device."""
+    counts_K = torch.zeros(size, device=codes.device)
+    return counts_K.index_add_(0, codes.flatten(), torch.ones_like(codes.flatten(), dtype=torch.float32))
 
 
 def spherical_kmeans(z_MC: Tensor, codes: int) -> tuple[Tensor, Tensor]:
@@ -115,7 +121,7 @@ def spherical_kmeans(z_MC: Tensor, codes: int) -> tuple[Tensor, Tensor]:
     for _ in range(KMEANS_ITERATIONS):
         pieces = z_MC.split(max(1, SCORES_AT_ONCE // codes))
         nearest_M = torch.cat([(piece @ means_KC.T).max(-1).indices for piece in pieces])
-        counts_K = torch.bincount(nearest_M, minlength=codes).to(z_MC.dtype)
+        counts_K = count_codes(nearest_M, codes)
         sums_KC = torch.zeros_like(means_KC).index_add_(0, nearest_M, z_MC)
         new_KC = functional.normalize(sums_KC / counts_K.clamp_min(1.0).unsqueeze(1), dim=-1)
         means_KC = torch.where((counts_K > 0).unsqueeze(1), new_KC, means_KC)
