@@ -66,5 +66,6 @@ def test_a_recipe_may_be_a_file(tmp_path) -> None:
 
 
 def test_every_key_has_a_section_with_a_meaning() -> None:
-    for section in (Recipe, *(kind for kind in recipes.Section.__subclasses__() if kind.__module__ == recipes.__name__)):
+    sections = [kind for kind in recipes.Section.__subclasses__() if kind.__module__ == recipes.__name__]
+    for section in (Recipe, *sections):
         assert section.__doc__, section
