@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from labram.errors import WindowError
+from labram.models import quantizer as quantizer_module
+from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.patches import TemporalEncoder
+from labram.models.quantizer import Quantizer
+from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
 
 
@@ -40,6 +44,14 @@ def test_defect_1_both_are_equal_once_row_0_is_that_of_the_first_channel(tiny_co
     torch.testing.assert_close(published(window, rows), corrected(window, rows))
 
 
+def test_defect_2_kept_and_reported_the_pretrained_final_norm_is_not_carried_over(tiny_config, tmp_path):
+    """Kept for parity of fine-tuning; published without a word, here with the reason in the report."""
+    weights.save(MaskedModel(tiny_config), tmp_path)
+    model, report = weights.backbone_to_downstream(tmp_path, 2)
+    assert torch.equal(model.fc_norm.weight, torch.ones(100))
+    assert "fc_norm" in report.excused["encoder.norm.weight"]
+
+
 def test_defect_3_kept_group_norm_spans_the_window():
     """Kept, because the released weights were trained with it: a patch's vector depends on the other patches."""
     embed = TemporalEncoder(4)
@@ -54,6 +66,20 @@ def test_defect_5_a_row_outside_the_table_is_named(tiny_config, window):
         DownstreamModel(tiny_config, 1)(window, torch.tensor([1, 2, 129]))
     with pytest.raises(WindowError, match=r"rows \[0\]"):
         DownstreamModel(tiny_config, 1)(window, torch.tensor([1, 2, 0]))
+
+
+def test_defect_8_all_ranks_start_from_the_codebook_of_rank_0_and_sum_in_float32(monkeypatch):
+    """Published: k-means on each rank's own data, never shared, and 16-bit sums."""
+    seen = []
+    monkeypatch.setattr(quantizer_module.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(quantizer_module.distributed, "broadcast", lambda tensor, src: seen.append((tensor, src)))
+    monkeypatch.setattr(quantizer_module.distributed, "all_reduce", lambda tensor: tensor.mul_(2))
+    quantizer = Quantizer(4, 8, decay=0.9, compatibility="corrected").train()
+    with torch.autocast("cpu", torch.bfloat16):
+        quantizer(torch.randn(2, 5, 8))
+    assert [(tensor is quantizer.codebook, src) for tensor, src in seen] == [(True, 0)]
+    assert quantizer.usage.dtype == torch.float32
+    assert quantizer.usage.sum().item() == pytest.approx(0.1 * 2 * 10)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, -0.5])
@@ -82,6 +108,19 @@ def test_defect_20_windows_that_do_not_fit_are_named(tiny_config, tiny_tokenizer
             model(torch.zeros(1, 2, 4, 200), rows)
         with pytest.raises(WindowError, match=r"\[1, 3, 4, 256\], not"):
             model(torch.zeros(1, 3, 4, 256), rows)
+
+
+def test_defect_21_the_spatial_embedding_is_always_there(tiny_config, window, rows):
+    """Published: a flag whose default is off, and crashes."""
+    model = DownstreamModel(tiny_config, 1)
+    assert not torch.allclose(model.features(window, rows), model.features(window, rows + 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 62])
+def test_defect_22_patch_features_of_any_montage(tiny_config, channels):
+    model = DownstreamModel(tiny_config, 1)
+    features = model.patch_features(torch.randn(1, channels, 2, 200), torch.arange(1, channels + 1))
+    assert features.shape == (1, 2 * channels, 100)
 
 
 def test_defect_24_models_can_be_built_without_memory():
@@ -116,3 +155,17 @@ def test_defect_29_every_parameter_gets_a_gradient(tiny_config, tiny_tokenizer_c
     masked.loss(window, rows, _mask(window), torch.zeros(2, 6, dtype=torch.long)).loss.backward()
     for model in (tokenizer, masked):
         assert not [name for name, p in model.named_parameters() if p.grad is None]
+
+
+def test_defect_32_kept_targets_have_200_bins_of_which_99_are_mirror_images(window):
+    """Kept, because the released heads predict all of them; only 101 are computed."""
+    amplitude, phase = spectral_targets(window)
+    assert amplitude.shape == phase.shape == (2, 6, 200)
+    assert torch.equal(amplitude[..., 1:100], amplitude[..., 101:].flip(-1))
+
+
+def test_defect_33_unused_codes_can_be_seen(tiny_tokenizer_config, window, rows):
+    """The codebook collapses on little data; the share of codes in use is there to be logged and gated."""
+    tokenizer = Tokenizer(tiny_tokenizer_config).train()
+    codes = tokenizer(window, rows).codes
+    assert int((tokenizer.quantizer.usage > 0).sum()) == codes.unique().numel()

@@ -1,0 +1,151 @@
+"""How many patches a second each use of the models takes: the core of `labram bench model`."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from labram.models.config import SAMPLES, BackboneConfig, TokenizerConfig
+from labram.models.downstream import DownstreamModel
+from labram.models.masked import MaskedModel, random_mask
+from labram.models.tokenizer import Tokenizer
+
+Step = Literal["tokenizer", "masked", "finetune", "inference"]
+Precision = Literal["fp32", "bf16"]
+Mode = Literal["eager", "compiled"]
+
+STEPS: tuple[Step, ...] = ("tokenizer", "masked", "finetune", "inference")
+OUTPUTS = 6
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is computed: the default is the load of the published figures."""
+
+    batch: int = 16
+    channels: int = 32
+    seconds: int = 8
+    device: str = "cpu"
+
+    @property
+    def patches(self) -> int:
+        """Patches in a batch."""
+        return self.batch * self.channels * self.seconds
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Median speed of one step; a step is forward, backward and optimiser, for inference the forward pass alone."""
+
+    step: Step
+    precision: Precision
+    mode: Mode
+    patches_per_second: float
+    repeats: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def bench(
+    *,
+    steps: tuple[Step, ...] = STEPS,
+    precisions: tuple[Precision, ...] = ("fp32", "bf16"),
+    modes: tuple[Mode, ...] = ("eager", "compiled"),
+    load: Load = Load(),
+    tokenizer: TokenizerConfig | None = None,
+    backbone: BackboneConfig | None = None,
+    repeats: int = 5,
+) -> Iterator[Measurement]:
+    """Measure every combination, one after the other, LaBraM-Base unless configured otherwise.
+
+    The masked step includes the tokenizer's encoding, as in pre-training.
+    """
+    for step in steps:
+        for precision in precisions:
+            for mode in modes:
+                run = _prepare(step, mode, load, tokenizer or TokenizerConfig.base(), backbone or BackboneConfig.base())
+                seconds = _time(run, precision, load.device, repeats)
+                yield Measurement(step, precision, mode, load.patches / seconds, repeats)
+                torch.compiler.reset()
+
+
+def _time(
+    run: Callable[[AbstractContextManager[Any]], object], precision: Precision, device: str, repeats: int
+) -> float:
+    """Median seconds of a run, after two that warm up (and compile)."""
+    durations = []
+    for _ in range(repeats + 2):
+        around: AbstractContextManager[Any] = nullcontext()
+        if precision == "bf16":
+            around = torch.autocast(device, torch.bfloat16)
+        start = time.perf_counter()
+        run(around)
+        if device != "cpu":
+            torch.accelerator.synchronize()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations[2:])
+
+
+def _prepare(
+    step: Step, mode: Mode, load: Load, tokenizer_config: TokenizerConfig, config: BackboneConfig
+) -> Callable[[AbstractContextManager[Any]], object]:
+    """A function that runs the step once, with its forward pass inside the context that it is given."""
+    torch.manual_seed(0)
+    x = 0.3 * torch.randn(load.batch, load.channels, load.seconds, SAMPLES, device=load.device)
+    rows = torch.arange(1, load.channels + 1, device=load.device)
+    compiled = torch.compile if mode == "compiled" else _as_it_is
+    if step == "tokenizer":
+        tokenizer = _on(load, Tokenizer(tokenizer_config))
+        tokenizer(x, rows)
+        forward = compiled(tokenizer)
+        return _training(tokenizer, lambda: forward(x, rows).loss)
+    if step == "masked":
+        masked, frozen = _on(load, MaskedModel(config)), _on(load, Tokenizer(tokenizer_config)).eval()
+        encode, loss = compiled(frozen.encode), compiled(masked.loss)
+        length = load.channels * load.seconds
+        generator = torch.Generator(load.device)
+        return _training(
+            masked,
+            lambda: loss(x, rows, random_mask(load.batch, length, 0.5, generator), encode(x, rows)).loss,
+        )
+    downstream = _on(load, DownstreamModel(config, OUTPUTS, drop_path=0.1))
+    if step == "finetune":
+        forward = compiled(downstream)
+        labels = torch.arange(load.batch, device=load.device) % OUTPUTS
+        return _training(downstream, lambda: functional.cross_entropy(forward(x, rows).float(), labels))
+    predict = compiled(downstream.eval())
+    return lambda around: _without_gradient(around, lambda: predict(x, rows))
+
+
+def _training(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[AbstractContextManager[Any]], object]:
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def run(around: AbstractContextManager[Any]) -> None:
+        with around:
+            value = loss()
+        value.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return run
+
+
+def _without_gradient(around: AbstractContextManager[Any], forward: Callable[[], Tensor]) -> Tensor:
+    with torch.no_grad(), around:
+        return forward()
+
+
+def _as_it_is(function: Any) -> Any:
+    return function
+
+
+def _on(load: Load, model: Any) -> Any:
+    return model.to(load.device)
