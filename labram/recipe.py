@@ -98,6 +98,8 @@ class ArchitectureRecipe(Section):
     def _divisible(self) -> Self:
         if self.width != 25 * self.conv_channels:
             raise ValueError(f"width must be 25 x conv_channels = {25 * self.conv_channels}, not {self.width}")
+        if self.conv_channels % 4:
+            raise ValueError(f"conv_channels must be a multiple of 4 (norm groups), not {self.conv_channels}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by heads {self.heads}")
         return self

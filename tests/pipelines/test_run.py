@@ -1,0 +1,177 @@
+"""The main job through the real command: run, run again, kill, corrupt, refuse. A small corpus and a tiny model."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from labram import recipe as recipes
+from labram.corpus.simulate import simulate
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
+
+LABRAM = Path(sys.executable).with_name("labram")
+TINY = {
+    "split": {"validation": 0.2, "test": 0.25},
+    "architecture": {
+        "width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "decoder_depth": 1, "codes": 32, "code_width": 8
+    },
+    "gates": {"min_used_codes": 1, "min_perplexity": 1.0, "bootstrap": 100},
+}  # fmt: skip
+STAGE = {"steps": 6, "warmup_steps": 1, "micro_batches": 1, "patches": 256, "log_every": 1, "validate_every": 3}
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    """The demo with everything small, and two of its tasks."""
+    settings = recipes.load("demo").model_dump(mode="json") | TINY
+    for stage in ("tokenizer", "pretraining"):
+        settings[stage] |= STAGE | {"checkpoint_every": 2, "threads": 1, "validation_batches": 1}
+    settings["tokenizer"]["min_perplexity"] = 1.0
+    settings["tasks"] = [task | {"epochs": 1} for task in settings["tasks"] if task["name"] in {"abnormal", "gait"}]
+    settings["name"] = "tiny"
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus") / "data"
+    simulate(folder)
+    victim = sorted(folder.rglob("*.bdf"))[0]
+    victim.with_name("broken.bdf").write_bytes(victim.read_bytes()[:100])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+def command(recipe: Path, data: Path, workspace: Path, *more: str) -> list[str]:
+    return [str(LABRAM), "run", "-r", str(recipe), "-d", str(data), "-w", str(workspace), *more]
+
+
+def labram_run(recipe: Path, data: Path, workspace: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(recipe, data, workspace, *more), capture_output=True, text=True, env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+
+
+def runs(workspace: Path) -> list[Path]:
+    return sorted((workspace / "runs").iterdir())
+
+
+def events(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def killed_then_finished(recipe, data, workspace) -> subprocess.CompletedProcess[str]:
+    """A first run, killed as hard as can be while it pre-trains; then the same command again."""
+    first = subprocess.Popen(
+        command(recipe, data, workspace), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+    )
+    deadline = time.monotonic() + 300
+    while first.poll() is None and time.monotonic() < deadline:
+        told = "".join(path.read_text() for path in workspace.glob("runs/*/events.jsonl"))
+        if '"started", "step": "pretrain"' in re.sub(r'"time": [0-9.]+, ', "", told):
+            break
+        time.sleep(0.2)
+    assert first.poll() is None, "it ended before it could be killed"
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    return labram_run(recipe, data, workspace)
+
+
+def test_a_killed_run_goes_on_where_it_was(killed_then_finished, workspace) -> None:
+    done = killed_then_finished
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(runs(workspace)) == 1, "it is the same run"
+    assert "going on with" in done.stdout
+    reused = next(line for line in done.stdout.splitlines() if line.startswith("reused"))
+    assert all(step in reused for step in ("ingest 0/2", "ingest 1/2", "quality", "tokenizer"))
+
+
+def test_it_ends_with_a_table_a_report_and_champions(killed_then_finished, workspace) -> None:
+    out = killed_then_finished.stdout
+    for expected in ("abnormal", "gait", "auroc", "r2", "passed", "report.html", "make ui"):
+        assert expected in out
+    result = json.loads((runs(workspace)[0] / "result.json").read_text())
+    assert result["outcome"] == "promoted"
+    assert {row["model"] for row in result["promotions"]} == {
+        "labram-tokenizer", "labram-backbone", "labram-abnormal", "labram-gait"
+    }  # fmt: skip
+    assert (runs(workspace)[0] / "report.html").stat().st_size > 50_000
+
+
+def test_a_corrupt_file_among_good_ones_is_a_quarantine_line(killed_then_finished, workspace) -> None:
+    lines = [line for line in killed_then_finished.stdout.splitlines() if "broken.bdf" in line]
+    assert len(lines) == 1
+    assert "Traceback" not in killed_then_finished.stdout
+    report = (runs(workspace)[0] / "report.html").read_text()
+    assert "broken.bdf" not in report, "names of files stay on the terminal"
+
+
+def test_mlflow_has_a_parent_run_with_a_nested_run_a_step(killed_then_finished, workspace, monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    from labram.operations import tracking
+
+    tracking.configure(workspace)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    found = client.search_runs([tracking.experiment_id(client)])
+    (parent,) = (run for run in found if run.data.tags[tracking.STEP_TAG] == tracking.PIPELINE)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["tokenizer.steps"] == "6"
+    assert {"git_commit", "corpus_version", "recipe_hash", "code_version"} <= set(parent.data.tags)
+    steps = {run.data.tags[tracking.STEP_TAG]: run for run in found if run is not parent}
+    assert {"ingest 0/2", "quality", "tokenizer", "pretrain", "finetune gait", "evaluate gait", "register"} <= set(
+        steps
+    )
+    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in steps.values())
+    history = client.get_metric_history(steps["tokenizer"].info.run_id, "loss")
+    assert [point.step for point in history] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_second_run_with_nothing_changed_does_nothing_and_says_so(
+    killed_then_finished, recipe, data, workspace
+) -> None:
+    started = time.monotonic()
+    again = labram_run(recipe, data, workspace)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "nothing to do" in again.stdout
+    assert {event["step"] for event in events(runs(workspace)[-1])} == {"resolve"}
+    assert time.monotonic() - started < 60
+
+
+def test_a_refused_gate_ends_with_exit_code_3(killed_then_finished, recipe, data, workspace) -> None:
+    done = labram_run(recipe, data, workspace, "--set", "gates.min_perplexity=30")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "gate refused  labram-tokenizer: codebook" in done.stdout
+    assert "tokenizer" in next(line for line in done.stdout.splitlines() if line.startswith("reused"))
+
+
+def test_a_failing_step_is_named_with_its_own_words(recipe, data, workspace) -> None:
+    done = labram_run(recipe, data, workspace, "--set", "quality.min_channels=100")
+    assert done.returncode == 1
+    assert "failed: quality" in done.stdout
+    assert "none of" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_task_without_labels_is_named_before_anything_is_trained(recipe, data, workspace) -> None:
+    done = labram_run(recipe, data, workspace, "--set", "tasks.gait.dataset=sim_lab")
+    assert done.returncode == 1
+    assert "dataset 'sim_lab' has no labels for a task 'gait'" in done.stdout
