@@ -64,13 +64,15 @@ def obtain(pointer: Path, monitor: Monitor) -> None:
     from labram.corpus.simulate import simulate
 
     simulate(data, monitor=monitor)
-    if not is_clean(pointer):
+    recorded = pointer.read_text()
+    _dvc(pointer.parent, "commit", "--force", pointer.name)  # hashes the data and puts them into the cache
+    if pointer.read_text() != recorded:
+        pointer.write_text(recorded)
         raise CorpusError(
             f"the simulated corpus is not the one that {pointer.name} records",
             file=data.name,
             remedy=f"If the simulation was changed on purpose, run `dvc add {data.name}` and commit {pointer.name}",
         )
-    _dvc(pointer.parent, "commit", "--force", pointer.name)
 
 
 def _has_remote(folder: Path) -> bool:
