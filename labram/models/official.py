@@ -1,4 +1,4 @@
-"""Checkpoints of the published code: the released weights in, ours out. The one place that reads a pickle.
+"""Checkpoints of the published code and of braindecode: their weights in, ours out. The one place that reads a pickle.
 
 Reading is restricted to tensors, plain containers and the argument namespace that the published scripts store beside
 the weights; a file that asks for anything else is refused unread.
@@ -23,7 +23,8 @@ from labram.errors import (
     WeightsError,
 )
 from labram.models import weights
-from labram.models.config import BackboneConfig, TokenizerConfig
+from labram.models.braindecode_layout import from_braindecode, is_braindecode, to_braindecode
+from labram.models.config import SECONDS, BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.loading import LoadReport, fill
 from labram.models.masked import MaskedModel
@@ -31,19 +32,21 @@ from labram.models.official_layout import UNUSED, LabramModel, from_official, to
 from labram.models.tokenizer import Tokenizer
 
 Kind = Literal["tokenizer", "backbone"]
+Layout = Literal["official", "braindecode"]
 
 _CONTAINERS = ("model", "module", "state_dict")
 _WRAPPERS = ("module.", "_orig_mod.")
 _IGNORED = ("loss", "teacher", "scaling")
 _HEADS = {200: 10, 400: 16, 800: 16}
 _UNUSED_REASON = "stored by the published code, read by no computation"
+_NO_HEAD_REASON = "the file has no head: it starts from its initial value"
 
 
 def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = False) -> LoadReport:
     """Turn a published checkpoint into a folder of ours; nothing is written unless every tensor is accounted for.
 
-    A pre-training checkpoint becomes a masked model, a fine-tuning checkpoint a downstream model. The dimensions come
-    from the shapes.
+    A pre-training checkpoint becomes a masked model; a fine-tuning checkpoint, or one of braindecode's class, becomes a
+    downstream model, with a new head for one output where it has none. The dimensions come from the shapes.
 
     Args:
         file: A `.pth` file: the state dict itself, or under `model`, `module` or `state_dict`.
@@ -59,19 +62,38 @@ def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = Fals
         NonFiniteWeightsError: If a value is NaN or infinite.
     """
     official = _unwrap(_state_dict(read_checkpoint(file), file, average=average))
+    excused: dict[str, str] = {}
+    if is_braindecode(official):
+        official, excused = from_braindecode(official)
     model = _model_for(official, kind, file)
     tensors = from_official(type(model), official, model.state_dict())
-    excused = dict.fromkeys(official.keys() & UNUSED, _UNUSED_REASON)
+    excused |= dict.fromkeys(official.keys() & UNUSED, _UNUSED_REASON)
+    if isinstance(model, DownstreamModel) and not any(name.startswith("head.") for name in official):
+        excused |= dict.fromkeys(("head.weight", "head.bias"), _NO_HEAD_REASON)
     report = fill(model, tensors, source=file, excused=excused)
     weights.save(model, out)
     return report
 
 
-def export_checkpoint(folder: Path, file: Path) -> None:
-    """Write a folder of ours as a checkpoint that the published code loads strictly."""
-    torch.save(
-        {"model": {name: tensor.contiguous() for name, tensor in to_official(weights.load(folder)).items()}}, file
-    )
+def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", seconds: int = SECONDS) -> None:
+    """Write a folder of ours as a file that the published code, or braindecode's class, loads strictly.
+
+    Args:
+        folder: Of a model.
+        file: To write: `{"model": state dict}` for the published code, the bare state dict for braindecode.
+        layout: Whose.
+        seconds: Length of the windows that braindecode's class will be built for; the published code takes any.
+
+    Raises:
+        WeightsError: If the folder cannot be used, or braindecode has no class for its model.
+    """
+    model = weights.load(folder)
+    tensors = to_official(model) if layout == "official" else to_braindecode(model, seconds=seconds)
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    fresh = file.with_name(f"{file.name}.partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": tensors} if layout == "official" else tensors, fresh)
+    fresh.replace(file)
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
@@ -151,7 +173,7 @@ def _model_for(official: Mapping[str, Tensor], kind: Kind, file: Path) -> Labram
             return MaskedModel(_backbone_config(official, "student.", file))
         return DownstreamModel(
             _backbone_config(official, "", file),
-            len(official["head.weight"]),
+            len(official.get("head.weight", official["cls_token"])),
             pooling="cls" if "norm.weight" in official else "mean",
         )
     except KeyError as error:
