@@ -157,6 +157,15 @@ class PretrainingRecipe(TrainingRecipe):
     symmetric: bool = Field(default=True, description="Predict the complement of each mask too.")
 
 
+class AugmentRecipe(Section):
+    """Variations of training windows that leave their labels true; none of them is published."""
+
+    shift: bool = Field(default=False, description="Rotate a window in time by any number of samples.")
+    flip: bool = Field(default=False, description="Reverse the polarity of every other window.")
+    gain_sd: float = Field(default=0.0, ge=0.0, description="SD of the logarithm of each channel's gain.")
+    noise: float = Field(default=0.0, ge=0.0, description="White noise, as a share of each channel's SD.")
+
+
 class TaskRecipe(Section):
     """A labelled downstream problem and how the model is fine-tuned for it."""
 
@@ -178,6 +187,7 @@ class TaskRecipe(Section):
         default=True,
         description="Weight classes by their rarity in the loss. Not published; small tasks are rarely balanced.",
     )
+    augment: AugmentRecipe = AugmentRecipe()
     patience: Positive = Field(default=6, description="Epochs without a better validation score before stopping.")
     threads: Positive = 1
 
@@ -262,6 +272,8 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: If the file, a key or a value is not usable; names it and what is allowed.
+
+    Top-level keys that begin with ``x-`` hold what the file refers to by YAML anchors, and are not settings.
     """
     source, text = _read(name_or_path)
     try:
@@ -272,6 +284,7 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         ) from error
     if not isinstance(settings, dict):
         raise RecipeError("a recipe is a YAML mapping", file=source, remedy="Start from a shipped recipe")
+    settings = {key: value for key, value in settings.items() if not str(key).startswith("x-")}
     for override in overrides:
         _override(settings, override)
     try:

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(help="Look at registered models; roll a champion back.", no_args_is_help=True)
-WORKSPACE = Annotated[Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder of the registry.")]
+WORKSPACE = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder of the registry.")
+]
 
 
 @app.command("list")

@@ -16,6 +16,8 @@ from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel, random_mask
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
+from labram.recipe import AugmentRecipe
+from labram.training.augment import augment
 from labram.training.device import mixed_precision
 from labram.training.labelled import LabelledBatch
 from labram.training.scores import score
@@ -229,6 +231,7 @@ class TaskObjective:
         class_weights: Weight of each class in the loss; None: all 1.
         target_mean: Mean of each regression target over the training windows.
         target_sd: Its standard deviation; targets are standardised.
+        augment: Variations of the training windows.
     """
 
     def __init__(
@@ -240,8 +243,10 @@ class TaskObjective:
         class_weights: npt.NDArray[np.float64] | None = None,
         target_mean: Sequence[float] = (),
         target_sd: Sequence[float] = (),
+        augment: AugmentRecipe | None = None,
     ) -> None:
         self.model: DownstreamModel = model
+        self.augment = augment or AugmentRecipe()
         self.kind = kind
         self.label_smoothing = label_smoothing if kind == "multiclass" else 0.0
         self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
@@ -249,8 +254,8 @@ class TaskObjective:
 
     def loss(self, batch: LabelledBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
         """See `Objective.loss`."""
-        del random
-        output = self._output(batch)
+        x_nNAT, rows_N = on_device(self.model, batch)
+        output = self._output(augment(x_nNAT, self.augment, random), rows_N)
         loss = self._loss(output, batch)
         return loss, {"loss": loss.detach()}
 
@@ -263,7 +268,7 @@ class TaskObjective:
 
     def validate(self, batches: Sequence[LabelledBatch]) -> dict[str, float]:
         """Loss, and all metrics of `labram.training.scores.score`, computed once over all windows."""
-        outputs = [self._output(batch) for batch in batches]
+        outputs = [self._output(*on_device(self.model, batch)) for batch in batches]
         loss = weighted_mean(
             (batch.weight, {"loss": self._loss(output, batch)}) for batch, output in zip(batches, outputs, strict=True)
         )
@@ -271,8 +276,7 @@ class TaskObjective:
         prediction = np.concatenate([self._answer(output) for output in outputs])
         return {"loss": float(loss["loss"])} | score(self.kind, y, prediction)
 
-    def _output(self, batch: LabelledBatch) -> Tensor:
-        x_nNAT, rows_N = on_device(self.model, batch)
+    def _output(self, x_nNAT: Tensor, rows_N: Tensor) -> Tensor:
         with mixed_precision(x_nNAT.device):
             return self.model(x_nNAT, rows_N).float()  # type: ignore[no-any-return]
 

@@ -325,6 +325,7 @@ def _task_objective(
         class_weights=_class_weights(y, len(task.classes)) if balanced else None,
         target_mean=about.target_mean,
         target_sd=about.target_sd,
+        augment=task.augment,
     )
 
 

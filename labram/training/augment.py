@@ -1,0 +1,38 @@
+"""Variations of a labelled window that leave its label true. Not published: small tasks are memorised without them.
+
+Spectral power, which most tasks of EEG live on, does not depend on polarity, on where a rhythm starts, or on the gain
+of the recording; a model that has seen 200 windows does not know that.
+"""
+
+import torch
+from torch import Tensor
+
+from labram.recipe import AugmentRecipe
+
+
+def augment(x_BNAT: Tensor, recipe: AugmentRecipe, random: torch.Generator) -> Tensor:
+    """Vary each window by itself.
+
+    Args:
+        x_BNAT: Windows [B, N, A, 200].
+        recipe: Which variations, and how strong.
+        random: CPU generator; the same state gives the same variations.
+
+    Returns:
+        Windows of the same shape.
+    """
+    windows, channels, seconds, samples = x_BNAT.shape
+    x_BNT = x_BNAT.reshape(windows, channels, seconds * samples)
+    if recipe.shift:
+        starts = torch.randint(seconds * samples, (windows,), generator=random).tolist()
+        x_BNT = torch.stack([window.roll(start, dims=-1) for window, start in zip(x_BNT, starts, strict=True)])
+    if recipe.flip:
+        signs = torch.randint(2, (windows, 1, 1), generator=random) * 2.0 - 1.0
+        x_BNT = x_BNT * signs.to(x_BNT.device)
+    if recipe.gain_sd:
+        gains = torch.randn(windows, channels, 1, generator=random).mul(recipe.gain_sd).exp()
+        x_BNT = x_BNT * gains.to(x_BNT.device)
+    if recipe.noise:
+        noise = torch.randn(x_BNT.shape, generator=random).to(x_BNT.device)
+        x_BNT = x_BNT + recipe.noise * x_BNT.std(dim=-1, keepdim=True) * noise
+    return x_BNT.reshape(x_BNAT.shape)
