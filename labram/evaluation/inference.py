@@ -1,10 +1,12 @@
 """Answers of any trained model, from signals in µV with the channel names and the rate of whoever asks.
 
-This is the one place where signals become model input, for evaluation and serving alike. Signals are expected as
-ingest leaves them, band-passed and free of mains hum; what is done here is naming, resampling, cutting and scaling.
+This is the one place where signals become model input, for evaluation, serving and embedding alike. Signals are
+expected as ingest leaves them, band-passed and free of mains hum; what is done here is naming, resampling, cutting and
+scaling.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,11 @@ import torch
 from scipy.signal import resample_poly
 from torch import Tensor
 
-from labram.errors import WindowError
+from labram.errors import RecipeError, WindowError
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
 from labram.models.tokenizer import Tokenizer
-from labram.signals.electrodes import canonical_name, rows
+from labram.signals.electrodes import canonical_name, canonical_names, rows
 from labram.training.task_file import TaskFile
 
 RATE = 200
@@ -63,12 +65,8 @@ class Inference:
             RecipeError: If a channel is no electrode that the model knows; says which is closest.
         """
         windows = np.asarray(signals, dtype=np.float32)
-        _check(windows, channels, sfreq)
-        names = [canonical_name(label) or label for label in channels]
-        rows(names)
-        if len(set(names)) < len(names):
-            raise WindowError("a channel occurs twice", field="channels", remedy="Give each electrode once")
-        return self.predict(resample(windows, sfreq), names)
+        check(windows, channels, sfreq)
+        return self.predict(resample(windows, sfreq), electrodes(channels).names)
 
     @torch.inference_mode()
     def predict(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[Any]:
@@ -82,19 +80,8 @@ class Inference:
             Of a task: probability of class 1 [n] (binary), of each class [n, K], or values [n, M] in the targets' unit
             (regression). Of a backbone: embeddings [n, D]. Of a tokenizer: codes [n, patches], channel after channel.
         """
-        n, count, samples = signals.shape
-        seconds = samples // RATE
-        if not 1 <= count * seconds <= MAX_PATCHES:
-            raise WindowError(
-                f"windows of {count} channels x {seconds} s are {count * seconds} patches",
-                field="signals",
-                remedy=f"Give 1 to {MAX_PATCHES} patches: shorten the windows or leave channels out",
-            )
-        rows_N = torch.tensor(rows(channels))
-        x_BNAT = torch.from_numpy(np.ascontiguousarray(signals[..., : seconds * RATE], dtype=np.float32))
-        x_BNAT = x_BNAT.reshape(n, count, seconds, RATE) / SCALE_UV
-        size = max(1, PATCHES_AT_ONCE // (count * seconds))
-        parts = [self._forward(batch, rows_N) for batch in torch.split(x_BNAT, size)]
+        batches, rows_N = model_input(signals, channels)
+        parts = [self._forward(batch, rows_N) for batch in batches]
         return np.asarray(torch.cat(parts).numpy())
 
     def _forward(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
@@ -107,6 +94,79 @@ class Inference:
         if kind == "regression":
             return torch.tensor(self.task.target_mean).double() + output * torch.tensor(self.task.target_sd).double()
         return torch.sigmoid(output[:, 0]) if kind == "binary" else torch.softmax(output, dim=1)
+
+
+@dataclass(frozen=True)
+class Electrodes:
+    """Which channels the model takes.
+
+    Attributes:
+        picks: Their positions among the labels.
+        names: Their canonical names.
+        dropped: Labels of the others, as they were given.
+    """
+
+    picks: tuple[int, ...]
+    names: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def electrodes(labels: Sequence[str], *, drop_unknown: bool = False) -> Electrodes:
+    """Find the channels' electrodes by their labels, in any usual spelling.
+
+    Raises:
+        RecipeError: If a label is no electrode that the model knows; says which is closest.
+        WindowError: If an electrode occurs twice, or none is left.
+    """
+    known = [name for name in map(canonical_name, labels) if name]
+    if len(set(known)) < len(known):
+        raise WindowError("a channel occurs twice", field="channels", remedy="Give each electrode once")
+    names = canonical_names(labels)
+    unknown = tuple(label for label, name in zip(labels, names, strict=True) if name is None)
+    if unknown and not drop_unknown:
+        raise RecipeError(
+            f"{len(unknown)} of {len(labels)} channels are no electrodes that the model knows",
+            field="channels",
+            remedy="; ".join(map(_hint, unknown)),
+        )
+    if len(unknown) == len(labels):
+        raise WindowError("no channel is left", field="channels", remedy="Use names of the 10-10 system, such as FP1")
+    picks = tuple(index for index, name in enumerate(names) if name)
+    return Electrodes(picks, tuple(filter(None, names)), unknown)
+
+
+def _hint(label: str) -> str:
+    try:
+        rows([label])
+    except RecipeError as error:
+        return f"{label!r}: {error.remedy}"
+    return f"{label!r}: stands in a grid of contacts here, so it names no position"
+
+
+def model_input(signals: Signals, channels: Sequence[str]) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Windows as the models take them, in batches, and the rows of their channels.
+
+    Args:
+        signals: µV [n, C, samples] at 200 Hz; what exceeds whole seconds is cut off.
+        channels: C canonical names.
+
+    Returns:
+        Batches [B, N, A, 200] in units of 100 µV, and rows [N].
+
+    Raises:
+        WindowError: If a window has no patch, or more than 256.
+    """
+    n, count, samples = signals.shape
+    seconds = samples // RATE
+    if not 1 <= count * seconds <= MAX_PATCHES:
+        raise WindowError(
+            f"windows of {count} channels x {seconds} s are {count * seconds} patches",
+            field="signals",
+            remedy=f"Give 1 to {MAX_PATCHES} patches: shorten the windows or leave channels out",
+        )
+    x_BNAT = torch.from_numpy(np.ascontiguousarray(signals[..., : seconds * RATE], dtype=np.float32))
+    x_BNAT = x_BNAT.reshape(n, count, seconds, RATE) / SCALE_UV
+    return torch.split(x_BNAT, max(1, PATCHES_AT_ONCE // (count * seconds))), torch.tensor(rows(channels))
 
 
 def resample(signals: Signals, sfreq: float) -> Signals:
@@ -122,7 +182,12 @@ def resample(signals: Signals, sfreq: float) -> Signals:
     return np.asarray(resample_poly(signals, ratio.numerator, ratio.denominator, axis=-1), dtype=np.float32)
 
 
-def _check(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
+def check(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
+    """Refuse signals that cannot be windows of these channels at this rate.
+
+    Raises:
+        WindowError: If the shape does not fit, a value is not finite, or the windows are shorter than a second.
+    """
     if windows.ndim != 3:
         raise WindowError(
             f"signals have {windows.ndim} dimensions",

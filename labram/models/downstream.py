@@ -50,13 +50,16 @@ class DownstreamModel(nn.Module):
 
     def features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         """One vector for each window, [B, D]."""
-        tokens_BSD = self._tokens(x_BNAT, rows_N)
-        pooled_BD = tokens_BSD[:, 1:].mean(1) if self.pooling == "mean" else tokens_BSD[:, 0]
-        return self.fc_norm(pooled_BD)  # type: ignore[no-any-return]
+        return self._pooled(self._tokens(x_BNAT, rows_N))
 
     def patch_features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         """One vector for each patch, [B, L, D], channel-major."""
         return self.fc_norm(self._tokens(x_BNAT, rows_N)[:, 1:])  # type: ignore[no-any-return]
+
+    def all_features(self, x_BNAT: Tensor, rows_N: Tensor) -> tuple[Tensor, Tensor]:
+        """`features` and `patch_features`, from one pass."""
+        tokens_BSD = self._tokens(x_BNAT, rows_N)
+        return self._pooled(tokens_BSD), self.fc_norm(tokens_BSD[:, 1:])
 
     def layer_ids(self) -> dict[str, int]:
         """Depth of each parameter for layer-wise decay of the learning rate: 0 for the input, the largest for the head.
@@ -65,6 +68,10 @@ class DownstreamModel(nn.Module):
         """
         deepest = self.config.depth + 1
         return {name: _layer_id(name, deepest) for name, _ in self.named_parameters()}
+
+    def _pooled(self, tokens_BSD: Tensor) -> Tensor:
+        pooled_BD = tokens_BSD[:, 1:].mean(1) if self.pooling == "mean" else tokens_BSD[:, 0]
+        return self.fc_norm(pooled_BD)  # type: ignore[no-any-return]
 
     def _tokens(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         check_window(x_BNAT, rows_N)

@@ -1,0 +1,220 @@
+"""Arrays with channel names go in, vectors come out; what was left out is said."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import labram
+from labram import Labram, LabramEmbedder
+from labram.errors import MisfitWeightsError, RecipeError, WeightsError, WindowError
+from labram.models import weights
+from labram.models.config import BackboneConfig, TokenizerConfig
+from labram.models.downstream import DownstreamModel
+from labram.models.masked import MaskedModel
+from labram.models.tokenizer import Tokenizer
+from labram.signals.electrodes import rows
+from labram.signals.filters import preprocess
+from labram.signals.recording import Recording
+
+SMALL = {"width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "codes": 16}
+NAMES = ("FP1", "CZ", "O2")
+
+
+def signals(windows=4, channels=3, samples=400, seed=0):
+    return np.random.default_rng(seed).normal(scale=20, size=(windows, channels, samples)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    place = tmp_path_factory.mktemp("backbone")
+    weights.save(MaskedModel(BackboneConfig(**SMALL)), place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return Labram.from_pretrained(folder)
+
+
+def test_windows_and_patches_are_the_models_features_in_its_unit(model):
+    x = signals()
+    found = model.embed(x, NAMES, sfreq=200)
+    given = torch.from_numpy(x).reshape(4, 3, 2, 200) / 100
+    with torch.no_grad():
+        expected = model.model.features(given, torch.tensor(rows(NAMES)))
+        patches = model.model.patch_features(given, torch.tensor(rows(NAMES)))
+    assert found.windows.shape == (4, 100)
+    assert found.patches.shape == (4, 3, 2, 100)
+    assert found.windows == pytest.approx(expected.numpy(), abs=1e-6)
+    assert found.patches.reshape(4, 6, 100) == pytest.approx(patches.numpy(), abs=1e-6)
+    assert (found.channels, found.dropped) == (NAMES, ())
+
+
+def test_the_same_voltages_in_any_unit_spelling_and_rate_are_the_same(model):
+    x = signals()
+    plain = model.embed(x, NAMES, sfreq=200).windows
+    assert model.embed(x * 1e-6, NAMES, sfreq=200, unit="V").windows == pytest.approx(plain, abs=1e-4)
+    assert model.embed(x, ["EEG FP1-REF", "Cz.", "o2"], sfreq=200).windows == pytest.approx(plain)
+    times = np.arange(1024) / 256
+    slow = 30 * np.sin(2 * np.pi * np.array([[6.0], [10.0], [11.0]]) * times)[np.newaxis]
+    same = 30 * np.sin(2 * np.pi * np.array([[6.0], [10.0], [11.0]]) * np.arange(800) / 200)[np.newaxis]
+    one, other = (model.embed(x, NAMES, sfreq=rate).windows for x, rate in ((slow, 256), (same, 200)))
+    assert np.corrcoef(one[0], other[0])[0, 1] > 0.99
+
+
+def test_old_and_new_names_of_a_place_are_different_rows_as_in_the_released_weights(model):
+    x = signals()
+    old, new = (model.embed(x, ["FP1", "CZ", name], sfreq=200) for name in ("t3", "t7"))
+    assert (old.channels[2], new.channels[2]) == ("T3", "T7")
+    assert old.windows != pytest.approx(new.windows, abs=1e-6)
+
+
+def test_unknown_channels_are_refused_with_the_closest_name(model):
+    with pytest.raises(RecipeError, match=r"2 of 3 .*'FP1X': Did you mean 'FP1'; 'EKG'"):
+        model.embed(signals(), ["FP1X", "CZ", "EKG"], sfreq=200)
+
+
+def test_unknown_channels_are_dropped_on_demand_and_named(model):
+    x = signals()
+    found = model.embed(x, ["FP1", "EKG 1", "O2"], sfreq=200, on_unknown="drop")
+    assert (found.channels, found.dropped) == (("FP1", "O2"), ("EKG 1",))
+    assert found.windows == pytest.approx(model.embed(x[:, [0, 2]], ["FP1", "O2"], sfreq=200).windows)
+    with pytest.raises(WindowError, match="no channel is left"):
+        model.embed(x, ["X", "Y", "Z"], sfreq=200, on_unknown="drop")
+
+
+def test_contacts_of_a_grid_are_not_taken_for_ears(model):
+    with pytest.raises(RecipeError, match="'A1': stands in a grid"):
+        model.embed(signals(), ["A1", "A2", "A17"], sfreq=200)
+
+
+def test_a_recording_is_cut_into_windows(model):
+    x = signals(windows=1, samples=200 * 33 + 70)[0]
+    found = model.embed(x, NAMES, sfreq=200)
+    assert found.patches.shape == (2, 3, 16, 100)
+    second = model.embed(x[np.newaxis, :, 3200:6400], NAMES, sfreq=200)
+    assert found.windows[1] == pytest.approx(second.windows[0], abs=1e-5)
+    assert model.embed(x, NAMES, sfreq=200, seconds=4).windows.shape == (8, 100)
+    with pytest.raises(WindowError, match="33 whole seconds"):
+        model.embed(x, NAMES, sfreq=200, seconds=34)
+
+
+def test_many_channels_mean_short_windows(model):
+    names = [f"{row}{number}" for row in ("F", "C", "P") for number in (1, 2, 3, 4, 5, 6)]
+    x = signals(windows=1, channels=18, samples=200 * 30)[0]
+    assert model.embed(x, names, sfreq=200).patches.shape == (2, 18, 14, 100)
+
+
+def test_a_recording_is_filtered_on_demand_as_in_training(model):
+    rate = 250.0
+    x = np.cumsum(signals(windows=1, samples=int(40 * rate))[0], axis=1) + 300
+    labels = ("EKG", "FP1", "O2")
+    found = model.embed(x, labels, sfreq=rate, on_unknown="drop", preprocess=True, mains_hz=60, seconds=10)
+    clean = preprocess(Recording(x, labels, rate), [1, 2], mains_hz=60)
+    expected = model.embed(clean, ["FP1", "O2"], sfreq=200, seconds=10)
+    assert found.windows == pytest.approx(expected.windows, abs=1e-6)
+    with pytest.raises(WindowError, match="mains frequency is not stated"):
+        model.embed(x, labels, sfreq=rate, on_unknown="drop", preprocess=True)
+    with pytest.raises(WindowError, match="only a recording can be filtered"):
+        model.embed(signals(), NAMES, sfreq=200, preprocess=True, mains_hz=50)
+
+
+@pytest.mark.parametrize(
+    ("x", "settings", "says"),
+    [
+        (signals() * 1e-6, {}, "which no EEG has"),
+        (signals() * 1e6, {}, "which no EEG has"),
+        (signals(), {"unit": "volts"}, "no unit of EEG"),
+        (signals(samples=100), {}, "less than a second"),
+        (signals(channels=2), {}, "2 channels of signals, 3 names"),
+        (signals() * np.nan, {}, "NaN"),
+        (signals()[0, 0], {}, "1 dimensions"),
+    ],
+)
+def test_what_cannot_be_eeg_windows_is_refused_in_words(model, x, settings, says):
+    with pytest.raises(WindowError, match=says):
+        model.embed(x, NAMES, sfreq=200, **settings)
+
+
+def test_a_finetuned_model_embeds_with_its_own_pooling(tmp_path):
+    torch.manual_seed(0)
+    tuned = DownstreamModel(BackboneConfig(**SMALL), 3, pooling="cls")
+    weights.save(tuned, tmp_path)
+    found = Labram.from_pretrained(tmp_path).embed(signals(), NAMES, sfreq=200).windows
+    x = torch.from_numpy(signals()).reshape(4, 3, 2, 200) / 100
+    assert found == pytest.approx(tuned.eval().features(x, torch.tensor(rows(NAMES))).detach().numpy(), abs=1e-6)
+
+
+def test_a_folder_without_a_model_and_a_tokenizer_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match="Name a folder that labram wrote"):
+        Labram.from_pretrained(tmp_path / "nowhere")
+    weights.save(Tokenizer(TokenizerConfig(**SMALL, decoder_depth=1, code_width=8)), tmp_path)
+    with pytest.raises(MisfitWeightsError, match="no embeddings"):
+        Labram.from_pretrained(tmp_path)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A registry of its own; afterwards MLflow looks where it looked before."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    yield tmp_path
+    mlflow.set_tracking_uri(before)
+
+
+def test_the_uri_of_a_registered_model_is_found_in_its_workspace(folder, workspace):
+    from mlflow.tracking import MlflowClient
+
+    from labram.operations import registry, tracking
+    from labram.recipe import load
+
+    tracking.configure(workspace)
+    client = MlflowClient()
+    run = client.create_run(tracking.experiment_id(client)).info.run_id
+    registry.register(registry.BACKBONE, folder, run_id=run, recipe=load("demo"), lineage={}, card="")
+    found = Labram.from_pretrained("models:/labram-backbone@challenger", workspace=workspace)
+    expected = Labram.from_pretrained(folder).embed(signals(), NAMES, sfreq=200)
+    assert np.array_equal(found.embed(signals(), NAMES, sfreq=200).windows, expected.windows)
+
+
+def test_the_embedder_is_a_step_of_a_pipeline(folder):
+    x, y = signals(windows=12), np.arange(12) % 2
+    x[y == 1, 0] += 40 * np.sin(2 * np.pi * 10 * np.arange(400) / 200).astype(np.float32)
+    pipeline = make_pipeline(LabramEmbedder(str(folder), NAMES), StandardScaler(), LogisticRegression())
+    assert clone(pipeline).fit(x, y).score(x, y) > 0.8
+
+
+def test_the_embedder_keeps_to_scikit_learns_contract(folder, model):
+    embedder = LabramEmbedder(folder, [*NAMES, "EKG"], sfreq=250.0, on_unknown="drop")
+    assert clone(embedder).get_params() == embedder.get_params()
+    x = signals(channels=4, samples=500)
+    fitted = embedder.fit(x)
+    assert fitted is embedder
+    assert embedder.dropped_ == ("EKG",)
+    found = embedder.transform(x)
+    assert found == pytest.approx(model.embed(x[:, :3], NAMES, sfreq=250.0).windows)
+    names = embedder.get_feature_names_out()
+    assert list(names[:2]) == ["labram0", "labram1"]
+    assert len(names) == found.shape[1]
+    assert list(embedder.set_output(transform="pandas").transform(x).columns) == list(names)
+
+
+def test_a_loaded_model_serves_many_embedders(model):
+    assert LabramEmbedder(model, NAMES).fit_transform(signals()).shape == (4, 100)
+
+
+def test_the_embedder_refuses_unknown_channels_before_any_window(folder):
+    with pytest.raises(RecipeError, match="Did you mean"):
+        LabramEmbedder(folder, ["FP1X"]).fit(None)
+
+
+def test_the_package_has_no_other_names_up_its_sleeve():
+    with pytest.raises(AttributeError, match="no attribute 'Labrum'"):
+        _ = labram.Labrum
