@@ -4,8 +4,10 @@ An error says what was found, in which file and field, and what to do next. `Val
 are for what the code did wrong; what a user, a file or a machine did wrong is a `LabramError`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 
 class LabramWarning(UserWarning):
@@ -22,9 +24,7 @@ class LabramError(Exception):
         field: The field, option, column or key that it is about.
     """
 
-    def __init__(
-        self, problem: str, *, remedy: str, file: Path | str | None = None, field: str | None = None
-    ) -> None:
+    def __init__(self, problem: str, *, remedy: str, file: Path | str | None = None, field: str | None = None) -> None:
         self.problem, self.remedy, self.field = problem, remedy, field
         self.file = str(file) if file is not None else None
         super().__init__(str(self))
@@ -78,7 +78,19 @@ class UnsafeWeightsError(WeightsError):
 
 
 class MisfitWeightsError(WeightsError):
-    """Tensors that are missing from a model's weights, too many, or of another shape."""
+    """Tensors that are missing from a model's weights, too many, or of another shape: `unmatched` names them all."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str,
+        file: Path | str | None = None,
+        field: str | None = None,
+        unmatched: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> None:
+        self.unmatched = dict(unmatched)
+        super().__init__(problem, remedy=remedy, file=file, field=field)
 
 
 class NonFiniteWeightsError(WeightsError):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labram import __version__
-from labram.cli import corpus, evaluate, models, recipe, run
+from labram.cli import bench, corpus, evaluate, models, recipe, run, weights
 from labram.errors import LabramError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")
+app.add_typer(weights.app, name="weights")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(*, wanted: bool) -> None:

@@ -47,7 +47,7 @@ def run(
     raise typer.Exit(code)
 
 
-def _corpus(data: Path | None) -> Path:
+def _corpus(folder: Path | None) -> Path:
     """The folder to read: the one named, else that of ./data.dvc, brought here if need be."""
     if data is not None:
         if not data.is_dir():
@@ -62,12 +62,14 @@ def _corpus(data: Path | None) -> Path:
             field="--data",
             remedy="Give --data FOLDER, or go to a clone of the project",
         )
-    from labram.cli.progress import Bar
-    from labram.operations.versioning import obtain
+    data = pointer.with_suffix("")
+    if not data.exists():
+        from labram.cli.progress import Bar
+        from labram.operations.versioning import obtain
 
-    with Bar("obtaining data") as bar:
-        obtain(pointer, bar)
-    return pointer.with_suffix("")
+        with Bar("obtaining data") as bar:
+            obtain(pointer, bar)
+    return data
 
 
 def _run(recipe: "Recipe", data: Path, workspace: "Workspace", *, force: bool) -> int:
@@ -126,7 +128,7 @@ def _explain_failure(local: "LocalRun", failures: list[str]) -> None:
     if not failures:
         console.print("the pipeline ended without a word from a step; the end of its log:", style="red")
         console.print(runs.last_lines(local), markup=False)
-    console.print(f"log: {local.folder / runs.LOG}; the same command goes on from the failed step")
+    console.print(f"log: {local.folder / runs.LOG}; the same command goes on from the failed step", soft_wrap=True)
 
 
 def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, recipe: "Recipe") -> None:

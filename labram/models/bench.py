@@ -1,8 +1,10 @@
 """How many patches a second each use of the models takes: the core of `labram bench model`."""
 
+import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -11,17 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from labram.models.braindecode_class import braindecode_class
+from labram.models.braindecode_layout import constructor
 from labram.models.config import SAMPLES, BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel, random_mask
 from labram.models.tokenizer import Tokenizer
+from labram.signals.electrodes import CANONICAL
 
 Step = Literal["tokenizer", "masked", "finetune", "inference"]
 Precision = Literal["fp32", "bf16"]
 Mode = Literal["eager", "compiled"]
+Implementation = Literal["labram", "braindecode"]
 
 STEPS: tuple[Step, ...] = ("tokenizer", "masked", "finetune", "inference")
 OUTPUTS = 6
+DROP_PATH = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Measurement:
     step: Step
     precision: Precision
     mode: Mode
+    implementation: Implementation
     patches_per_second: float
     repeats: int
 
@@ -66,15 +74,31 @@ def bench(
 ) -> Iterator[Measurement]:
     """Measure every combination, one after the other, LaBraM-Base unless configured otherwise.
 
-    The masked step includes the tokenizer's encoding, as in pre-training.
+    The masked step includes the tokenizer's encoding, as in pre-training. Where braindecode is installed, its class is
+    measured after ours in the steps that it has, with the same dimensions and the same input.
     """
-    for step in steps:
-        for precision in precisions:
-            for mode in modes:
-                run = _prepare(step, mode, load, tokenizer or TokenizerConfig.base(), backbone or BackboneConfig.base())
-                seconds = _time(run, precision, load.device, repeats)
-                yield Measurement(step, precision, mode, load.patches / seconds, repeats)
-                torch.compiler.reset()
+    configs = tokenizer or TokenizerConfig.base(), backbone or BackboneConfig.base()
+    for step, precision, mode in itertools.product(steps, precisions, modes):
+        for implementation in _implementations(step):
+            run = _prepare(step, mode, implementation, load, *configs)
+            seconds = _time(run, precision, load.device, repeats)
+            yield Measurement(step, precision, mode, implementation, load.patches / seconds, repeats)
+            torch.compiler.reset()
+
+
+def ratios(measurements: Iterable[Measurement]) -> dict[tuple[Step, Precision, Mode], float]:
+    """How many times as fast as braindecode's class ours is, at equal step, precision and mode."""
+    speeds = {(m.step, m.precision, m.mode, m.implementation): m.patches_per_second for m in measurements}
+    return {
+        (step, precision, mode): speeds[step, precision, mode, "labram"] / speed
+        for (step, precision, mode, implementation), speed in speeds.items()
+        if implementation == "braindecode" and (step, precision, mode, "labram") in speeds
+    }
+
+
+def _implementations(step: Step) -> tuple[Implementation, ...]:
+    compared = step in ("finetune", "inference") and braindecode_class() is not None
+    return ("labram", "braindecode") if compared else ("labram",)
 
 
 def _time(
@@ -95,7 +119,12 @@ def _time(
 
 
 def _prepare(
-    step: Step, mode: Mode, load: Load, tokenizer_config: TokenizerConfig, config: BackboneConfig
+    step: Step,
+    mode: Mode,
+    implementation: Implementation,
+    load: Load,
+    tokenizer_config: TokenizerConfig,
+    config: BackboneConfig,
 ) -> Callable[[AbstractContextManager[Any]], object]:
     """A function that runs the step once, with its forward pass inside the context that it is given."""
     torch.manual_seed(0)
@@ -116,13 +145,40 @@ def _prepare(
             masked,
             lambda: loss(x, rows, random_mask(load.batch, length, 0.5, generator), encode(x, rows)).loss,
         )
-    downstream = _on(load, DownstreamModel(config, OUTPUTS, drop_path=0.1))
+    model, given = _downstream(implementation, config, load, x, rows)
     if step == "finetune":
-        forward = compiled(downstream)
+        forward = compiled(model)
         labels = torch.arange(load.batch, device=load.device) % OUTPUTS
-        return _training(downstream, lambda: functional.cross_entropy(forward(x, rows).float(), labels))
-    predict = compiled(downstream.eval())
-    return lambda around: _without_gradient(around, lambda: predict(x, rows))
+        return _training(model, lambda: functional.cross_entropy(forward(*given).float(), labels))
+    predict = compiled(model.eval())
+    return lambda around: _without_gradient(around, lambda: predict(*given))
+
+
+def _downstream(
+    implementation: Implementation, config: BackboneConfig, load: Load, x: Tensor, rows: Tensor
+) -> tuple[nn.Module, tuple[Any, ...]]:
+    """The downstream model of an implementation, and the arguments that show it the same windows."""
+    ours = DownstreamModel(config, OUTPUTS, drop_path=DROP_PATH)
+    if implementation == "labram":
+        return _on(load, ours), (x, rows)
+    theirs = braindecode_class()
+    assert theirs is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the channels are not all 128
+        model = theirs(**constructor(ours, seconds=load.seconds), drop_path_prob=DROP_PATH)
+    names = list(CANONICAL[: load.channels])
+    return _on(load, _Named(model, names)), (x.flatten(2),)
+
+
+class _Named(nn.Module):
+    """braindecode's model with the channels' names given, so that both are called with tensors alone."""
+
+    def __init__(self, model: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x, ch_names=self.names)  # type: ignore[no-any-return]
 
 
 def _training(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[AbstractContextManager[Any]], object]:

@@ -31,9 +31,15 @@ class LoadReport:
     excused: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def unmatched(self) -> dict[str, tuple[str, ...]]:
+        """What is neither loaded nor excused, by what is wrong with it."""
+        wrong = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.mismatched}
+        return {what: names for what, names in wrong.items() if names}
+
+    @property
     def clean(self) -> bool:
         """Whether every tensor is loaded or excused."""
-        return not (self.missing or self.unexpected or self.mismatched)
+        return not self.unmatched
 
     def to_json(self) -> dict[str, Any]:
         """Counts and names as plain JSON values."""
@@ -74,7 +80,10 @@ def fill(
     report = compare(model, tensors, excused)
     if not report.clean:
         raise MisfitWeightsError(
-            _complaint(report), file=source, remedy="Load it as the kind and size of model that it is"
+            _complaint(report.unmatched),
+            file=source,
+            remedy="Load it as the kind and size of model that it is",
+            unmatched=report.unmatched,
         )
     broken = [name for name in report.matched if not bool(torch.isfinite(tensors[name]).all())]
     if broken:
@@ -87,7 +96,6 @@ def fill(
     return report
 
 
-def _complaint(report: LoadReport) -> str:
-    parts = {"missing": report.missing, "unexpected": report.unexpected, "of another shape": report.mismatched}
-    said = [f"{len(names)} tensors {what} (such as {names[0]})" for what, names in parts.items() if names]
+def _complaint(unmatched: Mapping[str, tuple[str, ...]]) -> str:
+    said = [f"{len(names)} tensors {what} (such as {names[0]})" for what, names in unmatched.items()]
     return "the weights do not fit the model: " + ", ".join(said)

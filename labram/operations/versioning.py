@@ -56,8 +56,6 @@ def obtain(pointer: Path, monitor: Monitor) -> None:
         CorpusError: If simulated data are not those that the `.dvc` file records.
     """
     data = pointer.with_suffix("")
-    if data.exists():
-        return
     for attempt in (["checkout", pointer.name], ["pull", pointer.name] if _has_remote(pointer.parent) else None):
         if attempt and _dvc(pointer.parent, *attempt, check=False) is not None and data.exists():
             return
