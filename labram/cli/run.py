@@ -49,12 +49,11 @@ def run(
 
 def _corpus(folder: Path | None) -> Path:
     """The folder to read: the one named, else that of ./data.dvc, brought here if need be."""
-    if data is not None:
-        if not data.is_dir():
-            raise CorpusError(
-                "there is no such folder", file=data, field="--data", remedy="Give a folder of recordings"
-            )
-        return data.absolute()
+    if folder is not None:
+        if not folder.is_dir():
+            problem = "there is no such folder" if not folder.exists() else "it is not a folder"
+            raise CorpusError(problem, file=folder, field="--data", remedy="Give a folder of recordings")
+        return folder.absolute()
     pointer = Path("data.dvc").absolute()
     if not pointer.is_file():
         raise CorpusError(

@@ -56,8 +56,8 @@ def obtain(pointer: Path, monitor: Monitor) -> None:
         CorpusError: If simulated data are not those that the `.dvc` file records.
     """
     data = pointer.with_suffix("")
-    for attempt in (["checkout", pointer.name], ["pull", pointer.name] if _has_remote(pointer.parent) else None):
-        if attempt and _dvc(pointer.parent, *attempt, check=False) is not None and data.exists():
+    for way in ("checkout", "pull") if _has_remote(pointer.parent) else ("checkout",):
+        if _dvc(pointer.parent, way, pointer.name, check=False) is not None and data.exists():
             return
     from labram.corpus.simulate import simulate
 
