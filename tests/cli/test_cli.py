@@ -13,7 +13,7 @@ def labram(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([LABRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("command", ["", "run", "evaluate", "corpus", "recipe", "models"])
+@pytest.mark.parametrize("command", ["", "run", "evaluate", "corpus", "recipe", "models", "weights", "bench"])
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     done = labram(*command.split(), "--help", cwd=tmp_path)
     assert done.returncode == 0
