@@ -1,9 +1,13 @@
 """Defects of the published code (numbered as in docs/model.md): mended, or kept behind `compatibility`."""
 
 import dataclasses
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from labram.errors import WindowError
 from labram.models import quantizer as quantizer_module
@@ -15,6 +19,12 @@ from labram.models.patches import TemporalEncoder
 from labram.models.quantizer import Quantizer
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
+from labram.training.objectives import TokenizerObjective
+from labram.training.windows import WindowBatch
+
+ROOT = Path(__file__).parents[2]
+OF_THE_MODEL = {1, 2, 3, 4, 5, 8, 16, *range(19, 30), 32, 33}
+"""The others are of data preparation and training, and are dealt with there."""
 
 
 def _masked(config, compatibility):
@@ -128,6 +138,50 @@ def test_defect_24_models_can_be_built_without_memory():
         assert DownstreamModel(BackboneConfig.huge(), 1).head.weight.is_meta
 
 
+def test_defect_26_every_batch_counts_in_every_figure_of_validation(tiny_tokenizer_config):
+    """Published: the losses' components come from the last batch alone."""
+    tokenizer = Tokenizer(tiny_tokenizer_config).eval()
+    random = np.random.default_rng(0)
+    batches = [
+        WindowBatch(random.normal(size=(2, 3, 2, 200)).astype(np.float32), (1, 40, 83), ("FP1", "C3", "O2"), ("r", "r"))
+        for _ in range(2)
+    ]
+    with torch.no_grad():
+        outputs = [tokenizer(torch.from_numpy(batch.x), torch.tensor(batch.rows)) for batch in batches]
+    figures = TokenizerObjective(tokenizer).validate(batches)
+    for name in ("amplitude_loss", "phase_loss", "commitment"):
+        each = [float(getattr(output, name)) for output in outputs]
+        assert each[0] != each[1]
+        assert figures[name] == pytest.approx(np.mean(each), rel=1e-5)
+
+
+class _Operations(TorchDispatchMode):
+    """Keeps the names of what is computed, and the largest result."""
+
+    def __init__(self):
+        super().__init__()
+        self.names, self.largest = set(), 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.names.add(function.overloadpacket.__name__)
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return result
+
+
+def test_defect_27_no_matrix_of_all_tokens_by_all_codes():
+    """Published: three of them in each step, 4 GB at the usual batch."""
+    tokens, codes = 1024, 8192
+    quantizer = Quantizer(codes, 8, decay=0.99, compatibility="corrected").train()
+    quantizer._is_initialised = True
+    with _Operations() as seen:
+        quantizer(torch.randn(4, tokens // 4, 8))
+    assert seen.largest <= quantizer_module.SCORES_AT_ONCE < tokens * codes
+    assert "one_hot" not in seen.names
+
+
 def test_defect_27_evaluation_leaves_the_usage_counts_alone(tiny_tokenizer_config, window, rows):
     tokenizer = Tokenizer(tiny_tokenizer_config).eval()
     tokenizer(window, rows)
@@ -157,6 +211,18 @@ def test_defect_29_every_parameter_gets_a_gradient(tiny_config, tiny_tokenizer_c
         assert not [name for name, p in model.named_parameters() if p.grad is None]
 
 
+def test_defect_29_no_step_waits_for_the_device(tiny_config, tiny_tokenizer_config, window, rows):
+    """Published: several values a step are fetched for the log."""
+    tokenizer, masked = Tokenizer(tiny_tokenizer_config).train(), MaskedModel(tiny_config)
+    tokenizer(window, rows)  # starts the codebook
+    with _Operations() as seen:
+        tokenizer(window, rows).loss.backward()
+        codes = tokenizer.encode(window, rows)
+        masked.loss(window, rows, _mask(window), codes).loss.backward()
+    assert "native_layer_norm" in seen.names
+    assert not seen.names & {"_local_scalar_dense", "item", "nonzero", "bincount"}
+
+
 def test_defect_32_kept_targets_have_200_bins_of_which_99_are_mirror_images(window):
     """Kept, because the released heads predict all of them; only 101 are computed."""
     amplitude, phase = spectral_targets(window)
@@ -169,3 +235,13 @@ def test_defect_33_unused_codes_can_be_seen(tiny_tokenizer_config, window, rows)
     tokenizer = Tokenizer(tiny_tokenizer_config).train()
     codes = tokenizer(window, rows).codes
     assert int((tokenizer.quantizer.usage > 0).sum()) == codes.unique().numel()
+
+
+def test_every_defect_of_the_model_has_a_test_and_a_line_in_the_documentation():
+    tests = "".join(file.read_text() for file in (ROOT / "tests" / "models").glob("test_*.py"))
+    assert {int(number) for number in re.findall(r"def test_defect_(\d+)_", tests)} >= OF_THE_MODEL
+    table = re.findall(r"^\| (\d+) \|.*`(test_defect_\w+)`", (ROOT / "docs" / "model.md").read_text(), re.M)
+    assert {int(number) for number, _ in table} == OF_THE_MODEL
+    for number, name in table:
+        assert name.startswith(f"test_defect_{number}_")
+        assert f"def {name}(" in tests
