@@ -61,12 +61,15 @@ class _CodeCrossEntropy(torch.autograd.Function):
             tokens = tokens.to(precision)
             logits = functional.linear(tokens, weight, bias).float()
             codes = codes.unsqueeze(1)
-            log_sum = logits.logsumexp(1, keepdim=True)
-            losses.append(((log_sum - logits.gather(1, codes)).squeeze(1) * shares).sum())
-            hits.append(logits.max(1).indices == codes.squeeze(1))
+            largest, likeliest = logits.max(1, keepdim=True)
+            hits.append((likeliest == codes).squeeze(1))
+            of_codes = logits.gather(1, codes) - largest
+            exponentials = logits.sub_(largest).exp_()  # in place: a second piece would not fit the cache
+            sums = exponentials.sum(1, keepdim=True)
+            losses.append(((sums.log() - of_codes).squeeze(1) * shares).sum())
             if differentiate:
-                gradient = logits.sub_(log_sum).exp_()
-                gradient.scatter_add_(1, codes, gradient.new_full(codes.shape, -1.0)).mul_(shares.unsqueeze(1))
+                shares = shares.unsqueeze(1)
+                gradient = exponentials.mul_(shares / sums).scatter_add_(1, codes, -shares)
                 bias_gradient += gradient.sum(0)
                 gradient = gradient.to(precision)
                 token_gradients.append(gradient @ weight)
