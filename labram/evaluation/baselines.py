@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.signal import welch
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold
@@ -201,8 +202,8 @@ def fit(
     density = _densities(groups, channels)
     tables = {name: _table(density, name) for name in FEATURES}
     y = np.asarray(y, float)
-    keys = np.asarray(subject_keys, dtype=str)
-    folds = min(FOLDS, len(set(keys)))
+    keys, names = pd.factorize(np.asarray(subject_keys, dtype=object))  # by appearance: the keys themselves are random
+    folds = min(FOLDS, len(names))
     if folds < 2:
         (name, penalty), note = DEFAULT, "one training subject: features and penalty are defaults"
     else:
@@ -216,7 +217,7 @@ def fit(
 
 
 def _validated(
-    table: Array, y: Array, keys: npt.NDArray[np.str_], task: TaskRecipe, choice: tuple[str, float], folds: int
+    table: Array, y: Array, keys: npt.NDArray[np.int64], task: TaskRecipe, choice: tuple[str, float], folds: int
 ) -> float:
     """Headline metric of out-of-fold predictions, larger is better; minus infinity where undefined."""
     name, penalty = choice

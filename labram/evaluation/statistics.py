@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from labram.evaluation.metrics import Array, weighted_scores
 from labram.recipe import LOWER_IS_BETTER, Section
@@ -50,8 +51,11 @@ class Resamples:
 
 
 def resample(subject_keys: npt.ArrayLike, *, draws: int, seed: int) -> Resamples:
-    """Draw subjects `draws` times. The same keys, in any order of windows, and seed give the same draws."""
-    names, subjects = np.unique(np.asarray(subject_keys, dtype=str), return_inverse=True)
+    """Draw subjects `draws` times.
+
+    Subjects are numbered as they first appear: their keys are random, and results must not depend on them.
+    """
+    subjects, names = pd.factorize(np.asarray(subject_keys, dtype=object))
     count = len(names)
     if count < 2:
         return Resamples(subjects, np.ones((1, count)))

@@ -13,13 +13,11 @@ def subjects_and_windows(subjects, windows, seed=0):
     return generator, keys, y
 
 
-def test_draws_are_deterministic_and_do_not_depend_on_the_order_of_windows():
-    keys = np.array(["b", "a", "a", "c"])
-    one = statistics.resample(keys, draws=50, seed=4)
-    other = statistics.resample(keys[::-1], draws=50, seed=4)
+def test_draws_are_deterministic_and_do_not_depend_on_the_random_keys_of_subjects():
+    one = statistics.resample(["a", "b", "b", "c"], draws=50, seed=4)
+    other = statistics.resample(["z", "y", "y", "x"], draws=50, seed=4)
     assert np.array_equal(one.weights, other.weights)
-    assert np.array_equal(one.subjects, other.subjects[::-1])
-    assert not np.array_equal(one.weights, statistics.resample(keys, draws=50, seed=5).weights)
+    assert np.array_equal(one.subjects, other.subjects)
 
 
 def test_every_draw_has_as_many_subjects_as_the_sample():
