@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 SCORES_AT_ONCE = 2**20
-"""Largest piece of the score matrices in memory: 2 MiB."""
+"""Largest piece of the score matrices in memory, for each thread: 2 MiB."""
 
 
 def attend(q_BHSE: Tensor, k_BHSE: Tensor, v_BHSE: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def _attend_backward(
 
 
 def _pieces(*tensors: Tensor) -> Any:
-    heads = max(1, SCORES_AT_ONCE // tensors[0].shape[1] ** 2)
+    heads = max(1, SCORES_AT_ONCE // tensors[0].shape[1] ** 2) * torch.get_num_threads()
     return zip(*(tensor.split(heads) for tensor in tensors), strict=True)
 
 
