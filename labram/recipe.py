@@ -196,6 +196,8 @@ class TaskRecipe(Section):
         metrics = METRICS[self.kind]
         if self.metric not in metrics:
             raise ValueError(f"metric of a {self.kind} task must be one of {', '.join(metrics)}, not {self.metric}")
+        if self.kind == "binary" and len(self.classes) != 2:
+            raise ValueError(f"a binary task has two classes, not {len(self.classes)}")
         if len(self.classes) < {"binary": 2, "multiclass": 3, "regression": 1}[self.kind]:
             raise ValueError(f"classes has too few names for a {self.kind} task")
         return self
@@ -231,9 +233,9 @@ class GateRecipe(Section):
 class Recipe(Section):
     """Every setting of a run."""
 
-    name: str
+    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", description="Names the runs, and their folders.")
     description: str
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     corpus: CorpusRecipe = CorpusRecipe()
     preprocessing: PreprocessingRecipe = PreprocessingRecipe()
     quality: QualityRecipe = QualityRecipe()
@@ -241,8 +243,20 @@ class Recipe(Section):
     architecture: ArchitectureRecipe = ArchitectureRecipe()
     tokenizer: TokenizerRecipe
     pretraining: PretrainingRecipe
-    tasks: tuple[TaskRecipe, ...] = Field(min_length=1)
+    tasks: tuple[TaskRecipe, ...]
     gates: GateRecipe = GateRecipe()
+
+    @model_validator(mode="after")
+    def _tasks_can_be_told_apart(self) -> Self:
+        names = [task.name for task in self.tasks]
+        if not names:
+            raise ValueError("a run needs at least one labelled task: its gates judge the models by their tasks")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two tasks are called {name!r}")
+            if name in {"tokenizer", "backbone"}:
+                raise ValueError(f"a task may not be called {name!r}: that is the registered name of another model")
+        return self
 
     def task(self, name: str) -> TaskRecipe:
         """The task of that name.
@@ -280,7 +294,7 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         settings = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(
-            f"not valid YAML ({error})", file=source, remedy="Mend the file at the place named"
+            f"not valid YAML ({_place(error)})", file=source, remedy="Mend the file at the place named"
         ) from error
     if not isinstance(settings, dict):
         raise RecipeError("a recipe is a YAML mapping", file=source, remedy="Start from a shipped recipe")
@@ -298,11 +312,19 @@ def _read(name_or_path: str) -> tuple[str, str]:
         return name_or_path, resources.files("labram.recipes").joinpath(f"{name_or_path}.yaml").read_text()
     path = Path(name_or_path)
     if path.is_file():
-        return path.name, path.read_text()
+        try:
+            return path.name, path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError("not readable as text", file=path, remedy="Give a YAML file in UTF-8") from error
     raise RecipeError(
         f"there is no recipe {name_or_path!r}",
         remedy=f"Give the path of a YAML file or one of: {', '.join(available())}",
     )
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "unreadable"
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
@@ -313,14 +335,17 @@ def _override(settings: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     for part in parents:
         if isinstance(node, list):
-            node = next((item for item in node if item.get("name") == part), None)
+            node = next((item for item in node if isinstance(item, dict) and item.get("name") == part), None)
         else:
             node = node.setdefault(part, {})
         if not isinstance(node, dict | list):
             raise RecipeError(f"there is no {part!r}", field=key, remedy="See `labram recipe show` for the keys")
     if not isinstance(node, dict):
         raise RecipeError("names a list", field=key, remedy="Name an entry of it, as in tasks.workload.epochs=3")
-    node[last] = yaml.safe_load(value)
+    try:
+        node[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError("the value is not YAML", field=key, remedy="Quote it, as in --set 'name=\"mine\"'") from error
 
 
 def _explain(error: ValidationError, source: str) -> RecipeError:

@@ -67,7 +67,7 @@ def _show(evaluation: "Evaluation", model: str) -> None:
         f"the model {'beats' if evaluation.beats_baseline else 'does not beat'} its baseline on {evaluation.metric}"
     )
     for note in evaluation.notes:
-        console.print(f"note: {note}", style="yellow", markup=False)
+        console.print(f"note: {note}", style="yellow")
 
 
 def interval(estimate: "Estimate | None") -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from labram.operations.workspace import Workspace
     from labram.recipe import Recipe
 
-DONE, FAILED, REFUSED = 0, 1, 3
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 3, 130
 
 
 def run(
@@ -27,14 +27,16 @@ def run(
     workspace: Annotated[
         Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder for everything written.")
     ] = Path(".labram"),
-    force: Annotated[bool, typer.Option("--force", help="Run every step, changed or not.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run although nothing changed; trainings that are finished are taken over.")
+    ] = False,
 ) -> None:
     """Take recordings through the whole loop: checks, tokenizer, pre-training, tasks, gates, promotion, report.
 
     A run that was killed goes on where it was when the same command is given again. A run with nothing changed since
     the last one stops at once and shows its result.
 
-    Exit codes: 0 done and promoted, or nothing to do; 3 done, but a gate refused; 1 failed.
+    Exit codes: 0 done and promoted, or nothing to do; 3 done, but a gate refused; 1 failed; 130 interrupted.
     """
     from labram import recipe as recipes
     from labram.operations import runs
@@ -49,10 +51,13 @@ def run(
 
 def _corpus(folder: Path | None) -> Path:
     """The folder to read: the one named, else that of ./data.dvc, brought here if need be."""
+    from labram.operations.workspace import check_path
+
     if folder is not None:
         if not folder.is_dir():
             problem = "there is no such folder" if not folder.exists() else "it is not a folder"
             raise CorpusError(problem, file=folder, field="--data", remedy="Give a folder of recordings")
+        check_path(folder.absolute(), field="--data")
         return folder.absolute()
     pointer = Path("data.dvc").absolute()
     if not pointer.is_file():
@@ -77,22 +82,26 @@ def _run(recipe: "Recipe", data: Path, workspace: "Workspace", *, force: bool) -
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     local = runs.prepare(workspace, recipe, data, force=force)
-    console.print(f"[bold]{'going on with' if local.resumed else 'run'} {local.name}[/bold]  {recipe.description}")
+    console.print(f"{'going on with' if local.resumed else 'run'} {local.name}", style="bold")
+    console.print(recipe.description)
     process = runs.start(local)
     with StepDisplay() as display:
         try:
             for event in runs.follow(local, process):
                 display.show(event)
         except KeyboardInterrupt:
+            console.print("stopping: training writes its checkpoint", style="yellow")
             runs.stop(process)
-            console.print("[yellow]stopped; the same command goes on from here[/yellow]")
-            return 130
+            _abandon(workspace, local.name, "KILLED")
+            console.print("stopped; the same command goes on from here", style="yellow")
+            return INTERRUPTED
     if process.returncode != 0:
         _explain_failure(local, display.failures)
+        _abandon(workspace, local.name, "FAILED")
         return FAILED
     if display.unchanged_since is not None:
         console.print(f"nothing to do: corpus, recipe and code are those of {display.unchanged_since}; its result:")
-        local.folder.joinpath(runs.RESULT).write_text("{}")
+        runs.forget(local)
         show_result(runs.result_of(workspace, display.unchanged_since), workspace, data, recipe)
         return DONE
     reused = [step for step in steps_of(recipe) if step not in display.finished]
@@ -101,6 +110,14 @@ def _run(recipe: "Recipe", data: Path, workspace: "Workspace", *, force: bool) -
     result = local.result or {}
     show_result(result, workspace, data, recipe)
     return DONE if result.get("outcome") == "promoted" else REFUSED
+
+
+def _abandon(workspace: "Workspace", name: str, status: str) -> None:
+    """Say in MLflow too that the run has ended."""
+    from labram.operations import tracking
+
+    tracking.configure(workspace.root)
+    tracking.abandon(name, status)
 
 
 def steps_of(recipe: "Recipe") -> list[str]:
@@ -123,10 +140,10 @@ def _explain_failure(local: "LocalRun", failures: list[str]) -> None:
     from labram.operations import runs
 
     for failure in dict.fromkeys(failures):
-        console.print(f"failed: {failure}", style="red", markup=False)
+        console.print(f"failed: {failure}", style="red")
     if not failures:
         console.print("the pipeline ended without a word from a step; the end of its log:", style="red")
-        console.print(runs.last_lines(local), markup=False)
+        console.print(runs.last_lines(local))
     console.print(f"log: {local.folder / runs.LOG}; the same command goes on from the failed step", soft_wrap=True)
 
 
@@ -138,6 +155,7 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
     from labram.cli.progress import console
     from labram.evaluation.statistics import Estimate
 
+    _show_unused(data, recipe)
     _show_quarantine(result["quarantined"], data, recipe)
     table = Table("task", "metric", "model [95 % CI]", "baseline [95 % CI]", "beats baseline", "gate")
     for row in result["tasks"]:
@@ -146,13 +164,22 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
         table.add_row(row["task"], row["metric"], interval(model), interval(baseline), beats, row["gate"])
     console.print(table)
     for gate in result["refused"]:
-        console.print(f"gate refused  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow", markup=False)
+        console.print(f"gate refused  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
     for promotion in result["promotions"]:
         console.print(f"champion  models:/{promotion['model']}@champion is now version {promotion['version']}")
     console.print(f"report    {workspace.run(result['run']) / 'report.html'}")
     console.print(
         f"tracking  make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
     )
+
+
+def _show_unused(data: Path, recipe: "Recipe") -> None:
+    from labram.cli.progress import console
+    from labram.corpus.datasets import find, unused
+
+    names = unused(data, find(data, recipe.corpus.datasets))
+    if names:
+        console.print(f"EEG that no dataset of the recipe uses: {', '.join(names)}", style="yellow", soft_wrap=True)
 
 
 def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Recipe") -> None:
@@ -167,4 +194,4 @@ def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Rec
     console.print(f"{len(quarantined)} recordings in quarantine:")
     for row in quarantined:
         where = paths.get(row["recording_id"], row["recording_id"])
-        console.print(f"  {where}: {', '.join(row['reasons'])}", markup=False)
+        console.print(f"  {where}: {', '.join(row['reasons'])}", soft_wrap=True)

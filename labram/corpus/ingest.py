@@ -49,7 +49,8 @@ class Ingested:
         refused: Those that are quarantined already, before any rule of quality.
         reused: Those whose content was known.
         seconds: Length of the others together, in seconds of EEG.
-        unused: Folders of the corpus with EEG files that the recipe uses in no dataset.
+        unused: Folders and files of EEG at the top of the corpus that the recipe uses in no dataset. Names for showing
+            to people, never for keeping.
     """
 
     recordings: int
@@ -60,7 +61,7 @@ class Ingested:
 
     def __str__(self) -> str:
         text = f"{self.recordings} recordings, {self.reused} of them known already, {self.refused} refused"
-        return f"{text}; folders not used: {', '.join(self.unused)}" if self.unused else text
+        return f"{text}; {len(self.unused)} folders or files of EEG are of no dataset in use" if self.unused else text
 
 
 def ingest(

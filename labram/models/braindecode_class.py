@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from contextlib import redirect_stdout
 from types import ModuleType
 from typing import Any
 
@@ -19,8 +20,8 @@ def braindecode_class() -> type[nn.Module] | None:
     stand_ins = () if _loads("torchaudio") else _TORCHAUDIO
     sys.modules.update({name: _StandIn(name) for name in stand_ins})
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other packages' deprecations, on import
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")  # other packages' deprecations, on import; MNE prints them
             from braindecode.models import Labram
     except ImportError:
         return None

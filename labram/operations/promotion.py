@@ -93,14 +93,14 @@ def rollback(name: str, *, why: str = "") -> str:
 
 def _move(to: Version, champion: Version | None, *, why: str, how: str) -> None:
     """The previous champion first: a reader in between finds two names for one version, never none."""
-    server = registry.client()
+    server, who = registry.client(), _who()
     if champion:
         server.set_registered_model_alias(to.name, PREVIOUS, champion.version)
     server.set_registered_model_alias(to.name, CHAMPION, to.version)
     if CHALLENGER in to.aliases:
         server.delete_registered_model_alias(to.name, CHALLENGER)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    registry.tag(to, {f"{how}_by": _who(), f"{how}_at": moment, f"{how}_why": why})
+    registry.tag(to, {f"{how}_by": who, f"{how}_at": moment, f"{how}_why": why})
     if champion:
         registry.tag(to, {"replaced": champion.version})
         registry.tag(champion, {"replaced_by": to.version, "replaced_at": moment})
@@ -115,8 +115,11 @@ def _named(version: str | None) -> str:
 
 
 def _who() -> str:
-    """Who moves the alias: ``LABRAM_ACTOR`` where a pipeline sets it, else the user."""
-    return os.environ.get("LABRAM_ACTOR") or getpass.getuser()
+    """Who moves the alias: ``LABRAM_ACTOR`` where a pipeline sets it, else the user, who need not have a name."""
+    try:
+        return os.environ.get("LABRAM_ACTOR") or getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}"
 
 
 @contextmanager

@@ -257,8 +257,12 @@ def _run(run_id: str) -> Iterator[None]:
     if active and active.info.run_id == run_id:
         yield
         return
-    with mlflow.start_run(run_id=run_id, nested=active is not None):
-        yield
+    status = client().get_run(run_id).info.status
+    try:
+        with mlflow.start_run(run_id=run_id, nested=active is not None):
+            yield
+    finally:
+        client().update_run(run_id, status=status)  # leaving the context ends the run, which is not ours to end
 
 
 def _stage(staged: Path, folder: Path, beside: Sequence[Path], texts: Mapping[str, str]) -> Path:

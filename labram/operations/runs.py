@@ -8,6 +8,7 @@ was killed; the same command goes on in it.
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def start(run: LocalRun) -> "subprocess.Popen[bytes]":
         "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
         "LABRAM_IMAGE": f"labram-python:{commit()[:12] or 'source'}-{code_version()}",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # no module of the current folder stands in for one of ours
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_PYTHON_REFRESH": "quiet",
@@ -119,8 +121,8 @@ def alone(workspace: Workspace) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    workspace.root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(workspace.root / "run.lock", timeout=SECONDS_TO_STOP)
+    workspace.make()
+    lock = FileLock(workspace.root / "run.lock", timeout=1)
     try:
         with lock:
             yield
@@ -134,14 +136,21 @@ def alone(workspace: Workspace) -> Iterator[None]:
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
     """End the pipeline and its tasks: first asked, so that training can checkpoint, then forced."""
-    for request in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, request)
-            process.wait(SECONDS_TO_STOP)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    deadline = time.monotonic() + SECONDS_TO_STOP
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            process.poll()  # a leader that nobody has waited for would count as alive
+            os.killpg(process.pid, 0)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def forget(run: LocalRun) -> None:
+    """Remove the folder of a run that found nothing to do."""
+    shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def result_of(workspace: Workspace, name: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "labram"
 RUN_TAG, STEP_TAG, PIPELINE = "labram.run", "labram.step", "pipeline"
+OUTCOME_TAG = "outcome"
 METRICS_PER_REQUEST = 900
 
 
@@ -82,6 +83,7 @@ def open_parent(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
         run_id = run.info.run_id
         client.log_batch(run_id, params=[Param(key, value[:6000]) for key, value in params.items()])
     else:
+        client.update_run(run_id, status="RUNNING")
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     return run_id
 
@@ -100,26 +102,42 @@ def _find(pipeline_run: str, step_name: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
-def close_parent(run_id: str, tags: Mapping[str, str], *, status: str = "FINISHED") -> None:
-    """Mark the pipeline run as ended, with its outcome as tags."""
-    from mlflow.entities import RunTag
+def close_parent(run_id: str, outcome: str) -> None:
+    """Mark the pipeline run as finished, with its outcome."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    client.set_terminated(run_id, status)
+    client.set_tag(run_id, OUTCOME_TAG, outcome)
+    client.set_terminated(run_id, "FINISHED")
+
+
+def abandon(name: str, status: str) -> None:
+    """End whatever is still marked as running of a pipeline run that failed or was stopped.
+
+    Args:
+        name: Of the pipeline run.
+        status: ``FAILED`` or ``KILLED``.
+    """
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    query = f"tags.`{RUN_TAG}` = '{name}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id(client)], query):
+        client.set_terminated(run.info.run_id, status)
 
 
 def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:
-    """Tags of the newest finished pipeline run that carries all of `tags`, or None."""
+    """Tags of the newest pipeline run that came to an outcome and carries all of `tags`, or None."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
     conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     query = " and ".join([*conditions, f"tags.`{STEP_TAG}` = '{PIPELINE}'", "attributes.status = 'FINISHED'"])
     newest = ["attributes.end_time DESC"]
-    found = client.search_runs([experiment_id(client)], query, max_results=1, order_by=newest)
-    return dict(found[0].data.tags) if found else None
+    for run in client.search_runs([experiment_id(client)], query, order_by=newest):
+        if OUTCOME_TAG in run.data.tags and run.data.tags[RUN_TAG] != pipeline_run():
+            return dict(run.data.tags)
+    return None
 
 
 class TrackedStep:
@@ -145,13 +163,6 @@ class TrackedStep:
         self._metrics += [Metric(name, float(value), now, step) for name, value in values.items()]
         if len(self._metrics) >= METRICS_PER_REQUEST:
             self.flush()
-
-    def params(self, values: Mapping[str, object]) -> None:
-        """Keep settings of this step."""
-        from mlflow.entities import Param
-        from mlflow.tracking import MlflowClient
-
-        MlflowClient().log_batch(self.run_id, params=[Param(key, str(value)[:6000]) for key, value in values.items()])
 
     def files(self, folder: Path, *patterns: str) -> None:
         """Keep small files of a step's output folder, such as histories and evaluations."""

@@ -79,7 +79,7 @@ def _has_remote(folder: Path) -> bool:
 
 def _dvc(folder: Path, *arguments: str, check: bool = True) -> str | None:
     """Standard output of a DVC command; None if it failed and `check` is off. Exit codes decide, never texts."""
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder,

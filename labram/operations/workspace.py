@@ -17,17 +17,27 @@ class Workspace:
         """The workspace at `path`, which need not exist yet.
 
         Raises:
-            PlatformError: If the absolute path would be corrupted by KFP's local runner, which replaces the text
-                ``python3`` wherever a task's arguments hold it.
+            PlatformError: If the absolute path cannot be used.
         """
         root = Path(path).absolute()
-        if "python3" in str(root):
-            raise PlatformError(
-                "the path of the workspace contains 'python3', which KFP's local runner rewrites",
-                field="--workspace",
-                remedy="Choose a folder without that text in its path",
-            )
+        check_path(root, field="--workspace", forbidden=("python3", "%", "?", "#"))
         return cls(root)
+
+    def make(self) -> None:
+        """Create the folder if need be.
+
+        Raises:
+            PlatformError: If that is not possible.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PlatformError(
+                f"the workspace cannot be made ({error.strerror})",
+                file=self.root,
+                field="--workspace",
+                remedy="Name a folder in which you may write",
+            ) from error
 
     @property
     def store(self) -> Path:
@@ -46,3 +56,22 @@ class Workspace:
     def run(self, name: str) -> Path:
         """Recipe, events, log, report and result of one pipeline run."""
         return self.root / "runs" / name
+
+
+def check_path(path: Path, *, field: str, forbidden: tuple[str, ...] = ("python3",)) -> None:
+    """Refuse paths that would not arrive as they are.
+
+    KFP's local runner replaces ``python3`` wherever a task's arguments hold it; the address of a SQLite database is a
+    URI, in which some characters mean something else.
+
+    Raises:
+        PlatformError: Names the text that may not be there.
+    """
+    for text in forbidden:
+        if text in str(path):
+            raise PlatformError(
+                f"the path contains {text!r}, which does not arrive as it is in the programs below",
+                file=path,
+                field=field,
+                remedy="Choose a folder without that text in its path",
+            )

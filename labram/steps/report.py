@@ -84,8 +84,10 @@ def report(
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(out, folder / "report.html")
         run.files(folder, "report.html", "recipe.yaml")
-        tracking.close_parent(parent, {"outcome": result["outcome"]})
-        (folder / RESULT).write_text(json.dumps(result, indent=1))
+        whole = folder / f".{RESULT}"
+        whole.write_text(json.dumps(result, indent=1))
+        whole.rename(folder / RESULT)
+        tracking.close_parent(parent, result["outcome"])
 
 
 def _result(

@@ -60,11 +60,13 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
 
 
 def unused(data: Path, found: Sequence[tuple[Dataset, Path]]) -> list[str]:
-    """Names of the folders directly below `data` that hold EEG files and belong to no dataset in `found`."""
+    """Names of folders and files directly below `data` that are or hold EEG and belong to no dataset in `found`."""
     places = [place.resolve() for _, place in found]
     if data.resolve() in places:
         return []
-    return [place.name for place in _folders(data) if place.resolve() not in places and FOLDER.recognises(place)]
+    folders = [place for place in _folders(data) if place.resolve() not in places and FOLDER.recognises(place)]
+    files = [path for path in data.iterdir() if path.is_file() and path.suffix.lower() in FOLDER.suffixes]
+    return sorted(place.name for place in (*folders, *files))
 
 
 def _check(data: Path) -> None:
