@@ -65,7 +65,9 @@ def labram_run(recipe: Path, data: Path, workspace: Path, *more: str) -> subproc
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    """Without what other tests of this process have told MLflow."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "LABRAM_"))}
+    return {**inherited, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
 def runs(workspace: Path) -> list[Path]:
