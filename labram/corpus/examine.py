@@ -54,7 +54,7 @@ def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingReci
         "median_sd_uv": float(np.median(sd)),
         "max_sd_uv": float(sd.max()),
         "clipped_samples": measure.clipped_samples(patches),
-        "line_noise_ratio": measure.line_noise_ratio(recording.data[picks], recording.rate, item.dataset.mains_hz),
+        "line_noise_ratio": measure.line_noise_ratio(recording.read(picks), recording.rate, item.dataset.mains_hz),
         "psd_slope": measure.psd_slope(patches),
         "gap_seconds": recording.gap_seconds,
         "verdict": ACCEPTED,

@@ -70,7 +70,7 @@ def preprocess(
     Raises:
         ReadError: DAMAGED if a sample is not a number, TOO_SHORT for less than one second.
     """
-    seconds = math.floor(recording.data.shape[1] / recording.rate + 1e-9)
+    seconds = math.floor(recording.seconds + 1e-9)
     if seconds < 1:
         raise ReadError("is shorter than one second", reason=Reason.TOO_SHORT, remedy="Leave it out")
     notches = _notches(mains_hz, low_pass_hz, recording.rate) if notch else ()
@@ -86,7 +86,7 @@ def preprocess(
 
 
 def _finite(recording: Recording, picks: Sequence[int]) -> NDArray[np.float64]:
-    signals = np.asarray(recording.data[list(picks)], np.float64)
+    signals = np.asarray(recording.read(picks), np.float64)
     broken = ~np.isfinite(signals).all(axis=1)
     if broken.any():
         raise ReadError(

@@ -1,11 +1,30 @@
 """A recording as the rest of labram sees it: signals, names and events, and nothing else of the file's header."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float64] | NDArray[np.float32]
+
+
+class Signal(Protocol):
+    """Samples that are read when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of channels, number of samples."""
+        ...
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        """Samples `start` to `stop` of some channels, µV [picks, stop - start].
+
+        Raises:
+            ReadError: If the file turns out to be damaged there.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,10 +44,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Recording:
-    """One raw file, read.
+    """One raw file, opened.
 
     Attributes:
-        data: Signals in µV, [channels, samples].
+        data: Signals in µV [channels, samples], in memory or read by blocks; `read` serves both.
         channels: Labels as the file spells them; they may repeat.
         rate: Samples per second.
         events: In order of onset.
@@ -36,7 +55,7 @@ class Recording:
         notes: Codes of what was put up with while reading, such as ``truncated_tail``.
     """
 
-    data: Samples
+    data: Samples | Signal
     channels: tuple[str, ...]
     rate: float
     events: tuple[Event, ...] = ()
@@ -44,12 +63,52 @@ class Recording:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.data.ndim != 2 or len(self.data) != len(self.channels):
+        if len(self.data.shape) != 2 or self.data.shape[0] != len(self.channels):
             raise ValueError(f"data {self.data.shape} does not fit {len(self.channels)} channels")
         if not self.rate > 0:
             raise ValueError(f"rate must be positive, not {self.rate}")
 
     @property
+    def samples(self) -> int:
+        """Length in samples."""
+        return int(self.data.shape[1])
+
+    @property
     def seconds(self) -> float:
         """Length."""
-        return float(self.data.shape[1] / self.rate)
+        return self.samples / self.rate
+
+    def read(self, picks: Sequence[int], start: int = 0, stop: int | None = None) -> Samples:
+        """Samples `start` to `stop` (the end by default) of some channels, µV [picks, stop - start].
+
+        The result is the caller's own: to change it changes nothing here.
+
+        Raises:
+            ReadError: If the file turns out to be damaged there.
+            ValueError: If the recording does not reach from `start` to `stop`.
+        """
+        stop = self.samples if stop is None else stop
+        if not 0 <= start <= stop <= self.samples:
+            raise ValueError(f"samples {start} to {stop} of {self.samples}")
+        if isinstance(self.data, np.ndarray):
+            return self.data[list(picks), start:stop]
+        return self.data.read(picks, start, stop)
+
+    def scaled(self, factor: float) -> "Recording":
+        """The same recording with all amplitudes multiplied."""
+        return self if factor == 1.0 else replace(self, data=_Scaled(self, factor))
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    recording: Recording
+    factor: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.recording.channels), self.recording.samples
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        samples = self.recording.read(picks, start, stop)
+        samples *= self.factor
+        return samples

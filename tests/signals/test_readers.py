@@ -46,6 +46,10 @@ def cut(path: Path, records: float) -> Path:
     return path
 
 
+def everything(recording: Recording) -> np.ndarray:
+    return recording.read(range(len(recording.channels)))
+
+
 def reason(path: Path) -> Reason:
     with pytest.raises(ReadError) as caught:
         read(path)
@@ -58,7 +62,7 @@ def reason(path: Path) -> Reason:
 def assert_holds(recording: Recording, *, within_uv: float, signal: np.ndarray = SIGNAL) -> None:
     assert recording.rate == RATE
     assert recording.channels == LABELS
-    np.testing.assert_allclose(recording.data, signal, atol=within_uv)
+    np.testing.assert_allclose(everything(recording), signal, atol=within_uv)
 
 
 @pytest.mark.parametrize("unit", ["uV", "mV", "V"])
@@ -73,9 +77,63 @@ def test_annotations_become_events_in_order(tmp_path: Path):
     assert [(event.onset, event.duration, event.code) for event in events] == [(1.0, 0.0, "T0"), (2.5, 1.0, "T1")]
 
 
+@pytest.mark.parametrize("suffix", ["edf", "bdf", "fif", "vhdr"])
+def test_samples_are_read_when_asked_for_and_any_block_of_them_is_what_the_whole_has(tmp_path: Path, suffix: str):
+    path = WRITERS[suffix](tmp_path)
+    recording = read(path)
+    assert not isinstance(recording.data, np.ndarray)
+    whole = everything(recording)
+    for start, stop in [(0, 1), (RATE - 3, 5 * RATE + 7), (recording.samples - 2, recording.samples), (9, 9)]:
+        np.testing.assert_array_equal(recording.read([2, 0], start, stop), whole[[2, 0], start:stop])
+    with pytest.raises(ValueError, match="samples"):
+        recording.read([0], 0, recording.samples + 1)
+
+
+def test_what_is_read_belongs_to_the_reader(tmp_path: Path):
+    recording = read(muse(tmp_path / "a.csv"))
+    recording.read([0])[:] = 0.0
+    assert recording.read([0]).any()
+
+
+def test_samples_that_vanish_after_opening_are_a_reading_error(tmp_path: Path):
+    path = write_edf(tmp_path / "a.edf")
+    recording = read(path)
+    cut(path, 10)
+    with pytest.raises(ReadError) as caught:
+        everything(recording)
+    assert caught.value.reason is Reason.UNREADABLE
+    assert caught.value.__cause__ is None
+
+
+def test_signals_of_different_rates_come_at_the_highest(tmp_path: Path):
+    signals = [
+        edfio.EdfSignal(SIGNAL[1], RATE, label="Cz", physical_dimension="uV"),
+        edfio.EdfSignal(SIGNAL[0][::2], RATE / 2, label="EKG", physical_dimension="uV"),
+    ]
+    edfio.Edf(signals).write(tmp_path / "a.edf")
+    recording = read(tmp_path / "a.edf")
+    assert recording.data.shape == (2, SIGNAL.shape[1])
+    np.testing.assert_allclose(recording.read([0])[0], SIGNAL[1], atol=0.1)
+
+
+def test_a_trigger_channel_gives_the_values_it_rises_to(tmp_path: Path):
+    levels = np.zeros(SIGNAL.shape[1])
+    levels[RATE : RATE + 5], levels[RATE + 5 : 2 * RATE], levels[3 * RATE] = 3, 7, 300
+    info = mne.create_info(["Cz", "STI"], RATE, ["eeg", "stim"])
+    mne.io.RawArray(np.stack([SIGNAL[0] * 1e-6, levels]), info, first_samp=99, verbose="ERROR").save(
+        tmp_path / "a_raw.fif", verbose="ERROR"
+    )
+    events = read(tmp_path / "a_raw.fif").events
+    assert [(event.onset * RATE, event.code) for event in events] == [
+        (RATE, "3"),
+        (RATE + 5, "7"),
+        (3 * RATE, "300"),
+    ]
+
+
 def test_a_stated_unit_correction_is_applied(tmp_path: Path):
     path = write_edf(tmp_path / "a.edf")
-    np.testing.assert_allclose(read(path, unit_scale=1000.0).data, 1000.0 * read(path).data)
+    np.testing.assert_allclose(everything(read(path, unit_scale=1000.0)), 1000.0 * everything(read(path)))
 
 
 def test_repeated_labels_stay_as_the_file_has_them(tmp_path: Path):
@@ -241,6 +299,19 @@ def test_brainvision_samples_that_end_within_one_are_truncated(tmp_path: Path):
     assert reason(path) is Reason.TRUNCATED
 
 
+def fif(folder: Path) -> Path:
+    raw().save(folder / "a_raw.fif", verbose="ERROR")
+    return folder / "a_raw.fif"
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "edf": lambda folder: write_edf(folder / "a.edf"),
+    "bdf": lambda folder: write_edf(folder / "a.bdf", kind=edfio.Bdf),
+    "fif": fif,
+    "vhdr": brainvision,
+}
+
+
 def muse(path: Path, *, hole: float = 0.0, marker: str = "Marker0") -> Path:
     rows = (f"{1e9 + i / RATE + hole * (i > 300):.3f},{i}.5,-{i}.25,{21 * (i == 128)}" for i in range(600))
     path.write_text("\n".join([f"timestamps,TP9,AF7,{marker}", *rows, ""]))
@@ -251,7 +322,7 @@ def muse(path: Path, *, hole: float = 0.0, marker: str = "Marker0") -> Path:
 def test_muse_csv_gives_channels_and_markers(tmp_path: Path, marker: str):
     recording = read(muse(tmp_path / "a.csv", marker=marker))
     assert (recording.channels, recording.rate, recording.gap_seconds) == (("TP9", "AF7"), 256.0, 0.0)
-    np.testing.assert_allclose(recording.data[:, 2], [2.5, -2.25])
+    np.testing.assert_allclose(everything(recording)[:, 2], [2.5, -2.25])
     assert [(event.onset, event.code) for event in recording.events] == [(0.5, "21")]
 
 
@@ -284,7 +355,7 @@ def smni(path: Path, *, missing: int = 0) -> Path:
 def test_a_text_trial_gives_channels_and_its_condition(tmp_path: Path):
     recording = read(smni(tmp_path / "a.rd.010.gz"))
     assert (recording.channels, recording.rate, recording.seconds) == (("FP1", "nd"), 256.0, 1.0)
-    np.testing.assert_allclose(recording.data[0, :2], [-100.125, -99.125])
+    np.testing.assert_allclose(everything(recording)[0, :2], [-100.125, -99.125])
     assert [(event.onset, event.code) for event in recording.events] == [(0.0, "S2 nomatch err")]
 
 

@@ -84,5 +84,5 @@ def test_every_odd_file_is_read_or_refused_with_a_reason(real_eeg: Path):
                 recording = read(path)
             except ReadError:
                 continue
-            read_well += recording.data.size > 0
+            read_well += recording.samples > 0
     assert read_well >= 17

@@ -46,4 +46,4 @@ class Eegmat(Dataset):
                 file=source.path.name,
                 remedy="Name it as the dataset does, SubjectNN_1.edf or SubjectNN_2.edf",
             )
-        return [Interval("workload", 0.0, recording.data.shape[1] / recording.rate, (_CLASS[source.session],))]
+        return [Interval("workload", 0.0, recording.seconds, (_CLASS[source.session],))]

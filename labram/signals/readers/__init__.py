@@ -75,17 +75,7 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
             file=path.name,
             remedy=f"Convert it to one of: {', '.join(_READERS)}",
         )
-    recording = _READERS[name](path)
-    if unit_scale == 1.0:
-        return recording
-    return Recording(
-        recording.data * unit_scale,
-        recording.channels,
-        recording.rate,
-        recording.events,
-        recording.gap_seconds,
-        recording.notes,
-    )
+    return _READERS[name](path).scaled(unit_scale)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:

@@ -56,13 +56,15 @@ def read(path: Path) -> Recording:
     notes = _completeness(path, layout)
     _refuse_text_mode_copy(path, layout)
     opener = mne.io.read_raw_bdf if layout.sample_bytes == 3 else mne.io.read_raw_edf
+    signals = {i: label for i, label in enumerate(layout.labels) if label not in _ANNOTATION_LABELS}
+    # Rates that differ are made equal over the whole recording; by blocks each block would have edges.
+    mixed_rates = len({layout.samples[i] for i in signals}) > 1
     try:
-        raw = open_raw(path, opener)
+        raw = open_raw(path, opener, preload=mixed_rates)
     except ReadError:
-        raw = open_raw(path, opener, encoding="latin1")
+        raw = open_raw(path, opener, preload=mixed_rates, encoding="latin1")
         notes = (*notes, "annotations_latin1")
-    signals = tuple(label for label in layout.labels if label not in _ANNOTATION_LABELS)
-    channels = signals if len(signals) == len(raw.ch_names) else None
+    channels = tuple(signals.values()) if len(signals) == len(raw.ch_names) else None
     recording = to_recording(path, raw, channels=channels, notes=notes)
     return _without_holes(path, layout, recording) if layout.interrupted else recording
 

@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import mne
 import numpy as np
 
 from labram.errors import ReadError, Reason
-from labram.signals.recording import Event, Recording
+from labram.signals.recording import Event, Recording, Samples
 
 _MICROVOLTS = 1e6
+_TRIGGER_BITS = 0xFFFF
+_BLOCK_SAMPLES = 1 << 20
 
 
 @contextmanager
@@ -30,15 +33,15 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def open_raw(path: Path, opener: Callable[..., Any], **options: Any) -> Any:
-    """An `mne.io.Raw` with its samples in memory.
+def open_raw(path: Path, opener: Callable[..., Any], *, preload: bool = False, **options: Any) -> Any:
+    """An `mne.io.Raw`, with its samples still in the file unless `preload` is set or MNE can only load them all.
 
     Raises:
         ReadError: If MNE fails, for whatever reason; what MNE says is withheld.
     """
     try:
         with quiet():
-            return opener(path, preload=True, verbose="CRITICAL", **options)
+            return opener(path, preload=preload, verbose="CRITICAL", **options)
     except Exception as error:  # MNE raises whatever its parsers meet, bare `Exception` included
         raise unreadable(path, type(error).__name__) from None
 
@@ -56,30 +59,59 @@ def unreadable(path: Path, cause: str) -> ReadError:
 def to_recording(
     path: Path, raw: Any, *, channels: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()
 ) -> Recording:
-    """What an `mne.io.Raw` holds, in µV.
+    """What an `mne.io.Raw` holds, in µV: by blocks from the file, or as float32 where MNE has it all in memory.
 
     Args:
         path: The file, for error messages.
-        raw: Preloaded.
+        raw: See `open_raw`.
         channels: Labels as in the file, where MNE renamed repeated ones.
         notes: Passed on.
 
     Raises:
         ReadError: If it holds no signal.
     """
-    data = raw.get_data()
-    if not data.size:
+    signal = _InFile(path, raw)
+    if not all(signal.shape):
         raise ReadError("holds no samples", reason=Reason.TOO_SHORT, file=path.name, remedy="Leave it out")
     return Recording(
-        data=np.multiply(data, _MICROVOLTS, out=data),
+        data=_in_memory(signal) if raw.preload else signal,
         channels=channels or tuple(raw.ch_names),
         rate=float(raw.info["sfreq"]),
-        events=_events(raw),
+        events=_events(raw, signal),
         notes=notes,
     )
 
 
-def _events(raw: Any) -> tuple[Event, ...]:
+@dataclass(frozen=True)
+class _InFile:
+    """A `Signal` that MNE reads."""
+
+    path: Path
+    raw: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.raw.ch_names), int(self.raw.n_times)
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        if start == stop:
+            return np.empty((len(picks), 0))
+        try:
+            with quiet():
+                samples: Samples = self.raw[list(picks), start:stop][0]
+        except Exception as error:  # as in `open_raw`: now it is the samples that MNE stumbles over
+            raise unreadable(self.path, type(error).__name__) from None
+        return np.multiply(samples, _MICROVOLTS, out=samples)
+
+
+def _in_memory(signal: _InFile) -> Samples:
+    data = np.empty(signal.shape, np.float32)
+    for channel in range(len(data)):
+        data[channel] = signal.read([channel], 0, data.shape[1])[0]
+    return data
+
+
+def _events(raw: Any, signal: _InFile) -> tuple[Event, ...]:
     """Annotations, else the rising values of a trigger channel. MNE counts both from before the first sample."""
     events = [
         Event(round(float(onset) - raw.first_time, 6), float(duration), str(code))
@@ -87,17 +119,18 @@ def _events(raw: Any) -> tuple[Event, ...]:
             raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True
         )
     ]
-    return tuple(sorted(events or _triggers(raw), key=lambda event: event.onset))
+    return tuple(sorted(events or _triggers(raw, signal), key=lambda event: event.onset))
 
 
-def _triggers(raw: Any) -> list[Event]:
+def _triggers(raw: Any, signal: _InFile) -> list[Event]:
+    """Where the first trigger channel rises, with what it rises to."""
     stim = mne.pick_types(raw.info, meg=False, stim=True)
     if not len(stim):
         return []
-    with quiet():
-        found = mne.find_events(
-            raw, stim_channel=raw.ch_names[stim[0]], shortest_event=1, mask=0xFFFF, mask_type="and", verbose="CRITICAL"
-        )
-    return [
-        Event((int(sample) - raw.first_samp) / float(raw.info["sfreq"]), 0.0, str(value)) for sample, _, value in found
-    ]
+    found: list[Event] = []
+    for start in range(0, signal.shape[1] - 1, _BLOCK_SAMPLES):
+        stop = min(start + _BLOCK_SAMPLES + 1, signal.shape[1])
+        levels = np.abs(np.round(signal.read([stim[0]], start, stop)[0] / _MICROVOLTS).astype(np.int64)) & _TRIGGER_BITS
+        rises = 1 + np.flatnonzero(levels[1:] > levels[:-1])
+        found += [Event((start + int(at)) / float(raw.info["sfreq"]), 0.0, str(levels[at])) for at in rises]
+    return found

@@ -40,7 +40,7 @@ def labelled(dataset: Dataset, folder: Path, task: str) -> tuple[np.ndarray, np.
             recording = read(source.path)
         except ReadError:
             continue
-        for interval in dataset.labels(source, recording) if recording.data[0].std() > 1 else ():
+        for interval in dataset.labels(source, recording) if recording.read([0]).std() > 1 else ():
             for start in np.arange(0, interval.seconds - WINDOW[task] + 1e-9, WINDOW[task]):
                 if interval.task == task:
                     features.append(band_power(recording, interval.start + start, WINDOW[task]))
@@ -51,7 +51,7 @@ def labelled(dataset: Dataset, folder: Path, task: str) -> tuple[np.ndarray, np.
 
 def band_power(recording: Recording, start: float, seconds: float) -> np.ndarray:
     first, count = round(start * recording.rate), round(seconds * recording.rate)
-    signal = recording.data[:, first : first + count]
+    signal = recording.read(range(len(recording.channels)), first, first + count)
     assert signal.shape[1] == count
     power = np.abs(np.fft.rfft(signal * np.hanning(count), axis=1)) ** 2
     hertz = np.fft.rfftfreq(count, 1 / recording.rate)
