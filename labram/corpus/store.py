@@ -1,8 +1,7 @@
 """The patch store: preprocessed recordings, content-addressed, memory-mapped.
 
-One Arrow IPC file a recording, uncompressed, one record batch, patch-major: row = one second, column `patches` = fixed
-size list of C·200 float16 µV. A window is then one contiguous read. The name of a file is the hash of all that
-determines its content, so what exists need not be made again and two writers of one name write the same bytes.
+One Arrow IPC file a recording (see `labram.corpus.entry`). The name of a file is the hash of all that determines its
+content, so what exists need not be made again and two writers of one name write the same bytes.
 
 Shape letters: C channels, S seconds of a recording, A seconds of a window; a patch has 200 samples.
 """
@@ -11,29 +10,25 @@ import hashlib
 import json
 import os
 import uuid
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from labram.corpus import entry
+from labram.corpus.entry import RATE_HZ, Entry, Writer, writes_to
 from labram.errors import StoreError
 
-RATE_HZ = 200
-"""Sampling rate of everything in the store, and so the length of a patch in samples."""
+__all__ = ["LIMIT_UV", "RATE_HZ", "Store", "to_patches"]
+
 LIMIT_UV = 32_767.0
 """Values are clipped here: float16 ends at 65504, and no amplifier gives EEG of 33 mV."""
 OPEN_FILES = 256
-
-
-class _Entry(NamedTuple):
-    patches: NDArray[np.float16]
-    montage: tuple[str, ...]
-    checksum: int
 
 
 def to_patches(signal: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -82,28 +77,29 @@ class Store:
         return self.path(key).is_file()
 
     def write(self, key: str, patches: NDArray[np.float16], montage: tuple[str, ...]) -> None:
-        """Write an entry: whole or not at all, also when the process dies or others write the same.
+        """Write an entry at once: `writing` with one block."""
+        with self.writing(key, montage) as file:
+            file.append(patches)
+
+    @contextmanager
+    def writing(self, key: str, montage: tuple[str, ...]) -> Iterator[Writer]:
+        """Write an entry block by block: whole or not at all, also when the process dies or others write the same.
+
+        What the body raises goes on upwards, and nothing of the entry stays.
 
         Args:
             key: See `key`.
-            patches: float16 [S, C, 200] in µV.
             montage: C canonical channel names.
+
+        Yields:
+            What takes the blocks, float16 [S, C, 200] in µV in their order: ``entry.append(patches)``.
 
         Raises:
             StoreError: If the folder cannot be written, or the disk is full.
         """
-        seconds, channels, samples = patches.shape
-        assert samples == RATE_HZ, "a patch is 200 samples"
-        assert channels == len(montage), "one name a channel"
-        flat = np.ascontiguousarray(patches).reshape(-1)
-        column = pa.FixedSizeListArray.from_arrays(pa.array(flat), channels * RATE_HZ)
-        metadata = {"montage": json.dumps(montage), "crc32": str(zlib.crc32(flat.view(np.uint8).data))}
-        schema = pa.schema([pa.field("patches", column.type, nullable=False)], metadata=metadata)
-        assert len(column) == seconds
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, schema) as writer:
-            writer.write_batch(pa.record_batch([column], schema=schema))
-        self._write_whole(self.path(key), memoryview(sink.getvalue()))
+        with self._replacing(self.path(key)) as temporary, Writer(temporary, montage) as file:
+            yield file
+            file.finish()
         self._open.cache_clear()
 
     def note(self, key: str, facts: Mapping[str, object]) -> None:
@@ -125,22 +121,24 @@ class Store:
     def _note_path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"
 
-    def _write_whole(self, path: Path, content: bytes | memoryview) -> None:
+    def _write_whole(self, path: Path, content: bytes) -> None:
+        with self._replacing(path) as temporary, writes_to(self.root), temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @contextmanager
+    def _replacing(self, path: Path) -> Iterator[Path]:
+        """A name for a file that takes the place of `path` when it is written, and disappears when it is not."""
         temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
+            with writes_to(self.root):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with writes_to(self.root):
+                temporary.replace(path)
+        finally:
             temporary.unlink(missing_ok=True)
-            raise StoreError(
-                f"the patch store cannot be written ({error.strerror})",
-                file=self.root,
-                remedy="Free some space or choose another workspace",
-            ) from error
 
     def patches(self, key: str) -> NDArray[np.float16]:
         """All patches of an entry: a read-only float16 [S, C, 200] view of the mapped file, in µV.
@@ -188,27 +186,20 @@ class Store:
     def intact(self, key: str) -> bool:
         """Whether an entry is there and its values are those that were written (checksum)."""
         try:
-            entry = self._open(key)
-        except StoreError:
+            found = self._open(key)
+            return entry.checksum(self.path(key), found) == found.checksum
+        except (StoreError, OSError):
             return False
-        return zlib.crc32(entry.patches.reshape(-1).view(np.uint8).data) == entry.checksum
 
-    def _map(self, key: str) -> _Entry:
+    def _map(self, key: str) -> Entry:
         path = self.path(key)
         try:
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            batch = reader.get_batch(0)
-            metadata = reader.schema.metadata
-            montage = tuple(json.loads(metadata[b"montage"]))
-            column = batch.column("patches")
-            values = column.flatten().to_numpy(zero_copy_only=True)
-            patches = values.reshape(len(column), len(montage), RATE_HZ)
-            return _Entry(patches, montage, int(metadata[b"crc32"]))
+            return entry.read(path)
         except FileNotFoundError as error:
             raise StoreError(
                 "there is no such entry in the patch store", file=path.name, remedy="Run `labram run` to ingest again"
             ) from error
-        except (OSError, pa.ArrowException, KeyError, IndexError, TypeError, ValueError) as error:
+        except (OSError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
             raise StoreError(
                 "this entry of the patch store is damaged",
                 file=path.name,

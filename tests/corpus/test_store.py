@@ -1,8 +1,11 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,6 +122,64 @@ def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.Mon
     with pytest.raises(StoreError, match="Free some space"):
         store.write("k" * 32, to_patches(signal()), MONTAGE)
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths=st.lists(st.integers(0, 4), min_size=1, max_size=6).filter(any), seed=st.integers(0, 99))
+def test_blocks_make_the_same_file_as_one_piece(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int
+) -> None:
+    patches = to_patches(signal(sum(lengths), seed=seed))
+    store = Store(tmp_path_factory.mktemp("store"))
+    store.write("whole", patches, MONTAGE)
+    with store.writing("blocks", MONTAGE) as entry:
+        for block in np.split(patches, np.cumsum(lengths)[:-1]):
+            entry.append(block)
+    assert store.path("blocks").read_bytes() == store.path("whole").read_bytes()
+    assert np.array_equal(store.patches("blocks"), patches)
+    assert store.intact("blocks")
+
+
+def test_arrow_reads_an_entry_like_any_file_of_its(store: Store, key: str) -> None:
+    table = pa.ipc.open_file(store.path(key)).read_all()
+    assert table.column_names == ["patches"]
+    assert np.array_equal(table["patches"][2].values.to_numpy(), store.patches(key)[2].reshape(-1))
+
+
+def test_an_entry_that_is_not_finished_is_not_there(store: Store) -> None:
+    def fails_midway() -> None:
+        with store.writing("k" * 32, MONTAGE) as entry:
+            entry.append(to_patches(signal()))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails_midway()
+    assert "k" * 32 not in store
+    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+
+
+def test_a_recording_that_cannot_be_read_does_not_blame_the_store(store: Store) -> None:
+    with pytest.raises(OSError, match="Input/output") as raised, store.writing("k" * 32, MONTAGE):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert not isinstance(raised.value, StoreError)
+
+
+def test_a_long_recording_is_written_and_checked_within_little_memory(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from labram.corpus.store import Store
+store, block = Store(Path(sys.argv[1])), np.ones((60, 64, 200), np.float16)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with store.writing("long", tuple(f"E{n}" for n in range(64))) as entry:
+    for _ in range(120):
+        entry.append(block)
+assert store.intact("long") and store.seconds("long") == 7200
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 40_000, "the entry has 180 000 KiB"
 
 
 def test_writing_again_replaces_what_was_read(store: Store, key: str) -> None:
