@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-for inherited in ("MLFLOW_TRACKING_URI", "LABRAM_RUN", "LABRAM_EVENTS", "LABRAM_WORKSPACE", "LABRAM_SUBJECT_KEY"):
+_OURS = ("LABRAM_RUN", "LABRAM_EVENTS", "LABRAM_WORKSPACE", "LABRAM_STORE", "LABRAM_SUBJECT_KEY")
+for inherited in ("MLFLOW_TRACKING_URI", *_OURS):
     os.environ.pop(inherited, None)
 
 

@@ -37,15 +37,16 @@ def evaluate(
     place = Workspace.at(workspace)
     tracking.configure(place.root)
     folder = registry.resolve(model)
+    store = Store(place.store)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LabramWarning)  # what it says is among the notes, which are shown
         evaluation = score_folder(
             folder,
             data,
             task,
-            store=Store(place.store),
+            store=store,
             subject_key=load_key(place.root),
-            corpus_version=f"sha256-{fingerprint(data)}",
+            corpus_version=f"sha256-{fingerprint(data, store=store)}",
         )
     if json:
         typer.echo(evaluation.model_dump_json(exclude={"scatter"}))

@@ -156,7 +156,7 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
     from labram.evaluation.statistics import Estimate
 
     _show_unused(data, recipe)
-    _show_quarantine(result["quarantined"], data, recipe)
+    _show_quarantine(result["quarantined"], data, recipe, workspace)
     table = Table("task", "metric", "model [95 % CI]", "baseline [95 % CI]", "beats baseline", "gate")
     for row in result["tasks"]:
         model, baseline = (Estimate.model_validate(row[side]) if row[side] else None for side in ("model", "baseline"))
@@ -182,15 +182,17 @@ def _show_unused(data: Path, recipe: "Recipe") -> None:
         console.print(f"EEG that no dataset of the recipe uses: {', '.join(names)}", style="yellow", soft_wrap=True)
 
 
-def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Recipe") -> None:
+def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Recipe", workspace: "Workspace") -> None:
     """Quarantine lines. Paths stand on the terminal only: what is written to disk names recordings by their ids."""
     from labram.cli.progress import console
 
     if not quarantined:
         return
     from labram.corpus.scan import locate
+    from labram.corpus.store import Store
 
-    paths = locate(data, recipe.corpus.datasets, {row["recording_id"] for row in quarantined})
+    ids = {row["recording_id"] for row in quarantined}
+    paths = locate(data, recipe.corpus.datasets, ids, Store(workspace.store))
     console.print(f"{len(quarantined)} recordings in quarantine:")
     for row in quarantined:
         where = paths.get(row["recording_id"], row["recording_id"])

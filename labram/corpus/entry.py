@@ -9,7 +9,6 @@ Shape letters: C channels, S seconds.
 
 import json
 import mmap
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -134,7 +133,7 @@ class Writer:
         self._seconds += len(patches)
 
     def finish(self) -> None:
-        """Make the file whole and durable.
+        """Make the file whole.
 
         Raises:
             StoreError: If the disk is full or fails.
@@ -147,7 +146,6 @@ class Writer:
             self._file.seek(0)
             self._file.write(before)
             self._file.flush()
-            os.fsync(self._file.fileno())
 
 
 def _frame(montage: tuple[str, ...], seconds: int, crc: int) -> tuple[bytes, bytes]:

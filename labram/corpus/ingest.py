@@ -122,13 +122,15 @@ def _facts(
     item: Item, store: Store, preprocessing: PreprocessingRecipe, subject_key: bytes
 ) -> tuple[dict[str, Any], bool]:
     """Row and labels of a recording, and whether they were known."""
-    held = content(item.source.path)
+    held = content(item.source.path, store)
     identity = _identity(item, held, subject_key)
-    if item.source.alternate_of is not None:
-        return _row(identity, refused(Reason.DUPLICATE_FORMAT)), False
-    refusal = item.source.refusal or held.refusal
+    refusal = _refusal(item, held)
     if refusal is not None:
-        return _row(identity, refused(refusal[0])), False
+        facts_key = store.key(identity["recording_id"], refusal=refusal.value)
+        known = store.noted(facts_key) is not None
+        if not known:
+            store.note(facts_key, refused(refusal))
+        return _row(identity, refused(refusal)), known
     patches_key = store.key(
         held.digest,
         preprocessing=preprocessing.digest(),
@@ -141,7 +143,7 @@ def _facts(
         dataset=item.dataset.name,
         session=identity["session"],
         format=identity["format"],
-        companions=companions(item),
+        companions=companions(item, store),
         version=VERSION,
     )
     found = store.noted(facts_key)
@@ -157,6 +159,14 @@ def _facts(
             return _row(identity, refused(Reason.UNPROCESSABLE)), False
         store.note(facts_key, found)
     return _row(identity, found), known
+
+
+def _refusal(item: Item, held: Content) -> Reason | None:
+    """Why a recording need not be read at all."""
+    if item.source.alternate_of is not None:
+        return Reason.DUPLICATE_FORMAT
+    refusal = item.source.refusal or held.refusal
+    return refusal[0] if refusal else None
 
 
 def _row(identity: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Which recordings a corpus has, and the hashes by which their content is known."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from labram.corpus.datasets import find
 from labram.corpus.datasets.base import Dataset, Source, walk
+from labram.corpus.store import Store
 from labram.errors import ReadError, Reason
 from labram.signals.readers import content_files
 
@@ -64,15 +66,20 @@ def scan(data: Path, datasets: Sequence[str] = ()) -> list[Item]:
     return sorted(items, key=lambda item: (-_size(item.source.path), item.dataset.name, item.place))
 
 
-def content(path: Path) -> Content:
-    """Hash all files of a recording."""
+def content(path: Path, store: Store | None = None) -> Content:
+    """Hash all files of a recording.
+
+    Args:
+        path: The recording.
+        store: Remembers the hashes, so that files that have not changed need not be read again.
+    """
     try:
         files = tuple(walk(path)) if path.is_dir() else content_files(path)
     except OSError as error:
         return Content("", 0, _unreadable(error))
     except ReadError as error:
-        return _content((path,), (error.reason, error.problem))
-    return _content(files)
+        return replace(_content((path,), store), refusal=(error.reason, error.problem))
+    return _content(files, store)
 
 
 def recording_id(item: Item, digest: str) -> str:
@@ -80,50 +87,59 @@ def recording_id(item: Item, digest: str) -> str:
     return f"{item.dataset.name}-{hashlib.sha256(f'{digest}{item.place}'.encode()).hexdigest()[:12]}"
 
 
-def companions(item: Item) -> str:
+def companions(item: Item, store: Store | None = None) -> str:
     """Hash of the files beside a recording that its labels depend on; files that cannot be read count as absent."""
     digest = hashlib.sha256()
     for path in item.dataset.companions(item.source):
-        part = _content((path,))
+        part = _content((path,), store)
         digest.update(f"{path.name}\0{part.digest}\0".encode())
     return digest.hexdigest()
 
 
-def fingerprint(data: Path, datasets: Sequence[str] = ()) -> str:
+def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = None) -> str:
     """Version of a corpus that nobody versions: changes when a recording, its place or its labels' files do.
+
+    Args:
+        data: The corpus folder.
+        datasets: See `scan`.
+        store: See `content`.
 
     Raises:
         CorpusError: See `scan`.
     """
     parts = (
-        f"{recording_id(item, content(item.source.path).digest)} {companions(item)}" for item in scan(data, datasets)
+        f"{recording_id(item, content(item.source.path, store).digest)} {companions(item, store)}"
+        for item in scan(data, datasets)
     )
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:32]
 
 
-def locate(data: Path, datasets: Sequence[str], ids: Collection[str]) -> dict[str, Path]:
+def locate(data: Path, datasets: Sequence[str], ids: Collection[str], store: Store | None = None) -> dict[str, Path]:
     """Paths, relative to `data`, of recordings known by their ids: for showing to people, never for keeping."""
     found = {}
     for item in scan(data, datasets):
-        name = recording_id(item, content(item.source.path).digest)
+        name = recording_id(item, content(item.source.path, store).digest)
         if name in ids:
             found[name] = item.source.path.relative_to(data)
     return found
 
 
-def _content(files: Iterable[Path], refusal: tuple[Reason, str] | None = None) -> Content:
-    digest, size = hashlib.sha256(), 0
+def _content(files: Sequence[Path], store: Store | None) -> Content:
     try:
-        for path in files:
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-                    size += len(chunk)
+        facts = _read(files) if store is None else store.remembered(files, lambda: _read(files))
     except OSError as error:
-        return Content("", size, _unreadable(error))
-    if not size:
-        refusal = (Reason.DAMAGED, "the file is empty")
-    return Content(digest.hexdigest(), size, refusal)
+        return Content("", 0, _unreadable(error))
+    return Content(**facts, refusal=None if facts["size"] else (Reason.DAMAGED, "the file is empty"))
+
+
+def _read(files: Sequence[Path]) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    for path in files:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+    return {"digest": digest.hexdigest(), "size": size}
 
 
 def _unreadable(error: OSError) -> tuple[Reason, str]:

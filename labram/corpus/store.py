@@ -9,9 +9,11 @@ Shape letters: C channels, S seconds of a recording, A seconds of a window; a pa
 import hashlib
 import json
 import os
+import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from labram.corpus import entry
+from labram.corpus.bucket import SCHEME, Bucket
 from labram.corpus.entry import RATE_HZ, Entry, Writer, writes_to
 from labram.errors import StoreError
 
@@ -29,6 +32,8 @@ __all__ = ["LIMIT_UV", "RATE_HZ", "Store", "to_patches"]
 LIMIT_UV = 32_767.0
 """Values are clipped here: float16 ends at 65504, and no amplifier gives EEG of 33 mV."""
 OPEN_FILES = 256
+CORPORA = "corpora"
+_SETTLED_NS = 2_000_000_000
 
 
 def to_patches(signal: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -47,15 +52,26 @@ def to_patches(signal: NDArray[np.float32]) -> NDArray[np.float16]:
 
 
 class Store:
-    """Preprocessed recordings by key, below one folder.
+    """Preprocessed recordings by key.
 
     Args:
-        root: The folder; it is made when something is written.
+        location: A folder, which is made when something is written, or ``s3://bucket/prefix``.
+
+    Attributes:
+        location: As it was given.
+        root: The folder; for a bucket, the one before it, in the user's cache folder (``XDG_CACHE_HOME``). It may be
+            deleted at any time.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, location: Path | str) -> None:
+        self.location = location
+        self._bucket = Bucket(str(location)) if str(location).startswith(SCHEME) else None
+        self.root = _cache(self._bucket) if self._bucket else Path(location)
         self._open = lru_cache(maxsize=OPEN_FILES)(self._map)
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path | str]]:
+        """The way to a worker process: it opens its own files."""
+        return Store, (self.location,)
 
     @staticmethod
     def key(content_hash: str, **determinants: object) -> str:
@@ -74,7 +90,8 @@ class Store:
         return self.root / key[:2] / f"{key}.arrow"
 
     def __contains__(self, key: str) -> bool:
-        return self.path(key).is_file()
+        path = self.path(key)
+        return path.is_file() or (self._bucket is not None and self._bucket.holds(self._name(path)))
 
     def write(self, key: str, patches: NDArray[np.float16], montage: tuple[str, ...]) -> None:
         """Write an entry at once: `writing` with one block."""
@@ -106,39 +123,103 @@ class Store:
         """Keep what was found out at some cost under a key, as JSON.
 
         Raises:
-            StoreError: If the folder cannot be written, or the disk is full.
+            StoreError: If the store cannot be written, or the disk is full.
         """
-        self._write_whole(self._note_path(key), json.dumps(facts, sort_keys=True).encode())
+        with self._replacing(self._note_path(key)) as temporary:
+            _write_json(temporary, facts)
 
     def noted(self, key: str) -> dict[str, Any] | None:
-        """What `note` kept under a key; None if there is nothing, or it is damaged."""
-        try:
-            facts = json.loads(self._note_path(key).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return facts if isinstance(facts, dict) else None
+        """What `note` kept under a key; None if there is nothing, or it is damaged.
+
+        Raises:
+            StoreError: If the store is a bucket that does not answer.
+        """
+        path = self._note_path(key)
+        if self._bucket is not None and not path.exists():
+            with suppress(FileNotFoundError):
+                self._fetch(self._bucket, path)
+        return _read_json(path)
+
+    def remembered(self, files: Sequence[Path], find_out: Callable[[], Mapping[str, object]]) -> Mapping[str, Any]:
+        """What `find_out` says of files, asked again only when one of them has changed.
+
+        Kept on this machine under a hash of paths, sizes, times and inodes together, from which no path can be told.
+        Files that changed a moment ago are not trusted: they could change again within a tick of the clock.
+
+        Raises:
+            StoreError: If the store cannot be written, or the disk is full.
+        """
+        before = _states(files)
+        if before is None:
+            return find_out()
+        path = self.root / "files" / f"{self.key('files', states=before)}.json"
+        facts = _read_json(path)
+        if facts is not None:
+            return facts
+        found = find_out()
+        if _states(files) == before and time.time_ns() - max(state[2] for state in before) > _SETTLED_NS:
+            with self._replacing(path, here=True) as temporary:
+                _write_json(temporary, found)
+        return found
+
+    def publish(self, folder: Path, name: str) -> None:
+        """Keep the files of a judged corpus under a name, in place of those that were there; each is replaced whole.
+
+        Raises:
+            StoreError: If the store cannot be written, or the disk is full.
+        """
+        for path in sorted(folder.iterdir()):
+            with self._replacing(self.root / CORPORA / name / path.name) as temporary, writes_to(self.location):
+                shutil.copyfile(path, temporary)
+
+    def corpora(self) -> list[Path]:
+        """Folders of the judged corpora that were published, on this machine.
+
+        Raises:
+            StoreError: If the store is a bucket that does not answer.
+        """
+        if self._bucket is not None:
+            for name in self._bucket.names(CORPORA):
+                self._fetch(self._bucket, self.root / name)
+        return sorted(folder for folder in (self.root / CORPORA).glob("*") if folder.is_dir())
 
     def _note_path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"
 
-    def _write_whole(self, path: Path, content: bytes) -> None:
-        with self._replacing(path) as temporary, writes_to(self.root), temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
     @contextmanager
-    def _replacing(self, path: Path) -> Iterator[Path]:
-        """A name for a file that takes the place of `path` when it is written, and disappears when it is not."""
+    def _replacing(self, path: Path, *, here: bool = False) -> Iterator[Path]:
+        """A name for a file that takes the place of `path` when it is written, and disappears when it is not.
+
+        Args:
+            path: The file's final name.
+            here: On this machine only, if the store is a bucket.
+        """
         temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
         try:
-            with writes_to(self.root):
+            with writes_to(self.location):
                 path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            with writes_to(self.root):
+            with writes_to(self.location), temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            if self._bucket is not None and not here:
+                self._bucket.put(temporary, self._name(path))
+            with writes_to(self.location):
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _fetch(self, bucket: Bucket, path: Path) -> None:
+        """Bring an object here; damaged patches do not arrive."""
+        with self._replacing(path, here=True) as temporary:
+            if not bucket.get(self._name(path), temporary):
+                raise FileNotFoundError(path.name)
+            if path.suffix == ".arrow":
+                found = entry.read(temporary)
+                if entry.checksum(temporary, found) != found.checksum:
+                    raise ValueError("the checksum is another")
 
     def patches(self, key: str) -> NDArray[np.float16]:
         """All patches of an entry: a read-only float16 [S, C, 200] view of the mapped file, in µV.
@@ -184,7 +265,23 @@ class Store:
         return np.ascontiguousarray(flat).reshape(channels, seconds, RATE_HZ)
 
     def intact(self, key: str) -> bool:
-        """Whether an entry is there and its values are those that were written (checksum)."""
+        """Whether an entry is there and its values are those that were written.
+
+        A file is read and compared with its checksum unless it was, and has not changed since. An object that is in
+        the bucket and not here counts as intact: its checksum is compared when it is fetched.
+
+        Raises:
+            StoreError: If the store is a bucket that does not answer, or the store cannot be written.
+        """
+        path = self.path(key)
+        if self._bucket is not None:
+            if not self._bucket.holds(self._name(path)):
+                return False
+            if not path.exists():
+                return True
+        return bool(self.remembered((path,), lambda: {"intact": self._verified(key)})["intact"])
+
+    def _verified(self, key: str) -> bool:
         try:
             found = self._open(key)
             return entry.checksum(self.path(key), found) == found.checksum
@@ -194,6 +291,8 @@ class Store:
     def _map(self, key: str) -> Entry:
         path = self.path(key)
         try:
+            if self._bucket is not None and not path.exists():
+                self._fetch(self._bucket, path)
             return entry.read(path)
         except FileNotFoundError as error:
             raise StoreError(
@@ -205,3 +304,30 @@ class Store:
                 file=path.name,
                 remedy="Delete the file and run `labram run` to ingest again",
             ) from error
+
+
+def _cache(bucket: Bucket) -> Path:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return folder / "labram" / "stores" / hashlib.sha256(bucket.uri.encode()).hexdigest()[:16]
+
+
+def _states(files: Sequence[Path]) -> list[tuple[str, int, int, int]] | None:
+    """Path, size, time of the last change in ns, and inode of each; None if there are none or one cannot be seen."""
+    try:
+        stats = [(path, path.stat()) for path in files]
+    except OSError:
+        return None
+    return [(str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in stats] or None
+
+
+def _write_json(path: Path, facts: Mapping[str, object]) -> None:
+    with writes_to(path.parent):
+        path.write_text(json.dumps(facts, sort_keys=True))
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None

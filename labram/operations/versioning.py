@@ -13,16 +13,18 @@ from pathlib import Path
 import yaml
 
 from labram.corpus.scan import fingerprint
+from labram.corpus.store import Store
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
 
 
-def corpus_version(data: Path, datasets: Sequence[str]) -> str:
+def corpus_version(data: Path, datasets: Sequence[str], store: Store | None = None) -> str:
     """The version of a corpus folder as it is now.
 
     Args:
         data: The corpus folder.
         datasets: Adapters that take part; empty: all that recognise something.
+        store: Remembers hashes of files that have not changed.
 
     Raises:
         CorpusError: If there is nothing to read in `data`.
@@ -30,7 +32,7 @@ def corpus_version(data: Path, datasets: Sequence[str]) -> str:
     pointer = dvc_file(data)
     if pointer is not None and is_clean(pointer):
         return recorded_version(pointer)
-    return f"sha256-{fingerprint(data, datasets)}"
+    return f"sha256-{fingerprint(data, datasets, store)}"
 
 
 def dvc_file(data: Path) -> Path | None:

@@ -1,9 +1,12 @@
 """Where a workspace keeps what: one place that knows the folder names."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from labram.errors import PlatformError
+
+STORE_VARIABLE = "LABRAM_STORE"
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Workspace:
             ) from error
 
     @property
-    def store(self) -> Path:
-        """Preprocessed patches, content-addressed."""
-        return self.root / "store"
+    def store(self) -> Path | str:
+        """Patches, content-addressed: the absolute folder or ``s3://`` address in `LABRAM_STORE`, if that is set."""
+        return os.environ.get(STORE_VARIABLE) or self.root / "store"
 
     @property
     def pipeline(self) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from labram.corpus.datasets import ADAPTERS, find
+from labram.corpus.store import Store
 from labram.errors import LabelError
 from labram.events import emit, step
 from labram.operations import lineage, tracking, versioning
@@ -39,7 +40,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
     with step("resolve") as reporter:
         find(Path(data), settings.corpus.datasets)
         _check_tasks(settings)
-        version = versioning.corpus_version(Path(data), settings.corpus.datasets)
+        version = versioning.corpus_version(Path(data), settings.corpus.datasets, Store(place.store))
         tracking.configure(place.root)
         tags = lineage.describe(settings, version)
         before = None if force else tracking.latest_finished({name: tags[name] for name in IDENTITY})
