@@ -1,0 +1,170 @@
+"""Headers of EDF, EDF+ and BDF: what a file says about itself, believed only where it agrees with itself.
+
+Fields and their widths: https://www.edfplus.info/specs/edf.html and https://www.biosemi.com/faq/file_format.htm. What
+names a patient, a technician or a date is not even looked at.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from labram.errors import ReadError, Reason
+from labram.signals.readers.with_mne import unreadable
+
+RATES_HZ = (1.0, 1e6)
+"""A recording outside this range is no EEG, and its length at 200 Hz could be anything."""
+ANNOTATION_LABELS = frozenset({"EDF Annotations", "BDF Annotations"})
+
+_SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
+_FIXED_BYTES = 256
+_WIDTHS = {
+    "label": 16, "transducer": 80, "unit": 8, "physical_min": 8, "physical_max": 8, "digital_min": 8, "digital_max": 8,
+    "prefilter": 80, "samples": 8, "reserved": 32,
+}  # fmt: skip
+_MICROVOLTS = {"nv": 1e-3, "uv": 1.0, "µv": 1.0, "μv": 1.0, "mv": 1e3, "v": 1e6}
+_MOST_MICROVOLTS = 1e9
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One signal of a file.
+
+    Attributes:
+        label: As the file spells it, in Latin-1.
+        samples: In a data record.
+        start: Samples of other signals before it in a data record.
+        gain: µV a digital step; NaN if the header gives no usable scale.
+        offset: µV at digital zero.
+        unit_stated: Whether the header names a unit of voltage; µV are assumed where it does not.
+    """
+
+    label: str
+    samples: int
+    start: int
+    gain: float
+    offset: float
+    unit_stated: bool
+
+    @property
+    def annotates(self) -> bool:
+        """Whether it holds text in place of samples."""
+        return self.label in ANNOTATION_LABELS
+
+    @property
+    def scaled(self) -> bool:
+        """Whether its values can be told in µV."""
+        return not math.isnan(self.gain)
+
+
+@dataclass(frozen=True)
+class Header:
+    """How a file says it is laid out.
+
+    Attributes:
+        size: Bytes before the first data record.
+        records: Data records promised; -1 where the recorder never closed the file.
+        record_seconds: Length of a data record.
+        sample_bytes: 2 in EDF, 3 in BDF.
+        channels: All signals, annotation signals among them.
+        interrupted: Whether records may lie apart in time (EDF+D).
+    """
+
+    size: int
+    records: int
+    record_seconds: float
+    sample_bytes: int
+    channels: tuple[Channel, ...]
+    interrupted: bool
+
+    @property
+    def record_bytes(self) -> int:
+        """Size of a data record."""
+        return sum(channel.samples for channel in self.channels) * self.sample_bytes
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header.
+
+    Raises:
+        ReadError: UNREADABLE if it is no such header, or its fields contradict each other; NOT_EEG if no signal has a
+            rate of EEG.
+        OSError: If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        fixed = file.read(_FIXED_BYTES)
+        if fixed[:8] not in _SAMPLE_BYTES:
+            raise unreadable(path, "no EDF or BDF signature")
+        try:
+            size, records, count = (_whole(fixed[at : at + width]) for at, width in ((184, 8), (236, 8), (252, 4)))
+            record_seconds = _number(fixed[244:252])
+            if size != _FIXED_BYTES * (count + 1) or count < 1 or records < -1 or records == 0:
+                raise unreadable(path, "header fields that contradict each other")
+            channels = tuple(_channels(file.read(size - _FIXED_BYTES), count))
+        except (ValueError, OverflowError):
+            raise unreadable(path, "header fields that are not numbers") from None
+    if not 0 < record_seconds < math.inf or min(channel.samples for channel in channels) < 1:
+        raise unreadable(path, "header fields that contradict each other")
+    slowest, fastest = RATES_HZ
+    if not any(slowest <= channel.samples / record_seconds <= fastest for channel in channels if not channel.annotates):
+        raise ReadError(
+            f"has no signal of {slowest:g} to {fastest:g} samples a second",
+            reason=Reason.NOT_EEG,
+            file=path.name,
+            remedy="Leave it out",
+        )
+    interrupted = fixed[192:197] in (b"EDF+D", b"BDF+D")
+    return Header(size, records, record_seconds, _SAMPLE_BYTES[fixed[:8]], channels, interrupted)
+
+
+def _channels(described: bytes, count: int) -> Iterator[Channel]:
+    fields: dict[str, list[bytes]] = {}
+    at = 0
+    for name, width in _WIDTHS.items():
+        fields[name] = [described[at + i * width : at + (i + 1) * width] for i in range(count)]
+        at += count * width
+    samples = [_whole(field) for field in fields["samples"]]
+    for i, start in enumerate(accumulate(samples[:-1], initial=0)):
+        unit = _text(fields["unit"][i]).lower().encode("latin1")
+        factor = next((value for name, value in _MICROVOLTS.items() if unit in _spellings(name)), None)
+        gain, offset = _scale(fields, i, factor or 1.0)
+        yield Channel(_text(fields["label"][i]), samples[i], start, gain, offset, unit_stated=factor is not None)
+
+
+def _spellings(unit: str) -> set[bytes]:
+    """A unit as the encodings in use write it; `µ` exists in Latin-1, in UTF-8 and, as a Greek letter, in Shift-JIS."""
+    spelt = {unit.encode("utf-8")}
+    if unit[0] == "µ":
+        spelt.add(unit.encode("latin1"))
+    if unit[0] == "μ":
+        spelt.add(unit.encode("shift-jis"))
+    return spelt
+
+
+def _scale(fields: dict[str, list[bytes]], i: int, factor: float) -> tuple[float, float]:
+    """µV a digital step, and µV at digital zero; NaN where the header's extremes give none."""
+    try:
+        low, high, lowest, highest = (
+            _number(fields[name][i]) for name in ("physical_min", "physical_max", "digital_min", "digital_max")
+        )
+    except ValueError:
+        return math.nan, math.nan
+    usable = lowest < highest and low != high and max(abs(low), abs(high)) * factor < _MOST_MICROVOLTS
+    if not usable:
+        return math.nan, math.nan
+    gain = (high - low) * factor / (highest - lowest)
+    return gain, low * factor - lowest * gain
+
+
+def _text(field: bytes) -> str:
+    return field.decode("latin1").partition("\0")[0].strip()
+
+
+def _whole(field: bytes) -> int:
+    return int(_text(field))
+
+
+def _number(field: bytes) -> float:
+    """A number; some recorders write decimal commas."""
+    return float(_text(field).replace(",", "."))
