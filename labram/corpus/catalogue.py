@@ -26,6 +26,8 @@ def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa
 
 
 _NAMES = pa.list_(pa.string())
+_NUMBERS = pa.list_(pa.float64())
+_COUNTS = pa.list_(pa.int64())
 
 SCHEMA = pa.schema(
     [
@@ -45,6 +47,23 @@ SCHEMA = pa.schema(
         _field("seconds", pa.int64(), "Length in the store, whole seconds", "s"),
         _field("store_key", pa.string(), "Name of the entry in the patch store; empty: there is none"),
         _field("sd_uv", pa.list_(pa.float64()), "SD of each channel of the montage, after preprocessing", "µV"),
+        _field("channel_sd_uv", _NUMBERS, "SD of each channel, after preprocessing", "µV"),
+        _field("channel_p50_uv", _NUMBERS, "Median of each channel's |amplitude|, after preprocessing", "µV"),
+        _field("channel_p95_uv", _NUMBERS, "95th percentile of each channel's |amplitude|, after preprocessing", "µV"),
+        _field("channel_p99_uv", _NUMBERS, "99th percentile of each channel's |amplitude|, after preprocessing", "µV"),
+        _field("channel_clipped_samples", _COUNTS, "Values of each channel that were clipped for the store", "samples"),
+        _field("channel_missing_samples", _COUNTS, "Samples of each channel that are no numbers", "samples"),
+        _field("channel_flat_fraction", _NUMBERS, "Seconds in which each channel stays at one value, as a share"),
+        _field("channel_saturated_fraction", _NUMBERS, "Samples of each channel that repeat its extreme, as a share"),
+        _field("channel_line_noise_ratio", _NUMBERS, "line_noise_ratio of each channel"),
+        _field("channel_psd_slope", _NUMBERS, "psd_slope of each channel"),
+        _field("missing_samples", pa.int64(), "Samples that are no numbers, over all channels", "samples"),
+        _field("dead_seconds", pa.int64(), "Seconds in which no channel changes: nothing was recorded there", "s"),
+        _field("held_fraction", pa.float64(), "Samples equal to the one before, as a share; median over channels"),
+        _field("band_rms_uv", pa.float64(), "RMS in 1-45 Hz of a typical segment of 4 s, before filtering", "µV"),
+        _field("spectral_flatness", pa.float64(), "Mean over peak of the spectrum in 2-30 Hz, less its slope"),
+        _field("channel_correlation", pa.float64(), "Size of the correlation of two channels in 2-30 Hz, median"),
+        _field("signal_hash", pa.string(), "SHA-256 of the rounded course of the signal: equal in any format and unit"),
         _field("median_sd_uv", pa.float64(), "Median over channels of the SD, after preprocessing", "µV"),
         _field("max_sd_uv", pa.float64(), "Largest SD of a channel, after preprocessing", "µV"),
         _field("flat_channels", pa.int32(), "Channels whose SD is below the recipe's flat_sd_uv", "channels"),
