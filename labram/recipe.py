@@ -56,6 +56,11 @@ class PreprocessingRecipe(Section):
     high_pass_hz: Rate = 0.1
     low_pass_hz: Rate = 75.0
     notch: bool = True
+    compatibility: Literal["corrected", "published"] = Field(
+        default="corrected",
+        description="published: a 50 Hz notch on every dataset, events at edges wrapped around and events on several "
+        "channels repeated, as the published preparation does.",
+    )
 
 
 class QualityRecipe(Section):

@@ -15,7 +15,6 @@ from labram.errors import LabelError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
 from labram.signals import filters
 from labram.signals.electrodes import canonical_names
-from labram.signals.readers import read
 from labram.signals.recording import Recording
 
 
@@ -35,10 +34,10 @@ def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingReci
         StoreError: If the store cannot be written.
     """
     try:
-        recording = read(item.source.path, unit_scale=item.dataset.scale(item.source.path))
+        recording = item.dataset.read(item.source)
         picks, montage = _montage(recording)
         if not store.intact(key):
-            store.write(key, _preprocessed(recording, picks, item.dataset.mains_hz, preprocessing), montage)
+            store.write(key, _preprocessed(recording, picks, item.dataset.notch(item.source), preprocessing), montage)
     except ReadError as error:
         return refused(error.reason)
     patches = store.patches(key)
@@ -54,7 +53,9 @@ def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingReci
         "median_sd_uv": float(np.median(sd)),
         "max_sd_uv": float(sd.max()),
         "clipped_samples": measure.clipped_samples(patches),
-        "line_noise_ratio": measure.line_noise_ratio(recording.read(picks), recording.rate, item.dataset.mains_hz),
+        "line_noise_ratio": measure.line_noise_ratio(
+            recording.read(picks), recording.rate, item.dataset.mains(item.source)
+        ),
         "psd_slope": measure.psd_slope(patches),
         "gap_seconds": recording.gap_seconds,
         "verdict": ACCEPTED,

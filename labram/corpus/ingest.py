@@ -7,7 +7,7 @@ kept in the store, patches and facts alike, so that ingesting it again costs its
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,8 @@ def ingest(
         StoreError: If the store cannot be written.
     """
     items = scan(data, datasets)
+    if preprocessing.compatibility == "published":
+        items = [replace(item, dataset=item.dataset.as_published()) for item in items]
     mine = items[shard::shards]
     rows: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
@@ -134,8 +136,9 @@ def _facts(
     patches_key = store.key(
         held.digest,
         preprocessing=preprocessing.digest(),
-        mains_hz=item.dataset.mains_hz,
+        mains_hz=item.dataset.notch(item.source),
         unit_scale=item.dataset.scale(item.source.path),
+        reading=item.dataset.reading(item.source),
         version=filters.VERSION,
     )
     facts_key = store.key(
@@ -179,17 +182,17 @@ def _identity(item: Item, held: Content, subject_key: bytes) -> dict[str, Any]:
     return {
         "recording_id": recording_id(item, held.digest),
         "dataset": dataset.name,
-        "subject_key": privacy.subject_key(subject_key, dataset.name, source.subject),
+        "subject_key": privacy.subject_key(subject_key, dataset.population or dataset.name, source.subject),
         "session": privacy.pseudonym(subject_key, dataset.name, source.subject, source.session),
         "format": source.path.suffix.lower().removeprefix("."),
         "bytes": held.size,
         "content_hash": held.digest,
-        "reference": dataset.reference,
-        "mains_hz": dataset.mains_hz,
+        "reference": source.reference or dataset.reference,
+        "mains_hz": dataset.mains(source),
         "unit_scale": dataset.scale(source.path),
         "seconds": 0,
         "store_key": "",
         "montage": [],
         "warnings": [],
-        "split": "",
+        "split": source.split or "",
     }

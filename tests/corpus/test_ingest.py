@@ -7,6 +7,7 @@ import pytest
 
 from labram.corpus import examine
 from labram.corpus.catalogue import Corpus
+from labram.corpus.datasets import base as adapters
 from labram.corpus.ingest import Ingested
 from labram.corpus.scan import fingerprint, scan
 from labram.corpus.store import Store
@@ -85,14 +86,14 @@ def test_a_file_that_may_not_be_read_is_a_row_too(
 def test_a_recording_that_makes_labram_fail_ends_nothing(
     eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = examine.read
+    sound = adapters.read
 
     def fail_once(path: Path, *, unit_scale: float) -> object:
         if path.name == "Subject01_1.edf":
             raise ZeroDivisionError
         return sound(path, unit_scale=unit_scale)
 
-    monkeypatch.setattr(examine, "read", fail_once)
+    monkeypatch.setattr(adapters, "read", fail_once)
     _, corpus = take_in(eegmat)
     assert reasons(corpus) == ["unprocessable"]
     monkeypatch.undo()
@@ -106,7 +107,7 @@ def test_the_second_time_costs_hashing_only(eegmat: Path, take_in: TakeIn, monke
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a known recording was read again")
 
-    monkeypatch.setattr(examine, "read", never)
+    monkeypatch.setattr(adapters, "read", never)
     done, second = take_in(eegmat)
     assert done.reused == done.recordings == 7
     assert_same(first, second)

@@ -6,18 +6,22 @@ layout, that is a reason code or a warning in the catalogue.
 
 import os
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 from labram.errors import Reason
-from labram.signals.readers import UNSUPPORTED_SUFFIXES
+from labram.signals.readers import UNSUPPORTED_SUFFIXES, read
 from labram.signals.recording import Recording
 
 EEG_SUFFIXES = frozenset({".edf", ".bdf", ".gdf", ".fif", ".vhdr"}) | UNSUPPORTED_SUFFIXES
 """Suffixes that are EEG wherever they stand. Text formats are EEG only where an adapter says so."""
+PUBLISHED_NOTCH_HZ = 50.0
+"""The published preparation has this notch filter everywhere, recordings from 60 Hz countries included."""
 _OTHER_FIF = re.compile(r"[-_](eve|cov|fwd|inv|src|bem|trans|proj|ica)\.fif$", re.IGNORECASE)
 
 
@@ -32,6 +36,10 @@ class Source:
         session: Session, run or part, for telling recordings of a subject apart.
         alternate_of: The same session in the format that is preferred; the recording goes to the quarantine.
         refusal: Reason code and explanation of a file that the adapter knows to be unusable.
+        split: The part that the dataset's authors put the subject into; None where they leave that to others. It
+            holds for the subject: `labram.corpus.splits` keeps it, and shares out only subjects without one.
+        mains_hz: Mains frequency, where the recording states its own; None: the dataset's.
+        reference: Recording reference, where the layout states it for each recording; empty: the dataset's.
     """
 
     dataset: str
@@ -40,6 +48,9 @@ class Source:
     session: str = ""
     alternate_of: Path | None = None
     refusal: tuple[Reason, str] | None = None
+    split: Literal["train", "validation", "test"] | None = None
+    mains_hz: float | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,8 @@ class Interval:
 
     Attributes:
         task: Name of the task.
-        start: Seconds from the beginning of the recording.
+        start: Seconds from the beginning of the recording. Negative in published compatibility alone: the window then
+            begins so long before the end of the recording and goes on at its beginning.
         seconds: Length of the span in seconds.
         label: The class index alone, or the regression targets in the order of the recipe's `classes`.
         excluded: Why the interval may not be used, in one word_like_this; it is counted and left out.
@@ -76,7 +88,10 @@ class Dataset(ABC):
         citation: What to cite.
         obtain: How to get the recordings.
         unit_scale: By lower-case suffix, the factor that makes the file's values true; absent: 1.
-        tasks: Names of the tasks that it has labels for.
+        tasks: The tasks that it has labels for, each with its classes in the order of their labels, or its targets.
+        population: Name of the datasets that share subject ids with this one, so that a person is one subject in all
+            of them; empty: its ids are its own.
+        seen: Whether the released weights of LaBraM were pre-trained on it (paper, appendix D).
         simulated: Whether its recordings are made by a program. Reports say so on every page.
         suffixes: Lower-case suffixes of its recordings. Every such file is a catalogue row.
     """
@@ -89,9 +104,18 @@ class Dataset(ABC):
     citation: ClassVar[str]
     obtain: ClassVar[str]
     unit_scale: ClassVar[Mapping[str, float]] = {}
-    tasks: ClassVar[tuple[str, ...]] = ()
+    tasks: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    population: ClassVar[str] = ""
+    seen: ClassVar[bool] = False
     simulated: ClassVar[bool] = False
     suffixes: ClassVar[frozenset[str]] = EEG_SUFFIXES
+
+    def __init__(self, *, published: bool = False) -> None:
+        self.published = published
+
+    def as_published(self) -> Self:
+        """The adapter that prepares recordings and labels as the published code does, where that differs."""
+        return type(self)(published=True)
 
     @abstractmethod
     def recognises(self, folder: Path) -> bool:
@@ -114,6 +138,32 @@ class Dataset(ABC):
         """Files beside a recording that its labels depend on."""
         del source
         return ()
+
+    def read(self, source: Source) -> Recording:
+        """The recording, for adapters whose files need more than `labram.signals.readers`, such as channel names.
+
+        Raises:
+            ReadError: If the file cannot be read.
+        """
+        return read(source.path, unit_scale=self.scale(source.path))
+
+    def reading(self, source: Source) -> str:
+        """Changes with an adapter's own `read` and with the files beside the recording that it may need."""
+        if type(self).read is Dataset.read:
+            return ""
+        code = sha256(Path(str(sys.modules[type(self).__module__].__file__)).read_bytes())
+        for path in self.companions(source):
+            if path.is_file():
+                code.update(path.read_bytes())
+        return code.hexdigest()[:12]
+
+    def mains(self, source: Source) -> float:
+        """Mains frequency where the recording was made."""
+        return source.mains_hz or self.mains_hz
+
+    def notch(self, source: Source) -> float:
+        """The frequency that preprocessing takes out, with its harmonics."""
+        return PUBLISHED_NOTCH_HZ if self.published else self.mains(source)
 
     def files(self, folder: Path) -> list[Path]:
         """EEG files below `folder` by suffix, sorted; see `walk`. Files that only accompany a recording are not."""

@@ -25,7 +25,7 @@ class Eegmat(Dataset):
     licence = "ODC-By 1.0"
     citation = "Zyma I, et al. Data 2019;4(1):14; Goldberger AL, et al. Circulation 2000;101:e215"
     obtain = "https://physionet.org/content/eegmat/"
-    tasks = ("workload",)
+    tasks = {"workload": ("rest", "arithmetic")}
 
     def recognises(self, folder: Path) -> bool:
         """Whether a file is named like the dataset's recordings."""

@@ -35,7 +35,7 @@ class Muse(Dataset):
     licence = "BSD-3-Clause"
     citation = "Barachant A and contributors, eeg-notebooks, 2017"
     obtain = "https://github.com/NeuroTechX/eeg-notebooks"
-    tasks = ("reaction_time",)
+    tasks = {"reaction_time": ("seconds",)}
     suffixes = frozenset({".csv"})
 
     def recognises(self, folder: Path) -> bool:

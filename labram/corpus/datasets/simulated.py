@@ -76,7 +76,7 @@ class SimHospital(_Simulated):
     name = hospital.NAME
     title = "Simulated clinical archive"
     mains_hz = hospital.MAINS_HZ
-    tasks = ("abnormal", "events")
+    tasks = {"abnormal": _VERDICTS, "events": hospital.EVENTS}
     sidecar = ".rec"
 
     def sources(self, folder: Path) -> Iterator[Source]:
@@ -108,7 +108,7 @@ class SimLab(_Simulated):
     name = lab.NAME
     title = "Simulated emotion laboratory"
     mains_hz = lab.MAINS_HZ
-    tasks = ("emotion",)
+    tasks = {"emotion": lab.EMOTIONS}
     sidecar = "_events.tsv"
 
     def labels(self, source: Source, recording: Recording) -> list[Interval]:
@@ -129,7 +129,7 @@ class SimGait(_Simulated):
     name = gait.NAME
     title = "Simulated gait laboratory"
     mains_hz = gait.MAINS_HZ
-    tasks = ("gait",)
+    tasks = {"gait": gait.JOINTS}
     sidecar = "-joints.csv"
 
     def labels(self, source: Source, recording: Recording) -> list[Interval]:

@@ -32,8 +32,8 @@ class SsvepExo(Dataset):
     licence = "CC0"
     citation = "Kalunga EK, et al. Neurocomputing 2016"
     obtain = "https://github.com/sylvchev/dataset-ssvep-exoskeleton"
-    unit_scale = {".gdf": 1e3, ".fif": 1e-3}  # noqa: RUF012 - a constant of the class
-    tasks = ("ssvep",)
+    unit_scale = {".gdf": 1e3, ".fif": 1e-3}
+    tasks = {"ssvep": ("rest", "13 Hz", "21 Hz", "17 Hz")}
 
     def recognises(self, folder: Path) -> bool:
         """Whether a subject's folder has a file named like the dataset's recordings."""
