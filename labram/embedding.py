@@ -104,7 +104,7 @@ class Labram:
 
         The model knows signals that were band-passed from 0.1 to 75 Hz and had the mains removed. Windows are taken to
         be so already: they are too short for these filters. A continuous recording can be filtered here, by
-        `labram.signals.filters` as in training. Signals of another rate are resampled to 200 Hz; nothing is
+        `labram.signals.preprocessing` as in training. Signals of another rate are resampled to 200 Hz; nothing is
         re-referenced, standardised or clipped.
 
         Args:
@@ -236,10 +236,11 @@ def _continuous(
         raise WindowError(
             "the mains frequency is not stated", field="mains_hz", remedy="Give 50 or 60, as where it was recorded"
         )
-    from labram.signals.filters import preprocess as filtered
+    from labram.signals.preprocessing import preprocess as filtered
     from labram.signals.recording import Recording
 
-    return filtered(Recording(signals, tuple(channels), sfreq), found.picks, mains_hz=mains_hz)
+    blocks = filtered(Recording(signals, tuple(channels), sfreq), found.picks, mains_hz=mains_hz)
+    return np.concatenate(list(blocks), axis=1)
 
 
 def _cut(signals: Signals, seconds: int | None) -> Signals:

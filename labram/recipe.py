@@ -56,6 +56,10 @@ class PreprocessingRecipe(Section):
     high_pass_hz: Rate = 0.1
     low_pass_hz: Rate = 75.0
     notch: bool = True
+    back_end: Literal["fused", "reference"] = Field(
+        default="fused",
+        description="All filters at once, in little memory; or one after the other, as the published scripts do.",
+    )
     compatibility: Literal["corrected", "published"] = Field(
         default="corrected",
         description="published: a 50 Hz notch on every dataset, events at edges wrapped around and events on several "

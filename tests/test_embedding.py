@@ -17,7 +17,7 @@ from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
 from labram.signals.electrodes import rows
-from labram.signals.filters import preprocess
+from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording
 
 SMALL = {"width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "codes": 16}
@@ -115,7 +115,7 @@ def test_a_recording_is_filtered_on_demand_as_in_training(model):
     x = np.cumsum(signals(windows=1, samples=int(40 * rate))[0], axis=1) + 300
     labels = ("EKG", "FP1", "O2")
     found = model.embed(x, labels, sfreq=rate, on_unknown="drop", preprocess=True, mains_hz=60, seconds=10)
-    clean = preprocess(Recording(x, labels, rate), [1, 2], mains_hz=60)
+    (clean,) = preprocess(Recording(x, labels, rate), [1, 2], mains_hz=60)
     expected = model.embed(clean, ["FP1", "O2"], sfreq=200, seconds=10)
     assert found.windows == pytest.approx(expected.windows, abs=1e-6)
     with pytest.raises(WindowError, match="mains frequency is not stated"):

@@ -1,21 +1,24 @@
 """One recording through reading, filters and figures: its patches go to the store, the rest to the catalogue."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labram.corpus import measure
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED
 from labram.corpus.datasets.base import Interval
+from labram.corpus.measure import Figures
 from labram.corpus.scan import Item
-from labram.corpus.store import RATE_HZ, Store, to_patches
+from labram.corpus.store import Store, to_patches
 from labram.errors import LabelError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
-from labram.signals import filters
 from labram.signals.electrodes import canonical_names
-from labram.signals.recording import Recording
+from labram.signals.preprocessing import preprocess
+from labram.signals.recording import Recording, Samples
+
+_SECONDS_AT_ONCE = 60
 
 
 def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingRecipe) -> dict[str, Any]:
@@ -36,27 +39,28 @@ def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingReci
     try:
         recording = item.dataset.read(item.source)
         picks, montage = _montage(recording)
-        if not store.intact(key):
-            store.write(key, _preprocessed(recording, picks, item.dataset.notch(item.source), preprocessing), montage)
+        figures = Figures(montage, recording.rate, item.dataset.mains(item.source))
+        if store.intact(key):
+            figures.patches(store.patches(key))
+            for block in _blocks(recording, picks):
+                figures.raw(block)
+        else:
+            with store.writing(key, montage) as entry:
+                for signal in _preprocessed(recording, picks, item.dataset.notch(item.source), preprocessing, figures):
+                    patches = to_patches(signal)
+                    figures.patches(patches)
+                    entry.append(patches)
     except ReadError as error:
         return refused(error.reason)
-    patches = store.patches(key)
-    intervals, warnings = _labels(item, recording, len(patches))
-    sd = measure.channel_sd(patches)
+    seconds = store.seconds(key)
+    intervals, warnings = _labels(item, recording, seconds)
     row = {
         "montage": list(montage),
         "dropped": len(recording.channels) - len(montage),
         "rate_hz": recording.rate,
-        "seconds": len(patches),
+        "seconds": seconds,
         "store_key": key,
-        "sd_uv": sd.tolist(),
-        "median_sd_uv": float(np.median(sd)),
-        "max_sd_uv": float(sd.max()),
-        "clipped_samples": measure.clipped_samples(patches),
-        "line_noise_ratio": measure.line_noise_ratio(
-            recording.read(picks), recording.rate, item.dataset.mains(item.source)
-        ),
-        "psd_slope": measure.psd_slope(patches),
+        **figures.row(),
         "gap_seconds": recording.gap_seconds,
         "verdict": ACCEPTED,
         "reasons": [],
@@ -83,19 +87,26 @@ def _montage(recording: Recording) -> tuple[list[int], tuple[str, ...]]:
     return picks, tuple(name for name in names if name)
 
 
+def _blocks(recording: Recording, picks: list[int]) -> Iterator[Samples]:
+    """The unfiltered channels, piece by piece."""
+    step = round(_SECONDS_AT_ONCE * recording.rate)
+    for start in range(0, recording.samples, step):
+        yield recording.read(picks, start, min(start + step, recording.samples))
+
+
 def _preprocessed(
-    recording: Recording, picks: list[int], mains_hz: float, preprocessing: PreprocessingRecipe
-) -> NDArray[np.float16]:
-    signal = filters.preprocess(
+    recording: Recording, picks: list[int], mains_hz: float, preprocessing: PreprocessingRecipe, figures: Figures
+) -> Iterator[NDArray[np.float32]]:
+    return preprocess(
         recording,
         picks,
         mains_hz=mains_hz,
         high_pass_hz=preprocessing.high_pass_hz,
         low_pass_hz=preprocessing.low_pass_hz,
         notch=preprocessing.notch,
+        back_end=preprocessing.back_end,
+        observe=figures.raw,
     )
-    assert signal.shape[1] % RATE_HZ == 0, "preprocess gives whole seconds"
-    return to_patches(signal)
 
 
 def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[str, Any]], list[str]]:

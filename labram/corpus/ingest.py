@@ -20,7 +20,7 @@ from labram.corpus.store import Store
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
-from labram.signals import filters
+from labram.signals.version import VERSION as SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _FACTS = ("examine", "measure", "ingest")
 
 def _version() -> str:
     """Changes with the code that facts depend on: readers and filters, adapters, and this room's figures."""
-    digest = hashlib.sha256(filters.VERSION.encode())
+    digest = hashlib.sha256(SIGNALS.encode())
     folder = Path(adapters.__file__).parent
     for path in (*sorted(folder.glob("*.py")), *(Path(__file__).with_name(f"{name}.py") for name in _FACTS)):
         digest.update(path.read_bytes())
@@ -139,7 +139,7 @@ def _facts(
         mains_hz=item.dataset.notch(item.source),
         unit_scale=item.dataset.scale(item.source.path),
         reading=item.dataset.reading(item.source),
-        version=filters.VERSION,
+        version=SIGNALS,
     )
     facts_key = store.key(
         patches_key,

@@ -57,7 +57,7 @@ def test_what_cannot_be_used_is_a_row_with_a_reason(eegmat: Path, take_in: TakeI
     (eegmat / "Subject11_1.edf").write_bytes(b"0       " + b"\xff" * 5000)
     (eegmat / "Subject12_1.edf").write_bytes(good[:100])
     (eegmat / "Subject13_1.edf").symlink_to(eegmat / "nowhere.edf")
-    (eegmat / "Subject14_1.set").write_bytes(b"MATLAB 5.0 MAT-file")
+    (eegmat / "Subject14_1.nwb").write_bytes(b"HDF")
     write_edf(eegmat / "Subject15_1.edf", channels=("ECG", "SpO2"))
     done, corpus = take_in(eegmat)
     assert done.recordings == len(corpus.accepted()) + len(corpus.quarantined()) == 12
@@ -115,7 +115,7 @@ def test_the_second_time_costs_hashing_only(eegmat: Path, take_in: TakeIn, monke
 
 def test_new_labels_cost_no_filters(eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
     take_in(eegmat)
-    monkeypatch.setattr(examine.filters, "preprocess", None)
+    monkeypatch.setattr(examine, "preprocess", None)
     (eegmat / "Subject00_1.edf").rename(eegmat / "Subject00_2x.edf")
     done, corpus = take_in(eegmat)
     assert done.reused == 5

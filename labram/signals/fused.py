@@ -1,0 +1,188 @@
+"""All filters and the resampling at once, in the frequency domain, block by block at single precision.
+
+The impulse responses of the reference filters are convolved to one, symmetric as they are. A block of signal is
+transformed, its spectrum multiplied with that response's and cut off, or padded, at half of 200 Hz, and transformed
+back; blocks overlap by the response's length, and what the circular convolution spoils is not used (overlap-save).
+
+The ends are extended by odd reflection, as MNE extends them for each filter. For symmetric filters, the first of which
+lets no constant pass, to reflect once and to filter with the product is the same as to reflect before each filter: so
+the ends agree with the reference too, up to how each resamples there.
+
+Shape letters: C channels, G channels at once, B samples of a block, N samples of the recording.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, signal
+
+from labram.signals.filters import RATE, Chain, Filter, damaged, resampling_ratio, whole_seconds
+from labram.signals.recording import Recording, Samples
+
+_CHANNELS_AT_ONCE = 8
+"""A multiple of the four that scipy transforms together; more would leave the processor's cache."""
+_BLOCK = 4
+"""Length of a block in lengths of the response: a quarter of the work is overlap, and a block fits into the cache."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How a block is filtered and resampled.
+
+    Attributes:
+        block: Samples in, B.
+        margin: Samples at either end of the block that come out spoilt, at the recording's rate.
+        up: Samples at 200 Hz for every `down` samples; `block` and `margin` are multiples of `down`.
+        down: See `up`.
+        gain: float32, what each bin of the block's spectrum is multiplied with, up to the last that is kept.
+    """
+
+    block: int
+    margin: int
+    up: int
+    down: int
+    gain: NDArray[np.float32]
+
+    @property
+    def hop(self) -> int:
+        """Samples of a block that come out sound, at the recording's rate."""
+        return self.block - 2 * self.margin
+
+    def resampled(self, samples: int) -> int:
+        """What a multiple of `down` samples becomes."""
+        return samples // self.down * self.up
+
+
+def kernel(samples: int, rate: float, chain: Chain) -> Kernel | None:
+    """The kernel for a recording, or None where `labram.signals.filters.reference` has to take over.
+
+    That is so if the recording is shorter than the chain of its filters, or its rate in no simple ratio to 200 Hz.
+    """
+    ratio = resampling_ratio(rate)
+    if ratio is None or chain.remove_mean or chain.sinusoids:
+        return None
+    response = _response(rate, chain.filters)
+    if samples < len(response):
+        return None
+    up, down = ratio.as_integer_ratio()
+    margin = -(-(len(response) // 2) // down)
+    steps = min(-(-_BLOCK * len(response) // down), -(-samples // down) + 2 * margin)
+    return _kernel(rate, chain.filters, fft.next_fast_len(steps, real=True), margin, up, down)
+
+
+def fused(
+    recording: Recording,
+    picks: Sequence[int],
+    kernel: Kernel,
+    observe: Callable[[Samples], object],
+) -> Iterator[NDArray[np.float32]]:
+    """Filter and resample a recording of any length in the memory that a few blocks need.
+
+    Args:
+        recording: Signals in µV; every sample is read once.
+        picks: Channels to take, in the order of the result.
+        kernel: Made for this recording.
+        observe: Is given every piece of the recording as it is read, [C, samples].
+
+    Yields:
+        µV, [C, 200 · whole seconds], in order.
+
+    Raises:
+        ReadError: DAMAGED if a sample is not a number.
+    """
+    blocks = _blocks(recording, picks, kernel, observe)
+    missing = RATE * whole_seconds(recording.samples, recording.rate)
+    hop = kernel.resampled(kernel.hop)
+    rest = np.empty((len(picks), 0), np.float32)
+    while missing:
+        block_CB = next(blocks)
+        kept = rest.shape[1]
+        length = min(kept + hop, missing)
+        out = np.empty((len(picks), length), np.float32)
+        out[:, :kept] = rest
+        for start in range(0, len(picks), _CHANNELS_AT_ONCE):
+            some = slice(start, start + _CHANNELS_AT_ONCE)
+            _filter(block_CB[some], kernel, out[some, kept:], picks[some])
+        whole = length // RATE * RATE
+        rest = out[:, whole:]
+        missing -= whole
+        if whole:
+            yield out[:, :whole]
+
+
+def _filter(block_GB: NDArray[np.float32], kernel: Kernel, out: NDArray[np.float32], picks: Sequence[int]) -> None:
+    """Fill `out` with what the block becomes after its margin."""
+    spectrum = fft.rfft(block_GB, axis=1)
+    broken = ~np.isfinite(spectrum[:, 0])  # the sum of the samples
+    if broken.any():
+        raise damaged(picks[int(broken.argmax())])
+    kept = spectrum[:, : len(kernel.gain)]
+    kept *= kernel.gain
+    filtered = fft.irfft(kept, kernel.resampled(kernel.block), axis=1, overwrite_x=True)
+    start = kernel.resampled(kernel.margin)
+    out[:] = filtered[:, start : start + out.shape[1]]
+
+
+def _blocks(
+    recording: Recording, picks: Sequence[int], kernel: Kernel, observe: Callable[[Samples], object]
+) -> Iterator[NDArray[np.float32]]:
+    """Blocks [C, B] of the extended recording, each less its channel's first sample; the array is used again.
+
+    Single precision is fine enough for EEG, but not for EEG on an amplifier's offset of many mV. The response is zero
+    at frequency zero, so an offset may be anything.
+    """
+    block, margin, last = kernel.block, kernel.margin, recording.samples - 1
+    window_CB = np.empty((len(picks), block), np.float32)
+    begin, filled = -margin, margin
+    while True:
+        stop = min(begin + block, last + 1)
+        if begin + filled < stop:
+            samples = recording.read(picks, begin + filled, stop)
+            observe(samples)
+            if begin < 0:
+                offset = samples[:, :1].astype(np.float64)
+            with np.errstate(invalid="ignore"):  # what is no number is found in the spectrum
+                np.subtract(samples, offset, out=window_CB[:, filled : stop - begin], casting="same_kind")
+        if begin < 0:
+            window_CB[:, :margin] = -window_CB[:, 2 * margin : margin : -1]
+        _extend(window_CB, last - begin, margin)
+        yield window_CB
+        window_CB[:, : 2 * margin] = window_CB[:, block - 2 * margin :]
+        begin, filled = begin + kernel.hop, 2 * margin
+
+
+def _extend(window_CB: NDArray[np.float32], last: int, margin: int) -> None:
+    """Go on after the recording's last sample, if it is in the window: `margin` samples reflected, then zeros."""
+    after = window_CB.shape[1] - 1 - last
+    if after <= 0:
+        return
+    reflected = min(after, margin)
+    pivot = window_CB[:, last : last + 1]
+    window_CB[:, last + 1 : last + 1 + reflected] = 2 * pivot - window_CB[:, last - reflected : last][:, ::-1]
+    window_CB[:, last + 1 + reflected :] = 0.0
+
+
+@lru_cache(maxsize=8)
+def _response(rate: float, filters: tuple[Filter, ...]) -> NDArray[np.float64]:
+    """Impulse response of all filters in a row, symmetric, of odd length."""
+    combined = np.ones(1)
+    for fir in filters:
+        combined = signal.fftconvolve(combined, fir.response(rate))
+    return np.asarray(combined, np.float64)
+
+
+@lru_cache(maxsize=8)
+def _kernel(rate: float, filters: tuple[Filter, ...], steps: int, margin: int, up: int, down: int) -> Kernel:
+    block, resampled = steps * down, steps * up
+    response = _response(rate, filters)
+    centred = np.zeros(block)
+    centred[: len(response)] = response
+    gain = fft.rfft(np.roll(centred, -(len(response) // 2))).real
+    gain = gain[: min(block, resampled) // 2 + 1] * (resampled / block)
+    if up != down and min(block, resampled) % 2 == 0:
+        # The bin at half the lower rate stands for two frequencies on one side and for one on the other.
+        gain[-1] *= 2.0 if up < down else 0.5
+    return Kernel(block, margin * down, up, down, gain.astype(np.float32))
