@@ -378,7 +378,7 @@ def test_a_text_trial_with_a_short_channel_is_damaged(tmp_path: Path):
     assert reason(smni(tmp_path / "a.rd.010.gz", missing=3)) is Reason.DAMAGED
 
 
-@pytest.mark.parametrize("name", ["a.set", "a.txt", "a.gz", "a"])
+@pytest.mark.parametrize("name", ["a.nwb", "a.txt", "a.gz", "a"])
 def test_other_files_are_of_no_format(tmp_path: Path, name: str):
     (tmp_path / name).write_bytes(b"\0" * 300)
     assert format_of(tmp_path / name) is None

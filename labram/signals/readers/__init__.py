@@ -1,63 +1,131 @@
 """Read recordings of any supported format. The only place that sees raw headers, which never leave it.
 
 `read` gives microvolts, labels, rate and events. Whatever is wrong with a file becomes a `ReadError` with a reason
-code; its text holds the file's name and never text from the file.
+code; its text holds the file's name and never text from the file. docs/formats.md lists what is read and refused.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers import brainvision, edf, fif, gdf, muse, smni
+from labram.signals.readers import (
+    ant,
+    arff,
+    brainvision,
+    edf,
+    eeglab,
+    egi,
+    fif,
+    gdf,
+    muse,
+    muse_monitor,
+    neuroscan,
+    nicolet,
+    smni,
+    text,
+    trial,
+    xdf,
+)
 from labram.signals.readers.fif import read_events
 from labram.signals.recording import Recording
 
-__all__ = ["UNSUPPORTED_SUFFIXES", "content_files", "format_of", "is_recording", "read", "read_events"]
+__all__ = [
+    "EEG_SUFFIXES",
+    "FORMATS",
+    "MIN_RATE",
+    "SHARED_SUFFIXES",
+    "UNSUPPORTED_SUFFIXES",
+    "Format",
+    "content_files",
+    "format_of",
+    "is_recording",
+    "read",
+    "read_events",
+]
 
-_READERS: dict[str, Callable[[Path], Recording]] = {
-    "EDF": edf.read,
-    "BDF": edf.read,
-    "GDF": gdf.read,
-    "FIF": fif.read,
-    "BrainVision": brainvision.read,
-    "MuseLSL CSV": muse.read,
-    "UCI SMNI text": smni.read,
+MIN_RATE = 60.0
+"""Samples a second that EEG needs at least: its beta waves reach 30 Hz."""
+
+
+def _alone(path: Path) -> tuple[Path, ...]:
+    return (path,)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of recording.
+
+    Attributes:
+        name: For people.
+        suffixes: In lower case.
+        read: Opens a recording.
+        recognises: Whether a file with such a suffix is of this kind; None where the suffix says it all.
+        content_files: All files that make up a recording, itself first.
+        fragile: Whether a damaged file can crash the library that reads it (see `labram.signals.readers.trial`).
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], Recording]
+    recognises: Callable[[Path], bool] | None = None
+    content_files: Callable[[Path], tuple[Path, ...]] = _alone
+    fragile: bool = False
+
+
+FORMATS = (
+    Format("EDF", (".edf",), edf.read),
+    Format("BDF", (".bdf",), edf.read),
+    Format("GDF", (".gdf",), gdf.read),
+    Format("FIF", (".fif",), fif.read, lambda path: not fif.is_events(path)),
+    Format("BrainVision", (".vhdr",), brainvision.read, content_files=brainvision.content_files),
+    Format("EEGLAB", (".set",), eeglab.read, content_files=eeglab.content_files, fragile=True),
+    Format("ANT CNT", (".cnt",), ant.read, ant.recognises, fragile=True),
+    Format("Neuroscan CNT", (".cnt",), neuroscan.read),
+    Format("EGI MFF", (".mff",), egi.read_mff, content_files=egi.mff_files),
+    Format("EGI simple binary", (".raw",), egi.read_raw, egi.recognises_raw),
+    Format("Nicolet", (".data",), nicolet.read, nicolet.recognises, nicolet.content_files),
+    Format("XDF", (".xdf",), xdf.read),
+    Format("Emotiv ARFF", (".arff",), arff.read, arff.recognises),
+    Format("MuseLSL CSV", (".csv",), muse.read, muse.recognises),
+    Format("Muse Monitor CSV", (".csv",), muse_monitor.read, muse_monitor.recognises),
+    Format("UCI SMNI text", (".gz",), smni.read, smni.recognises),
+    Format("text of samples", (".txt", ".csv", ".tsv", ".asc"), text.read, text.recognises),
+)
+"""In the order in which a file is tried."""
+
+SHARED_SUFFIXES = frozenset({".raw", ".data", ".arff", ".csv", ".gz", ".txt", ".tsv", ".asc"})
+"""Suffixes that other kinds of files have too: such a file is EEG if one of the formats recognises it."""
+
+_UNREAD = {
+    ".nwb": "Neurodata Without Borders",
+    ".e": "Nicolet (since 2010)",
+    ".eeg": "BrainVision samples without their .vhdr, or Nihon Kohden",
+    ".mefd": "MEF 3",
+    ".trc": "Micromed",
 }
-_BY_SUFFIX = {
-    ".edf": "EDF",
-    ".bdf": "BDF",
-    ".gdf": "GDF",
-    ".fif": "FIF",
-    ".vhdr": "BrainVision",
-    ".csv": "MuseLSL CSV",
-    ".gz": "UCI SMNI text",
-}
-UNSUPPORTED_SUFFIXES = frozenset({".set", ".cnt", ".mff", ".xdf", ".arff", ".nwb", ".e", ".eeg", ".mefd"})
-"""Suffixes of EEG formats that are known and not read; an `.eeg` without its `.vhdr` is one of them."""
+
+EEG_SUFFIXES = frozenset(suffix for kind in FORMATS for suffix in kind.suffixes) - SHARED_SUFFIXES | _UNREAD.keys()
+"""Suffixes that are EEG wherever they stand, formats among them that are known and not read."""
+UNSUPPORTED_SUFFIXES = EEG_SUFFIXES
 
 
 def format_of(path: Path) -> str | None:
     """Name of the format in which `path` would be read; None for a file that is no recording.
 
-    Decides by suffix, and for suffixes that say little (CSV, gzip) by the first line.
+    Decides by suffix, and for suffixes that say little by what the file begins with.
     """
-    name = _BY_SUFFIX.get(path.suffix.lower())
-    if name == "FIF" and fif.is_events(path):
-        return None
-    if name == "MuseLSL CSV" and not muse.recognises(path):
-        return None
-    if name == "UCI SMNI text" and not smni.recognises(path):
-        return None
-    return name
+    kind = _format(path)
+    return kind.name if kind else None
 
 
 def is_recording(path: Path) -> bool:
     """Whether `read` has a reader for this file; says nothing about whether it is intact."""
-    return format_of(path) is not None
+    return _format(path) is not None
 
 
 def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
-    """Read one recording.
+    """Open one recording; its samples may stay in the file until they are asked for.
 
     Args:
         path: The file; for BrainVision its ``.vhdr``.
@@ -65,25 +133,55 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
             wrongly.
 
     Raises:
-        ReadError: If the file is not a supported format, damaged, truncated or unreadable.
+        ReadError: If the file is not a supported format, damaged, truncated or unreadable, or NOT_EEG if it has fewer
+            than `MIN_RATE` samples a second.
     """
-    name = format_of(path)
-    if name is None:
+    kind = _format(path)
+    if kind is not None and kind.fragile:
+        trial.survive(path)
+    recording = open_by_suffix(path).scaled(unit_scale)
+    if recording.rate < MIN_RATE:
         raise ReadError(
-            f"{path.suffix or 'a file without suffix'} is not a format that is read here",
-            reason=Reason.UNSUPPORTED,
+            f"has {recording.rate:.3g} samples a second, EEG at least {MIN_RATE:g}",
+            reason=Reason.NOT_EEG,
             file=path.name,
-            remedy=f"Convert it to one of: {', '.join(_READERS)}",
+            remedy="Leave it out, or export the signals themselves and not what was computed of them",
         )
-    return _READERS[name](path).scaled(unit_scale)
+    return recording
+
+
+def open_by_suffix(path: Path) -> Recording:
+    """Open a recording in this process, come what may: `read` without its precautions."""
+    kind = _format(path)
+    if kind is None:
+        raise _unsupported(path)
+    return kind.read(path)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
-    """All files that make up the recording, `path` first.
+    """All files that make up the recording, `path` first where it is one.
 
     Raises:
         ReadError: If a BrainVision header names a file that is not there.
     """
-    if format_of(path) == "BrainVision":
-        return brainvision.content_files(path)
-    return (path,)
+    kind = _format(path)
+    return kind.content_files(path) if kind else (path,)
+
+
+def _format(path: Path) -> Format | None:
+    suffix = path.suffix.lower()
+    return next(
+        (kind for kind in FORMATS if suffix in kind.suffixes and (kind.recognises is None or kind.recognises(path))),
+        None,
+    )
+
+
+def _unsupported(path: Path) -> ReadError:
+    known = _UNREAD.get(path.suffix.lower())
+    what = f"{path.suffix or 'a file without suffix'}{f' ({known})' if known else ''}"
+    return ReadError(
+        f"{what} is not a format that is read here",
+        reason=Reason.UNSUPPORTED,
+        file=path.name,
+        remedy="Export it to EDF+, BDF or BrainVision",
+    )

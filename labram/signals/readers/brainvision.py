@@ -9,7 +9,8 @@ from pathlib import Path
 import mne
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.with_mne import open_raw, to_recording, unreadable
+from labram.signals.readers.refusals import truncated, unreadable
+from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
 _SAMPLE_BYTES = {"INT_16": 2, "UINT_16": 2, "IEEE_FLOAT_32": 4}
@@ -71,9 +72,4 @@ def _refuse_partial_frame(path: Path, samples: Path) -> None:
     width = _SAMPLE_BYTES.get((_value(header, "BinaryFormat") or "").upper())
     channels = _value(header, "NumberOfChannels") or ""
     if width and channels.isdecimal() and samples.stat().st_size % (width * int(channels)):
-        raise ReadError(
-            "the sample file ends within a sample",
-            reason=Reason.TRUNCATED,
-            file=path.name,
-            remedy="Fetch the whole file again",
-        )
+        raise truncated(path, "the sample file ends within a sample")

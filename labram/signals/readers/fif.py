@@ -4,7 +4,8 @@ from pathlib import Path
 
 import mne
 
-from labram.signals.readers.with_mne import open_raw, quiet, to_recording, unreadable
+from labram.signals.readers.refusals import unreadable
+from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Event, Recording
 
 _EVENT_SUFFIXES = ("-eve.fif", "_eve.fif", "-events.fif")

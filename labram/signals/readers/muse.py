@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from labram.errors import ReadError, Reason
-from labram.signals.readers.with_mne import unreadable
+from labram.signals.readers.refusals import empty, unreadable
 from labram.signals.recording import Event, Recording
 
 RATE = 256.0
@@ -38,7 +37,7 @@ def read(path: Path) -> Recording:
         raise unreadable(path, "cells that are not numbers") from None
     signals = [name for name in table.columns if name != _STAMPS and not name.lower().startswith(_MARKER)]
     if table.empty or not signals:
-        raise ReadError("holds no samples", reason=Reason.TOO_SHORT, file=path.name, remedy="Leave it out")
+        raise empty(path)
     return Recording(
         data=np.ascontiguousarray(table[signals].to_numpy().T),
         channels=tuple(signals),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.with_mne import unreadable
+from labram.signals.readers.refusals import truncated, unreadable
 from labram.signals.recording import Event, Recording
 
 _SIGNATURE = b"# co"
@@ -35,12 +35,7 @@ def read(path: Path) -> Recording:
     try:
         lines = gzip.decompress(path.read_bytes()).decode("ascii").splitlines()
     except EOFError:
-        raise ReadError(
-            "the gzip archive ends early",
-            reason=Reason.TRUNCATED,
-            file=path.name,
-            remedy="Fetch the whole file again",
-        ) from None
+        raise truncated(path, "the gzip archive ends early") from None
     except (OSError, zlib.error, UnicodeDecodeError) as error:
         raise unreadable(path, type(error).__name__) from None
     try:

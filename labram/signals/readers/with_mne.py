@@ -1,9 +1,10 @@
-"""MNE as a reader that keeps quiet: what it warns about or stumbles over may quote a header."""
+"""MNE as a reader that keeps quiet: what a library warns about or stumbles over may quote a header."""
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import mne
 import numpy as np
 
-from labram.errors import ReadError, Reason
+from labram.signals.readers.refusals import empty
+from labram.signals.readers.refusals import unreadable as unreadable
+from labram.signals.readers.skips import skips, without_skips
 from labram.signals.recording import Event, Recording, Samples
 
 _MICROVOLTS = 1e6
@@ -21,16 +24,15 @@ _BLOCK_SAMPLES = 1 << 20
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Neither warnings nor log lines come out of this block."""
-    logger = logging.getLogger("mne")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Neither warnings nor log lines nor anything printed by a library come out of this block."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(level)
 
 
 def open_raw(path: Path, opener: Callable[..., Any], *, preload: bool = False, **options: Any) -> Any:
@@ -44,16 +46,6 @@ def open_raw(path: Path, opener: Callable[..., Any], *, preload: bool = False, *
             return opener(path, preload=preload, verbose="CRITICAL", **options)
     except Exception as error:  # MNE raises whatever its parsers meet, bare `Exception` included
         raise unreadable(path, type(error).__name__) from None
-
-
-def unreadable(path: Path, cause: str) -> ReadError:
-    """The error for a file whose structure cannot be followed. `cause` must not hold text of the file."""
-    return ReadError(
-        f"cannot be read as {path.suffix.lstrip('.').upper()} ({cause})",
-        reason=Reason.UNREADABLE,
-        file=path.name,
-        remedy="Fetch or export the file again",
-    )
 
 
 def to_recording(
@@ -72,14 +64,15 @@ def to_recording(
     """
     signal = _InFile(path, raw)
     if not all(signal.shape):
-        raise ReadError("holds no samples", reason=Reason.TOO_SHORT, file=path.name, remedy="Leave it out")
-    return Recording(
+        raise empty(path)
+    recording = Recording(
         data=_in_memory(signal) if raw.preload else signal,
         channels=channels or tuple(raw.ch_names),
         rate=float(raw.info["sfreq"]),
         events=_events(raw, signal),
         notes=notes,
     )
+    return without_skips(recording, skips(raw))
 
 
 @dataclass(frozen=True)
@@ -106,8 +99,9 @@ class _InFile:
 
 def _in_memory(signal: _InFile) -> Samples:
     data = np.empty(signal.shape, np.float32)
-    for channel in range(len(data)):
-        data[channel] = signal.read([channel], 0, data.shape[1])[0]
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused for it
+        for channel in range(len(data)):
+            data[channel] = signal.read([channel], 0, data.shape[1])[0]
     return data
 
 
@@ -130,7 +124,9 @@ def _triggers(raw: Any, signal: _InFile) -> list[Event]:
     found: list[Event] = []
     for start in range(0, signal.shape[1] - 1, _BLOCK_SAMPLES):
         stop = min(start + _BLOCK_SAMPLES + 1, signal.shape[1])
-        levels = np.abs(np.round(signal.read([stim[0]], start, stop)[0] / _MICROVOLTS).astype(np.int64)) & _TRIGGER_BITS
+        with np.errstate(invalid="ignore"):
+            values = np.round(signal.read([stim[0]], start, stop)[0] / _MICROVOLTS).astype(np.int64)
+        levels = np.abs(values) & _TRIGGER_BITS
         rises = 1 + np.flatnonzero(levels[1:] > levels[:-1])
         found += [Event((start + int(at)) / float(raw.info["sfreq"]), 0.0, str(levels[at])) for at in rises]
     return found

@@ -1,0 +1,70 @@
+"""ARFF, WEKA's table of numbers, as far as it is known what the numbers are: exports of an Emotiv EPOC.
+
+The format has neither a rate nor a unit. A table with exactly the 14 electrodes of an EPOC can only be one, and that
+headset gives 128 samples a second in µV; for any other table both are unknown, and it is refused.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from scipy.io import arff
+
+from labram.errors import ReadError, Reason
+from labram.signals.electrodes import canonical_name
+from labram.signals.readers.refusals import empty, unreadable
+from labram.signals.recording import Event, Recording
+
+EPOC = frozenset(("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"))
+EPOC_RATE = 128.0
+
+_MOST_LINES = 1000
+
+
+def recognises(path: Path) -> bool:
+    """Whether a column is named like an electrode."""
+    with path.open(encoding="latin1") as file:
+        for _, line in zip(range(_MOST_LINES), file, strict=False):
+            words = line.replace("'", " ").replace('"', " ").split()
+            if len(words) > 1 and words[0].lower() == "@attribute" and canonical_name(words[1]):
+                return True
+    return False
+
+
+def read(path: Path) -> Recording:
+    """Read a table of an EPOC. Spans over which a nominal column keeps its value are events.
+
+    Raises:
+        ReadError: UNSUPPORTED for electrodes of another device, TOO_SHORT for an empty table, else UNREADABLE.
+    """
+    try:
+        table, columns = arff.loadarff(path)
+    except Exception as error:  # scipy raises whatever its parser meets, StopIteration included
+        raise unreadable(path, type(error).__name__) from None
+    signals = [name for name in columns.names() if columns[name][0] == "numeric"]
+    if {canonical_name(name) for name in signals} != EPOC:
+        raise ReadError(
+            "does not say how many samples a second it has, nor in which unit",
+            reason=Reason.UNSUPPORTED,
+            file=path.name,
+            remedy="Convert it to EDF+ or BrainVision, with rate and unit",
+        )
+    if not len(table):
+        raise empty(path)
+    return Recording(
+        data=np.array([table[name] for name in signals], np.float32),
+        channels=tuple(signals),
+        rate=EPOC_RATE,
+        events=tuple(
+            event for name in columns.names() if columns[name][0] == "nominal" for event in _spans(table[name])
+        ),
+        notes=("rate_and_unit_of_emotiv_epoc",),
+    )
+
+
+def _spans(values: np.ndarray) -> list[Event]:
+    edges = [0, *(1 + np.flatnonzero(values[1:] != values[:-1])), len(values)]
+    return [
+        Event(start / EPOC_RATE, (stop - start) / EPOC_RATE, values[start].decode("latin1"))
+        for start, stop in pairwise(edges)
+    ]

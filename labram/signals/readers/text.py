@@ -1,0 +1,52 @@
+"""Text that holds samples and does not say of what: recognised so that it is refused by name and not passed over."""
+
+import re
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+from labram.errors import ReadError, Reason
+from labram.signals.electrodes import canonical_name
+
+_SEPARATORS = re.compile(r"[,;\s]+")
+_COMMENTS = ("#", "%")
+_LINES = 200
+_LONGEST_LINE = 1 << 16
+
+
+def recognises(path: Path) -> bool:
+    """Whether the text is a table of samples: numbers in at least 200 lines, and no header or one of electrodes.
+
+    Comments may come first. Other tables (of subjects, trials, scores) have words in their lines or a header without
+    electrodes.
+    """
+    with path.open("rb") as file:
+        lines = (file.readline(_LONGEST_LINE).decode("latin1").strip() for _ in range(2 * _LINES))
+        content = (line for line in lines if line and not line.startswith(_COMMENTS))
+        rows = [_SEPARATORS.split(line.strip(",;")) for line in islice(content, 1 + _LINES)]
+    if len(rows) <= _LINES:
+        return False
+    header, *body = rows
+    named = any(canonical_name(word.strip("\"'")) for word in header)
+    return (named or _numbers(header)) and all(map(_numbers, body))
+
+
+def read(path: Path) -> NoReturn:
+    """Refuse the file.
+
+    Raises:
+        ReadError: UNSUPPORTED, always.
+    """
+    raise ReadError(
+        "is text with numbers, and does not say all of: which electrodes, how many samples a second, in which unit",
+        reason=Reason.UNSUPPORTED,
+        file=path.name,
+        remedy="Convert it to EDF+ or BrainVision, with channel names, rate and unit",
+    )
+
+
+def _numbers(words: list[str]) -> bool:
+    try:
+        return bool([float(word) for word in words])
+    except ValueError:
+        return False
