@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labram.corpus.datasets.base import Dataset, Source, walk
-from labram.signals.readers import is_recording
-
-_TEXT_SUFFIXES = frozenset({".csv", ".gz"})
+from labram.signals.readers import SHARED_SUFFIXES, is_recording
 
 
 class Folder(Dataset):
@@ -28,9 +26,9 @@ class Folder(Dataset):
         return bool(self.files(folder))
 
     def files(self, folder: Path) -> list[Path]:
-        """EEG files below `folder`; of text files, those whose first line is that of an EEG format."""
+        """EEG files below `folder`; of suffixes that others use too, those that an EEG format recognises."""
         known = set(super().files(folder))
-        return [path for path in walk(folder) if path in known or _is_text_recording(path)]
+        return [path for path in walk(folder) if path in known or _is_recognised(path)]
 
     def sources(self, folder: Path) -> Iterator[Source]:
         """Every EEG file."""
@@ -39,9 +37,9 @@ class Folder(Dataset):
             yield Source(self.name, path, path.stem if parent == "." else parent, path.name)
 
 
-def _is_text_recording(path: Path) -> bool:
-    """One that may not be read might be a recording; it will be refused by name."""
-    if path.suffix.lower() not in _TEXT_SUFFIXES:
+def _is_recognised(path: Path) -> bool:
+    """One that may not be read might be a recording; it will be refused by name. A pipe would keep us waiting."""
+    if path.suffix.lower() not in SHARED_SUFFIXES or path.is_fifo():
         return False
     try:
         return is_recording(path)
