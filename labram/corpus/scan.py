@@ -1,6 +1,8 @@
 """Which recordings a corpus has, and the hashes by which their content is known."""
 
+import errno
 import hashlib
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +76,7 @@ def content(path: Path, store: Store | None = None) -> Content:
         store: Remembers the hashes, so that files that have not changed need not be read again.
     """
     try:
+        _require_file(path)
         files = tuple(walk(path)) if path.is_dir() else content_files(path)
     except OSError as error:
         return Content("", 0, _unreadable(error))
@@ -135,11 +138,19 @@ def _content(files: Sequence[Path], store: Store | None) -> Content:
 def _read(files: Sequence[Path]) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     for path in files:
+        _require_file(path)
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
     return {"digest": digest.hexdigest(), "size": size}
+
+
+def _require_file(path: Path) -> None:
+    """Raise `OSError` for a pipe or a device under the name of a file: reading one could last for ever."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "a pipe or a device")
 
 
 def _unreadable(error: OSError) -> tuple[Reason, str]:

@@ -14,7 +14,7 @@ from labram.signals.electrodes import canonical_names
 from labram.signals.readers.edf_annotations import MOST_EVENTS, Annotation, RecordTimes, parse, placed, record_times
 from labram.signals.readers.edf_header import RATES_HZ, Channel, Header, read_header
 from labram.signals.readers.edf_samples import EdfSignal, digital, texts
-from labram.signals.readers.with_mne import unreadable
+from labram.signals.readers.refusals import truncated, unreadable
 from labram.signals.recording import Event, Recording
 
 MIN_RECORDS_FRACTION = 0.95
@@ -68,12 +68,7 @@ def _completeness(path: Path, header: Header) -> tuple[int, list[str]]:
         return whole, ["record_count_wrong"] if whole > header.records else []
     if whole and whole >= MIN_RECORDS_FRACTION * header.records:
         return whole, ["truncated_tail"]
-    raise ReadError(
-        f"ends early: {whole} of {header.records} data records are there",
-        reason=Reason.TRUNCATED,
-        file=path.name,
-        remedy="Fetch the whole file again",
-    )
+    raise truncated(path, f"ends early: {whole} of {header.records} data records are there")
 
 
 def _refuse_text_mode_copy(path: Path, header: Header) -> None:

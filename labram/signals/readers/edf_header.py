@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.with_mne import unreadable
+from labram.signals.readers.refusals import unreadable
 
 RATES_HZ = (1.0, 1e6)
 """A recording outside this range is no EEG, and its length at 200 Hz could be anything."""
@@ -24,7 +24,8 @@ _WIDTHS = {
     "prefilter": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
 _MICROVOLTS = {"nv": 1e-3, "uv": 1.0, "µv": 1.0, "μv": 1.0, "mv": 1e3, "v": 1e6}
-_MOST_MICROVOLTS = 1e9
+_MICROVOLTS_RANGE = (1e-9, 1e9)
+"""No amplifier has a smaller or a larger range; what is beyond would become zeros or infinities."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,9 @@ def _scale(fields: dict[str, list[bytes]], i: int, factor: float) -> tuple[float
         )
     except ValueError:
         return math.nan, math.nan
-    usable = lowest < highest and low != high and max(abs(low), abs(high)) * factor < _MOST_MICROVOLTS
-    if not usable:
+    least, most = _MICROVOLTS_RANGE
+    usable = all(map(math.isfinite, (low, high, lowest, highest))) and lowest < highest
+    if not usable or not least <= abs(high - low) * factor <= most or max(abs(low), abs(high)) * factor > most:
         return math.nan, math.nan
     gain = (high - low) * factor / (highest - lowest)
     return gain, low * factor - lowest * gain

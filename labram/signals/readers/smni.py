@@ -15,6 +15,8 @@ from labram.signals.readers.refusals import truncated, unreadable
 from labram.signals.recording import Event, Recording
 
 _SIGNATURE = b"# co"
+_MOST_BYTES = 1 << 24
+"""A trial unpacks to a third of a megabyte; a small archive can be made to unpack to more than any memory holds."""
 
 
 def recognises(path: Path) -> bool:
@@ -33,7 +35,11 @@ def read(path: Path) -> Recording:
         ReadError: TRUNCATED if the archive ends early, DAMAGED if channels differ in length, else UNREADABLE.
     """
     try:
-        lines = gzip.decompress(path.read_bytes()).decode("ascii").splitlines()
+        with gzip.open(path) as file:
+            text = file.read(_MOST_BYTES)
+        if len(text) == _MOST_BYTES:
+            raise unreadable(path, "it unpacks to far more than a trial")
+        lines = text.decode("ascii").splitlines()
     except EOFError:
         raise truncated(path, "the gzip archive ends early") from None
     except (OSError, zlib.error, UnicodeDecodeError) as error:
