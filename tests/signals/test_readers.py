@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -246,6 +247,28 @@ def test_fif_comes_in_microvolts_with_events_from_the_first_sample(tmp_path: Pat
     assert [(event.onset, event.code) for event in recording.events] == [(1.5, "rest")]
 
 
+def test_trials_and_averages_in_fif_are_refused_as_such(tmp_path: Path):
+    trials = mne.make_fixed_length_epochs(raw(), duration=1.0, verbose="ERROR")
+    trials.save(tmp_path / "a-epo.fif", verbose="ERROR")
+    trials.average().save(tmp_path / "a-ave.fif", verbose="ERROR")
+    assert reason(tmp_path / "a-epo.fif") is Reason.EPOCHED
+    assert reason(tmp_path / "a-ave.fif") is Reason.EPOCHED
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+@pytest.mark.parametrize("suffix", ["cnt", "csv", "set"])
+def test_a_file_that_may_not_be_read_is_unreadable(tmp_path: Path, suffix: str):
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    assert reason(path) is Reason.UNREADABLE
+
+
+@pytest.mark.parametrize("suffix", ["cnt", "csv", "set"])
+def test_a_file_that_is_gone_is_unreadable(tmp_path: Path, suffix: str):
+    assert reason(tmp_path / f"a.{suffix}") is Reason.UNREADABLE
+
+
 def test_an_event_file_of_mne_is_no_recording_and_is_read_by_itself(tmp_path: Path):
     path = tmp_path / "a-eve.fif"
     mne.write_events(path, np.array([[1000 + RATE, 0, 3]]), verbose="ERROR")
@@ -297,6 +320,44 @@ def test_brainvision_samples_that_end_within_one_are_truncated(tmp_path: Path):
     samples = (tmp_path / "a.eeg").read_bytes()
     (tmp_path / "a.eeg").write_bytes(samples[:-1])
     assert reason(path) is Reason.TRUNCATED
+
+
+def edit(path: Path, **fields: str) -> Path:
+    """Set entries of the header's first section."""
+    lines = "".join(f"{name}={value}\n" for name, value in fields.items())
+    path.write_text(path.read_text("utf-8").replace("[Common Infos]\n", f"[Common Infos]\n{lines}", 1), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"SegmentationType": "MARKERBASED"}, Reason.EPOCHED),
+        ({"Averaged": "YES"}, Reason.EPOCHED),
+        ({"DataType": "FREQUENCYDOMAIN"}, Reason.NOT_EEG),
+        ({"DataPoints": str(2 * SIGNAL.shape[1])}, Reason.TRUNCATED),
+    ],
+)
+def test_brainvision_of_another_content_is_refused(tmp_path: Path, fields: dict[str, str], expected: Reason):
+    assert reason(edit(brainvision(tmp_path), **fields)) is expected
+
+
+def test_brainvision_that_lost_a_little_is_kept_with_a_note(tmp_path: Path):
+    assert read(edit(brainvision(tmp_path), DataPoints=str(SIGNAL.shape[1] + 9))).notes == ("truncated_tail",)
+
+
+@pytest.mark.parametrize(
+    ("dates", "seconds"),
+    [(("20200101100000000000", "20200101100012500000"), 2.5), (("0" * 20, "0" * 20), 0.0)],
+)
+def test_a_pause_between_brainvision_segments_is_told_by_their_dates(
+    tmp_path: Path, dates: tuple[str, str], seconds: float
+):
+    path = brainvision(tmp_path)
+    lines = [f"Mk{8 + i}=New Segment,,{1 + 10 * RATE * i},1,0,{date}" for i, date in enumerate(dates)]
+    with (tmp_path / "a.vmrk").open("a") as file:
+        file.write("\n".join(["", *lines, ""]))
+    assert read(path).gap_seconds == seconds
 
 
 def fif(folder: Path) -> Path:

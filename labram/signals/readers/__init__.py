@@ -28,6 +28,7 @@ from labram.signals.readers import (
     xdf,
 )
 from labram.signals.readers.fif import read_events
+from labram.signals.readers.refusals import unreadable
 from labram.signals.recording import Recording
 
 __all__ = [
@@ -136,10 +137,13 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
         ReadError: If the file is not a supported format, damaged, truncated or unreadable, or NOT_EEG if it has fewer
             than `MIN_RATE` samples a second.
     """
-    kind = _format(path)
-    if kind is not None and kind.fragile:
-        trial.survive(path)
-    recording = open_by_suffix(path).scaled(unit_scale)
+    try:
+        kind = _format(path)
+        if kind is not None and kind.fragile:
+            trial.survive(path)
+        recording = open_by_suffix(path).scaled(unit_scale)
+    except OSError as error:
+        raise unreadable(path, error.strerror or type(error).__name__) from None
     if recording.rate < MIN_RATE:
         raise ReadError(
             f"has {recording.rate:.3g} samples a second, EEG at least {MIN_RATE:g}",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import mne
 
-from labram.signals.readers.refusals import unreadable
+from labram.errors import ReadError
+from labram.signals.readers.refusals import epoched, unreadable
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Event, Recording
 
@@ -17,12 +18,26 @@ def is_events(path: Path) -> bool:
 
 
 def read(path: Path) -> Recording:
-    """Read a FIF recording.
+    """Read a FIF recording. Pauses are left out and told.
 
     Raises:
-        ReadError: If it cannot be read.
+        ReadError: EPOCHED for trials and averages, else UNREADABLE.
     """
-    return to_recording(path, open_raw(path, mne.io.read_raw_fif, allow_maxshield=True))
+    try:
+        raw = open_raw(path, mne.io.read_raw_fif, allow_maxshield=True)
+    except ReadError:
+        if _content(path) in ("epochs", "evoked"):
+            raise epoched(path) from None
+        raise
+    return to_recording(path, raw)
+
+
+def _content(path: Path) -> str:
+    try:
+        with quiet():
+            return str(mne.what(path))
+    except Exception:  # as in `open_raw`: whatever is wrong with it, its content is not known
+        return "unknown"
 
 
 def read_events(path: Path, *, rate: float, first_sample: int = 0) -> tuple[Event, ...]:
