@@ -8,7 +8,7 @@ import pytest
 
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
-from labram.signals.filters import preprocess
+from labram.signals.preprocessing import preprocess
 from labram.signals.readers import is_recording, read, read_events
 
 pytestmark = pytest.mark.real
@@ -46,7 +46,7 @@ def test_filtered_amplitudes_are_those_of_eeg(real_eeg: Path, dataset: str):
     for row in catalogue(real_eeg, dataset)[::4]:
         recording = read(real_eeg / row["path"])
         picks = [index for index, name in enumerate(canonical_names(recording.channels)) if name]
-        filtered = preprocess(recording, picks, mains_hz=50.0)
+        filtered = np.concatenate(list(preprocess(recording, picks, mains_hz=50.0)), axis=1)
         assert 2.0 < np.median(filtered.std(axis=1)) < 80.0
 
 
