@@ -4,12 +4,14 @@ A recording that cannot be used is a row like any other, with a reason code. Wha
 kept in the store, patches and facts alike, so that ingesting it again costs its hash.
 """
 
+import ast
 import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labram.corpus import datasets as adapters
 from labram.corpus import privacy
@@ -17,6 +19,7 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.examine import examine, refused
 from labram.corpus.scan import Content, Item, companions, content, recording_id, scan
 from labram.corpus.store import Store
+from labram.corpus.workers import in_processes
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
@@ -28,16 +31,28 @@ log = logging.getLogger(__name__)
 _FACTS = ("examine", "measure", "ingest")
 
 
+@cache
 def _version() -> str:
-    """Changes with the code that facts depend on: readers and filters, adapters, and this room's figures."""
+    """Changes with what facts depend on: readers and filters, and the code of adapters and of this room's figures."""
     digest = hashlib.sha256(SIGNALS.encode())
     folder = Path(adapters.__file__).parent
     for path in (*sorted(folder.glob("*.py")), *(Path(__file__).with_name(f"{name}.py") for name in _FACTS)):
-        digest.update(path.read_bytes())
+        digest.update(_code(path.read_text()).encode())
     return digest.hexdigest()[:12]
 
 
-VERSION = _version()
+def _code(source: str) -> str:
+    """A module without its comments, docstrings and layout: what may change and leave every recording as it is."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for _, body in ast.iter_fields(node):
+            if isinstance(body, list):
+                body[:] = [part for part in body if not _is_text(part)]
+    return ast.unparse(tree)
+
+
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,7 @@ def ingest(
     shards: int,
     subject_key: bytes,
     monitor: Monitor,
+    workers: int = 1,
 ) -> Ingested:
     """Ingest every `shards`-th recording of a corpus folder.
 
@@ -88,6 +104,9 @@ def ingest(
         shards: How many shares there are.
         subject_key: Key of subject names (see `labram.corpus.privacy.load_key`).
         monitor: Is told of each recording.
+        workers: Processes that work at the same time. A recording that ends its process, by what it does to a library
+            or to memory, is refused like others that cannot be used; 0, which is for tests, has nothing to end but
+            the process that calls.
 
     Returns:
         Counts. The tables are in `out`; `labram.corpus.quality.judge` makes a corpus of them.
@@ -100,19 +119,24 @@ def ingest(
     if preprocessing.compatibility == "published":
         items = [replace(item, dataset=item.dataset.as_published()) for item in items]
     mine = items[shard::shards]
-    rows: list[dict[str, Any]] = []
-    labels: list[dict[str, Any]] = []
+    work = partial(_facts, store=store, preprocessing=preprocessing, subject_key=subject_key)
+    found: dict[int, _Facts] = {}
     reused = 0
-    for done, item in enumerate(mine, start=1):
-        facts, known = _facts(item, store, preprocessing, subject_key)
-        rows.append(facts["row"])
-        labels += ({**label, "recording_id": facts["row"]["recording_id"]} for label in facts["labels"])
-        reused += known
-        monitor.progress(done, len(mine), reused=reused)
-    corpus = Corpus.of(rows, labels)
+    for place, done in in_processes(work, mine, workers=workers):
+        facts = found[place] = done or _killed(mine[place], store, subject_key)
+        if facts.failure:
+            # Neither the file's name nor a traceback, which may quote it, belongs in a log.
+            log.error("%s made labram fail: %s", facts.row["recording_id"], facts.failure)
+        reused += facts.known
+        monitor.progress(len(found), len(mine), reused=reused)
+    everything = [found[place] for place in range(len(mine))]
+    corpus = Corpus.of(
+        [facts.row for facts in everything],
+        [{**label, "recording_id": facts.row["recording_id"]} for facts in everything for label in facts.labels],
+    )
     corpus.save(out)
     return Ingested(
-        recordings=len(rows),
+        recordings=len(everything),
         refused=len(corpus.quarantined()),
         reused=reused,
         seconds=int(corpus.accepted()["seconds"].sum()),
@@ -120,10 +144,23 @@ def ingest(
     )
 
 
-def _facts(
-    item: Item, store: Store, preprocessing: PreprocessingRecipe, subject_key: bytes
-) -> tuple[dict[str, Any], bool]:
-    """Row and labels of a recording, and whether they were known."""
+class _Facts(NamedTuple):
+    """What is known of a recording.
+
+    Attributes:
+        row: Of the catalogue.
+        labels: Rows without `recording_id`.
+        known: Whether it was known before.
+        failure: What kind of failure the recording caused; empty for all that are accepted or refused as they should.
+    """
+
+    row: dict[str, Any]
+    labels: list[dict[str, Any]]
+    known: bool = False
+    failure: str = ""
+
+
+def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subject_key: bytes) -> _Facts:
     held = content(item.source.path, store)
     identity = _identity(item, held, subject_key)
     refusal = _refusal(item, held)
@@ -132,7 +169,7 @@ def _facts(
         known = store.noted(facts_key) is not None
         if not known:
             store.note(facts_key, refused(refusal))
-        return _row(identity, refused(refusal)), known
+        return _together(identity, refused(refusal), known=known)
     patches_key = store.key(
         held.digest,
         preprocessing=preprocessing.digest(),
@@ -147,7 +184,7 @@ def _facts(
         session=identity["session"],
         format=identity["format"],
         companions=companions(item, store),
-        version=VERSION,
+        version=_version(),
     )
     found = store.noted(facts_key)
     known = found is not None and (not found["row"].get("store_key") or store.intact(patches_key))
@@ -157,11 +194,15 @@ def _facts(
         except LabramError:
             raise
         except Exception as error:  # one recording must not end the ingest of all others
-            # Neither the file's name nor the traceback, which may quote it, belongs in a log.
-            log.error("%s made labram fail: %s", identity["recording_id"], type(error).__name__)  # noqa: TRY400
-            return _row(identity, refused(Reason.UNPROCESSABLE)), False
+            return _together(identity, refused(Reason.UNPROCESSABLE), failure=type(error).__name__)
         store.note(facts_key, found)
-    return _row(identity, found), known
+    return _together(identity, found, known=known)
+
+
+def _killed(item: Item, store: Store, subject_key: bytes) -> _Facts:
+    """What is left to say of a recording whose process died."""
+    identity = _identity(item, content(item.source.path, store), subject_key)
+    return _together(identity, refused(Reason.UNPROCESSABLE), failure="its process was killed")
 
 
 def _refusal(item: Item, held: Content) -> Reason | None:
@@ -172,8 +213,8 @@ def _refusal(item: Item, held: Content) -> Reason | None:
     return refusal[0] if refusal else None
 
 
-def _row(identity: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    return {"row": {**identity, **found["row"]}, "labels": found["labels"]}
+def _together(identity: dict[str, Any], found: dict[str, Any], *, known: bool = False, failure: str = "") -> _Facts:
+    return _Facts({**identity, **found["row"]}, found["labels"], known, failure)
 
 
 def _identity(item: Item, held: Content, subject_key: bytes) -> dict[str, Any]:

@@ -58,9 +58,11 @@ def write_edf() -> Callable[..., Path]:
 
 @pytest.fixture
 def take_in(tmp_path: Path) -> Callable[..., tuple[Ingested, Corpus]]:
-    """Ingest a folder as one shard, into a store that lives as long as the test."""
+    """Ingest a folder as one shard, by default in this process, into a store that lives as long as the test."""
 
-    def run(data: Path, datasets: Sequence[str] = (), *, shard: int = 0, shards: int = 1) -> tuple[Ingested, Corpus]:
+    def run(
+        data: Path, datasets: Sequence[str] = (), *, shard: int = 0, shards: int = 1, workers: int = 0
+    ) -> tuple[Ingested, Corpus]:
         out = tmp_path / "shards" / f"{shard}-{shards}"
         done = ingest(
             data,
@@ -72,6 +74,7 @@ def take_in(tmp_path: Path) -> Callable[..., tuple[Ingested, Corpus]]:
             shards=shards,
             subject_key=KEY,
             monitor=Silent(),
+            workers=workers,
         )
         return done, Corpus.load(out)
 
