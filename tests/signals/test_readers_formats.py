@@ -447,7 +447,6 @@ def test_an_xdf_rate_that_time_stamps_contradict_is_not_believed(tmp_path: Path)
         ((eeg(stamps=STAMPS[:0]),), Reason.TOO_SHORT),
         ((eeg(promised=SIGNAL.shape[1] + 10),), Reason.DAMAGED),
         ((eeg(stamps=np.full(300, 5.0)),), Reason.DAMAGED),
-        ((eeg(rate=10, stamps=1000 + np.arange(100) / 10),), Reason.NOT_EEG),
     ],
 )
 def test_xdf_without_usable_eeg_is_refused(tmp_path: Path, content: tuple[bytes, ...], expected: Reason):

@@ -34,7 +34,6 @@ from labram.signals.recording import Recording
 __all__ = [
     "EEG_SUFFIXES",
     "FORMATS",
-    "MIN_RATE",
     "SHARED_SUFFIXES",
     "UNSUPPORTED_SUFFIXES",
     "Format",
@@ -44,9 +43,6 @@ __all__ = [
     "read",
     "read_events",
 ]
-
-MIN_RATE = 60.0
-"""Samples a second that EEG needs at least: its beta waves reach 30 Hz."""
 
 
 def _alone(path: Path) -> tuple[Path, ...]:
@@ -134,24 +130,15 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
             wrongly.
 
     Raises:
-        ReadError: If the file is not a supported format, damaged, truncated or unreadable, or NOT_EEG if it has fewer
-            than `MIN_RATE` samples a second.
+        ReadError: If the file is not a supported format, damaged, truncated, unreadable or not EEG.
     """
     try:
         kind = _format(path)
         if kind is not None and kind.fragile:
             trial.survive(path)
-        recording = open_by_suffix(path).scaled(unit_scale)
+        return open_by_suffix(path).scaled(unit_scale)
     except OSError as error:
         raise unreadable(path, error.strerror or type(error).__name__) from None
-    if recording.rate < MIN_RATE:
-        raise ReadError(
-            f"has {recording.rate:.3g} samples a second, EEG at least {MIN_RATE:g}",
-            reason=Reason.NOT_EEG,
-            file=path.name,
-            remedy="Leave it out, or export the signals themselves and not what was computed of them",
-        )
-    return recording
 
 
 def open_by_suffix(path: Path) -> Recording:

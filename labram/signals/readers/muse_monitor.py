@@ -1,17 +1,20 @@
 """Muse Monitor CSV: an app's log of an InteraXon Muse. Columns ``RAW_…`` are samples in µV, if one logs them all.
 
-The app's default is a line a second, of band powers and one raw sample; the rate then tells that there is no EEG.
+The app's default is a line a second: band powers, and one sample of the many that were.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
+from labram.errors import ReadError, Reason
 from labram.signals.readers.refusals import empty, unreadable
 from labram.signals.recording import Recording
 
 _STAMPS = "TimeStamp"
 _RAW = "RAW_"
+_LEAST_RATE = 100.0
+"""Lines a second between the app's slow rates and the 220 or 256 samples a second of the headband."""
 
 
 def recognises(path: Path) -> bool:
@@ -25,7 +28,7 @@ def read(path: Path) -> Recording:
     """Read the raw samples. The rate is that of the time stamps, which are those of lines with samples.
 
     Raises:
-        ReadError: TOO_SHORT for less than two lines, UNREADABLE for cells of another kind.
+        ReadError: NOT_EEG for band powers, TOO_SHORT for less than two lines, UNREADABLE for cells of another kind.
     """
     try:
         table = pd.read_csv(path)
@@ -39,6 +42,13 @@ def read(path: Path) -> Recording:
         raise empty(path)
     steps = stamps.diff().dt.total_seconds()
     rate = (len(stamps) - 1) / float(steps.sum())
+    if rate < _LEAST_RATE:
+        raise ReadError(
+            "holds band powers, and not the signals that they were computed of",
+            reason=Reason.NOT_EEG,
+            file=path.name,
+            remedy="Leave it out, and log at a constant rate next time",
+        )
     return Recording(
         data=data.T.copy(),
         channels=tuple(name.removeprefix(_RAW) for name in signals),

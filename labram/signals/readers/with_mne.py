@@ -12,8 +12,7 @@ from typing import Any
 import mne
 import numpy as np
 
-from labram.signals.readers.refusals import empty
-from labram.signals.readers.refusals import unreadable as unreadable
+from labram.signals.readers.refusals import empty, unreadable
 from labram.signals.readers.skips import skips, without_skips
 from labram.signals.recording import Event, Recording, Samples
 
