@@ -13,6 +13,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from labram.corpus.spectra import unit_correction
 from labram.errors import MisfitWeightsError, WindowError
 from labram.evaluation.inference import (
     MAX_PATCHES,
@@ -261,11 +262,12 @@ def _cut(signals: Signals, seconds: int | None) -> Signals:
 
 def _check_unit(windows: Signals, unit: str) -> None:
     """Refuse what no EEG amplifier gives, by the limits that ingest has."""
-    limits = QualityRecipe()
+    typical = QualityRecipe().typical_rms_uv
     deviations = windows.std(axis=-1)
-    if deviations.max() < limits.min_channel_sd_uv or np.median(deviations) > limits.implausible_sd_uv:
+    largest, median = float(deviations.max()), float(np.median(deviations))
+    if unit_correction(largest, typical) > 1 or unit_correction(median, typical) < 1:
         raise WindowError(
-            f"the channels' standard deviation is {np.median(deviations):.3g} µV, which no EEG has",
+            f"the channels' standard deviation is {median:.3g} µV, which no EEG has",
             field="unit",
             remedy=f"Check that the signals are in {unit}",
         )

@@ -68,20 +68,34 @@ class PreprocessingRecipe(Section):
 
 
 class QualityRecipe(Section):
-    """Thresholds of the quality suite. Amplitudes in µV after preprocessing."""
+    """Thresholds of the quality suite (docs/quality.md says how they were chosen). A share is a number from 0 to 1."""
 
     min_seconds: Rate = Field(default=1.0, description="A shorter recording is refused.")
     min_channels: Positive = Field(default=2, description="Canonical channels that must be left.")
-    flat_sd_uv: Rate = Field(default=0.1, description="A channel with a smaller SD counts as flat.")
-    max_flat_fraction: Fraction = Field(default=0.5, description="Flat channels tolerated.")
+    min_rate_hz: Rate = Field(default=80.0, description="A recording of fewer samples a second is refused.")
+    flat_sd_uv: Rate = Field(default=0.1, description="A channel with a smaller SD after preprocessing is flat.")
+    flat_seconds: Fraction = Field(default=0.5, description="And so is one that stands still for a larger share.")
+    max_flat_fraction: Fraction = Field(default=0.5, description="Flat channels tolerated, as a share.")
+    typical_rms_uv: Rate = Field(
+        default=10.0,
+        description="RMS of EEG in 1-45 Hz. Where another power of 1000 brings a recording nearer to it, its unit is "
+        "taken to be wrong by that factor.",
+    )
     max_median_sd_uv: Rate = Field(default=200.0, description="A larger median channel SD is refused.")
-    max_channel_sd_uv: Rate = Field(default=250.0, description="A channel with a larger SD counts as bad.")
-    max_bad_fraction: Fraction = Field(default=0.3, description="Bad channels tolerated.")
-    min_channel_sd_uv: Rate = Field(default=0.5, description="All channels with a smaller SD point to a wrong unit.")
-    implausible_sd_uv: Rate = Field(default=5000.0, description="A larger median channel SD points to a wrong unit.")
+    max_channel_sd_uv: Rate = Field(default=250.0, description="A channel with a larger SD is bad.")
+    max_saturated: Fraction = Field(default=0.05, description="And so is one at its extreme for a larger share.")
+    max_bad_fraction: Fraction = Field(default=0.3, description="Bad channels tolerated, as a share.")
     max_gap_seconds: Rate = Field(default=1.0, description="Longest tolerated hole in the time stamps.")
+    max_psd_slope: float = Field(default=-0.25, description="A flatter spectrum is that of noise.")
+    min_psd_slope: float = Field(default=-5.0, description="A steeper spectrum is that of slow figures, not of EEG.")
+    min_spectral_flatness: Fraction = Field(default=0.05, description="Below, the spectrum is made of lines.")
+    max_held_fraction: Fraction = Field(
+        default=0.5, description="Above, the signal is a staircase: replayed, a trigger, or written again and again."
+    )
+    max_channel_correlation: Fraction = Field(default=0.995, description="Above, the channels carry one signal.")
     warn_line_noise_ratio: Rate = Field(default=0.5, description="Mains power over 1-45 Hz power: warning.")
-    warn_psd_slope: float = Field(default=-0.3, description="A flatter spectrum looks like noise: warning.")
+    warn_psd_slope: float = Field(default=-0.6, description="A flatter spectrum is unusual: warning.")
+    warn_dead_seconds: int = Field(default=0, ge=0, description="More seconds without any signal: warning.")
 
 
 class SplitRecipe(Section):

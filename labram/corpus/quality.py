@@ -2,17 +2,19 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from labram.corpus import splits
+from labram.corpus import data_docs, splits
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, SPLITS, Corpus, Split
-from labram.corpus.rules import Outcome, check, rules
-from labram.errors import CorpusError, LabelError, Reason
+from labram.corpus.rules import Checked, Outcome, Rule, check, copy_rules, rules
+from labram.corpus.spectra import unit_correction
+from labram.errors import CorpusError, LabelError
 from labram.recipe import QualityRecipe, SplitRecipe
 
 QUALITY_FILE, SUMMARY_FILE = "quality.json", "summary.json"
@@ -62,7 +64,8 @@ def judge(
 ) -> Summary:
     """Make one judged corpus of the shards of an ingest.
 
-    Writes `catalogue.parquet`, `labels.parquet`, `quality.json` (each rule and who broke it) and `summary.json`.
+    Writes `catalogue.parquet`, `labels.parquet`, `quality.json` (each rule and who broke it), `summary.json` and Great
+    Expectations' Data Docs.
 
     Args:
         shards: Folders that `labram.corpus.ingest.ingest` wrote.
@@ -80,13 +83,16 @@ def judge(
         LabelError: If a task has no labels to train or evaluate on.
     """
     corpus = Corpus.merged(Corpus.load(shard) for shard in shards)
-    corpus, outcomes = _judged(_with_fractions(corpus, quality), quality)
-    corpus = _without_copies(corpus)
+    corpus = _derived(corpus, quality)
+    corpus, each = _judged(corpus, rules(quality), _figures(corpus))
+    corpus = _with_copies(corpus)
+    corpus, copies = _judged(corpus, copy_rules(), _relations(corpus))
     corpus = splits.apply(corpus, _splits(corpus, split, seed))
     summary = summarise(corpus)
     corpus.save(out)
     (out / SUMMARY_FILE).write_text(summary.to_json())
-    (out / QUALITY_FILE).write_text(_report(outcomes))
+    (out / QUALITY_FILE).write_text(_report((*each.outcomes, *copies.outcomes)))
+    data_docs.write({"recordings": each.result, "copies": copies.result}, out)
     if not summary.accepted:
         raise CorpusError(
             f"none of {summary.recordings} recordings can be used ({_counted(summary.reasons)})",
@@ -118,28 +124,41 @@ def summarise(corpus: Corpus) -> Summary:
     )
 
 
-def _with_fractions(corpus: Corpus, quality: QualityRecipe) -> Corpus:
-    """Count flat and bad channels, which depend on the recipe's thresholds."""
+def _derived(corpus: Corpus, quality: QualityRecipe) -> Corpus:
+    """Fill in what follows from figures and thresholds: bad channels, and the factor that a unit is off."""
     rows = corpus.catalogue.copy()
     read = rows["store_key"] != ""
-    spreads = [np.asarray(sd if sd is not None else [], dtype=np.float64) for sd in rows["sd_uv"]]
-    channels = np.maximum(1, [len(sd) for sd in spreads])
-    for kind, counts in (
-        ("flat", [int((sd < quality.flat_sd_uv).sum()) for sd in spreads]),
-        ("bad", [int((sd > quality.max_channel_sd_uv).sum()) for sd in spreads]),
-    ):
-        rows[f"{kind}_channels"] = pd.Series(counts, index=rows.index, dtype="Int32").where(read)
-        rows[f"{kind}_fraction"] = pd.Series(np.asarray(counts) / channels, index=rows.index).where(read)
+    rows["unit_correction"] = rows["band_rms_uv"].map(lambda rms: unit_correction(rms, quality.typical_rms_uv))
+    counts = [_channels(row, quality) for row in rows.to_dict("records")]
+    for kind, name in enumerate(("flat_channels", "saturated_channels", "bad_channels")):
+        rows[name] = pd.Series([count[kind] for count in counts], index=rows.index, dtype="Int32").where(read)
+    channels = rows["montage"].map(len).clip(lower=1)
+    for name in ("flat", "bad"):
+        rows[f"{name}_fraction"] = (rows[f"{name}_channels"] / channels).astype("Float64").where(read)
     return Corpus(rows, corpus.labels)
 
 
-def _judged(corpus: Corpus, quality: QualityRecipe) -> tuple[Corpus, list[Outcome]]:
+def _channels(row: Mapping[Hashable, Any], quality: QualityRecipe) -> tuple[int, int, int]:
+    """Flat, saturated and bad channels of a recording. A wrong unit makes no channel flat."""
+    sd, still, extreme = (
+        np.asarray(row[name] or [], np.float64)
+        for name in ("channel_sd_uv", "channel_flat_fraction", "channel_saturated_fraction")
+    )
+    correction = max(1.0, row["unit_correction"])
+    saturated = extreme > quality.max_saturated
+    return (
+        int(((sd * correction < quality.flat_sd_uv) | (still > quality.flat_seconds)).sum()),
+        int(saturated.sum()),
+        int(((sd > quality.max_channel_sd_uv) | saturated).sum()),
+    )
+
+
+def _judged(corpus: Corpus, suite: Sequence[Rule], figures: pd.DataFrame) -> tuple[Corpus, Checked]:
+    """The corpus with reasons, warnings and verdicts by one suite."""
     rows = corpus.catalogue.copy()
-    read = rows[rows["verdict"] == ACCEPTED]
-    figures = read.drop(columns=["montage", "sd_uv", "reasons", "warnings"])
-    outcomes = check(figures.assign(channels=read["montage"].map(len)), rules(quality))
+    checked = check(figures, suite)
     codes: dict[str, dict[str, list[str]]] = {"critical": defaultdict(list), "warning": defaultdict(list)}
-    for outcome in outcomes:
+    for outcome in checked.outcomes:
         for recording in outcome.recordings:
             listed = codes[outcome.rule.severity][recording]
             if outcome.rule.code not in listed:
@@ -151,22 +170,45 @@ def _judged(corpus: Corpus, quality: QualityRecipe) -> tuple[Corpus, list[Outcom
             for recording, have in zip(rows["recording_id"], rows[column], strict=True)
         ]
     rows["verdict"] = np.where(rows["reasons"].map(len) > 0, QUARANTINED, ACCEPTED)
-    return Corpus(rows, corpus.labels), outcomes
+    return Corpus(rows, corpus.labels), checked
 
 
-def _without_copies(corpus: Corpus) -> Corpus:
-    """Of recordings that are equal byte for byte one stays: one with labels rather than one without."""
+def _figures(corpus: Corpus) -> pd.DataFrame:
+    """Columns that rules are about, of the recordings that could be read."""
+    rows = corpus.accepted()
+    single = [name for name in rows.columns if not rows[name].map(lambda value: isinstance(value, list)).any()]
+    return rows[single].assign(channels=rows["montage"].map(len))
+
+
+def _with_copies(corpus: Corpus) -> Corpus:
+    """Find recordings of equal content or signal: one is taken, with labels rather than without, the others copy it."""
     rows = corpus.catalogue.copy()
     labelled = rows["recording_id"].isin(set(corpus.labels["recording_id"]))
     ordered = rows.assign(unlabelled=~labelled)[rows["verdict"] == ACCEPTED].sort_values(["unlabelled", "recording_id"])
-    copies = set(ordered["recording_id"][ordered["content_hash"].duplicated(keep="first")])
-    copied = rows["recording_id"].isin(copies)
-    rows["reasons"] = [
-        [Reason.DUPLICATE_CONTENT.value] if copy else reasons
-        for copy, reasons in zip(copied, rows["reasons"], strict=True)
-    ]
-    rows["verdict"] = rows["verdict"].mask(copied, QUARANTINED)
+    copies: dict[str, str] = {}
+    for column in ("content_hash", "signal_hash"):
+        known = ordered[ordered[column].fillna("") != ""]
+        first = known.groupby(column, sort=False)["recording_id"].transform("first")
+        found = zip(known["recording_id"], first, strict=True)
+        copies |= {copy: original for copy, original in found if copy != original}
+    rows["copy_of"] = [copies.get(recording, "") for recording in rows["recording_id"]]
     return Corpus(rows, corpus.labels)
+
+
+def _relations(corpus: Corpus) -> pd.DataFrame:
+    """Columns that `copy_rules` are about, of accepted recordings."""
+    rows = corpus.accepted()
+    subjects = dict(zip(rows["recording_id"], rows["subject_key"], strict=True))
+    copies = rows["copy_of"] != ""
+    others = copies & (rows["copy_of"].map(subjects) != rows["subject_key"])
+    return pd.DataFrame(
+        {
+            "recording_id": rows["recording_id"],
+            "copies": copies.astype(int),
+            "copies_of_others": others.astype(int),
+            "copied_by_others": rows["recording_id"].isin(set(rows["copy_of"][others])).astype(int),
+        }
+    )
 
 
 def _splits(corpus: Corpus, split: SplitRecipe | Split, seed: int) -> Mapping[str, Split]:

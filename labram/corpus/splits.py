@@ -1,7 +1,7 @@
 """Which subjects are trained on and which are held out: by subject, the same for every stage, for good.
 
 Subjects are put in order by a hash of their recordings' content and the seed, so neither file names nor the key of
-subject names have a say. Subjects who share a recording, byte for byte, are one as far as the split goes.
+subject names have a say. Subjects who share a recording, its bytes or its signal, are one as far as the split goes.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from labram.errors import Reason
 from labram.recipe import SplitRecipe
 
 LEAST_SUBJECTS = len(SPLITS)
-_SHARED = {Reason.DUPLICATE_CONTENT.value, Reason.DUPLICATE_FORMAT.value}
+_SHARED = {reason.value for reason in Reason if reason.value.startswith("duplicate_")}
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ def _groups(corpus: Corpus, seed: int) -> list[_Group]:
 def _tied(catalogue: pd.DataFrame) -> dict[str, str]:
     """For each subject who shares content with another, one name for all who are so tied."""
     shared = catalogue[
-        (catalogue["content_hash"] != "")
-        & ((catalogue["verdict"] == ACCEPTED) | catalogue["reasons"].map(lambda reasons: bool(_SHARED & set(reasons))))
+        (catalogue["verdict"] == ACCEPTED) | catalogue["reasons"].map(lambda reasons: bool(_SHARED & set(reasons)))
     ]
     parent: dict[str, str] = {}
 
@@ -118,10 +117,11 @@ def _tied(catalogue: pd.DataFrame) -> dict[str, str]:
             subject = parent[subject]
         return subject
 
-    for _, subjects in shared.groupby("content_hash")["subject_key"]:
-        first, *others = sorted(set(subjects))
-        for other in others:
-            parent[root(other)] = root(first)
+    for column in ("content_hash", "signal_hash"):
+        for _, subjects in shared[shared[column].fillna("") != ""].groupby(column)["subject_key"]:
+            first, *others = sorted(set(subjects))
+            for other in others:
+                parent[root(other)] = root(first)
     return {subject: root(subject) for subject in list(parent)}
 
 

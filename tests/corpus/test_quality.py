@@ -7,14 +7,21 @@ import pytest
 
 from labram.corpus.catalogue import Corpus
 from labram.corpus.quality import Summary, judge
-from labram.corpus.rules import rules
+from labram.corpus.rules import copy_rules, rules
 from labram.errors import CorpusError, LabelError, Reason
 from labram.recipe import QualityRecipe, SplitRecipe
 
 FIGURES = {
-    "sd_uv": [20.0] * 10,
+    "rate_hz": 256.0,
+    "channel_sd_uv": [20.0] * 10,
+    "channel_flat_fraction": [0.0] * 10,
+    "channel_saturated_fraction": [0.0] * 10,
     "median_sd_uv": 20.0,
-    "max_sd_uv": 25.0,
+    "band_rms_uv": 10.0,
+    "held_fraction": 0.02,
+    "dead_seconds": 0,
+    "spectral_flatness": 0.8,
+    "channel_correlation": 0.5,
     "clipped_samples": 0,
     "line_noise_ratio": 0.01,
     "psd_slope": -1.4,
@@ -29,6 +36,7 @@ def row(number: int, **columns: object) -> dict[str, object]:
         "dataset": "set",
         "subject_key": f"set-s{number}",
         "content_hash": f"{number:064x}",
+        "signal_hash": f"{number:064x}",
         "store_key": f"{number:032x}",
         "montage": [f"E{n}" for n in range(10)],
         "seconds": 60,
@@ -61,12 +69,20 @@ def judged(tmp_path: Path) -> Judge:
     ("figures", "reason"),
     [
         ({"seconds": 0}, Reason.TOO_SHORT),
-        ({"montage": ["CZ"], "sd_uv": [20.0]}, Reason.NO_CANONICAL_CHANNELS),
-        ({"sd_uv": [20.0] * 4 + [0.0] * 6, "median_sd_uv": 0.0}, Reason.FLAT),
-        ({"max_sd_uv": 0.2}, Reason.IMPLAUSIBLE_UNIT),
-        ({"sd_uv": [20.0] * 6 + [300.0] * 4}, Reason.EXCESSIVE_AMPLITUDE),
+        ({"montage": ["CZ"]}, Reason.NO_CANONICAL_CHANNELS),
+        ({"rate_hz": 10.0}, Reason.LOW_RATE),
+        ({"channel_sd_uv": [20.0] * 4 + [0.0] * 6, "median_sd_uv": 0.0}, Reason.FLAT),
+        ({"channel_flat_fraction": [0.0] * 4 + [0.6] * 6}, Reason.FLAT),
+        ({"band_rms_uv": 0.01, "channel_sd_uv": [0.02] * 10, "median_sd_uv": 0.02}, Reason.IMPLAUSIBLE_UNIT),
+        ({"channel_sd_uv": [20.0] * 6 + [300.0] * 4}, Reason.EXCESSIVE_AMPLITUDE),
+        ({"channel_saturated_fraction": [0.0] * 6 + [0.1] * 4}, Reason.EXCESSIVE_AMPLITUDE),
         ({"median_sd_uv": 230.0}, Reason.EXCESSIVE_AMPLITUDE),
         ({"gap_seconds": 12.0}, Reason.GAPS),
+        ({"psd_slope": 0.0}, Reason.NOT_EEG),
+        ({"psd_slope": -8.0}, Reason.NOT_EEG),
+        ({"spectral_flatness": 0.001}, Reason.NOT_EEG),
+        ({"held_fraction": 0.63}, Reason.NOT_EEG),
+        ({"channel_correlation": 1.0}, Reason.NOT_EEG),
     ],
 )
 def test_a_broken_critical_rule_sends_to_the_quarantine(
@@ -83,7 +99,9 @@ def test_a_broken_critical_rule_sends_to_the_quarantine(
     ("figures", "warning"),
     [
         ({"line_noise_ratio": 2.0}, "line_noise"),
-        ({"psd_slope": 0.0}, "flat_spectrum"),
+        ({"psd_slope": -0.4}, "flat_spectrum"),
+        ({"dead_seconds": 5}, "dropouts"),
+        ({"channel_saturated_fraction": [0.0] * 9 + [0.1]}, "saturated"),
         ({"clipped_samples": 7}, "clipped"),
     ],
 )
@@ -94,9 +112,15 @@ def test_a_warning_is_kept_and_counted(judged: Judge, figures: dict[str, object]
     assert corpus.accepted()["warnings"].tolist() == [[], ["missing_label", warning]]
 
 
-def test_amplitudes_a_thousand_times_too_large_are_a_matter_of_unit(judged: Judge) -> None:
-    summary, _ = judged([row(1), row(2, median_sd_uv=20_000.0, sd_uv=[20_000.0] * 10)])
-    assert summary.reasons[Reason.IMPLAUSIBLE_UNIT] == 1
+@pytest.mark.parametrize(
+    ("rms_uv", "correction"),
+    [(10_000.0, 1e-3), (400.0, 1e-3), (250.0, 1.0), (1.0, 1.0), (0.4, 1.0), (0.2, 1e3), (0.01, 1e3), (1e-5, 1e6)],
+)
+def test_a_wrong_unit_comes_with_the_factor_that_mends_it(judged: Judge, rms_uv: float, correction: float) -> None:
+    _, corpus = judged([row(1), row(2, band_rms_uv=rms_uv)])
+    found = corpus.catalogue.set_index("recording_id").loc["set-0002"]
+    assert found["unit_correction"] == pytest.approx(correction)
+    assert ("implausible_unit" in found["reasons"]) == (correction != 1.0)
 
 
 def test_what_was_refused_before_stays_refused_without_figures(judged: Judge) -> None:
@@ -115,14 +139,42 @@ def test_counts_in_warnings_are_added_up(judged: Judge) -> None:
 def test_of_equal_recordings_the_labelled_one_stays(judged: Judge) -> None:
     rows = [row(1, content_hash="same"), row(2, content_hash="same"), row(3)]
     summary, corpus = judged(rows, labels=(2,))
+    assert summary.reasons["duplicate_content"] == 1
+    refused = corpus.quarantined()
+    assert refused["recording_id"].tolist() == ["set-0001"]
+    assert refused["copy_of"].tolist() == ["set-0002"]
+
+
+def test_the_same_signal_in_other_bytes_is_a_copy(judged: Judge) -> None:
+    rows = [row(1, signal_hash="same"), row(2, signal_hash="same", subject_key="set-s1"), row(3, signal_hash="")]
+    summary, corpus = judged([*rows, row(4, signal_hash="")])
     assert summary.reasons == {"duplicate_content": 1}
-    assert corpus.quarantined()["recording_id"].tolist() == ["set-0001"]
+    assert summary.warnings == {}
+    assert corpus.quarantined()["copy_of"].tolist() == ["set-0001"]
+
+
+def test_a_recording_of_two_subjects_is_a_leak_that_is_told_and_tied(judged: Judge) -> None:
+    rows = [row(number) for number in range(1, 21)]
+    rows[19] = row(20, signal_hash=rows[0]["signal_hash"])
+    rows.append(row(21, subject_key="set-s20"))
+    summary, corpus = judged(rows)
+    assert summary.reasons == {"duplicate_content": 1, "duplicate_subject": 1}
+    assert summary.warnings == {"shared_recording": 1}
+    split = dict(zip(corpus.accepted()["subject_key"], corpus.accepted()["split"], strict=True))
+    assert split["set-s20"] == split["set-s1"]
+
+
+def test_a_copy_of_a_refused_recording_is_judged_by_itself(judged: Judge) -> None:
+    rows = [row(1, signal_hash="same", gap_seconds=9.0), row(2, signal_hash="same"), row(3)]
+    summary, corpus = judged(rows)
+    assert summary.reasons == {"gaps": 1}
+    assert "set-0002" in corpus.accepted()["recording_id"].tolist()
 
 
 def test_the_results_name_each_rule_and_who_broke_it(judged: Judge, tmp_path: Path) -> None:
     judged([row(1), row(2, gap_seconds=5.0), row(3, line_noise_ratio=1.0)])
     report = json.loads((tmp_path / "out" / "quality.json").read_text())
-    assert len(report) == len(rules(QualityRecipe()))
+    assert len(report) == len(rules(QualityRecipe())) + len(copy_rules())
     failed = {entry["name"]: (entry["severity"], entry["recordings"]) for entry in report if entry["failed"]}
     assert failed == {
         "no holes": ("critical", ["set-0002"]),

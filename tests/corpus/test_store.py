@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labram.corpus.measure import clipped_samples
 from labram.corpus.store import LIMIT_UV, RATE_HZ, Store, to_patches
 from labram.errors import StoreError
 
@@ -68,12 +67,11 @@ def test_a_window_outside_the_recording_is_the_callers_mistake(
         store.read(key, start, seconds)
 
 
-def test_values_beyond_float16_are_clipped_and_counted() -> None:
+def test_values_beyond_float16_are_clipped() -> None:
     loud = signal()
     loud[0, :5], loud[1, 3] = 1e9, -40_000.0
     patches = to_patches(loud)
-    assert clipped_samples(patches) == 6
-    assert clipped_samples(to_patches(signal())) == 0
+    assert np.count_nonzero(np.abs(patches) == np.float16(LIMIT_UV)) == 6
     assert np.isfinite(patches).all()
     assert patches.max() == np.float16(LIMIT_UV)
 
@@ -193,3 +191,14 @@ def test_damaged_notes_are_as_good_as_none(store: Store) -> None:
     assert store.noted("key") == {"seconds": 3}
     next(store.root.rglob("*.json")).write_text("{")
     assert store.noted("key") is None
+
+
+def test_what_killed_writers_left_is_removed_and_what_others_are_writing_is_not(store: Store, key: str) -> None:
+    dead, alive = (store.path(key).with_name(f".{key}.{name}.tmp") for name in ("dead", "alive"))
+    for path in (dead, alive):
+        path.write_bytes(b"part")
+    os.utime(dead, (1_600_000_000, 1_600_000_000))
+    store.sweep()
+    assert not dead.exists()
+    assert alive.exists()
+    assert store.intact(key)
