@@ -5,7 +5,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Make and inspect corpora of recordings.", no_args_is_help=True)
+from labram.cli import ingest
+
+app = typer.Typer(help="Make, take in, inspect and version corpora of recordings.", no_args_is_help=True)
+app.command()(ingest.ingest)
+app.command()(ingest.status)
 
 
 @app.command()

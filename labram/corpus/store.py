@@ -34,6 +34,7 @@ LIMIT_UV = 32_767.0
 OPEN_FILES = 256
 CORPORA = "corpora"
 _SETTLED_NS = 2_000_000_000
+_ABANDONED_SECONDS = 3600
 
 
 def to_patches(signal: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -72,6 +73,11 @@ class Store:
     def __reduce__(self) -> tuple[type["Store"], tuple[Path | str]]:
         """The way to a worker process: it opens its own files."""
         return Store, (self.location,)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the store is a bucket."""
+        return self._bucket is not None
 
     @staticmethod
     def key(content_hash: str, **determinants: object) -> str:
@@ -162,14 +168,22 @@ class Store:
                 _write_json(temporary, found)
         return found
 
+    def sweep(self) -> None:
+        """Remove what writers that were killed have left: unfinished files that nobody has touched for an hour."""
+        for left in self.root.rglob(".*.tmp"):
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                    left.unlink()
+
     def publish(self, folder: Path, name: str) -> None:
         """Keep the files of a judged corpus under a name, in place of those that were there; each is replaced whole.
 
         Raises:
             StoreError: If the store cannot be written, or the disk is full.
         """
-        for path in sorted(folder.iterdir()):
-            with self._replacing(self.root / CORPORA / name / path.name) as temporary, writes_to(self.location):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            place = self.root / CORPORA / name / path.relative_to(folder)
+            with self._replacing(place) as temporary, writes_to(self.location):
                 shutil.copyfile(path, temporary)
 
     def corpora(self) -> list[Path]:

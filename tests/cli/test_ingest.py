@@ -1,0 +1,70 @@
+"""`labram corpus ingest` and `status`, as a user types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pytest
+
+LABRAM = Path(sys.executable).with_name("labram")
+CHANNELS = ("Fp1", "Fp2", "C3", "C4", "O1", "O2")
+
+
+def labram(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([LABRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        steps = rng.normal(0, 5, (len(CHANNELS), 3000)).cumsum(axis=1)
+        signals = [
+            edfio.EdfSignal(signal - signal.mean(), 100, label=name, physical_dimension="uV")
+            for name, signal in zip(CHANNELS, steps, strict=True)
+        ]
+        edfio.Edf(signals).write(folder / f"{number}.edf")
+    (folder / "broken.edf").write_bytes(b"")
+    return folder
+
+
+def test_a_folder_is_taken_in_and_counted(data: Path, tmp_path: Path) -> None:
+    arguments = ("corpus", "ingest", data, "--store", tmp_path / "store", "--workers", 1, "--json")
+    done = labram(*arguments)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert facts["recordings"] == 3
+    assert facts["accepted"] + len(facts["quarantined"]) == 3
+    assert {"file": "broken.edf", "reason": "damaged", "reasons": ["damaged"]} in facts["quarantined"]
+    assert facts["reused"] == 0
+
+    again = json.loads(labram(*arguments).stdout.splitlines()[-1])
+    assert again["reused"] == 3
+    assert again["quarantined"] == facts["quarantined"]
+
+    shown = labram("corpus", "status", "--store", tmp_path / "store").stdout
+    for word in ("dataset", "montage", "verdict", "reason", "FP1 FP2 C3 … O2", "damaged", "quarantined"):
+        assert word in shown
+    counts = json.loads(labram("corpus", "status", "--store", tmp_path / "store", "--json").stdout)
+    (corpus,) = counts.values()
+    assert corpus["recordings"] == 3
+
+
+def test_a_folder_of_nothing_usable_is_told_and_fails(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.edf").write_bytes(b"")
+    done = labram("corpus", "ingest", tmp_path / "data", "--store", tmp_path / "store", "--workers", 1)
+    assert done.returncode == 1
+    assert "a.edf: damaged" in done.stdout
+    assert "none of 1 recordings can be used" in done.stderr
+
+
+def test_a_store_without_a_corpus_says_what_to_do(tmp_path: Path) -> None:
+    done = labram("corpus", "status", "--store", tmp_path)
+    assert done.returncode == 1
+    assert "labram corpus ingest" in done.stderr
