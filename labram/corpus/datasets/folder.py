@@ -11,6 +11,9 @@ class Folder(Dataset):
     """Each EEG file is a recording; its subject is its folder, or its own name when it stands in the root.
 
     There are no labels, and units are believed. Mains is taken as 50 Hz, which the catalogue states.
+
+    Args:
+        without: Folders that are left out, because they are of other datasets.
     """
 
     name = "folder"
@@ -21,6 +24,9 @@ class Folder(Dataset):
     citation = "not stated"
     obtain = "your own recordings"
 
+    def __init__(self, *without: Path) -> None:
+        self._without = without
+
     def recognises(self, folder: Path) -> bool:
         """Whether there is any EEG file."""
         return bool(self.files(folder))
@@ -28,7 +34,8 @@ class Folder(Dataset):
     def files(self, folder: Path) -> list[Path]:
         """EEG files below `folder`; of suffixes that others use too, those that an EEG format recognises."""
         known = set(super().files(folder))
-        return [path for path in walk(folder) if path in known or _is_recognised(path)]
+        own = (path for path in walk(folder) if not any(path.is_relative_to(place) for place in self._without))
+        return [path for path in own if path in known or _is_recognised(path)]
 
     def sources(self, folder: Path) -> Iterator[Source]:
         """Every EEG file."""
