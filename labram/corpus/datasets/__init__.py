@@ -4,12 +4,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labram.corpus.datasets.base import Dataset
+from labram.corpus.datasets.bci_iv_1 import BciIv1
+from labram.corpus.datasets.bci_iv_2a import BciIv2a
+from labram.corpus.datasets.bi2015a import Bi2015a
+from labram.corpus.datasets.bids import Bids
+from labram.corpus.datasets.chb_mit import ChbMit
 from labram.corpus.datasets.eegmat import Eegmat
 from labram.corpus.datasets.eegmmidb import Eegmmidb
+from labram.corpus.datasets.emobrain import Emobrain
 from labram.corpus.datasets.folder import Folder
+from labram.corpus.datasets.grasp_lift import GraspLift
+from labram.corpus.datasets.inria_bci import InriaBci
+from labram.corpus.datasets.mobi import Mobi
 from labram.corpus.datasets.muse import Muse
+from labram.corpus.datasets.seed import Seed, SeedV
+from labram.corpus.datasets.siena import Siena
 from labram.corpus.datasets.simulated import SimGait, SimHospital, SimLab
+from labram.corpus.datasets.sleep_edf import SleepEdf
+from labram.corpus.datasets.spis_rest import SpisRest
 from labram.corpus.datasets.ssvep_exo import SsvepExo
+from labram.corpus.datasets.trujillo import Trujillo2017, Trujillo2020
+from labram.corpus.datasets.tuab import Tuab
+from labram.corpus.datasets.tuar import Tuar
+from labram.corpus.datasets.tuep import Tuep
+from labram.corpus.datasets.tuev import Tuev
+from labram.corpus.datasets.tusl import Tusl
+from labram.corpus.datasets.tusz import Tusz
 from labram.corpus.datasets.uci_smni import UciSmni
 from labram.errors import CorpusError
 
@@ -17,18 +37,40 @@ FOLDER = Folder()
 ADAPTERS: dict[str, Dataset] = {
     adapter.name: adapter
     for adapter in (
-        Eegmat(),
+        Tuab(),
+        Tuev(),
+        SeedV(),
+        Mobi(),
+        Tuep(),
+        Tusz(),
+        Tuar(),
+        Tusl(),
+        Siena(),
+        BciIv1(),
+        GraspLift(),
+        InriaBci(),
+        SpisRest(),
+        Trujillo2020(),
+        Trujillo2017(),
+        Bi2015a(),
+        Emobrain(),
+        Seed(),
         Eegmmidb(),
+        SleepEdf(),
+        ChbMit(),
+        BciIv2a(),
+        Eegmat(),
         SsvepExo(),
         UciSmni(),
         Muse(),
         SimHospital(),
         SimLab(),
         SimGait(),
+        Bids(),
         FOLDER,
     )
 }
-"""By name. `folder` recognises any EEG file, so it is asked last."""
+"""By name: what the paper fine-tunes on, what it pre-trains on, others. `folder` recognises any EEG, so it is last."""
 
 
 def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
@@ -37,7 +79,7 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
     Args:
         data: A folder in the layout of a dataset, or one that holds such folders.
         names: Adapters to use, in this order. Empty: every adapter that recognises `data` or a folder directly
-            below it, and `folder` where none does.
+            below it, and `folder` for what is left.
 
     Raises:
         CorpusError: If there is no such folder, it is empty or without EEG, or a named dataset is not in it.
@@ -46,17 +88,21 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
     if names:
         return [_named(data, name) for name in names]
     known = [adapter for adapter in ADAPTERS.values() if adapter is not FOLDER]
-    places = [data, *_folders(data)]
-    found = [(adapter, place) for adapter in known for place in places if adapter.recognises(place)]
+    # A folder in the layout of a dataset is that dataset; its sub-folders may look like datasets of their own.
+    found = [(adapter, data) for adapter in known if adapter.recognises(data)]
     if found:
         return found
-    if not FOLDER.recognises(data):
+    found = [(adapter, place) for adapter in known for place in _folders(data) if adapter.recognises(place)]
+    rest = Folder(*(place for _, place in found)) if found else FOLDER
+    if rest.recognises(data):
+        found.append((rest, data))
+    if not found:
         raise CorpusError(
             "there is no EEG file in this folder",
             file=data,
             remedy=f"Give a folder with recordings ({', '.join(sorted(FOLDER.suffixes))})",
         )
-    return [(FOLDER, data)]
+    return found
 
 
 def unused(data: Path, found: Sequence[tuple[Dataset, Path]]) -> list[str]:

@@ -7,19 +7,17 @@ layout, that is a reason code or a warning in the catalogue.
 import os
 import re
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from labram.errors import Reason
-from labram.signals.readers import UNSUPPORTED_SUFFIXES, read
+from labram.corpus.fetch import Download
+from labram.errors import LabelError, Reason
+from labram.signals.readers import EEG_SUFFIXES, read
 from labram.signals.recording import Recording
 
-EEG_SUFFIXES = frozenset({".edf", ".bdf", ".gdf", ".fif", ".vhdr"}) | UNSUPPORTED_SUFFIXES
-"""Suffixes that are EEG wherever they stand. Text formats are EEG only where an adapter says so."""
 PUBLISHED_NOTCH_HZ = 50.0
 """The published preparation has this notch filter everywhere, recordings from 60 Hz countries included."""
 _OTHER_FIF = re.compile(r"[-_](eve|cov|fwd|inv|src|bem|trans|proj|ica)\.fif$", re.IGNORECASE)
@@ -76,7 +74,7 @@ class Interval:
     excluded: str = ""
 
 
-class Dataset(ABC):
+class Dataset:
     """An adapter: where a dataset keeps its recordings, subjects and labels, and what is known about it.
 
     Attributes:
@@ -87,13 +85,17 @@ class Dataset(ABC):
         licence: Licence of the recordings.
         citation: What to cite.
         obtain: How to get the recordings.
+        download: Where `labram corpus fetch` gets them; None: not openly, see `obtain`.
+        layout: Globs; a folder where one of them matches is in the dataset's layout.
+        file_name: What recordings are called, with the groups `subject` and `session`.
         unit_scale: By lower-case suffix, the factor that makes the file's values true; absent: 1.
         tasks: The tasks that it has labels for, each with its classes in the order of their labels, or its targets.
         population: Name of the datasets that share subject ids with this one, so that a person is one subject in all
             of them; empty: its ids are its own.
         seen: Whether the released weights of LaBraM were pre-trained on it (paper, appendix D).
         simulated: Whether its recordings are made by a program. Reports say so on every page.
-        suffixes: Lower-case suffixes of its recordings. Every such file is a catalogue row.
+        suffixes: Lower-case suffixes of its recordings. Every such file is a catalogue row, where the suffix says that
+            it is EEG; of other suffixes (tables, MATLAB files) those called as the dataset's recordings are.
     """
 
     name: ClassVar[str]
@@ -103,6 +105,9 @@ class Dataset(ABC):
     licence: ClassVar[str]
     citation: ClassVar[str]
     obtain: ClassVar[str]
+    download: ClassVar[Download | None] = None
+    layout: ClassVar[tuple[str, ...]] = ()
+    file_name: ClassVar[re.Pattern[str]] = re.compile(".+")
     unit_scale: ClassVar[Mapping[str, float]] = {}
     tasks: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     population: ClassVar[str] = ""
@@ -117,13 +122,16 @@ class Dataset(ABC):
         """The adapter that prepares recordings and labels as the published code does, where that differs."""
         return type(self)(published=True)
 
-    @abstractmethod
     def recognises(self, folder: Path) -> bool:
         """Whether `folder` is in the dataset's layout."""
+        return any(self.file_name.fullmatch(path.name) for glob in self.layout for path in folder.glob(glob))
 
-    @abstractmethod
     def sources(self, folder: Path) -> Iterator[Source]:
-        """Every EEG file below `folder`, in a fixed order; those that do not fit the layout too."""
+        """Every EEG file below `folder`, in a fixed order; one that does not fit the layout is a subject of its own."""
+        for path in self.files(folder):
+            match = self.file_name.fullmatch(path.name)
+            parts = match.groupdict() if match else {}
+            yield Source(self.name, path, parts.get("subject") or path.stem, parts.get("session") or "")
 
     def labels(self, source: Source, recording: Recording) -> Sequence[Interval]:
         """Labelled intervals of a recording.
@@ -170,12 +178,40 @@ class Dataset(ABC):
         return [
             path
             for path in walk(folder)
-            if (path.suffix.lower() in self.suffixes and not _accompanies(path)) or path.is_dir()
+            if (path.suffix.lower() in self.suffixes and self._is_recording(path)) or path.is_dir()
         ]
+
+    def _is_recording(self, path: Path) -> bool:
+        if path.suffix.lower() in EEG_SUFFIXES:
+            return not _accompanies(path)
+        return self.file_name.fullmatch(path.name) is not None
 
     def scale(self, path: Path) -> float:
         """The factor that makes the values of `path` true (see `unit_scale`)."""
         return self.unit_scale.get(path.suffix.lower(), 1.0)
+
+
+def label_text(path: Path) -> str:
+    """A file of labels beside a recording.
+
+    Raises:
+        LabelError: If it is not there or no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="strict")
+    except (OSError, UnicodeDecodeError):
+        raise LabelError(
+            "the file with the labels is missing or no text", file=path.name, remedy="Put the dataset's own file there"
+        ) from None
+
+
+def contradiction(path: Path) -> LabelError:
+    """The error for a file of labels with something in it that the dataset's description does not have."""
+    return LabelError(
+        "the labels are not as the dataset's description says",
+        file=path.name,
+        remedy="Get the dataset's own file again",
+    )
 
 
 def walk(folder: Path) -> list[Path]:

@@ -1,14 +1,12 @@
 """EEG during mental arithmetic: rest and serial subtraction, two recordings a subject."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 from labram.corpus.datasets.base import Dataset, Interval, Source
+from labram.corpus.fetch import PhysioNet
 from labram.errors import LabelError
 from labram.signals.recording import Recording
 
-_NAME = re.compile(r"(?P<subject>Subject\d+)_(?P<part>\d+)")
 _CLASS = {"1": 0.0, "2": 1.0}
 
 
@@ -25,18 +23,10 @@ class Eegmat(Dataset):
     licence = "ODC-By 1.0"
     citation = "Zyma I, et al. Data 2019;4(1):14; Goldberger AL, et al. Circulation 2000;101:e215"
     obtain = "https://physionet.org/content/eegmat/"
+    download = PhysioNet("eegmat", "1.0.0", subject=r"Subject(\d+)_")
+    layout = ("Subject*.edf",)
+    file_name = re.compile(r"(?P<subject>Subject\d+)_(?P<session>\d+)\.edf", re.IGNORECASE)
     tasks = {"workload": ("rest", "arithmetic")}
-
-    def recognises(self, folder: Path) -> bool:
-        """Whether a file is named like the dataset's recordings."""
-        return any(_NAME.fullmatch(path.stem) for path in folder.glob("Subject*.edf"))
-
-    def sources(self, folder: Path) -> Iterator[Source]:
-        """Every EEG file; one whose name the dataset does not have is a subject of its own."""
-        for path in self.files(folder):
-            match = _NAME.fullmatch(path.stem)
-            subject, part = (match["subject"], match["part"]) if match else (path.stem, "")
-            yield Source(self.name, path, subject, part)
 
     def labels(self, source: Source, recording: Recording) -> list[Interval]:
         """Task `workload`: 0 rest, 1 arithmetic, over the whole recording."""
