@@ -14,6 +14,7 @@ class Folder(Dataset):
 
     Args:
         without: Folders that are left out, because they are of other datasets.
+        published: See `Dataset.as_published`.
     """
 
     name = "folder"
@@ -24,7 +25,8 @@ class Folder(Dataset):
     citation = "not stated"
     obtain = "your own recordings"
 
-    def __init__(self, *without: Path) -> None:
+    def __init__(self, *without: Path, published: bool = False) -> None:
+        super().__init__(published=published)
         self._without = without
 
     def recognises(self, folder: Path) -> bool:
