@@ -86,7 +86,7 @@ class QualityRecipe(Section):
     max_saturated: Fraction = Field(default=0.05, description="And so is one at its extreme for a larger share.")
     max_bad_fraction: Fraction = Field(default=0.3, description="Bad channels tolerated, as a share.")
     max_gap_seconds: Rate = Field(default=1.0, description="Longest tolerated hole in the time stamps.")
-    max_psd_slope: float = Field(default=-0.25, description="A flatter spectrum is that of noise.")
+    max_psd_slope: float = Field(default=-0.3, description="A flatter spectrum is that of noise.")
     min_psd_slope: float = Field(default=-5.0, description="A steeper spectrum is that of slow figures, not of EEG.")
     min_spectral_flatness: Fraction = Field(default=0.05, description="Below, the spectrum is made of lines.")
     max_held_fraction: Fraction = Field(

@@ -15,7 +15,7 @@ Row = dict[str, object]
 _MOST_SEGMENTS = 32
 """Spectra of one to two minutes, spread over the recording: a day costs little more than that."""
 _BAND_HZ = (1.0, 45.0)
-_SLOPE_HZ = (2.0, 30.0)
+_SLOPE_HZ = (1.0, 40.0)
 _LEAST_FREQUENCIES = 8
 _MAINS_HALF_WIDTH_HZ = 1.0
 _TINY = np.finfo(np.float32).tiny
@@ -23,12 +23,21 @@ _TINY = np.finfo(np.float32).tiny
 
 @dataclass
 class _Sums:
-    """Sums over segments: power and its logarithm [C, F], correlation between channels [C, C]."""
+    """Sums over the segments in which a channel is alive: power and its logarithm [C, F], correlation [C, C].
+
+    `live` [C, C] counts the segments of each pair of channels, and on its diagonal those of each channel.
+    """
 
     power: NDArray[np.float64]
     logarithm: NDArray[np.float64]
     correlation: NDArray[np.float64]
+    live: NDArray[np.float64]
     segments: int = 0
+
+    @classmethod
+    def none(cls, channels: int, frequencies: int) -> "_Sums":
+        shape, square = (channels, frequencies), (channels, channels)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(square), np.zeros(square))
 
 
 class Spectra:
@@ -66,16 +75,16 @@ class Spectra:
         spectrum = rfft((segment - segment.mean(axis=1, keepdims=True)) * self._window, axis=1)
         spectrum = spectrum[:, : len(self._frequency)]
         power = np.square(spectrum.real) + np.square(spectrum.imag)
-        shape = (self._channels, len(self._frequency))
-        sums = self._ranks.setdefault(
-            rank, _Sums(np.zeros(shape), np.zeros(shape), np.zeros((self._channels, self._channels)))
-        )
-        sums.power += power
-        sums.logarithm += np.log(power + _TINY)
         band = spectrum[:, self._band(_SLOPE_HZ)]
         parts = np.concatenate([band.real, band.imag], axis=1)
-        parts /= np.sqrt(np.square(parts).sum(axis=1, keepdims=True)) + _TINY
+        size = np.sqrt(np.square(parts).sum(axis=1, keepdims=True))
+        parts /= size + _TINY
+        live = (size > _TINY).astype(np.float64)
+        sums = self._ranks.setdefault(rank, _Sums.none(self._channels, len(self._frequency)))
+        sums.power += power
+        sums.logarithm += live * np.log(power + _TINY)
         sums.correlation += parts @ parts.T
+        sums.live += live @ live.T
         sums.segments += 1
 
     def _band(self, edges: tuple[float, float]) -> NDArray[np.bool_]:
@@ -83,19 +92,17 @@ class Spectra:
 
     def row(self) -> Row:
         """Columns of the catalogue; None where there are too few frequencies to tell."""
-        segments = sum(sums.segments for sums in self._ranks.values())
-        nothing = np.full(self._channels, np.nan)
-        noise = slope = flatness = rms = nothing
+        rms, noise, slope, flatness = np.full((4, self._channels), np.nan)
         correlation: float | None = None
-        if segments and self._band(_SLOPE_HZ).sum() >= _LEAST_FREQUENCIES:
-            power = np.sum([sums.power for sums in self._ranks.values()], axis=0) / segments
-            typical = np.sum([sums.logarithm for sums in self._ranks.values()], axis=0) / segments
-            live = power[:, self._band(_SLOPE_HZ)].max(axis=1) > _TINY
-            rms = np.where(live, self._rms(np.exp(typical)), np.nan)
-            noise = np.where(live, self._line_noise(power), np.nan)
-            slope, flatness = (np.where(live, part, np.nan) for part in self._shape(power, typical))
-            matrix = np.sum([sums.correlation for sums in self._ranks.values()], axis=0) / segments
-            correlation = _between(matrix[np.ix_(live, live)])
+        if self._ranks and self._band(_SLOPE_HZ).sum() >= _LEAST_FREQUENCIES:
+            total = self._total()
+            counts = np.diag(total.live)
+            live = counts > 0
+            power, typical = (part[live] / counts[live, None] for part in (total.power, total.logarithm))
+            rms[live], noise[live] = self._rms(np.exp(typical)), self._line_noise(power)
+            slope[live], flatness[live] = self._shape(power, typical)
+            both = np.ix_(live, live)
+            correlation = _between(total.correlation[both] / np.maximum(total.live[both], 1))
         return {
             "band_rms_uv": median(rms),
             "line_noise_ratio": median(noise),
@@ -106,6 +113,15 @@ class Spectra:
             "channel_correlation": correlation,
         }
 
+    def _total(self) -> _Sums:
+        parts = list(self._ranks.values())
+        return _Sums(
+            sum((part.power for part in parts), np.zeros(())),
+            sum((part.logarithm for part in parts), np.zeros(())),
+            sum((part.correlation for part in parts), np.zeros(())),
+            sum((part.live for part in parts), np.zeros(())),
+        )
+
     def _rms(self, power: NDArray[np.float64]) -> NDArray[np.float64]:
         """RMS in 1-45 Hz of a typical segment; the mean logarithm of a χ² spectrum is below its mean by a factor."""
         scale = 2 * math.exp(np.euler_gamma) / (len(self._window) * float(np.square(self._window).sum()))
@@ -114,7 +130,7 @@ class Spectra:
 
     def _line_noise(self, power: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._mains_hz + _MAINS_HALF_WIDTH_HZ >= self._rate / 2:
-            return np.zeros(self._channels)
+            return np.zeros(len(power))
         mains = np.abs(self._frequency - self._mains_hz) <= _MAINS_HALF_WIDTH_HZ
         ratio: NDArray[np.float64] = power[:, mains].sum(axis=1) / (power[:, self._band(_BAND_HZ)].sum(axis=1) + _TINY)
         return ratio
@@ -122,7 +138,7 @@ class Spectra:
     def _shape(
         self, power: NDArray[np.float64], typical: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Slope in 2-30 Hz, and how far the spectrum is from lines: mean over peak once the slope is taken out.
+        """Slope in 1-40 Hz, and how far the spectrum is from lines: mean over peak once the slope is taken out.
 
         Of the mean and the typical spectrum the steeper counts. Spikes flatten the one and steady muscle the other, but
         noise is flat in both.
