@@ -92,7 +92,7 @@ def status(
     for name, corpus in corpora.items():
         summary = summarise(corpus)
         console.print(f"corpus {name}", style="bold")
-        for table in (_datasets(summary), _montages(corpus), _verdicts(corpus), *_codes(summary)):
+        for table in (_datasets(summary), _montages(corpus), _verdicts(corpus), *_codes(corpus)):
             console.print(table)
 
 
@@ -115,7 +115,7 @@ def _show(done: "TakenIn") -> None:
     from labram.cli.progress import console
 
     console.print(_datasets(done.summary))
-    for table in _codes(done.summary):
+    for table in _codes(done.corpus):
         console.print(table)
     for place, reasons in done.refused:
         console.print(f"  {place}: {', '.join(reasons)}", soft_wrap=True)
@@ -157,13 +157,15 @@ def _verdicts(corpus: "Corpus") -> "Table":
     )
 
 
-def _codes(summary: "Summary") -> "list[Table]":
-    """Tables of what was refused and warned about, if anything was."""
-    return [
-        _table((title, "recordings"), ([code, str(count)] for code, count in counts.items()))
-        for title, counts in (("reason", summary.reasons), ("warning", summary.warnings))
-        if counts
-    ]
+def _codes(corpus: "Corpus") -> "list[Table]":
+    """Tables of what was refused and warned about, if anything was; a warning such as ``excluded_x=3`` by its code."""
+    tables = []
+    for column, title in (("reasons", "reason"), ("warnings", "warning")):
+        listed = corpus.catalogue[[column, "seconds"]].explode(column).dropna()
+        groups = listed.groupby(listed[column].str.partition("=")[0])["seconds"].agg(["size", "sum"])
+        rows = [[code, str(size), f"{seconds / 3600:.2f}"] for code, size, seconds in groups.itertuples()]
+        tables += [_table((title, "recordings", "hours"), rows)] if rows else []
+    return tables
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":

@@ -29,7 +29,8 @@ class TakenIn:
     """What `take_in` did.
 
     Attributes:
-        summary: Counts of the judged corpus.
+        corpus: The judged corpus.
+        summary: Its counts.
         refused: Of each recording in quarantine, the path relative to the corpus folder, for showing to people and
             never for keeping, and the reason codes.
         reused: Recordings whose content was known, so nothing was done.
@@ -37,6 +38,7 @@ class TakenIn:
         seconds: How long it took.
     """
 
+    corpus: Corpus
     summary: Summary
     refused: Sequence[tuple[Path, Sequence[str]]]
     reused: int
@@ -86,10 +88,12 @@ def take_in(
         )
         summary = _judged(part, judged, recipe)
         store.publish(judged, name)
-        refused = Corpus.load(judged).quarantined()
+        corpus = Corpus.load(judged)
+    refused = corpus.quarantined()
     reasons = dict(zip(refused["recording_id"], refused["reasons"], strict=True))
     places = locate(data, datasets, reasons.keys(), store)
     return TakenIn(
+        corpus=corpus,
         summary=summary,
         refused=sorted((places[recording], reasons[recording]) for recording in places),
         reused=done.reused,
