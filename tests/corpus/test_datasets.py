@@ -56,11 +56,22 @@ class TestFind:
         assert find(tmp_path, (name,)) == [(ADAPTERS[name], tmp_path / name)]
 
 
-def test_several_datasets_side_by_side_are_all_found(tmp_path: Path) -> None:
-    touch(tmp_path, "a/Subject01_1.edf", "b/S001/S001R01.edf", "c/else.edf", "d/notes.txt")
-    found = find(tmp_path, ())
-    assert [(adapter.name, folder.name) for adapter, folder in found] == [("eegmat", "a"), ("eegmmidb", "b")]
-    assert unused(tmp_path, found) == ["c"]
+def test_several_datasets_side_by_side_are_all_found_and_what_is_left_is_a_plain_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a/Subject01_1.edf", "b/S001/S001R01.edf", "c/else.edf", "stray.bdf", "d/notes.txt")
+    found = {adapter.name: (adapter, folder) for adapter, folder in find(tmp_path, ())}
+    assert {name: folder.name for name, (_, folder) in found.items()} == {
+        "eegmat": "a",
+        "eegmmidb": "b",
+        "folder": tmp_path.name,
+    }
+    rest, folder = found["folder"]
+    assert [source.path.name for source in rest.sources(folder)] == ["else.edf", "stray.bdf"]
+    assert unused(tmp_path, list(found.values())) == []
+
+
+def test_what_named_datasets_leave_out_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a/Subject01_1.edf", "eegmmidb/S001/S001R01.edf", "c/else.edf", "d/notes.txt")
+    assert unused(tmp_path, find(tmp_path, ("eegmmidb",))) == ["a", "c"]
 
 
 def test_nothing_is_unused_when_the_folder_is_the_dataset(tmp_path: Path) -> None:

@@ -40,9 +40,10 @@ def subject_of(corpus: Corpus, real_eeg: Path, dataset: str) -> dict[str, str]:
     return names
 
 
-def test_the_five_datasets_are_recognised_without_being_named(real_eeg: Path) -> None:
-    found = {adapter.name: folder.name for adapter, folder in find(real_eeg, ())}
-    assert found == {name: name for name in ("eegmat", "eegmmidb", "ssvep_exo", "uci_smni", "muse")}
+def test_the_five_datasets_are_recognised_without_being_named_and_the_rest_is_a_plain_folder(real_eeg: Path) -> None:
+    found = {adapter.name: folder for adapter, folder in find(real_eeg, ())}
+    assert found.pop("folder") == real_eeg
+    assert found == {name: real_eeg / name for name in ("eegmat", "eegmmidb", "ssvep_exo", "uci_smni", "muse")}
 
 
 def test_every_recording_of_them_is_found(real_eeg: Path) -> None:
@@ -109,14 +110,3 @@ def test_recordings_of_one_second_are_patches_too(judged: Callable[..., Corpus])
     assert len(corpus.accepted()) == 30
     assert set(corpus.accepted()["seconds"]) == {1}
     assert {len(montage) for montage in corpus.accepted()["montage"]} == {61}
-
-
-def test_an_edf_of_the_right_size_and_wrong_bytes_is_not_believed(real_eeg: Path, take_in: TakeIn) -> None:
-    _, corpus = take_in(real_eeg / "misc_formats" / "damaged")
-    assert corpus.quarantined()["reasons"].tolist() == [["damaged"]]
-
-
-def test_nothing_in_the_folder_of_odd_formats_ends_an_ingest(real_eeg: Path, take_in: TakeIn) -> None:
-    done, corpus = take_in(real_eeg / "misc_formats" / "mne-python")
-    assert done.recordings == len(corpus.accepted()) + len(corpus.quarantined())
-    assert "unprocessable" not in {reason for reasons in corpus.catalogue["reasons"] for reason in reasons}

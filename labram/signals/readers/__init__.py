@@ -35,7 +35,6 @@ __all__ = [
     "EEG_SUFFIXES",
     "FORMATS",
     "SHARED_SUFFIXES",
-    "UNSUPPORTED_SUFFIXES",
     "Format",
     "content_files",
     "format_of",
@@ -104,7 +103,6 @@ _UNREAD = {
 
 EEG_SUFFIXES = frozenset(suffix for kind in FORMATS for suffix in kind.suffixes) - SHARED_SUFFIXES | _UNREAD.keys()
 """Suffixes that are EEG wherever they stand, formats among them that are known and not read."""
-UNSUPPORTED_SUFFIXES = EEG_SUFFIXES
 
 
 def format_of(path: Path) -> str | None:
