@@ -26,25 +26,25 @@ CANONICAL: tuple[str, ...] = tuple(_TABLE.split())
 _ROW = {name: row for row, name in enumerate(CANONICAL, start=1)}
 _BY_CAPITALS = {name.upper(): name for name in CANONICAL}
 _EARS = frozenset({"A1", "A2", "M1", "M2"})
-_REFERENCES = _EARS | {"REF", "LE", "AR", "AVG", "AV", "G2", "G19", "LINKED", "AVERAGE"}
+_BOTH_EARS = frozenset({"A1A2", "A1+A2", "M1M2", "M1+M2", "LE", "LINKED"})
+_REFERENCES = _EARS | _BOTH_EARS | {"REF", "AR", "AVG", "AV", "G2", "G19", "AVERAGE"}
+_PREFIX = re.compile(r"^EEG[\s.:_-]+")
 _GRID_NAME = re.compile(r"[A-H](\d{1,2})")
 
 
 def canonical_name(label: str) -> str | None:
     """The table's name for one channel label of a file, or None where it is no electrode of the table.
 
-    Understands the spellings of common recorders: ``EEG FP1-REF``, ``Fp1.``, ``fz``, ``EEG Fp1``, ``F4-A1``. What
-    follows the hyphen must be a reference, else the label is a bipolar derivation and counts only if the table has
-    it as such. One ear against the other is not a scalp position: ``A2-A1`` gives None.
+    Understands the spellings of common recorders: ``EEG FP1-REF``, ``Fp1.``, ``fz``, ``EEG Fp1``, ``EEG.AF3``,
+    ``F4-A1``. What follows the hyphen must be a reference, else the label is a bipolar derivation and counts only if
+    the table has it as such. One ear against the other is not a scalp position: ``A2-A1`` gives None. Neither are the
+    numbers of a net, ``E22``, whose places differ from net to net.
     """
-    words = label.upper().strip().split()
-    if not words or (len(words) > 1 and words[0] != "EEG"):
-        return None
-    name = words[-1].strip(".")
+    name = _bare(label)
     if name in _BY_CAPITALS:
         return _BY_CAPITALS[name]
     electrode, hyphen, reference = name.partition("-")
-    if not hyphen or reference not in _REFERENCES or (electrode in _EARS and reference in _EARS):
+    if not hyphen or reference not in _REFERENCES or (electrode in _EARS and reference in _EARS | _BOTH_EARS):
         return None
     return _BY_CAPITALS.get(electrode)
 
@@ -55,13 +55,12 @@ def canonical_names(labels: Sequence[str]) -> tuple[str | None, ...]:
     A name counts once: repeated labels give None after the first. Where labels count through a grid (``A3``, ``A17``
     beside ``A1``), as BioSemi caps and implanted electrodes do, ``A1`` and ``C3`` are contacts and not positions.
     """
-    grid = any(
-        match and match[0][0] == "A" and int(match[1]) > 2 for match in map(_GRID_NAME.fullmatch, map(_bare, labels))
-    )
+    contacts = [_GRID_NAME.fullmatch(_bare(label).partition("-")[0]) for label in labels]
+    grid = any(contact and contact[0][0] == "A" and int(contact[1]) > 2 for contact in contacts)
     seen: set[str] = set()
     names: list[str | None] = []
-    for label in labels:
-        name = None if grid and _GRID_NAME.fullmatch(_bare(label)) else canonical_name(label)
+    for label, contact in zip(labels, contacts, strict=True):
+        name = None if grid and contact else canonical_name(label)
         names.append(None if name in seen else name)
         if name:
             seen.add(name)
@@ -69,7 +68,8 @@ def canonical_names(labels: Sequence[str]) -> tuple[str | None, ...]:
 
 
 def _bare(label: str) -> str:
-    return label.upper().strip(" .")
+    """The label in capitals, without what says that it is EEG and without dots that fill it up."""
+    return _PREFIX.sub("", label.upper().strip(" .")).strip(".")
 
 
 def rows(montage: Sequence[str]) -> tuple[int, ...]:

@@ -33,6 +33,10 @@ def test_rows_of_the_tuh_montage_are_those_of_the_released_model():
         ("F4-A1", "F4"),
         ("FP1-F7", "FP1-F7"),
         ("EEG A1-REF", "A1"),
+        ("EEG.AF3", "AF3"),
+        ("EEG-Fp2", "FP2"),
+        ("C3-A1A2", "C3"),
+        ("EEG Cz-M1+M2", "CZ"),
     ],
 )
 def test_spellings_of_common_recorders_are_understood(label: str, name: str):
@@ -40,7 +44,25 @@ def test_spellings_of_common_recorders_are_understood(label: str, name: str):
 
 
 @pytest.mark.parametrize(
-    "label", ["", " ", "ECG ECG", "EEG EKG1-REF", "EOG", "X", "nd", "Status", "FP1-F3", "EEG A2-A1", "Right AUX", "E12"]
+    "label",
+    [
+        "",
+        " ",
+        "ECG ECG",
+        "EEG EKG1-REF",
+        "EOG",
+        "X",
+        "nd",
+        "Status",
+        "FP1-F3",
+        "EEG A2-A1",
+        "Right AUX",
+        "E12",
+        "EEG",
+        "EEG 1",
+        "A1-A1A2",
+        "Cz x",
+    ],
 )
 def test_what_is_no_electrode_of_the_table_gives_none(label: str):
     assert canonical_name(label) is None
@@ -56,6 +78,7 @@ def test_a_repeated_label_counts_once():
 
 def test_contacts_counted_through_a_grid_are_not_ears():
     assert canonical_names(["A1", "A2", "A3", "C3", "Fz"]) == (None, None, None, None, "FZ")
+    assert canonical_names(["EEG A1-Ref", "EEG A7-Ref", "EEG C3-Ref"]) == (None, None, None)
     assert canonical_names(["A1", "A2", "C3", "Fz"]) == ("A1", "A2", "C3", "FZ")
 
 
