@@ -121,7 +121,7 @@ def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[s
         if interval.excluded:
             continue
         length = min(interval.seconds, seconds - interval.start)
-        if interval.start < 0 or length <= 0:
+        if (interval.start < 0 and not item.dataset.published) or length <= 0:
             left_out["excluded_beyond_recording"] += 1
             continue
         kept.append(_label(interval, length))

@@ -28,12 +28,14 @@ class _Group:
         dataset: The dataset of the first.
         order: Hash that decides the place in line.
         stratum: What is known of their labels; groups alike are spread over the splits.
+        stated: The part that the dataset's authors put one of them into: of several, the one that is held out most.
     """
 
     subjects: tuple[str, ...]
     dataset: str
     order: str
     stratum: str
+    stated: Split | None
 
 
 def assign(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, Split]:
@@ -41,7 +43,9 @@ def assign(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, Split]:
 
     In each dataset, subjects with the same kinds of labels (which tasks, and which class where a subject has one
     only) are shared out together, so that small sets have all kinds in all splits. Of three subjects and more, each
-    split gets at least one where its share is not zero; with fewer, all are for training.
+    split gets at least one where its share is not zero; with fewer, all are for training. Where the dataset's authors
+    have put subjects into parts (`labram.corpus.datasets.base.Source.split`), those stay there, and no others are
+    added to a held-out part that there is.
 
     Args:
         corpus: Judged recordings.
@@ -56,8 +60,16 @@ def assign(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, Split]:
         by_dataset[group.dataset].append(group)
     splits: dict[str, Split] = {}
     for groups in by_dataset.values():
-        for stratum in _strata(groups):
-            for group, split in zip(stratum, _share_out(len(stratum), recipe), strict=True):
+        stated = {group.stated for group in groups}
+        left = SplitRecipe(
+            validation=0.0 if "validation" in stated else recipe.validation,
+            test=0.0 if "test" in stated else recipe.test,
+        )
+        for group in groups:
+            if group.stated:
+                splits |= dict.fromkeys(group.subjects, group.stated)
+        for stratum in _strata([group for group in groups if not group.stated]):
+            for group, split in zip(stratum, _share_out(len(stratum), left), strict=True):
                 splits |= dict.fromkeys(group.subjects, split)
     return splits
 
@@ -94,6 +106,7 @@ def _groups(corpus: Corpus, seed: int) -> list[_Group]:
         members[ties.get(subject, subject)].append(subject)
     hashes = rows.groupby("subject_key")["content_hash"].min()
     dataset = rows.groupby("subject_key")["dataset"].first()
+    parts = rows.groupby("subject_key")["split"].agg(set)
     groups = []
     for subjects in members.values():
         # In order of content, not of key: the key of subject names must not decide which dataset comes first.
@@ -101,7 +114,9 @@ def _groups(corpus: Corpus, seed: int) -> list[_Group]:
         first = ordered[0]
         order = hashlib.sha256(f"{seed} {dataset[first]} {hashes[first]}".encode()).hexdigest()
         stratum = " ".join(sorted({strata.get(subject, "") for subject in subjects}))
-        groups.append(_Group(tuple(ordered), str(dataset[first]), order, stratum))
+        found = set().union(*(parts[subject] for subject in subjects))
+        stated = next((split for split in reversed(SPLITS) if split in found), None)
+        groups.append(_Group(tuple(ordered), str(dataset[first]), order, stratum, stated))
     return groups
 
 

@@ -95,8 +95,18 @@ class LabelledGroup:
     def _read(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, RATE_HZ), dtype=np.float32)
         for place, index in enumerate(indices):
-            x_BNAT[place] = self.store.read(str(self._keys[index]), int(self.starts[index]), self.seconds)
+            x_BNAT[place] = self._window(str(self._keys[index]), int(self.starts[index]))
         return x_BNAT
+
+    def _window(self, key: str, start: int) -> NDArray[np.float32]:
+        if start >= 0:
+            return self.store.read(key, start, self.seconds)
+        # Over the end to the beginning, which published compatibility alone does (`labram.corpus.datasets.base`).
+        first, shift = divmod(start, RATE_HZ)
+        patches_SCT = self.store.patches(key)
+        window_ACT = np.take(patches_SCT, range(first, first + self.seconds + 1), axis=0, mode="wrap")
+        flat = window_ACT.transpose(1, 0, 2).reshape(len(self.montage), -1)[:, shift : shift + self.seconds * RATE_HZ]
+        return flat.reshape(len(self.montage), self.seconds, RATE_HZ).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -213,11 +223,14 @@ class Shuffled:
 
 
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
-    """One row a window: consecutive ones from the start of each interval, as far as interval and recording reach."""
+    """One row a window: consecutive ones from the start of each interval, as far as interval and recording reach.
+
+    An interval that begins before the recording (see `labram.corpus.datasets.base.Interval`) goes on from its end.
+    """
     first = np.round(intervals["start"].to_numpy(dtype=float) * RATE_HZ).astype(np.int64)
     length = np.round(intervals["seconds"].to_numpy(dtype=float) * RATE_HZ).astype(np.int64)
     end = np.minimum(first + length, intervals["recording_seconds"].to_numpy(dtype=np.int64) * RATE_HZ)
-    counts = np.where(first >= 0, np.maximum(end - first, 0) // (seconds * RATE_HZ), 0)
+    counts = np.maximum(np.where(first >= 0, end - first, length), 0) // (seconds * RATE_HZ)
     repeated = intervals.loc[intervals.index.repeat(counts)]
     number = np.concatenate([np.arange(count) for count in counts]) if len(counts) else np.empty(0, np.int64)
     windows = repeated.assign(first_sample=np.repeat(first, counts) + number * seconds * RATE_HZ)

@@ -61,7 +61,13 @@ def take_in(tmp_path: Path) -> Callable[..., tuple[Ingested, Corpus]]:
     """Ingest a folder as one shard, by default in this process, into a store that lives as long as the test."""
 
     def run(
-        data: Path, datasets: Sequence[str] = (), *, shard: int = 0, shards: int = 1, workers: int = 0
+        data: Path,
+        datasets: Sequence[str] = (),
+        *,
+        shard: int = 0,
+        shards: int = 1,
+        workers: int = 0,
+        preprocessing: PreprocessingRecipe = PreprocessingRecipe(),  # noqa: B008 - frozen
     ) -> tuple[Ingested, Corpus]:
         out = tmp_path / "shards" / f"{shard}-{shards}"
         done = ingest(
@@ -69,7 +75,7 @@ def take_in(tmp_path: Path) -> Callable[..., tuple[Ingested, Corpus]]:
             datasets,
             out,
             store=Store(tmp_path / "store"),
-            preprocessing=PreprocessingRecipe(),
+            preprocessing=preprocessing,
             shard=shard,
             shards=shards,
             subject_key=KEY,

@@ -139,3 +139,20 @@ def test_the_quarantine_has_no_split() -> None:
     judged = apply(corpus, assign(corpus, RECIPE, 0))
     assert judged.quarantined()["split"].tolist() == [""]
     assert set(judged.accepted()["split"]) == {"train", "validation", "test"}
+
+
+def test_the_authors_own_test_part_is_kept_and_nobody_is_added_to_it() -> None:
+    rows = [{**entry, "split": "test" if n < 6 else ""} for n, entry in enumerate(simple(13))]
+    splits = pd.Series(assign(corpus_of(rows), RECIPE, 0))
+    assert sorted(splits[splits == "test"].index) == ["set-0", "set-1", "set-2"]
+    assert splits.value_counts().to_dict() == {"train": 8, "test": 3, "validation": 2}
+
+
+def test_whoever_is_in_the_test_part_of_one_dataset_is_so_in_all() -> None:
+    rows = [
+        row("tuh-1", "one", dataset="tusz", split="train"),
+        row("tuh-1", "two", dataset="tuab", split="test"),
+        row("tuh-2", "three", dataset="tusz", split="validation"),
+        row("tuh-3", "four", dataset="tusz", split="train"),
+    ]
+    assert assign(corpus_of(rows), RECIPE, 0) == {"tuh-1": "test", "tuh-2": "validation", "tuh-3": "train"}

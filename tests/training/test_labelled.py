@@ -37,10 +37,16 @@ def test_the_model_sees_units_of_100_microvolts(ramps, task_recipe):
 
 def test_nothing_reaches_beyond_the_recording(ramps, task_recipe):
     ramps.label("a", "rhythm", 7.0, 30.0, 1)
-    ramps.label("b", "rhythm", -1.0, 4.0, 1)
     ramps.label("b", "rhythm", 9.5, 4.0, 1)
     windows = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None)
     assert [group.starts.tolist() for group in windows.groups] == [[1400]]
+
+
+def test_a_window_that_begins_before_the_recording_runs_over_from_its_end(ramps, task_recipe):
+    ramps.label("b", "rhythm", -1.5, 2.0, 1)
+    (group,) = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None).groups
+    (window,) = group.signals
+    np.testing.assert_allclose(window[0, [0, 299, 300, 399]], [8.5, 9.995, 0.0, 0.495], atol=0.01)
 
 
 def test_windows_of_other_splits_tasks_and_datasets_stay_out(mixed, task_recipe):

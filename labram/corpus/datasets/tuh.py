@@ -27,7 +27,7 @@ class Tuh(Dataset):
 
     Attributes:
         inside: Globs of the layout, below `edf`.
-        kept_splits: Names of folders that are the corpus's own parts.
+        parts: Folders of the corpus that are kept as parts; subjects of others are shared out among those left.
     """
 
     mains_hz = 60.0
@@ -37,7 +37,7 @@ class Tuh(Dataset):
     population = "tuh"
     file_name = re.compile(r"(?P<subject>[a-z]{8})_(?P<session>s\d{3}_t\d{3})\.edf")
     inside: ClassVar[tuple[str, ...]]
-    kept_splits: ClassVar[frozenset[str]] = frozenset({"train", "dev", "eval"})
+    parts: ClassVar[frozenset[str]] = frozenset({"eval"})
 
     def recognises(self, folder: Path) -> bool:
         """Whether the layout is found here, in `edf`, or in a folder of a version with `edf` in it."""
@@ -47,7 +47,7 @@ class Tuh(Dataset):
         """Every EEG file, with the corpus's own part and the reference that its folders name."""
         for source in super().sources(folder):
             parents = source.path.relative_to(folder).parts[:-1]
-            part = next((parent for parent in parents if parent in self.kept_splits), "")
+            part = next((parent for parent in parents if parent in self.parts), "")
             reference = next((_REFERENCES[parent] for parent in parents if parent in _REFERENCES), "")
             yield replace(source, split=_SPLITS.get(part), reference=reference)
 

@@ -19,6 +19,7 @@ class Tusz(Tuh):
     title = "TUH EEG Seizure Corpus"
     citation = "Shah V, et al. Front Neuroinform 2018;12:83"
     inside = ("train/*/*/*/*.csv_bi", "dev/*/*/*/*.csv_bi", "eval/*/*/*/*.csv_bi")
+    parts = frozenset({"train", "dev", "eval"})
     seen = True
     tasks = {"seizure": ("background", "seizure")}
 
