@@ -27,6 +27,8 @@ class BciIv1(Dataset):
 
     Subjects c, d and e are not people: a program made their signals, which is no EEG and is refused (the published
     preparation uses them). The files at 100 Hz are the same recordings.
+
+    Tested on an imitation of its files.
     """
 
     name = "bci_iv_1"

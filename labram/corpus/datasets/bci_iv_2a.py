@@ -23,6 +23,8 @@ class BciIv2a(Dataset):
 
     The files leave most channels without a name; they are in the order of the description. The competition's test
     session is of the same subjects as its training session, so it is no held-out part here.
+
+    Tested on an imitation of its files.
     """
 
     name = "bci_iv_2a"

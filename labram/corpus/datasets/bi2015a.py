@@ -24,6 +24,8 @@ class Bi2015a(Dataset):
     """`subject_01_session_01.csv` without a header, or `.mat` with `DATA`: time, 32 electrodes, flash, target; in µV.
 
     Rest recordings (`subject_01_closing_before.csv` and the like) have no flashes.
+
+    Tested on an imitation of its files.
     """
 
     name = "bi2015a"

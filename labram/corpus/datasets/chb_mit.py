@@ -19,6 +19,8 @@ class ChbMit(Dataset):
     """`chb01/chb01_01.edf`, with the case's `chb01-summary.txt`.
 
     The model's table has eight of the bipolar channels; the others are dropped. Cases 1 and 21 are one subject.
+
+    Tested on an imitation of its files.
     """
 
     name = "chb_mit"

@@ -9,7 +9,10 @@ from labram.signals.recording import Recording
 
 
 class Emobrain(Dataset):
-    """`Data/EEG/Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf`; its channels of the forehead made room for fNIRS."""
+    """`Data/EEG/Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf`; its channels of the forehead made room for fNIRS.
+
+    Tested on an imitation of its files.
+    """
 
     name = "emobrain"
     title = "eNTERFACE'06 EMOBRAIN"

@@ -20,6 +20,8 @@ class GraspLift(Dataset):
     """`train/subj1_series1_data.csv` with `subj1_series1_events.csv`; series 9 and 10, in `test/`, have no events.
 
     The competition's test series are of the same subjects, so they are no held-out part here.
+
+    Tested on an imitation of its files.
     """
 
     name = "grasp_lift"

@@ -20,6 +20,8 @@ class InriaBci(Dataset):
     """`train/Data_S02_Sess01.csv` and `test/…`: time, 56 electrodes, EOG, feedback; `TrainLabels.csv` beside `train`.
 
     Published at 200 of 600 samples a second; no unit is stated, µV is taken. The test subjects have no labels.
+
+    Tested on an imitation of its files.
     """
 
     name = "inria_bci"

@@ -29,6 +29,8 @@ class Mobi(Dataset):
     of header, then time and twelve angles in degrees, six measured (G), six predicted by the interface (P): hip, knee,
     ankle, right and left. The paper trains on the first ten minutes of each session and tests on its last; here splits
     are by subject, and the two do not compare.
+
+    Tested on an imitation of its files.
     """
 
     name = "mobi"

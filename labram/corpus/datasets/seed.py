@@ -38,7 +38,10 @@ class _Films(Dataset):
 
 
 class Seed(_Films):
-    """`SEED_EEG/SEED_RAW_EEG/1_1.cnt`: subject and session. All sessions show the same films at the same times."""
+    """`SEED_EEG/SEED_RAW_EEG/1_1.cnt`: subject and session. All sessions show the same films at the same times.
+
+    Tested on an imitation of its files.
+    """
 
     name = "seed"
     title = "SEED"
@@ -71,6 +74,8 @@ class SeedV(_Films):
 
     The paper shares out the films of each session 5:5:5, so that all subjects are on all sides; here splits are by
     subject, and the two do not compare.
+
+    Tested on an imitation of its files.
     """
 
     name = "seed_v"

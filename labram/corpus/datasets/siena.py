@@ -19,6 +19,8 @@ class Siena(Dataset):
 
     Some lists hold mistakes. A list that does not fit the recording (a seizure beyond its end, or that ends before it
     begins), or that does not name it, is no label.
+
+    Tested on an imitation of its files.
     """
 
     name = "siena"

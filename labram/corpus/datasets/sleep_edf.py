@@ -29,6 +29,8 @@ class SleepEdf(Dataset):
 
     The model's table has no bipolar channels of the midline: Fpz-Cz is taken for FPZ and Pz-Oz for PZ, which is an
     approximation. A subject's two nights share the first five characters of their names.
+
+    Tested on an imitation of its files.
     """
 
     name = "sleep_edf"

@@ -18,6 +18,8 @@ class SpisRest(Dataset):
     """`Pre-SART EEG/S02_restingPre_EC.mat`: `dataRest` [68, samples], 64 electrodes in BioSemi's order, 3 EOG, trigger.
 
     Recorded at 2048 samples a second, published at 256, in µV with the amplifier's offset.
+
+    Tested on an imitation of its files.
     """
 
     name = "spis_rest"

@@ -31,7 +31,10 @@ class _Trujillo(Dataset):
 
 
 class Trujillo2017(_Trujillo):
-    """`…_S01.bdf`: eyes open and closed by turns, a minute each, eight minutes in all."""
+    """`…_S01.bdf`: eyes open and closed by turns, a minute each, eight minutes in all.
+
+    Tested on an imitation of its files.
+    """
 
     name = "trujillo_2017"
     title = "Resting State EEG Data (Trujillo, Stanfield, Vela 2017)"
@@ -42,7 +45,10 @@ class Trujillo2017(_Trujillo):
 
 
 class Trujillo2020(_Trujillo):
-    """`…_II_S01.bdf` and `…_RBII_S01.bdf`: two tasks of sorting into categories."""
+    """`…_II_S01.bdf` and `…_RBII_S01.bdf`: two tasks of sorting into categories.
+
+    Tested on an imitation of its files.
+    """
 
     name = "trujillo_2020"
     title = "Raw EEG Data (Trujillo 2020)"

@@ -17,6 +17,8 @@ class Tuab(Tuh):
 
     `eval` is the test part. The published preparation shares out the patients of each class on their own and without
     a seed, so that one with recordings of both classes may be on both sides; here a patient is on one, always.
+
+    Tested on an imitation of its files.
     """
 
     name = "tuab"

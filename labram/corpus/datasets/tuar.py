@@ -15,6 +15,8 @@ class Tuar(Tuh):
 
     Rows of one time are one event. Where the channels disagree, or one row names two artefacts (`eyem_musc`), the event
     is left out and counted.
+
+    Tested on an imitation of its files.
     """
 
     name = "tuar"

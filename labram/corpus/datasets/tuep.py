@@ -13,7 +13,10 @@ _GROUPS = {"01_no_epilepsy": 0.0, "00_epilepsy": 1.0}
 
 
 class Tuep(Tuh):
-    """`{00_epilepsy,01_no_epilepsy}/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`."""
+    """`{00_epilepsy,01_no_epilepsy}/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`.
+
+    Tested on an imitation of its files.
+    """
 
     name = "tuep"
     title = "TUH EEG Epilepsy Corpus"

@@ -23,6 +23,8 @@ class Tuev(Tuh):
     sample; if the channels disagree on the class it is left out and counted, and so is an event whose window would
     begin before the recording or end after it. The published preparation has a sample for each row, repeats the
     recording so that windows at its edges run over to its other end, and stops at events that are not 1 s long.
+
+    Tested on an imitation of its files.
     """
 
     name = "tuev"

@@ -13,6 +13,8 @@ class Tusl(Tuh):
     """`edf/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`, with a `.tse_agg` or `.csv` file.
 
     `.tse_agg` rows are start, stop, label, confidence, for all channels together.
+
+    Tested on an imitation of its files.
     """
 
     name = "tusl"

@@ -13,6 +13,8 @@ class Tusz(Tuh):
     """`edf/{train,dev,eval}/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`, version 2.
 
     Beside each a `.csv_bi` file whose rows say for all channels together (`TERM`) when there is a seizure.
+
+    Tested on an imitation of its files.
     """
 
     name = "tusz"
