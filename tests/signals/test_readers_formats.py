@@ -5,7 +5,6 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import mffpy
 import mne
@@ -17,7 +16,7 @@ from scipy.io import savemat
 
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
-from labram.signals.readers import FORMATS, content_files, format_of, is_recording, read
+from labram.signals.readers import EEG_SUFFIXES, FORMATS, content_files, read
 from labram.signals.recording import Recording
 
 RATE = 200
@@ -30,12 +29,7 @@ def everything(recording: Recording) -> np.ndarray:
     return recording.read(range(len(recording.channels)))
 
 
-def refused(path: Path) -> Reason:
-    with pytest.raises(ReadError) as caught:
-        read(path)
-    assert SECRET not in str(caught.value)
-    assert caught.value.__cause__ is None
-    return caught.value.reason
+Refused = Callable[[Path], Reason]
 
 
 def cut(path: Path, share: float) -> Path:
@@ -95,23 +89,29 @@ def test_its_samples_beside_it_are_part_of_it_and_stay_in_their_file(tmp_path: P
     assert not isinstance(read(path).data, np.ndarray)
 
 
+def test_a_relative_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    eeglab(tmp_path / "a.set", samples_beside=True)
+    monkeypatch.chdir(tmp_path)
+    assert read(Path("../") / tmp_path.name / "a.set").channels == LABELS
+
+
 def test_what_eeglab_cut_out_is_a_hole_and_its_event_takes_no_time(tmp_path: Path):
     recording = read(eeglab(tmp_path / "a.set", boundary=7.5))
     assert recording.gap_seconds == 7.5
     assert [(event.code, event.duration) for event in recording.events] == [("square", 0.0), ("boundary", 0.0)]
 
 
-def test_a_data_set_of_trials_is_refused_as_such(tmp_path: Path):
+def test_a_data_set_of_trials_is_refused_as_such(tmp_path: Path, refused: Refused):
     assert refused(eeglab(tmp_path / "a.set", trials=5)) is Reason.EPOCHED
 
 
-def test_an_fdt_that_ends_early_is_truncated(tmp_path: Path):
+def test_an_fdt_that_ends_early_is_truncated(tmp_path: Path, refused: Refused):
     path = eeglab(tmp_path / "a.set", samples_beside=True)
     cut(path.with_suffix(".fdt"), 0.99)
     assert refused(path) is Reason.TRUNCATED
 
 
-def test_an_fdt_of_another_name_is_asked_for(tmp_path: Path):
+def test_an_fdt_of_another_name_is_asked_for(tmp_path: Path, refused: Refused):
     path = eeglab(tmp_path / "a.set", samples_beside=True)
     path.rename(tmp_path / "b.set")
     assert refused(tmp_path / "b.set") is Reason.UNREADABLE
@@ -161,7 +161,7 @@ def test_a_neuroscan_count_that_promises_a_little_more_is_put_up_with_and_noted(
     np.testing.assert_allclose(everything(recording), SIGNAL[:, :-20], atol=0.01)
 
 
-def test_a_neuroscan_file_that_lost_more_is_truncated(tmp_path: Path):
+def test_a_neuroscan_file_that_lost_more_is_truncated(tmp_path: Path, refused: Refused):
     assert refused(neuroscan(tmp_path / "a.cnt", missing=100)) is Reason.TRUNCATED
     assert refused(cut(neuroscan(tmp_path / "b.cnt"), 0.5)) is Reason.TRUNCATED
 
@@ -182,10 +182,10 @@ def test_ant_cnt_comes_in_microvolts_and_names_what_has_another_reference(tmp_pa
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
 
 
-def test_damage_that_ends_the_library_of_ant_does_not_end_ours(tmp_path: Path):
+def test_damage_that_ends_the_library_of_ant_does_not_end_ours(tmp_path: Path, refused: Refused):
     content = bytearray(ant(tmp_path / "a.cnt").read_bytes())
     generator = np.random.default_rng(1)
-    for case in range(6):
+    for case in range(3):
         broken = content.copy()
         for place in generator.integers(12, 600, 30):
             broken[place] = generator.integers(256)
@@ -238,7 +238,7 @@ def test_a_pause_in_an_mff_folder_is_told_and_not_filled_with_zeros(tmp_path: Pa
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
 
 
-def test_segments_and_averages_of_egi_are_refused_as_such(tmp_path: Path):
+def test_segments_and_averages_of_egi_are_refused_as_such(tmp_path: Path, refused: Refused):
     path = mff(tmp_path / "a.mff")
     (path / "categories.xml").write_text("<categories/>")
     assert refused(path) is Reason.EPOCHED
@@ -261,7 +261,7 @@ def test_egi_simple_binary_comes_in_microvolts_with_its_events(tmp_path: Path):
     assert [(event.onset, event.code) for event in recording.events] == [(1.0, "DIN1")]
 
 
-def test_egi_simple_binary_in_segments_or_cut_short_is_refused(tmp_path: Path):
+def test_egi_simple_binary_in_segments_or_cut_short_is_refused(tmp_path: Path, refused: Refused):
     assert refused(egi_raw(tmp_path / "a.raw", version=5)) is Reason.EPOCHED
     assert refused(cut(egi_raw(tmp_path / "b.raw"), 0.9)) is Reason.TRUNCATED
 
@@ -331,208 +331,8 @@ def test_nicolet_data_is_two_files_and_comes_in_microvolts(tmp_path: Path):
     assert [part.name for part in content_files(path)] == ["a.data", "a.head"]
 
 
-def test_nicolet_data_cut_short_is_truncated(tmp_path: Path):
+def test_nicolet_data_cut_short_is_truncated(tmp_path: Path, refused: Refused):
     assert refused(cut(nicolet(tmp_path / "a.data"), 0.9)) is Reason.TRUNCATED
-
-
-# --- XDF --------------------------------------------------------------------------------------------------------------
-
-
-def element(name: str, value: object) -> str:
-    """XML of nested pairs, ``[(name, text or pairs), …]``."""
-    inner = "".join(element(*pair) for pair in value) if isinstance(value, list) else escape(str(value))
-    return f"<{name}>{inner}</{name}>"
-
-
-def chunk(tag: int, content: bytes) -> bytes:
-    return b"\x04" + struct.pack("<IH", len(content) + 2, tag) + content
-
-
-def stream(
-    number: int,
-    kind: str,
-    stamps: np.ndarray,
-    values: np.ndarray,
-    *,
-    rate: float,
-    labels: tuple[str, ...] = (),
-    unit: str = "",
-    promised: int | None = None,
-) -> bytes:
-    """Header, samples and footer (chunks 2, 3 and 6) of a stream of doubles, or of text where `values` is text."""
-    name = struct.pack("<I", number)
-    text = values.dtype.kind == "U"
-    described = [("channel", [("label", label), ("unit", unit), ("type", "EEG")]) for label in labels]
-    header = element(
-        "info",
-        [
-            ("name", SECRET),
-            ("type", kind),
-            ("channel_count", values.shape[1]),
-            ("nominal_srate", rate),
-            ("channel_format", "string" if text else "double64"),
-            ("desc", [("channels", described)]),
-        ],
-    )
-    body = b"\x04" + struct.pack("<I", len(stamps))
-    for stamp, row in zip(stamps, values, strict=True):
-        body += b"\x08" + struct.pack("<d", stamp)
-        for value in row:
-            body += b"\x01" + bytes([len(value)]) + value.encode() if text else struct.pack("<d", value)
-    footer = element("info", [("sample_count", len(stamps) if promised is None else promised)])
-    return (
-        chunk(2, name + header.encode())
-        + (chunk(3, name + body) if len(stamps) else b"")
-        + chunk(6, name + footer.encode())
-    )
-
-
-def xdf(path: Path, *streams: bytes) -> Path:
-    path.write_bytes(b"XDF:" + chunk(1, element("info", [("version", "1.0")]).encode()) + b"".join(streams))
-    return path
-
-
-STAMPS = 1000 + np.arange(SIGNAL.shape[1]) / RATE
-
-
-def eeg(number: int = 1, stamps: np.ndarray = STAMPS, **options: object) -> bytes:
-    settings: dict[str, object] = {"rate": RATE, "labels": LABELS, "unit": "microvolts", **options}
-    return stream(number, "EEG", stamps, SIGNAL.T[: len(stamps)], **settings)
-
-
-def markers(number: int = 9) -> bytes:
-    return stream(number, "Markers", np.array([900.0, 1001.001]), np.array([["before"], ["go"]]), rate=0)
-
-
-def test_xdf_gives_the_eeg_stream_and_the_markers_of_others(tmp_path: Path):
-    recording = read(xdf(tmp_path / "a.xdf", markers(), eeg()))
-    assert (recording.channels, recording.rate, recording.notes) == (LABELS, RATE, ())
-    np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
-    assert [(event.onset, event.code) for event in recording.events] == [(201 / RATE, "go")]
-
-
-@pytest.mark.parametrize(("unit", "scale"), [("uV", 1), ("millivolts", 1e3), ("volts", 1e6)])
-def test_the_unit_of_an_xdf_stream_is_the_one_that_it_states(tmp_path: Path, unit: str, scale: float):
-    np.testing.assert_allclose(everything(read(xdf(tmp_path / "a.xdf", eeg(unit=unit)))), SIGNAL * scale, rtol=1e-5)
-
-
-def test_an_xdf_stream_without_description_has_numbers_for_names_and_no_stated_unit(tmp_path: Path):
-    recording = read(xdf(tmp_path / "a.xdf", eeg(labels=())))
-    assert (recording.channels, recording.notes) == (("1", "2", "3"), ("unit_not_stated",))
-
-
-def test_of_several_eeg_streams_the_one_with_electrodes_is_taken(tmp_path: Path):
-    empty = eeg(1, STAMPS[:0])
-    unnamed = eeg(2, labels=())
-    assert read(xdf(tmp_path / "a.xdf", empty, unnamed, eeg(3))).channels == LABELS
-
-
-def test_a_break_in_xdf_time_stamps_is_told_and_jitter_is_not(tmp_path: Path):
-    jitter = np.random.default_rng(0).uniform(0, 0.01, len(STAMPS))
-    assert read(xdf(tmp_path / "a.xdf", eeg(stamps=STAMPS + jitter))).gap_seconds == 0.0
-    broken = read(xdf(tmp_path / "b.xdf", eeg(stamps=STAMPS + 1.5 * (STAMPS > 1002))))
-    assert broken.gap_seconds == pytest.approx(1.5, abs=0.02)
-
-
-def test_an_xdf_rate_that_time_stamps_contradict_is_not_believed(tmp_path: Path):
-    recording = read(xdf(tmp_path / "a.xdf", eeg(rate=250)))
-    assert recording.rate == pytest.approx(RATE, rel=1e-3)
-    assert recording.notes == ("rate_from_time_stamps",)
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ((markers(),), Reason.NOT_EEG),
-        ((eeg(stamps=STAMPS[:0]),), Reason.TOO_SHORT),
-        ((eeg(promised=SIGNAL.shape[1] + 10),), Reason.DAMAGED),
-        ((eeg(stamps=np.full(300, 5.0)),), Reason.DAMAGED),
-    ],
-)
-def test_xdf_without_usable_eeg_is_refused(tmp_path: Path, content: tuple[bytes, ...], expected: Reason):
-    assert refused(xdf(tmp_path / "a.xdf", *content)) is expected
-
-
-def test_an_xdf_file_that_was_never_closed_is_read_up_to_its_last_whole_chunk(tmp_path: Path):
-    path = xdf(tmp_path / "a.xdf", eeg(), markers())
-    content = path.read_bytes()
-    path.write_bytes(content[: content.index(b"sample_count") - 30])
-    recording = read(path)
-    assert (recording.samples, recording.notes) == (SIGNAL.shape[1], ("record_count_unknown",))
-
-
-# --- Tables in text ---------------------------------------------------------------------------------------------------
-
-EPOC = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
-
-
-def arff(path: Path, labels: tuple[str, ...] = EPOC) -> Path:
-    columns = [f"@ATTRIBUTE {label} NUMERIC" for label in labels]
-    rows = [",".join([*(f"{4000 + i + n}" for n in range(len(labels))), str(int(i >= 128))]) for i in range(256)]
-    path.write_text("\n".join(["@RELATION EEG", *columns, "@ATTRIBUTE eyes {0,1}", "@DATA", *rows, ""]))
-    return path
-
-
-def test_arff_of_an_emotiv_epoc_has_its_rate_and_spans_of_its_label(tmp_path: Path):
-    recording = read(arff(tmp_path / "a.arff"))
-    assert (recording.channels, recording.rate, recording.seconds) == (EPOC, 128.0, 2.0)
-    assert recording.read([1], 3, 5).tolist() == [[4004.0, 4005.0]]
-    assert [(event.onset, event.duration, event.code) for event in recording.events] == [(0, 1, "0"), (1, 1, "1")]
-    assert recording.notes == ("rate_and_unit_of_emotiv_epoc",)
-
-
-def test_arff_of_another_device_lacks_a_rate_and_other_arff_is_no_recording(tmp_path: Path):
-    assert refused(arff(tmp_path / "a.arff", EPOC[:8])) is Reason.UNSUPPORTED
-    assert not is_recording(arff(tmp_path / "b.arff", ("petal", "sepal")))
-
-
-def muse_monitor(path: Path, step_ms: int) -> Path:
-    rows = [
-        f"2017-11-02 12:{i * step_ms // 60000:02d}:{i * step_ms / 1000 % 60:06.3f},0.5,{800 + i},{810 + i}"
-        for i in range(300)
-    ]
-    rows.insert(2, "2017-11-02 12:00:00.001,,,")
-    path.write_text("\n".join(["TimeStamp,Delta_TP9,RAW_TP9,RAW_AF7", *rows, ""]))
-    return path
-
-
-def test_a_line_a_second_of_band_powers_is_not_eeg(tmp_path: Path):
-    assert refused(muse_monitor(tmp_path / "a.csv", 1000)) is Reason.NOT_EEG
-
-
-def test_a_line_a_sample_is(tmp_path: Path):
-    recording = read(muse_monitor(tmp_path / "a.csv", 4))
-    assert recording.channels == ("TP9", "AF7")
-    assert recording.rate == pytest.approx(250.0)
-    assert recording.read([0], 0, 3).tolist() == [[800.0, 801.0, 802.0]]
-
-
-NUMBERS = [f"{i / 7:.5e}" for i in range(300)]
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        NUMBERS,
-        ["# Sampling Rate (Hz):= 125.00", "# Labels:= EEG", *NUMBERS],
-        ["Fp1,Cz,label", *(f"{number},1,0" for number in NUMBERS)],
-    ],
-)
-def test_numbers_of_which_something_is_unknown_are_refused_by_name(tmp_path: Path, lines: list[str]):
-    path = tmp_path / "a.txt"
-    path.write_text("\n".join(lines))
-    assert format_of(path) == "text of samples"
-    assert refused(path) is Reason.UNSUPPORTED
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [NUMBERS[:150], ["subject,age", *(f"{number},30" for number in NUMBERS)], ["Take it as it is."] * 300],
-)
-def test_other_text_is_no_recording(tmp_path: Path, lines: list[str]):
-    path = tmp_path / "a.txt"
-    path.write_text("\n".join(lines))
-    assert not is_recording(path)
 
 
 # --- All of them ------------------------------------------------------------------------------------------------------
@@ -543,37 +343,30 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "ant.cnt": ant,
     "a.raw": egi_raw,
     "a.data": nicolet,
-    "a.xdf": lambda path: xdf(path, eeg(), markers()),
-    "a.arff": arff,
-    "a.csv": lambda path: muse_monitor(path, 4),
 }
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_flipped_bytes_are_read_or_refused_but_never_a_crash(
-    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+    tmp_path: Path, name: str, survive_flips: Callable[[Path, int], None]
 ):
-    path = WRITERS[name](tmp_path / name)
-    sound = path.read_bytes()
-    generator = np.random.default_rng(0)
-    for _ in range(3 if name in ("ant.cnt", "a.set") else 25):
-        content = bytearray(sound)
-        for place in generator.integers(0, min(len(content), 2000), 8):
-            content[place] = generator.integers(256)
-        path.write_bytes(content)
-        if is_recording(path):
-            with contextlib.suppress(ReadError):
-                assert everything(read(path)).size
-    assert capfd.readouterr() == ("", "")
-    assert not [str(w) for w in recwarn.list]
+    survive_flips(WRITERS[name](tmp_path / name), 2 if name in ("ant.cnt", "a.set") else 25)
 
 
 @pytest.mark.parametrize("suffix", sorted({suffix for kind in FORMATS for suffix in kind.suffixes}))
 @pytest.mark.parametrize("content", [b"", b"no EEG at all\n" * 200, bytes(range(256)) * 20])
-def test_garbage_is_refused_in_every_format(tmp_path: Path, suffix: str, content: bytes):
+def test_garbage_is_refused_in_every_format(tmp_path: Path, refused: Refused, suffix: str, content: bytes):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
     assert refused(path) in (Reason.UNREADABLE, Reason.UNSUPPORTED)
+
+
+def test_the_documentation_has_every_format_and_suffix():
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    for kind in FORMATS:
+        assert kind.name in text
+        assert all(f"`{suffix}`" in text for suffix in kind.suffixes)
+    assert all(f"`{suffix}`" in text for suffix in EEG_SUFFIXES)
 
 
 def test_formats_that_are_known_and_not_read_name_a_way_out(tmp_path: Path):

@@ -68,12 +68,12 @@ def _removed_seconds(path: Path) -> float:
 
 def _check_samples(path: Path, raw: Any) -> None:
     samples = Path(raw.filenames[0])
-    if samples not in content_files(path):
+    if not any(samples.samefile(part) for part in content_files(path)):
         raise ReadError(
             "its samples lie in a file of another name",
             reason=Reason.UNREADABLE,
             file=path.name,
             remedy="Give the .fdt file the name of the .set file",
         )
-    if samples != path and samples.stat().st_size < _VALUE_BYTES * len(raw.ch_names) * raw.n_times:
+    if samples.suffix == ".fdt" and samples.stat().st_size < _VALUE_BYTES * len(raw.ch_names) * raw.n_times:
         raise truncated(path, "its .fdt file ends before the last sample")
