@@ -21,7 +21,12 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _SERVE = "import sys; from labram.corpus.workers import serve; serve(int(sys.argv[1]))"
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+SURROUNDINGS = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 30)),
+}
+"""Variables of a child process: one thread, for there are other processes; and memory that one block no longer needs is
+kept for the next, because to ask the system for it again, page by page, takes as long as the filters do (glibc)."""
 _FIRST_TO_GO = "500"
 _PATIENCE_SECONDS = 10.0
 
@@ -93,7 +98,7 @@ class _Worker:
                 [sys.executable, "-c", _SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **SURROUNDINGS},
             )
         self.connection.send(work)
 

@@ -72,12 +72,12 @@ def test_a_recording_whose_process_is_killed_is_refused_and_all_others_are_done(
     folder = tmp_path / "data" / "eegmat"
     names = tuple(f"{row}{column}" for row in "FCP" for column in "12345")
     noise = np.random.default_rng(0).standard_normal((len(names), 5000)) * 20
-    write_edf(folder / "Subject00_1.edf", channels=names, rate=500, signals=np.tile(noise, (1, 120)))
+    write_edf(folder / "Subject00_1.edf", channels=names, rate=500, signals=np.tile(noise, (1, 240)))
     for subject in range(1, 5):
         write_edf(folder / f"Subject0{subject}_1.edf", seed=subject)
     with ThreadPoolExecutor() as pool:
         running = pool.submit(take_in, folder, workers=2)
-        _kill_the_writer_of(tmp_path / "store", at_least=500_000)
+        _kill_the_writer_of(tmp_path / "store", at_least=100_000)
         done, corpus = running.result()
     assert (done.recordings, done.refused) == (5, 1)
     (refused,) = corpus.quarantined().itertuples()
@@ -88,7 +88,7 @@ def test_a_recording_whose_process_is_killed_is_refused_and_all_others_are_done(
     assert len(list(store.root.rglob("*.arrow"))) == 4, "nothing half-written has an entry's name"
     again, corpus = take_in(folder, workers=1)
     assert (again.reused, again.refused) == (4, 0)
-    assert store.seconds(corpus.accepted()["store_key"][corpus.accepted()["bytes"].idxmax()]) == 1200
+    assert store.seconds(corpus.accepted()["store_key"][corpus.accepted()["bytes"].idxmax()]) == 2400
 
 
 def _kill_the_writer_of(store: Path, *, at_least: int) -> None:

@@ -1,0 +1,265 @@
+"""How fast recordings are taken in, beside MNE's chain, and how much memory the longest of them need.
+
+    python benchmarks/ingest.py [--quick] [--json]
+
+Everything runs in one process and one thread, in the surroundings of ingest's own child processes, the candidates in
+turn; the medians of processor time count, so that other work on the machine disturbs little. Memory is that of a
+process of its own.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import mne
+import numpy as np
+from numpy.typing import NDArray
+
+from labram.corpus.catalogue import ACCEPTED
+from labram.corpus.datasets.base import Dataset, Source
+from labram.corpus.examine import examine
+from labram.corpus.ingest import ingest
+from labram.corpus.scan import Item
+from labram.corpus.store import Store
+from labram.corpus.workers import SURROUNDINGS
+from labram.events import Silent
+from labram.recipe import PreprocessingRecipe
+from labram.signals.electrodes import CANONICAL
+from labram.signals.preprocessing import BackEnd, preprocess
+from labram.signals.recording import Recording, Samples
+
+GOALS = {"filters": 5.0, "ingest": 4.0}
+MEMORY_GOAL_MIB = 1000 * 1000**2 / 1024**2
+MAINS_HZ = 50.0
+MEASURE_MEMORY = "--measure-memory-of"
+
+
+@dataclass(frozen=True)
+class Load:
+    """Recordings of so many channels, hertz and minutes."""
+
+    channels: int
+    rate: int
+    minutes: int
+    recordings: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.recordings} x {self.channels} channels, {self.rate} Hz, {self.minutes} min"
+
+    @property
+    def samples(self) -> int:
+        """Of all channels of a recording together."""
+        return self.channels * self.rate * 60 * self.minutes
+
+    def signal(self) -> "Synthetic":
+        """One of the recordings."""
+        return Synthetic((self.channels, self.rate * 60 * self.minutes), self.rate)
+
+
+LOADS = (Load(19, 256, 20, 2), Load(64, 512, 10), Load(64, 160, 2, 8), Load(32, 1000, 10))
+"""Clinical routine recordings, a laboratory's cap, short runs, and a fast amplifier."""
+QUICK_LOADS = (Load(16, 512, 5),)
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """A recording that is made while it is read: noise that falls with frequency, again every minute."""
+
+    shape: tuple[int, int]
+    rate: int
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        """See `labram.signals.recording.Signal`."""
+        minute = _minute(self.shape[0], self.rate)
+        again: NDArray[np.float32] = np.take(minute[list(picks)], np.arange(start, stop) % minute.shape[1], axis=1)
+        return again
+
+
+class SyntheticDataset(Dataset):
+    """Gives a `Synthetic` of the load that the name of the source states; there are no files."""
+
+    name = "synthetic"
+    title = licence = citation = obtain = reference = "none"
+    mains_hz = MAINS_HZ
+
+    def recognises(self, folder: Path) -> bool:
+        """No folder."""
+        del folder
+        return False
+
+    def sources(self, folder: Path) -> Iterator[Source]:
+        """None."""
+        del folder
+        return iter(())
+
+    def read(self, source: Source) -> Recording:
+        """The recording of the load."""
+        load = Load(*map(int, source.subject.split()))
+        return Recording(load.signal(), CANONICAL[: load.channels], load.rate)
+
+
+@cache
+def _minute(channels: int, rate: int) -> NDArray[np.float32]:
+    samples = 60 * rate
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal((channels, samples)))
+    spectrum[:, 1:] /= np.sqrt(np.arange(1, spectrum.shape[1]))
+    noise = np.fft.irfft(spectrum, samples)
+    return np.asarray(20 * noise / noise.std(axis=1, keepdims=True), np.float32)
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help="less of everything: minutes become seconds")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each candidate (default: 5)")
+    parser.add_argument(MEASURE_MEMORY, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure_memory_of:
+        print(json.dumps(_memory_here(given.measure_memory_of)))
+        return
+    loads = QUICK_LOADS if given.quick else LOADS
+    facts: dict[str, object] = {"machine": _machine()}
+    print(", ".join(f"{name} {value}" for name, value in _machine().items()))
+    facts["filters"] = [_filters(load, given.repeats) for load in loads]
+    facts["ingest"] = [_ingest(load, given.repeats) for load in loads]
+    facts["memory"] = _memory(Load(64, 512, 60 if given.quick else 24 * 60))
+    if given.json:
+        print(json.dumps(facts))
+
+
+def _filters(load: Load, repeats: int) -> Mapping[str, object]:
+    """Filter, notch and resample signals that are in memory."""
+    signal = load.signal()
+    signals = np.asarray(signal.read(range(load.channels), 0, signal.shape[1]), np.float64)
+    recording = Recording(signals, CANONICAL[: load.channels], load.rate)
+
+    def fused() -> None:
+        for _ in preprocess(recording, range(load.channels), mains_hz=MAINS_HZ):
+            pass
+
+    def chain() -> None:
+        low_pass = 75.0 if load.rate > 150 else None
+        clean = mne.filter.filter_data(signals, load.rate, 0.1, low_pass, verbose="ERROR")
+        clean = mne.filter.notch_filter(clean, load.rate, MAINS_HZ, verbose="ERROR")
+        mne.filter.resample(clean, up=200.0, down=load.rate, verbose="ERROR")
+
+    return _told("filters", load, load.samples, _in_turn({"fused": fused, "MNE": chain}, repeats))
+
+
+def _ingest(load: Load, repeats: int) -> Mapping[str, object]:
+    """A folder of EDF files into an empty store: hash, read, filter, figures, patches and catalogue."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data")
+        data.mkdir()
+        for number in range(load.recordings):
+            _write_edf(data / f"{number}.edf", load, number)
+
+        def run(back_end: BackEnd) -> None:
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                done = ingest(
+                    data,
+                    (),
+                    Path(out, "tables"),
+                    store=Store(Path(out, "store")),
+                    preprocessing=PreprocessingRecipe(back_end=back_end),
+                    shard=0,
+                    shards=1,
+                    subject_key=b"key",
+                    monitor=Silent(),
+                    workers=0,
+                )
+                assert (done.recordings, done.refused) == (load.recordings, 0)
+
+        candidates: dict[str, Callable[[], None]] = {"fused": lambda: run("fused"), "MNE": lambda: run("reference")}
+        return _told("ingest", load, load.samples * load.recordings, _in_turn(candidates, repeats))
+
+
+def _memory(load: Load) -> Mapping[str, object]:
+    """Peak memory of a process that takes in a long recording, and its time, the making of the signal included."""
+    command = [sys.executable, __file__, MEASURE_MEMORY, f"{load.channels} {load.rate} {load.minutes}"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    facts: dict[str, object] = json.loads(done.stdout)
+    goal = "" if float(str(facts["peak_mib"])) < MEMORY_GOAL_MIB else ", NOT"
+    print(f"memory   {load}: peak {facts['peak_mib']:.0f} MiB in {facts['seconds']:.0f} s{goal} below 1 GB")
+    return {"load": str(load), **facts}
+
+
+def _memory_here(name: str) -> Mapping[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        item = Item(SyntheticDataset(), Path(folder), Source("synthetic", Path(folder, "none.edf"), name))
+        started = time.monotonic()
+        found = examine(item, Store(Path(folder, "store")), "memory", PreprocessingRecipe())
+        assert found["row"]["verdict"] == ACCEPTED
+        seconds = time.monotonic() - started
+    status = dict(line.split(":", maxsplit=1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {"peak_mib": int(status["VmHWM"].split()[0]) / 1024, "seconds": seconds}
+
+
+def _in_turn(candidates: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
+    """Processor seconds of each run; a first run of each is for caches and does not count."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(repeats + 1):
+        for name, run in candidates.items():
+            started = time.process_time()
+            run()
+            if turn:
+                times[name].append(time.process_time() - started)
+    return times
+
+
+def _told(what: str, load: Load, samples: int, times: Mapping[str, Sequence[float]]) -> Mapping[str, object]:
+    """Print and give the medians, per sample and as a ratio, and the least and the largest ratio of two neighbours."""
+    nanoseconds = {name: 1e9 * statistics.median(seconds) / samples for name, seconds in times.items()}
+    ratio = nanoseconds["MNE"] / nanoseconds["fused"]
+    ratios = [slow / fast for slow, fast in zip(times["MNE"], times["fused"], strict=True)]
+    speeds = ", ".join(f"{name} {value:.1f} ns" for name, value in nanoseconds.items())
+    print(
+        f"{what:8} {load}: {speeds} a sample; {ratio:.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f}, "
+        f"goal {GOALS[what]:.0f})",
+        flush=True,
+    )
+    return {"load": str(load), "ns_a_sample": nanoseconds, "ratio": ratio, "ratios": ratios, "goal": GOALS[what]}
+
+
+def _write_edf(path: Path, load: Load, number: int) -> None:
+    import edfio
+
+    signal = load.signal()
+    edfio.Edf(
+        [
+            edfio.EdfSignal(
+                (1 + number / 100) * signal.read([channel], 0, signal.shape[1])[0].astype(np.float64),
+                load.rate,
+                label=CANONICAL[channel],
+                physical_dimension="uV",
+            )
+            for channel in range(load.channels)
+        ]
+    ).write(path)
+
+
+def _machine() -> dict[str, str]:
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    packages = {name: version(name) for name in ("mne", "numpy", "scipy")}
+    return {"processor": model, "cores": str(os.cpu_count()), "python": platform.python_version(), **packages}
+
+
+if __name__ == "__main__":
+    if not os.environ.items() >= SURROUNDINGS.items():  # libraries look at them when they are loaded
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **SURROUNDINGS})  # noqa: S606
+    main()
