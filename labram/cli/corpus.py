@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from labram.cli import ingest
+from labram.cli import ingest, versions
 
 app = typer.Typer(help="Make, take in, inspect and version corpora of recordings.", no_args_is_help=True)
-app.command()(ingest.ingest)
-app.command()(ingest.status)
+for command in (ingest.ingest, ingest.status, versions.add, versions.version, versions.diff, versions.pull):
+    app.command()(command)
 
 
 @app.command()

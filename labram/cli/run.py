@@ -69,7 +69,7 @@ def _corpus(folder: Path | None) -> Path:
     data = pointer.with_suffix("")
     if not data.exists():
         from labram.cli.progress import Bar
-        from labram.operations.versioning import obtain
+        from labram.corpus.versions import obtain
 
         with Bar("obtaining data") as bar:
             obtain(pointer, bar)

@@ -58,7 +58,7 @@ def describe(recipe: Recipe, corpus_version: str) -> dict[str, str]:
 
     Args:
         recipe: The resolved recipe.
-        corpus_version: See `labram.operations.versioning.corpus_version`.
+        corpus_version: See `labram.corpus.versions.corpus_version`.
     """
     return {
         "git_commit": commit(),

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from labram.corpus import versions
 from labram.corpus.datasets import ADAPTERS, find
 from labram.corpus.store import Store
 from labram.errors import LabelError
 from labram.events import emit, step
-from labram.operations import lineage, tracking, versioning
+from labram.operations import lineage, tracking
 from labram.operations.workspace import Workspace
 from labram.recipe import Recipe
 
@@ -40,7 +41,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
     with step("resolve") as reporter:
         find(Path(data), settings.corpus.datasets)
         _check_tasks(settings)
-        version = versioning.corpus_version(Path(data), settings.corpus.datasets, Store(place.store))
+        version = versions.corpus_version(Path(data), settings.corpus.datasets, Store(place.store))
         tracking.configure(place.root)
         tags = lineage.describe(settings, version)
         before = None if force else tracking.latest_finished({name: tags[name] for name in IDENTITY})
