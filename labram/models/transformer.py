@@ -10,6 +10,18 @@ from labram.models.config import EncoderConfig
 NORM_EPS = 1e-6
 
 
+class HeadNorm(nn.LayerNorm):
+    """LayerNorm over the width of a head, in float32 whatever the precision around it.
+
+    Given 16-bit numbers on a CPU, PyTorch adds the gradients of the weights up in 16 bits too: over the 82,000 rows of
+    a batch half of the sum is lost, and it takes three times as long (benchmarks/model.md).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape that ends in the width of a head; the result has the type of `x`."""
+        return super().forward(x.float()).to(x.dtype)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention; LaBraM normalises queries and keys before their product (equation 3)."""
 
@@ -20,22 +32,19 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(config.width)) if config.qkv_bias else None
         self.v_bias = nn.Parameter(torch.zeros(config.width)) if config.qkv_bias else None
-        self.q_norm = nn.LayerNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
-        self.k_norm = nn.LayerNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
+        self.q_norm = HeadNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
+        self.k_norm = HeadNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
         self.proj = nn.Linear(config.width, config.width)
 
-    def forward(self, x_BSD: Tensor) -> Tensor:
-        """Attend over all tokens of a window: [B, S, D] to [B, S, D]."""
+    def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
+        """Attend over all tokens of a window, and scale the result: [B, S, D] to [B, S, D]."""
         bias = None
         if self.q_bias is not None and self.v_bias is not None:
             bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         qkv_BS3HE = functional.linear(x_BSD, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
         q_BSHE, k_BSHE, v_BSHE = qkv_BS3HE.unbind(2)
-        q_BHSE = self.q_norm(q_BSHE).to(v_BSHE.dtype).transpose(1, 2)
-        k_BHSE = self.k_norm(k_BSHE).to(v_BSHE.dtype).transpose(1, 2)
-        y_BHSE = attend(q_BHSE, k_BHSE, v_BSHE.transpose(1, 2))
-        y_BSD = y_BHSE.transpose(1, 2).flatten(2)
-        return self.proj(y_BSD)  # type: ignore[no-any-return]
+        y_BHSE = attend(*(x.transpose(1, 2) for x in (self.q_norm(q_BSHE), self.k_norm(k_BSHE), v_BSHE)))
+        return _scaled(self.proj, y_BHSE.transpose(1, 2).flatten(2), gamma_D)
 
 
 class FeedForward(nn.Module):
@@ -46,17 +55,23 @@ class FeedForward(nn.Module):
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
-    def forward(self, x_BSD: Tensor) -> Tensor:
-        """[B, S, D] to [B, S, D], token by token."""
-        return self.fc2(functional.gelu(self.fc1(x_BSD)))  # type: ignore[no-any-return]
+    def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
+        """[B, S, D] to [B, S, D], token by token, and scaled."""
+        return _scaled(self.fc2, functional.gelu(self.fc1(x_BSD)), gamma_D)
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each behind a LayerNorm and, in LaBraM, scaled by a learned vector (layer scale)."""
+    """Attention and feed-forward, each behind a LayerNorm and, in LaBraM, scaled by a learned vector (layer scale).
+
+    The share of branches to keep is a tensor, so that one compiled block serves all depths.
+    """
+
+    keep: Tensor
 
     def __init__(self, config: EncoderConfig, drop_path: float) -> None:
         super().__init__()
-        self.drop_path = drop_path
+        self.drops = drop_path > 0
+        self.register_buffer("keep", torch.tensor(1.0 - drop_path), persistent=False)
         self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.attn = Attention(config)
         self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPS)
@@ -67,15 +82,19 @@ class Block(nn.Module):
 
     def forward(self, x_BSD: Tensor) -> Tensor:
         """[B, S, D] to [B, S, D]."""
-        x_BSD = self._add(x_BSD, self.attn(self.norm1(x_BSD)), self.gamma_1)
-        return self._add(x_BSD, self.mlp(self.norm2(x_BSD)), self.gamma_2)
+        x_BSD = x_BSD + self._dropped(self.attn(self.norm1(x_BSD), self.gamma_1))
+        return x_BSD + self._dropped(self.mlp(self.norm2(x_BSD), self.gamma_2))
 
-    def _add(self, x_BSD: Tensor, branch_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
-        """The residual sum; in training whole branches are dropped by sample and the kept ones scaled up."""
-        if gamma_D is not None:
-            branch_BSD = gamma_D * branch_BSD
-        if self.training and self.drop_path > 0:
-            keep = 1.0 - self.drop_path
-            kept_B11 = torch.empty(len(x_BSD), 1, 1, dtype=x_BSD.dtype, device=x_BSD.device).bernoulli_(keep)
-            branch_BSD = branch_BSD * (kept_B11 / keep)
-        return x_BSD + branch_BSD
+    def _dropped(self, branch_BSD: Tensor) -> Tensor:
+        """In training whole branches are dropped by sample and the kept ones scaled up."""
+        if not (self.training and self.drops):
+            return branch_BSD
+        kept_B11 = torch.bernoulli(self.keep.expand(len(branch_BSD), 1, 1))
+        return branch_BSD * (kept_B11 / self.keep).to(branch_BSD.dtype)
+
+
+def _scaled(linear: nn.Linear, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
+    """Scale W x + b by gamma, as (gamma · W) x + gamma · b: a product of the size of W instead of one of all tokens."""
+    if gamma_D is None:
+        return linear(x_BSD)  # type: ignore[no-any-return]
+    return functional.linear(x_BSD, gamma_D.unsqueeze(1) * linear.weight, gamma_D * linear.bias)
