@@ -109,7 +109,8 @@ def test_an_xdf_stream_without_description_has_numbers_for_names_and_no_stated_u
 def test_of_several_eeg_streams_the_one_with_electrodes_is_taken(tmp_path: Path):
     empty = eeg(1, STAMPS[:0])
     unnamed = eeg(2, labels=())
-    assert read(xdf(tmp_path / "a.xdf", empty, unnamed, eeg(3))).channels == LABELS
+    recording = read(xdf(tmp_path / "a.xdf", empty, unnamed, eeg(3)))
+    assert (recording.channels, recording.notes) == (LABELS, ("other_eeg_streams",))
 
 
 def test_a_break_in_xdf_time_stamps_is_told_and_jitter_is_not(tmp_path: Path):

@@ -30,7 +30,7 @@ _RATE_TOLERANCE = 0.01
 
 
 def read(path: Path) -> Recording:
-    """Read the EEG stream, on the clock of the computer that recorded.
+    """Read the EEG stream, on the clock of the computer that recorded. Others of EEG are noted (``other_eeg_streams``).
 
     Its unit is its channels' own, else µV as the format's conventions ask (note ``unit_not_stated``). Its rate is the
     one that it announced, unless its time stamps are more than 1 % away from that (note ``rate_from_time_stamps``). A
@@ -47,8 +47,8 @@ def read(path: Path) -> Recording:
             )
     except Exception as error:  # pyxdf raises whatever its parsers meet, bare `Exception` included
         raise unreadable(path, type(error).__name__) from None
-    stream = _eeg(path, streams)
-    notes = _completeness(path, stream)
+    stream, choice_note = _eeg(path, streams)
+    notes = (*choice_note, *_completeness(path, stream))
     stamps = stream["time_stamps"]
     rate, rate_note = _rate(path, stream)
     factors, unit_note = _factors(stream)
@@ -64,7 +64,8 @@ def read(path: Path) -> Recording:
     )
 
 
-def _eeg(path: Path, streams: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _eeg(path: Path, streams: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The stream that becomes the recording, and a note if there were others that might have."""
     found = [
         stream
         for stream in streams
@@ -80,7 +81,8 @@ def _eeg(path: Path, streams: Sequence[dict[str, Any]]) -> dict[str, Any]:
     filled = [stream for stream in found if len(stream["time_stamps"]) > 1]
     if not filled:
         raise empty(path)
-    return max(filled, key=lambda stream: sum(map(bool, canonical_names(_labels(stream)))))
+    chosen = max(filled, key=lambda stream: sum(map(bool, canonical_names(_labels(stream)))))
+    return chosen, ("other_eeg_streams",) if len(filled) > 1 else ()
 
 
 def _completeness(path: Path, stream: dict[str, Any]) -> tuple[str, ...]:
