@@ -8,14 +8,18 @@ log, which is what a pod shows.
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from labram.errors import LabramError
 
 log = logging.getLogger("labram")
+CORPUS_VARIABLE = "LABRAM_CORPUS"
+"""Environment variable with the corpus folder. Names of folders and files may be people's, so nothing keeps them."""
+Text = TypeVar("Text", str, str | None)
 SECONDS_BETWEEN_REPORTS = 0.25
 
 
@@ -80,14 +84,25 @@ class StepReporter:
 
 @contextmanager
 def step(name: str) -> Iterator[StepReporter]:
-    """Announce a step's start and its end, whatever that is. Errors are announced and go on upwards."""
+    """Announce a step's start and its end, whatever that is. Errors are announced and go on upwards.
+
+    What is announced is kept, and so is the traceback in the pipeline's log: paths within the corpus are left out.
+    """
     emit("started", step=name)
     try:
         yield StepReporter(name)
     except LabramError as error:
+        error.file = _outside_corpus(error.file)
+        error.__cause__, error.__suppress_context__ = None, True
         emit("failed", step=name, kind=type(error).__name__, text=str(error))
         raise
     except Exception as error:
-        emit("failed", step=name, kind=type(error).__name__, text=f"{type(error).__name__}: {error}")
+        emit("failed", step=name, kind=type(error).__name__, text=_outside_corpus(f"{type(error).__name__}: {error}"))
         raise
     emit("finished", step=name)
+
+
+def _outside_corpus(text: Text) -> Text:
+    """A text without the paths in it that lead into the corpus folder."""
+    corpus = os.environ.get(CORPUS_VARIABLE)
+    return re.sub(re.escape(corpus) + r"[^'\"\n]*", "--data", text) if corpus and text else text

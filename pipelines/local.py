@@ -13,18 +13,19 @@ from pathlib import Path
 
 from kfp import local
 
-from labram.operations.workspace import Workspace
+from labram.operations.workspace import CORPUS, Workspace
 from labram.recipe import Recipe
 from pipelines.retrain import arguments, retrain
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def run(data: str, workspace: str, recipe: str, *, force: bool) -> None:
+def run(workspace: str, recipe: str, *, force: bool) -> None:
     """Run `retrain` with subprocesses for tasks; finished tasks of earlier runs are taken from the cache.
 
+    The corpus folder is that of the environment variable ``LABRAM_CORPUS``.
+
     Args:
-        data: Folder of the corpus.
         workspace: Folder for everything that is written.
         recipe: The resolved recipe as JSON.
         force: Run every task, changed or not.
@@ -36,7 +37,7 @@ def run(data: str, workspace: str, recipe: str, *, force: bool) -> None:
     root.mkdir(parents=True, exist_ok=True)
     runner = local.SubprocessRunner(use_venv=False)
     local.init(runner=runner, pipeline_root=str(root), enable_caching=not force, raise_on_error=True)
-    retrain(**arguments(Recipe.from_json(recipe), data=data, workspace=workspace, force=force))
+    retrain(**arguments(Recipe.from_json(recipe), data=CORPUS, workspace=workspace, force=force))
 
 
 def _end_with(parent: int) -> None:

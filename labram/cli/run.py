@@ -84,7 +84,7 @@ def _run(recipe: "Recipe", data: Path, workspace: "Workspace", *, force: bool) -
     local = runs.prepare(workspace, recipe, data, force=force)
     console.print(f"{'going on with' if local.resumed else 'run'} {local.name}", style="bold")
     console.print(recipe.description)
-    process = runs.start(local)
+    process = runs.start(local, data)
     with StepDisplay() as display:
         try:
             for event in runs.follow(local, process):
@@ -188,11 +188,12 @@ def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Rec
 
     if not quarantined:
         return
+    from labram.corpus.privacy import load_key
     from labram.corpus.scan import locate
     from labram.corpus.store import Store
 
     ids = {row["recording_id"] for row in quarantined}
-    paths = locate(data, recipe.corpus.datasets, ids, Store(workspace.store))
+    paths = locate(data, recipe.corpus.datasets, ids, load_key(workspace.root), Store(workspace.store))
     console.print(f"{len(quarantined)} recordings in quarantine:")
     for row in quarantined:
         where = paths.get(row["recording_id"], row["recording_id"])

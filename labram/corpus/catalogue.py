@@ -31,7 +31,7 @@ _COUNTS = pa.list_(pa.int64())
 
 SCHEMA = pa.schema(
     [
-        _field("recording_id", pa.string(), "Dataset and 12 hexadecimal digits of the content and its place"),
+        _field("recording_id", pa.string(), "Dataset and 16 hexadecimal digits: its content and, keyed, its place"),
         _field("dataset", pa.string(), "Name of the adapter"),
         _field("subject_key", pa.string(), "Dataset and keyed hash of the subject's own id"),
         _field("session", pa.string(), "Keyed hash of session or run, for telling a subject's recordings apart"),

@@ -91,7 +91,7 @@ def take_in(
         corpus = Corpus.load(judged)
     refused = corpus.quarantined()
     reasons = dict(zip(refused["recording_id"], refused["reasons"], strict=True))
-    places = locate(data, datasets, reasons.keys(), store)
+    places = locate(data, datasets, reasons.keys(), key, store)
     return TakenIn(
         corpus=corpus,
         summary=summary,

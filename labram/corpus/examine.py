@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED
 from labram.corpus.datasets.base import Interval
 from labram.corpus.measure import Figures
+from labram.corpus.privacy import known_events
 from labram.corpus.scan import Item
 from labram.corpus.store import Store, to_patches
 from labram.errors import LabelError, ReadError, Reason
@@ -37,7 +38,7 @@ def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingReci
         StoreError: If the store cannot be written.
     """
     try:
-        recording = item.dataset.read(item.source)
+        recording = known_events(item.dataset.read(item.source), item.dataset.event_codes)
         picks, montage = _montage(recording)
         figures = Figures(montage, recording.rate, item.dataset.mains(item.source))
         if store.intact(key):

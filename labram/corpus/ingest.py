@@ -28,7 +28,7 @@ from labram.signals.version import VERSION as SIGNALS
 log = logging.getLogger(__name__)
 
 
-_FACTS = ("examine", "measure", "ingest")
+_FACTS = ("examine", "measure", "privacy", "spectra", "ingest")
 
 
 @cache
@@ -221,14 +221,14 @@ def _identity(item: Item, held: Content, subject_key: bytes) -> dict[str, Any]:
     """Columns that are known without reading the recording."""
     dataset, source = item.dataset, item.source
     return {
-        "recording_id": recording_id(item, held.digest),
+        "recording_id": recording_id(item, held.digest, subject_key),
         "dataset": dataset.name,
         "subject_key": privacy.subject_key(subject_key, dataset.population or dataset.name, source.subject),
         "session": privacy.pseudonym(subject_key, dataset.name, source.subject, source.session),
         "format": source.path.suffix.lower().removeprefix("."),
         "bytes": held.size,
         "content_hash": held.digest,
-        "reference": source.reference or dataset.reference,
+        "reference": privacy.known_reference(source.reference) or dataset.reference,
         "mains_hz": dataset.mains(source),
         "unit_scale": dataset.scale(source.path),
         "seconds": 0,

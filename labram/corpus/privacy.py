@@ -1,16 +1,32 @@
-"""Subjects behind keyed hashes: who a recording is of cannot be told, that two are of the same subject can."""
+"""What may leave the process that reads recordings.
+
+Subjects, sessions and recordings are known by keyed hashes: who a recording is of cannot be told, that two are of the
+same subject can. Text that a file or a sidecar holds passes by allow-lists alone.
+"""
 
 import hashlib
 import hmac
 import os
+import re
 import secrets
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from labram.errors import PlatformError
+from labram.signals.electrodes import canonical_name
+from labram.signals.recording import Recording
 
 KEY_VARIABLE = "LABRAM_SUBJECT_KEY"
 KEY_FILE = "subject.key"
 _KEY_BYTES = 32
+WITHHELD = "withheld"
+"""Stands for the code of an event that its dataset's adapter does not know."""
+_TERMS = """
+and average common cms drl ear earlobe earlobes ears known left linked mastoid mastoids nose not of or recorded ref
+reference right stated the tip to unknown without
+"""
+_REFERENCE_TERMS = frozenset(_TERMS.split())
 
 
 def subject_key(key: bytes, dataset: str, subject: str) -> str:
@@ -18,9 +34,21 @@ def subject_key(key: bytes, dataset: str, subject: str) -> str:
     return f"{dataset}-{pseudonym(key, dataset, subject)}"
 
 
-def pseudonym(key: bytes, *parts: str) -> str:
-    """10 hexadecimal digits of HMAC-SHA-256 over the parts."""
-    return hmac.new(key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()[:10]
+def pseudonym(key: bytes, *parts: str, digits: int = 10) -> str:
+    """Hexadecimal digits of HMAC-SHA-256 over the parts."""
+    return hmac.new(key, "\0".join(parts).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:digits]
+
+
+def known_events(recording: Recording, codes: Collection[str]) -> Recording:
+    """The recording with the codes of all other events withheld; when they were stays."""
+    events = (event if event.code in codes else replace(event, code=WITHHELD) for event in recording.events)
+    return replace(recording, events=tuple(events))
+
+
+def known_reference(text: str) -> str:
+    """The recording reference as a sidecar states it; empty where a word of it is no electrode and no common term."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return text if all(word in _REFERENCE_TERMS or canonical_name(word) for word in words) else ""
 
 
 def load_key(workspace: Path) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from labram.corpus import privacy
 from labram.corpus.datasets import find
 from labram.corpus.datasets.base import Dataset, Source, walk
 from labram.corpus.store import Store
@@ -85,9 +86,15 @@ def content(path: Path, store: Store | None = None) -> Content:
     return _content(files, store)
 
 
-def recording_id(item: Item, digest: str) -> str:
-    """Dataset and 12 hexadecimal digits of the hash of content and place: copies of a file differ in it."""
-    return f"{item.dataset.name}-{hashlib.sha256(f'{digest}{item.place}'.encode()).hexdigest()[:12]}"
+def recording_id(item: Item, digest: str, key: bytes) -> str:
+    """Dataset, 10 hexadecimal digits of the content and 6 of a keyed hash of the place, by which copies differ.
+
+    Whoever lacks the key cannot try names of files on it; and the order of ids, which is that of training, is the same
+    under every key. What could not be read has no content and is known by its place alone.
+    """
+    known = hashlib.sha256(digest.encode()).hexdigest()[:10] if digest else ""
+    place = privacy.pseudonym(key, item.dataset.name, digest, item.place, digits=16)
+    return f"{item.dataset.name}-{(known + place)[:16]}"
 
 
 def companions(item: Item, store: Store | None = None) -> str:
@@ -95,7 +102,7 @@ def companions(item: Item, store: Store | None = None) -> str:
     digest = hashlib.sha256()
     for path in item.dataset.companions(item.source):
         part = _content((path,), store)
-        digest.update(f"{path.name}\0{part.digest}\0".encode())
+        digest.update(f"{path.name}\0{part.digest}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -111,17 +118,19 @@ def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = 
         CorpusError: See `scan`.
     """
     parts = (
-        f"{recording_id(item, content(item.source.path, store).digest)} {companions(item, store)}"
+        f"{item.dataset.name} {content(item.source.path, store).digest} {item.place} {companions(item, store)}"
         for item in scan(data, datasets)
     )
-    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def locate(data: Path, datasets: Sequence[str], ids: Collection[str], store: Store | None = None) -> dict[str, Path]:
+def locate(
+    data: Path, datasets: Sequence[str], ids: Collection[str], key: bytes, store: Store | None = None
+) -> dict[str, Path]:
     """Paths, relative to `data`, of recordings known by their ids: for showing to people, never for keeping."""
     found = {}
     for item in scan(data, datasets):
-        name = recording_id(item, content(item.source.path, store).digest)
+        name = recording_id(item, content(item.source.path, store).digest, key)
         if name in ids:
             found[name] = item.source.path.relative_to(data)
     return found

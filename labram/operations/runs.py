@@ -1,11 +1,11 @@
 """Pipeline runs on this machine: their folders, their processes, and going on after a kill.
 
-A run's folder holds `recipe.yaml`, `request.json` (what was asked for), `identity` (a hash of it and of the code),
-`events.jsonl`, `pipeline.log`, and at the end `report.html` and `result.json`. A folder without a result is a run that
-was killed; the same command goes on in it.
+A run's folder holds `recipe.yaml`, `request.json` (what was asked for), `identity` (a keyed hash of it, of the corpus
+folder and of the code), `events.jsonl`, `pipeline.log`, and at the end `report.html` and `result.json`. A folder
+without a result is a run that was killed; the same command goes on in it. Where the corpus is stands in none of them:
+the pipeline's process has it from its environment.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -22,7 +22,9 @@ from typing import IO, Any
 
 import yaml
 
+from labram.corpus.privacy import load_key, pseudonym
 from labram.errors import PlatformError
+from labram.events import CORPUS_VARIABLE
 from labram.operations.lineage import code_version, commit
 from labram.operations.workspace import Workspace
 from labram.recipe import Recipe
@@ -50,9 +52,9 @@ class LocalRun:
 
 def prepare(workspace: Workspace, recipe: Recipe, data: Path, *, force: bool) -> LocalRun:
     """The folder of a new run, or of the killed one with the same request and code."""
-    request = {"data": str(data), "workspace": str(workspace.root), "recipe": recipe.to_json(), "force": force}
+    request = {"workspace": str(workspace.root), "recipe": recipe.to_json(), "force": force}
     text = json.dumps(request, sort_keys=True, indent=1)
-    identity = hashlib.sha256(f"{code_version()}{text}".encode()).hexdigest()
+    identity = pseudonym(load_key(workspace.root), code_version(), str(data), text)
     for folder in sorted(workspace.run("").glob("*"), reverse=True):
         marker = folder / IDENTITY
         if marker.exists() and marker.read_text() == identity and not (folder / RESULT).exists():
@@ -66,11 +68,12 @@ def prepare(workspace: Workspace, recipe: Recipe, data: Path, *, force: bool) ->
     return LocalRun(name, folder, resumed=False)
 
 
-def start(run: LocalRun) -> "subprocess.Popen[bytes]":
-    """Start the pipeline as a process group of its own; its output goes to the run's log."""
+def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
+    """Start the pipeline on a corpus folder, as a process group of its own; its output goes to the run's log."""
     environment = {
         **os.environ,
         "LABRAM_RUN": run.name,
+        CORPUS_VARIABLE: str(data),
         "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
         "LABRAM_IMAGE": f"labram-python:{commit()[:12] or 'source'}-{code_version()}",
         "PYTHONUNBUFFERED": "1",

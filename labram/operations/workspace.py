@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labram.errors import PlatformError
+from labram.events import CORPUS_VARIABLE
+
+CORPUS = f"${CORPUS_VARIABLE}"
+"""What stands for the corpus folder where arguments are logged and kept, as KFP does."""
 
 STORE_VARIABLE = "LABRAM_STORE"
 
@@ -59,6 +63,11 @@ class Workspace:
     def run(self, name: str) -> Path:
         """Recipe, events, log, report and result of one pipeline run."""
         return self.root / "runs" / name
+
+
+def corpus_folder(data: str) -> Path:
+    """The corpus folder that a step was given, by its path or as `CORPUS`."""
+    return Path(os.path.expandvars(data))
 
 
 def check_path(path: Path, *, field: str, forbidden: tuple[str, ...] = ("python3",)) -> None:

@@ -7,7 +7,7 @@ from labram.corpus import ingest as corpus
 from labram.corpus.privacy import load_key
 from labram.corpus.store import Store
 from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.operations.workspace import Workspace, corpus_folder
 from labram.recipe import PreprocessingRecipe
 
 
@@ -15,7 +15,7 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
     """Read, filter and store every recording of a shard; write its part of the catalogue.
 
     Args:
-        data: Folder of the corpus.
+        data: Folder of the corpus (see `labram.operations.workspace.corpus_folder`).
         workspace: The workspace.
         shard: ``k/n``: every n-th recording from the k-th.
         datasets: Names of the adapters; empty: all that recognise something.
@@ -26,7 +26,7 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
     number, total = (int(part) for part in shard.split("/"))
     with tracked("ingest", place.root, label=shard) as run:
         done = corpus.ingest(
-            Path(data),
+            corpus_folder(data),
             datasets,
             Path(out),
             store=Store(place.store),

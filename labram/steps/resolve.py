@@ -1,7 +1,6 @@
 """Resolve: which corpus version is this, and has anything changed since the last finished run?"""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from labram.corpus import versions
@@ -10,7 +9,7 @@ from labram.corpus.store import Store
 from labram.errors import LabelError
 from labram.events import emit, step
 from labram.operations import lineage, tracking
-from labram.operations.workspace import Workspace
+from labram.operations.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
 
 IDENTITY = ("corpus_version", "recipe_hash", "code_version")
@@ -28,7 +27,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
     """Compare corpus, recipe and code with those of the last finished run; open this run's parent in MLflow.
 
     Args:
-        data: Folder of the corpus.
+        data: Folder of the corpus (see `labram.operations.workspace.corpus_folder`).
         workspace: The workspace.
         recipe: The whole recipe as JSON.
         force: Do everything, changed or not.
@@ -39,9 +38,9 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
     """
     settings, place = Recipe.from_json(recipe), Workspace.at(workspace)
     with step("resolve") as reporter:
-        find(Path(data), settings.corpus.datasets)
+        find(corpus_folder(data), settings.corpus.datasets)
         _check_tasks(settings)
-        version = versions.corpus_version(Path(data), settings.corpus.datasets, Store(place.store))
+        version = versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))
         tracking.configure(place.root)
         tags = lineage.describe(settings, version)
         before = None if force else tracking.latest_finished({name: tags[name] for name in IDENTITY})

@@ -33,6 +33,7 @@ TakeIn = Callable[..., tuple[Ingested, Corpus]]
 Damage = Callable[[bytes], bytes]
 
 SECONDS, RATE, LABELS = 40, 100, ("Fp1", "Fp2", "C3", "C4", "O1", "O2")
+KEY = b"a key for tests"
 WIDTHS = {
     "label": 16, "transducer": 80, "unit": 8, "physical_min": 8, "physical_max": 8, "digital_min": 8, "digital_max": 8,
     "prefilter": 80, "samples": 8,
@@ -184,7 +185,8 @@ def files_that_are_no_files(folder: Path) -> dict[str, str]:
     (folder / "folder.edf").mkdir()
     if Path("/proc/self/mem").exists():
         (folder / "input error.edf").symlink_to("/proc/self/mem")
-    names = ("zip bomb", "itself", "nowhere", "endless", "pipe", "input error")
+    (folder / os.fsdecode(b"no \xff text.edf")).write_bytes(b"0       ")
+    names = ("no \udcff text", "zip bomb", "itself", "nowhere", "endless", "pipe", "input error")
     return {f"{name}.edf": "unreadable" for name in names if os.path.lexists(folder / f"{name}.edf")}
 
 
@@ -229,7 +231,7 @@ def other_formats(folder: Path) -> dict[str, str]:
 def outcomes(data: Path, judged: Corpus) -> dict[str, str]:
     """By file name: the reason code, or `accepted` with what was noted while reading."""
     items = scan(data)
-    names = {recording_id(item, content(item.source.path).digest): item.source.path.name for item in items}
+    names = {recording_id(item, content(item.source.path).digest, KEY): item.source.path.name for item in items}
     assert len(names) == len(items) == len(judged.catalogue)
     return {
         names[row.recording_id]: " ".join([row.verdict, *row.warnings] if row.verdict == "accepted" else row.reasons)
@@ -304,7 +306,7 @@ def take_in_as_folder(data: Path, workspace: Path) -> Ingested:
         preprocessing=PreprocessingRecipe(),
         shard=0,
         shards=1,
-        subject_key=b"a key for tests",
+        subject_key=KEY,
         monitor=Silent(),
         workers=0,
     )

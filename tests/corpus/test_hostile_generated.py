@@ -33,7 +33,12 @@ SIGNALS = len(LABELS) + 1
 MICROVOLTS = {"nV": 1e-3, "uV": 1.0, "mV": 1e3, "V": 1e6}
 WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
 FIELDS = {
-    **{0: 8, 184: 8, 192: 5, 236: 8, 244: 8, 252: 4},
+    0: 8,
+    184: 8,
+    192: 5,
+    236: 8,
+    244: 8,
+    252: 4,
     **{
         256 + SIGNALS * sum(WIDTHS[:kind]) + index * WIDTHS[kind]: WIDTHS[kind]
         for kind in (0, 2, 3, 4, 5, 6, 8)

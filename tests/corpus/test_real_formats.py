@@ -22,6 +22,7 @@ from labram.signals.readers import content_files
 
 pytestmark = pytest.mark.real
 
+KEY = b"a key for tests"
 PART = "part of another file's recording"
 NONE = "no recording"
 
@@ -134,14 +135,14 @@ def judged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         preprocessing=PreprocessingRecipe(),
         shard=0,
         shards=1,
-        subject_key=b"a key for tests",
+        subject_key=KEY,
         monitor=Silent(),
         workers=0,
     )
     judge([out / "shard"], out / "corpus", QualityRecipe(), SplitRecipe())
     corpus = Corpus.load(out / "corpus")
     assert done.recordings == len(corpus.catalogue) == len(corpus.accepted()) + len(corpus.quarantined())
-    places = {recording_id(item, content(item.source.path).digest): item.place for item in scan(folder)}
+    places = {recording_id(item, content(item.source.path).digest, KEY): item.place for item in scan(folder)}
     return {
         places[row.recording_id]: [] if row.verdict == ACCEPTED else list(row.reasons)
         for row in corpus.catalogue.itertuples(index=False)

@@ -14,6 +14,7 @@ from labram.recipe import QualityRecipe, SplitRecipe, load
 
 pytestmark = pytest.mark.real
 TakeIn = Callable[..., tuple[Ingested, Corpus]]
+KEY = b"a key for tests"
 SPLIT = SplitRecipe(validation=0.2, test=0.3)
 
 
@@ -35,7 +36,7 @@ def judged(real_eeg: Path, take_in: TakeIn, tmp_path: Path) -> Callable[..., Cor
 def subject_of(corpus: Corpus, real_eeg: Path, dataset: str) -> dict[str, str]:
     """The dataset's own subject by recording, which no catalogue has."""
     items = scan(real_eeg, (dataset,))
-    names = {recording_id(item, content(item.source.path).digest): item.source.subject for item in items}
+    names = {recording_id(item, content(item.source.path).digest, KEY): item.source.subject for item in items}
     assert set(names) == set(corpus.catalogue["recording_id"])
     return names
 

@@ -49,8 +49,8 @@ def test_an_unchanged_corpus_is_hashed_once(corpus: Path, store: Store, read: li
     version = scan.fingerprint(corpus, store=store)
     assert len(read) == 3
     assert scan.fingerprint(corpus, store=store) == version
-    ids = {scan.recording_id(item, scan.content(item.source.path, store).digest) for item in scan.scan(corpus)}
-    assert len(scan.locate(corpus, (), ids, store)) == 3
+    ids = {scan.recording_id(item, scan.content(item.source.path, store).digest, b"key") for item in scan.scan(corpus)}
+    assert len(scan.locate(corpus, (), ids, b"key", store)) == 3
     assert len(read) == 3
     assert scan.fingerprint(corpus) == version, "what is remembered is what the files hold"
 

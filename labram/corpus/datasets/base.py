@@ -90,6 +90,8 @@ class Dataset:
         file_name: What recordings are called, with the groups `subject` and `session`.
         unit_scale: By lower-case suffix, the factor that makes the file's values true; absent: 1.
         tasks: The tasks that it has labels for, each with its classes in the order of their labels, or its targets.
+        event_codes: Codes of a recording's events that its labels are made of. The text of all others is withheld
+            before `labels` sees it (see `labram.corpus.privacy`): technicians write names into annotations.
         population: Name of the datasets that share subject ids with this one, so that a person is one subject in all
             of them; empty: its ids are its own.
         seen: Whether the released weights of LaBraM were pre-trained on it (paper, appendix D).
@@ -110,6 +112,7 @@ class Dataset:
     file_name: ClassVar[re.Pattern[str]] = re.compile(".+")
     unit_scale: ClassVar[Mapping[str, float]] = {}
     tasks: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    event_codes: ClassVar[frozenset[str]] = frozenset()
     population: ClassVar[str] = ""
     seen: ClassVar[bool] = False
     simulated: ClassVar[bool] = False

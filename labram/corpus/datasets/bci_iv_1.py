@@ -43,6 +43,7 @@ class BciIv1(Dataset):
     file_name = re.compile(r"BCICIV_(?P<session>calib|eval)_ds1(?P<subject>[a-g])(?:_1000Hz)?\.mat")
     seen = True
     tasks = {"motor_imagery": ("left hand", "right hand", "foot")}
+    event_codes = frozenset(_CLASSES)
 
     def sources(self, folder: Path) -> Iterator[Source]:
         """Every file; of two rates, the higher is preferred."""

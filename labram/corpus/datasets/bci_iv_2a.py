@@ -40,6 +40,7 @@ class BciIv2a(Dataset):
     layout = ("A0[1-9]?.gdf", "*/A0[1-9]?.gdf")
     file_name = re.compile(r"(?P<subject>A0\d)(?P<session>[TE])\.gdf")
     tasks = {"motor_imagery": ("left hand", "right hand", "feet", "tongue")}
+    event_codes = frozenset({*_CUES, _UNKNOWN, _TRIAL, _REJECTED})
 
     def read(self, source: Source) -> Recording:
         """The recording, with the names of its electrodes."""

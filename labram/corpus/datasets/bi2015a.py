@@ -41,6 +41,7 @@ class Bi2015a(Dataset):
     file_name = re.compile(r"subject_(?P<subject>\d+)_(?P<session>(?:session|opening|closing|fixing)_\w+)\.(?:csv|mat)")
     seen = True
     tasks = {"p300": ("non-target", "target")}
+    event_codes = frozenset({"target", "non-target"})
 
     def read(self, source: Source) -> Recording:
         """Electrodes; each flash is an event, `target` or `non-target`."""

@@ -39,6 +39,7 @@ class Eegmmidb(Dataset):
     layout = ("S[0-9][0-9][0-9]/S*R*.edf",)
     file_name = re.compile(r"(?P<subject>S\d{3})(?P<session>R\d{2})\.edf", re.IGNORECASE)
     tasks = {"eyes": ("open", "closed"), _EXECUTED: _MOVES, _IMAGINED: _MOVES}
+    event_codes = frozenset({"T0", "T1", "T2"})
     seen = True
 
     def labels(self, source: Source, recording: Recording) -> list[Interval]:

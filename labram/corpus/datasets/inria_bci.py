@@ -36,6 +36,7 @@ class InriaBci(Dataset):
     file_name = re.compile(r"Data_(?P<subject>S\d+)_(?P<session>Sess\d+)\.csv")
     seen = True
     tasks = {"feedback_error": ("wrong", "right")}
+    event_codes = frozenset({"feedback"})
 
     def companions(self, source: Source) -> list[Path]:
         """The table of all labels."""

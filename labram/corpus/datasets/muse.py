@@ -36,6 +36,7 @@ class Muse(Dataset):
     citation = "Barachant A and contributors, eeg-notebooks, 2017"
     obtain = "https://github.com/NeuroTechX/eeg-notebooks"
     tasks = {"reaction_time": ("seconds",)}
+    event_codes = _TARGETS
     suffixes = frozenset({".csv"})
 
     def recognises(self, folder: Path) -> bool:

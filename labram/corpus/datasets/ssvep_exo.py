@@ -34,6 +34,7 @@ class SsvepExo(Dataset):
     obtain = "https://github.com/sylvchev/dataset-ssvep-exoskeleton"
     unit_scale = {".gdf": 1e3, ".fif": 1e-3}
     tasks = {"ssvep": ("rest", "13 Hz", "21 Hz", "17 Hz")}
+    event_codes = frozenset({*_ANNOUNCED, _ONSET})
 
     def recognises(self, folder: Path) -> bool:
         """Whether a subject's folder has a file named like the dataset's recordings."""
