@@ -5,10 +5,19 @@ from typing import Annotated
 
 import typer
 
-from labram.cli import ingest, versions
+from labram.cli import datasets, ingest, versions
 
 app = typer.Typer(help="Make, take in, inspect and version corpora of recordings.", no_args_is_help=True)
-for command in (ingest.ingest, ingest.status, versions.add, versions.version, versions.diff, versions.pull):
+for command in (
+    datasets.datasets,
+    datasets.fetch,
+    ingest.ingest,
+    ingest.status,
+    versions.add,
+    versions.version,
+    versions.diff,
+    versions.pull,
+):
     app.command()(command)
 
 
@@ -27,17 +36,3 @@ def simulate(
 
     with Bar(f"simulating {out}") as bar:
         write(out, seed=seed, monitor=bar)
-
-
-@app.command()
-def datasets() -> None:
-    """Name the datasets that labram knows, with licence and how to obtain them."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from labram.corpus.datasets import ADAPTERS
-
-    table = Table("name", "title", "tasks", "licence", "how to obtain")
-    for adapter in ADAPTERS.values():
-        table.add_row(adapter.name, adapter.title, ", ".join(adapter.tasks), adapter.licence, adapter.obtain)
-    Console().print(table)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _TIMEOUT_SECONDS = 60
 _PARTIAL = 206
 _BEYOND_THE_END = 416

@@ -124,14 +124,47 @@ def _check(data: Path) -> None:
         raise CorpusError("this folder is empty", file=data, remedy="Put recordings into it or give another folder")
 
 
-def _named(data: Path, name: str) -> tuple[Dataset, Path]:
-    adapter = ADAPTERS.get(name)
-    if adapter is None:
+def adapter_named(name: str) -> Dataset:
+    """The adapter of that name.
+
+    Raises:
+        CorpusError: If there is none.
+    """
+    if name not in ADAPTERS:
         raise CorpusError(
             f"there is no dataset adapter {name!r}",
             field="corpus.datasets",
             remedy=f"Choose from: {', '.join(ADAPTERS)}",
         )
+    return ADAPTERS[name]
+
+
+def describe() -> str:
+    """What every adapter states, as a Markdown table for the documentation."""
+    rows = "\n".join(_described(adapter) for adapter in ADAPTERS.values() if not adapter.simulated)
+    return (
+        "| name | dataset | mains | reference | tasks and their classes or targets | obtain | licence |\n"
+        f"| --- | --- | --- | --- | --- | --- | --- |\n{rows}"
+    )
+
+
+def _described(adapter: Dataset) -> str:
+    tasks = "; ".join(f"`{task}`: {', '.join(classes)}" for task, classes in adapter.tasks.items()) or "none"
+    fetched = f"`labram corpus fetch {adapter.name}`, " if adapter.download else ""
+    cells = (
+        f"`{adapter.name}`{' ●' if adapter.seen else ''}",
+        f"{adapter.title} ({adapter.citation})",
+        f"{adapter.mains_hz:g} Hz",
+        adapter.reference,
+        tasks,
+        f"{fetched}{adapter.obtain}",
+        adapter.licence,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _named(data: Path, name: str) -> tuple[Dataset, Path]:
+    adapter = adapter_named(name)
     place = data / name
     if place.is_dir() and adapter.recognises(place):
         return adapter, place
