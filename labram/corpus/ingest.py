@@ -4,7 +4,6 @@ A recording that cannot be used is a row like any other, with a reason code. Wha
 kept in the store, patches and facts alike, so that ingesting it again costs its hash.
 """
 
-import ast
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 from labram.corpus import datasets as adapters
 from labram.corpus import privacy
 from labram.corpus.catalogue import Corpus
+from labram.corpus.code import code
 from labram.corpus.examine import examine, refused
 from labram.corpus.scan import Content, Item, companions, content, recording_id, scan
 from labram.corpus.store import Store
@@ -37,22 +37,8 @@ def _version() -> str:
     digest = hashlib.sha256(SIGNALS.encode())
     folder = Path(adapters.__file__).parent
     for path in (*sorted(folder.glob("*.py")), *(Path(__file__).with_name(f"{name}.py") for name in _FACTS)):
-        digest.update(_code(path.read_text()).encode())
+        digest.update(code(path))
     return digest.hexdigest()[:12]
-
-
-def _code(source: str) -> str:
-    """A module without its comments, docstrings and layout: what may change and leave every recording as it is."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        for _, body in ast.iter_fields(node):
-            if isinstance(body, list):
-                body[:] = [part for part in body if not _is_text(part)]
-    return ast.unparse(tree)
-
-
-def _is_text(node: object) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @dataclass(frozen=True)

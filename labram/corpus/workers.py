@@ -23,7 +23,8 @@ Result = TypeVar("Result")
 _SERVE = "import sys; from labram.corpus.workers import serve; serve(int(sys.argv[1]))"
 SURROUNDINGS = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 30)),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),  # more than that glibc refuses
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
 """Variables of a child process: one thread, for there are other processes; and memory that one block no longer needs is
 kept for the next, because to ask the system for it again, page by page, takes as long as the filters do (glibc)."""

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from labram.corpus.code import code
 from labram.corpus.fetch import Download
 from labram.errors import LabelError, Reason
 from labram.signals.readers import EEG_SUFFIXES, read
@@ -162,11 +163,11 @@ class Dataset:
         """Changes with an adapter's own `read` and with the files beside the recording that it may need."""
         if type(self).read is Dataset.read:
             return ""
-        code = sha256(Path(str(sys.modules[type(self).__module__].__file__)).read_bytes())
+        digest = sha256(code(Path(str(sys.modules[type(self).__module__].__file__))))
         for path in self.companions(source):
             if path.is_file():
-                code.update(path.read_bytes())
-        return code.hexdigest()[:12]
+                digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
 
     def mains(self, source: Source) -> float:
         """Mains frequency where the recording was made."""

@@ -1,0 +1,18 @@
+"""What of a module's text can change what it does: for keys of things that are made anew when their code changes."""
+
+import ast
+from pathlib import Path
+
+
+def code(path: Path) -> bytes:
+    """A module without its comments, docstrings and layout."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        for _, body in ast.iter_fields(node):
+            if isinstance(body, list):
+                body[:] = [part for part in body if not _is_text(part)]
+    return ast.unparse(tree).encode()
+
+
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
