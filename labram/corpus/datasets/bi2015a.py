@@ -32,7 +32,7 @@ class Bi2015a(Dataset):
     title = "Brain Invaders 2015a: Target Versus Non-Target"
     mains_hz = 50.0
     reference = "not stated"
-    licence = "CC BY 4.0"
+    licence = "as Zenodo states"
     citation = "Korczowski L, et al. Brain Invaders bi2015a. GIPSA-lab, 2019"
     obtain = "https://doi.org/10.5281/zenodo.3266930"
     download = Zenodo("3266930", subject=r"subject_(\d+)", wanted=r"^subject_\d+_mat\.zip$")

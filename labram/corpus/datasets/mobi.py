@@ -37,9 +37,9 @@ class Mobi(Dataset):
     title = "MoBI: treadmill walking with a brain-computer interface"
     mains_hz = 60.0
     reference = "not stated"
-    licence = "CC0 1.0"
+    licence = "as its archive states"
     citation = "He Y, et al. Sci Data 2018;5:180074"
-    obtain = "https://doi.org/10.6084/m9.figshare.5616109"
+    obtain = "the archive that the article cites: https://doi.org/10.1038/sdata.2018.74"
     suffixes = frozenset({".txt"})
     layout = ("SL*-T*/eeg.txt",)
     file_name = re.compile(r"eeg\.txt")

@@ -15,7 +15,7 @@ class _Trujillo(Dataset):
 
     mains_hz = 60.0
     reference = "none (BioSemi CMS and DRL)"
-    licence = "CC0 1.0"
+    licence = "as the Texas Data Repository states"
     suffixes = frozenset({".bdf"})
     seen = True
 
