@@ -271,12 +271,11 @@ class Store:
         rows = seconds + bool(shift)
         if start_sample < 0 or seconds < 1 or first + rows > len(patches):
             raise IndexError(f"no {seconds} s window at sample {start_sample} of {len(patches)} s")
-        window = patches[first : first + rows].transpose(1, 0, 2).astype(np.float32)
-        if not shift:
-            return window
-        channels = window.shape[0]
-        flat = window.reshape(channels, -1)[:, shift : shift + seconds * RATE_HZ]
-        return np.ascontiguousarray(flat).reshape(channels, seconds, RATE_HZ)
+        window = np.empty((patches.shape[1], seconds, RATE_HZ), np.float32)
+        window[:, :, : RATE_HZ - shift] = patches[first : first + seconds, :, shift:].transpose(1, 0, 2)
+        if shift:
+            window[:, :, RATE_HZ - shift :] = patches[first + 1 : first + rows, :, :shift].transpose(1, 0, 2)
+        return window
 
     def intact(self, key: str) -> bool:
         """Whether an entry is there and its values are those that were written.

@@ -6,16 +6,19 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from labram.corpus.catalogue import Corpus
 from labram.corpus.corpora import TakenIn, published, take_in
 from labram.corpus.ingest import ingest
-from labram.corpus.store import Store
+from labram.corpus.store import RATE_HZ, Store
 from labram.errors import PlatformError
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe, Recipe, load
+from labram.signals.preprocessing import preprocess
+from labram.signals.readers import read
 
 WriteEdf = Callable[..., Path]
 SPAWN = get_context("spawn")
@@ -37,6 +40,11 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
     return load("demo")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 def brought(data: Path, store: Store, recipe: Recipe, workers: int = 0) -> TakenIn:
@@ -65,6 +73,21 @@ def test_one_new_recording_costs_one_recording(data: Path, store: Store, recipe:
     after = {path: path.stat().st_mtime_ns for path in store.root.rglob("*.arrow")}
     assert len(after) == len(before) + 1
     assert before.items() <= after.items()
+
+
+def test_any_window_is_what_ingest_computed(
+    tmp_path: Path, store: Store, recipe: Recipe, write_edf: WriteEdf, rng: np.random.Generator
+) -> None:
+    path = write_edf(tmp_path / "data" / "long.edf", seconds=65, rate=256)
+    brought(tmp_path / "data", store, recipe)
+    blocks = preprocess(read(path), range(6), mains_hz=50.0, back_end=recipe.preprocessing.back_end)
+    signal = np.concatenate(list(blocks), axis=1).astype(np.float16)
+    (key,) = entries(store)
+    for seconds in (1, 4, 16):
+        for start in rng.integers(0, signal.shape[1] - seconds * RATE_HZ, size=20):
+            window = store.read(key, int(start), seconds)
+            expected = signal[:, start : start + seconds * RATE_HZ].astype(np.float32)
+            assert window.reshape(6, -1).tobytes() == expected.tobytes()
 
 
 def test_the_number_of_workers_does_not_matter(

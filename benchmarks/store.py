@@ -1,0 +1,102 @@
+"""Random windows of the patch store, beside NumPy's own memory-mapped files, on one core.
+
+    OMP_NUM_THREADS=1 python benchmarks/store.py [--json]
+
+Recordings of 64 channels are written once; then windows that begin at any sample are read in random order, as training
+does, and handed over as float32. Rates count the bytes that are stored (float16), from the page cache. The peers are
+`.npy` files opened with ``np.load(mmap_mode="r")``: one with a row a channel, as recordings are commonly kept, and one
+in the store's own layout. Contenders take turns; the median of the rounds' processor times counts, so that what else
+the machine does disturbs little.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labram.corpus.store import RATE_HZ, Store
+
+GOAL_MB_PER_S = 300
+CHANNELS, SECONDS, RECORDINGS = 64, 600, 16
+MONTAGE = tuple(f"E{number}" for number in range(CHANNELS))
+ROUNDS, WINDOWS = 9, 150
+
+Read = Callable[[int, int, int], NDArray[np.float32]]
+
+
+def main() -> None:
+    """Write recordings, read windows, print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as scratch:
+        contenders = _written(Path(scratch))
+        rates = {seconds: _rates(contenders, seconds) for seconds in (16, 4)}
+    if arguments.json:
+        print(json.dumps({"mb_per_s": rates, "goal": GOAL_MB_PER_S}))
+        return
+    for seconds, by_name in rates.items():
+        for name, rate in by_name.items():
+            print(f"{seconds:3d} s windows  {name:24s} {rate:7.0f} MB/s")
+    slowest = min(by_name["store"] for by_name in rates.values())
+    print(f"goal of {GOAL_MB_PER_S} MB/s {'met' if slowest >= GOAL_MB_PER_S else 'missed'}: {slowest:.0f} MB/s")
+
+
+def _written(folder: Path) -> dict[str, Read]:
+    """Write the same recordings for every contender; how each reads."""
+    store, rng = Store(folder / "store"), np.random.default_rng(0)
+    by_channel, by_patch = [], []
+    for number in range(RECORDINGS):
+        patches = rng.normal(0, 30, (SECONDS, CHANNELS, RATE_HZ)).astype(np.float16)
+        store.write(f"{number:032d}", patches, MONTAGE)
+        np.save(folder / f"{number}-channels.npy", patches.transpose(1, 0, 2).reshape(CHANNELS, -1))
+        np.save(folder / f"{number}-patches.npy", patches)
+        by_channel.append(np.load(folder / f"{number}-channels.npy", mmap_mode="r"))
+        by_patch.append(np.load(folder / f"{number}-patches.npy", mmap_mode="r"))
+
+    def read_channels(number: int, start: int, seconds: int) -> NDArray[np.float32]:
+        window = by_channel[number][:, start : start + seconds * RATE_HZ]
+        return np.asarray(window, np.float32).reshape(CHANNELS, seconds, RATE_HZ)
+
+    def read_patches(number: int, start: int, seconds: int) -> NDArray[np.float32]:
+        first, shift = divmod(start, RATE_HZ)
+        rows = by_patch[number][first : first + seconds + 1].transpose(1, 0, 2).reshape(CHANNELS, -1)
+        window = rows[:, shift : shift + seconds * RATE_HZ]
+        return np.asarray(window, np.float32).reshape(CHANNELS, seconds, RATE_HZ)
+
+    return {
+        "store": lambda number, start, seconds: store.read(f"{number:032d}", start, seconds),
+        "np.load, row a channel": read_channels,
+        "np.load, row a second": read_patches,
+    }
+
+
+def _rates(contenders: dict[str, Read], seconds: int) -> dict[str, float]:
+    """Median MB/s of each contender, on the same windows; all must read the same values."""
+    rng = np.random.default_rng(seconds)
+    size = CHANNELS * seconds * RATE_HZ * np.dtype(np.float16).itemsize
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        numbers = rng.integers(RECORDINGS, size=WINDOWS)
+        starts = rng.integers((SECONDS - seconds - 1) * RATE_HZ, size=WINDOWS)
+        windows = list(zip(numbers.tolist(), starts.tolist(), strict=True))
+        first, *others = (read(*windows[0], seconds) for read in contenders.values())
+        assert all(np.array_equal(first, other) for other in others)
+        for name, read in contenders.items():
+            began = time.process_time()
+            for number, start in windows:
+                read(number, start, seconds)
+            took[name].append(time.process_time() - began)
+    return {name: size * WINDOWS / statistics.median(times) / 1e6 for name, times in took.items()}
+
+
+if __name__ == "__main__":
+    main()
