@@ -105,17 +105,13 @@ class SplitRecipe(Section):
     test: Fraction = 0.2
 
 
-class ArchitectureRecipe(Section):
-    """LaBraM's dimensions; the defaults are LaBraM-Base with the released tokenizer."""
+class EncoderRecipe(Section):
+    """Dimensions of one transformer over patches; the defaults are those of LaBraM-Base."""
 
     width: Positive = Field(default=200, description="Embedding width D = 25 x conv_channels.")
     conv_channels: Positive = 8
-    depth: Positive = Field(default=12, description="Transformer blocks of the encoders.")
+    depth: Positive = Field(default=12, description="Transformer blocks of the encoder.")
     heads: Positive = 10
-    layer_scale: float = 0.1
-    decoder_depth: Positive = Field(default=3, description="Transformer blocks of the tokenizer's decoder.")
-    codes: Positive = Field(default=8192, description="Codebook entries.")
-    code_width: Positive = 64
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -126,6 +122,18 @@ class ArchitectureRecipe(Section):
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by heads {self.heads}")
         return self
+
+
+class ArchitectureRecipe(EncoderRecipe):
+    """LaBraM's dimensions; the defaults are LaBraM-Base with the released tokenizer."""
+
+    layer_scale: float = 0.1
+    tokenizer: EncoderRecipe | None = Field(
+        default=None, description="Dimensions of the tokenizer's encoder, where they are not the backbone's."
+    )
+    decoder_depth: Positive = Field(default=3, description="Transformer blocks of the tokenizer's decoder.")
+    codes: Positive = Field(default=8192, description="Codebook entries.")
+    code_width: Positive = 64
 
 
 class OptimiserRecipe(Section):
@@ -310,8 +318,20 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: If the file, a key or a value is not usable; names it and what is allowed.
 
-    Top-level keys that begin with ``x-`` hold what the file refers to by YAML anchors, and are not settings.
+    Top-level keys that begin with ``x-`` hold what the file refers to by YAML anchors, and are not settings. A file
+    that says ``extends: base`` has the settings of that shipped recipe where it gives none itself.
     """
+    source, settings = _settings(name_or_path)
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise _explain(error, source) from error
+
+
+def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:
+    """What a recipe's file and those that it extends say, and the file's name."""
     source, text = _read(name_or_path)
     try:
         settings = yaml.safe_load(text)
@@ -322,12 +342,27 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(settings, dict):
         raise RecipeError("a recipe is a YAML mapping", file=source, remedy="Start from a shipped recipe")
     settings = {key: value for key, value in settings.items() if not str(key).startswith("x-")}
-    for override in overrides:
-        _override(settings, override)
-    try:
-        return Recipe.model_validate(settings)
-    except ValidationError as error:
-        raise _explain(error, source) from error
+    extended = settings.pop("extends", None)
+    if extended is None:
+        return source, settings
+    if extended == source or extended not in available():
+        raise RecipeError(
+            f"{extended!r} cannot be extended",
+            file=source,
+            field="extends",
+            remedy=f"Name a recipe that comes with labram: {', '.join(available())}",
+        )
+    return source, _merged(_settings(extended)[1], settings)
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """Settings of both, those `above` first. Entries of lists are told by their ``name``; other lists are replaced."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {key: _merged(below.get(key), above.get(key, below.get(key))) for key in {**below, **above}}
+    if isinstance(below, list) and isinstance(above, list) and all(isinstance(x, dict) for x in (*below, *above)):
+        named = {entry.get("name"): entry for entry in below}
+        return [_merged(named.get(entry.get("name")), entry) for entry in above]
+    return above
 
 
 def _read(name_or_path: str) -> tuple[str, str]:

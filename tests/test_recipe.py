@@ -1,5 +1,7 @@
 """A recipe fixes every setting, and says what is wrong with one that cannot be used."""
 
+from pathlib import Path
+
 import pytest
 
 from labram import recipe as recipes
@@ -15,6 +17,42 @@ def test_a_shipped_recipe_survives_the_way_through_json(name: str) -> None:
 
 def test_the_demo_and_real_small_are_shipped() -> None:
     assert {"demo", "real-small"} <= set(recipes.available())
+
+
+def test_published_sizes_differ_from_base_as_the_tables_say() -> None:
+    base, large, huge = (recipes.load(name) for name in ("base", "large", "huge"))
+    assert [r.architecture.depth for r in (base, large, huge)] == [12, 24, 48]
+    assert [r.architecture.layer_scale for r in (base, large, huge)] == [0.1, 1e-5, 1e-6]
+    assert [r.task("abnormal").layer_decay for r in (base, large, huge)] == [0.65, 0.8, 0.8]
+    assert [r.task("events").drop_path for r in (base, large, huge)] == [0.1, 0.1, 0.2]
+    assert huge.architecture.tokenizer == large.architecture.tokenizer
+    assert huge.pretraining == base.pretraining
+    assert huge.task("events").classes == base.task("events").classes
+
+
+def test_steps_of_the_published_recipe_follow_from_its_epochs() -> None:
+    base = recipes.load("base")
+    seconds = 2534.78 * 3600
+    assert base.tokenizer.steps == 100 * int(seconds // 1024)
+    assert base.pretraining.steps == 50 * int(seconds // 4 // 512)
+    assert base.tokenizer.micro_batches * base.tokenizer.patches == 1024 * 256
+    assert base.pretraining.micro_batches * base.pretraining.patches == 512 * 256
+
+
+def test_a_recipe_extends_shipped_ones_only(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: demo\nname: mine\ntasks: [{name: gait, epochs: 3}]\n")
+    mine = recipes.load(str(path))
+    assert (mine.name, [task.name for task in mine.tasks], mine.task("gait").epochs) == ("mine", ["gait"], 3)
+    assert mine.task("gait").classes == recipes.load("demo").task("gait").classes
+    path.write_text("extends: demmo\nname: mine\n")
+    with pytest.raises(RecipeError, match=r"mine\.yaml, extends: 'demmo' cannot be extended.*base, demo"):
+        recipes.load(str(path))
+
+
+def test_an_unknown_key_below_an_optional_section_is_named() -> None:
+    with pytest.raises(RecipeError, match=r"architecture\.tokenizer\.widht: unknown key.*'width'"):
+        recipes.load("large", ["architecture.tokenizer.widht=7"])
 
 
 def test_an_override_changes_one_setting_and_the_digest() -> None:
@@ -51,7 +89,7 @@ def test_a_bad_value_is_explained(override: str, message: str) -> None:
 
 
 def test_a_recipe_that_does_not_exist_names_those_that_do() -> None:
-    with pytest.raises(RecipeError, match=r"no recipe 'dmo'.*demo, real-small"):
+    with pytest.raises(RecipeError, match=r"no recipe 'dmo'.*base, demo"):
         recipes.load("dmo")
 
 

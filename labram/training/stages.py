@@ -218,11 +218,12 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _tokenizer_config(architecture: ArchitectureRecipe, recipe: TokenizerRecipe) -> TokenizerConfig:
+    encoder = architecture.tokenizer or architecture
     return TokenizerConfig(
-        width=architecture.width,
-        conv_channels=architecture.conv_channels,
-        depth=architecture.depth,
-        heads=architecture.heads,
+        width=encoder.width,
+        conv_channels=encoder.conv_channels,
+        depth=encoder.depth,
+        heads=encoder.heads,
         codes=architecture.codes,
         decoder_depth=architecture.decoder_depth,
         code_width=architecture.code_width,
