@@ -71,7 +71,6 @@ def take_in(
     name = privacy.pseudonym(key, CORPORA, str(data.resolve()), *datasets)
     lock = store.root / CORPORA / f".{name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    store.sweep()
     with FileLock(lock), TemporaryDirectory() as scratch:
         part, judged = Path(scratch, "part"), Path(scratch, "judged")
         done = ingest(

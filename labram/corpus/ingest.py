@@ -101,6 +101,7 @@ def ingest(
         CorpusError: If the folder has no recordings, or lacks a named dataset.
         StoreError: If the store cannot be written.
     """
+    store.sweep()
     items = scan(data, datasets)
     if preprocessing.compatibility == "published":
         items = [replace(item, dataset=item.dataset.as_published()) for item in items]
