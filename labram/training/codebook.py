@@ -1,11 +1,13 @@
 """What a trained codebook looks like on the validation windows, for gates and reports."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from labram.models.config import SAMPLES
 from labram.models.tokenizer import Tokenizer
@@ -19,18 +21,25 @@ BINS = SAMPLES // 2 + 1
 
 @torch.no_grad()
 def write_codebook(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) -> None:
-    """Write ``codebook.json``: how often each code is used, how many are, and their perplexity."""
-    codes = torch.cat([model.encode(*on_device(model, batch)).flatten() for batch in batches])
-    counts = torch.bincount(codes, minlength=model.config.codes).cpu()
+    """Write ``codebook.json``: how often each code is used, how many are, their perplexity; the same by dataset."""
+    counts: dict[str, Tensor] = defaultdict(lambda: torch.zeros(model.config.codes, dtype=torch.int64))
+    for batch in batches:
+        for recording, codes_L in zip(batch.recording_ids, model.encode(*on_device(model, batch)).cpu(), strict=True):
+            dataset = recording.rpartition("-")[0]
+            counts[dataset] += torch.bincount(codes_L, minlength=model.config.codes)
+    total = torch.stack(list(counts.values())).sum(0)
     figures = {
         "codes": model.config.codes,
-        "used": int((counts > 0).sum()),
-        "perplexity": perplexity(counts),
-        "patches": int(counts.sum()),
-        "counts": counts.tolist(),
+        **_usage(total),
+        "counts": total.tolist(),
+        "datasets": {name: _usage(counts[name]) for name in sorted(counts)},
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "codebook.json").write_text(json.dumps(figures) + "\n")
+
+
+def _usage(counts: Tensor) -> dict[str, float]:
+    return {"used": int((counts > 0).sum()), "perplexity": perplexity(counts), "patches": int(counts.sum())}
 
 
 @torch.no_grad()

@@ -63,6 +63,8 @@ def test_the_tokenizer_leaves_all_that_gates_and_reports_need(trainer, tokenizer
     assert len(codebook["counts"]) == 16
     assert sum(codebook["counts"]) == codebook["patches"]
     assert codebook["used"] == figures["used_codes"]
+    assert sum(usage["patches"] for usage in codebook["datasets"].values()) == codebook["patches"]
+    assert all(1 <= usage["perplexity"] <= usage["used"] <= 16 for usage in codebook["datasets"].values())
     assert codebook["perplexity"] == pytest.approx(figures["perplexity"], rel=1e-5)
     with np.load(out / "examples.npz", allow_pickle=False) as examples:
         assert examples["original"].shape == examples["reconstructed"].shape == (6, 101)

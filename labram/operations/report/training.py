@@ -162,7 +162,17 @@ def _usage(codes: dict[str, Any]) -> tuple[str, ...]:
         f"The patches of the validation windows use {used} of the {len(counts)} codes; "
         f"the commonest stands for {percent(share)} of them."
     )
-    return (sentence,)
+    return (sentence, *_usage_by_dataset(codes.get("datasets", {})))
+
+
+def _usage_by_dataset(datasets: dict[str, dict[str, float]]) -> tuple[str, ...]:
+    if len(datasets) < 2:
+        return ()
+    parts = (
+        f"{name} {count(int(usage['used']), 'code')} (perplexity {number(usage['perplexity'], 1)})"
+        for name, usage in datasets.items()
+    )
+    return (f"By dataset: {', '.join(parts)}.",)
 
 
 def _reconstruction(history: History) -> tuple[str, ...]:
