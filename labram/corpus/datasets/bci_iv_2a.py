@@ -33,9 +33,7 @@ class BciIv2a(Dataset):
     reference = "left mastoid"
     licence = "CC BY-ND 4.0"
     citation = "Tangermann M, et al. Front Neurosci 2012;6:55; Brunner C, et al. BCI Competition 2008, Graz data set A"
-    obtain = (
-        "https://www.bbci.de/competition/iv/ (registration by e-mail), labels of the evaluation from its results page"
-    )
+    obtain = "https://www.bbci.de/competition/iv/ (registration by e-mail); true labels from its results page"
     suffixes = frozenset({".gdf"})
     layout = ("A0[1-9]?.gdf", "*/A0[1-9]?.gdf")
     file_name = re.compile(r"(?P<subject>A0\d)(?P<session>[TE])\.gdf")

@@ -14,7 +14,6 @@ class Folder(Dataset):
 
     Args:
         without: Folders that are left out, because they are of other datasets.
-        published: See `Dataset.as_published`.
     """
 
     name = "folder"
@@ -25,8 +24,7 @@ class Folder(Dataset):
     citation = "not stated"
     obtain = "your own recordings"
 
-    def __init__(self, *without: Path, published: bool = False) -> None:
-        super().__init__(published=published)
+    def __init__(self, *without: Path) -> None:
         self._without = without
 
     def recognises(self, folder: Path) -> bool:

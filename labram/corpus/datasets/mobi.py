@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from labram.signals.readers import table
 from labram.signals.readers.refusals import unreadable
 from labram.signals.recording import Recording
 
+_NAMES, _ANGLES = "impedances-before.txt", "joints.txt"
 _CHANNELS = 64
 _MOVED = {"T7": "FCz", "T8": "AFz", "TP9": "VEOU", "TP10": "VEOL", "FT9": "HEOL", "FT10": "HEOR"}
 """Electrodes that the experimenters put elsewhere; four of them are for eye movements."""
@@ -53,24 +55,29 @@ class Mobi(Dataset):
             yield replace(source, subject=parts["subject"], session=parts["session"])
 
     def companions(self, source: Source) -> list[Path]:
-        """Names of the channels, and the angles."""
-        return [source.path.with_name(name) for name in ("impedances-before.txt", "joints.txt")]
+        """The angles."""
+        return [source.path.with_name(_ANGLES)]
 
     def read(self, source: Source) -> Recording:
         """A column an electrode, in µV; the rate is that of the time stamps."""
-        names = _names(source.path.with_name("impedances-before.txt"))
+        names = _names(source.path.with_name(_NAMES))
         _, (seconds, *samples) = table.columns(source.path, range(1 + _CHANNELS), separator="\t", skip=1, header=False)
         step = float(np.median(np.diff(seconds.astype(np.float64)))) if len(seconds) > 1 else 0.0
         if not step > 0:
             raise unreadable(source.path, "time stamps that do not rise")
         return Recording(np.stack(samples), names, round(1 / step, 1))
 
+    def reading(self, source: Source) -> str:
+        """Changes with the names of the channels, too."""
+        names = source.path.with_name(_NAMES)
+        return f"{super().reading(source)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
+
     def labels(self, source: Source, recording: Recording) -> list[Interval]:
         """Task `gait`: twelve angles at the end of each window of 2 s, a window every 50 ms, over 90 degrees.
 
         At which moment of the window the paper takes the angles it does not say.
         """
-        path = source.path.with_name("joints.txt")
+        path = source.path.with_name(_ANGLES)
         targets = len(self.tasks["gait"])
         try:
             _, angles = table.columns(path, range(1, 1 + targets), separator="\t", skip=2, header=False)

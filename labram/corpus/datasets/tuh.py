@@ -35,7 +35,7 @@ class Tuh(Dataset):
     licence = "TUH EEG data sharing agreement"
     obtain = "apply at https://isip.piconepress.com/projects/nedc/html/tuh_eeg/ with the signed form, then use rsync"
     population = "tuh"
-    file_name = re.compile(r"(?P<subject>[a-z]{8})_(?P<session>s\d{3}_t\d{3})\.edf")
+    file_name = re.compile(r"(?P<subject>[a-z]{8}|\d{8})_(?P<session>s\d{3}_t\d{3})\.edf")
     inside: ClassVar[tuple[str, ...]]
     parts: ClassVar[frozenset[str]] = frozenset({"eval"})
 

@@ -12,15 +12,19 @@ from labram.corpus.catalogue import Corpus
 Rows = list[tuple[float, float, tuple[float, ...]]]
 
 
-def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
+@pytest.fixture
+def noise() -> Callable[..., np.ndarray]:
     """Something like EEG [channels, samples] in µV: each sample is near the one before."""
-    steps = np.random.default_rng(seed).standard_normal((channels, samples))
-    walk = np.cumsum(steps, axis=1)
-    return 20 * (walk - walk.mean(axis=1, keepdims=True)) / walk.std(axis=1, keepdims=True)
+
+    def walk(channels: int, samples: int, seed: int = 0) -> np.ndarray:
+        steps = np.cumsum(np.random.default_rng(seed).standard_normal((channels, samples)), axis=1)
+        return 20 * (steps - steps.mean(axis=1, keepdims=True)) / steps.std(axis=1, keepdims=True)
+
+    return walk
 
 
 @pytest.fixture
-def write_cnt() -> Callable[..., Path]:
+def write_cnt(noise: Callable[..., np.ndarray]) -> Callable[..., Path]:
     """Neuroscan CNT 3.0, 32 bit; a unit is 0.01 µV."""
 
     def write(path: Path, labels: Sequence[str], *, seconds: int, rate: int = 1000, seed: int = 0) -> Path:
@@ -49,7 +53,7 @@ def write_cnt() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def write_gdf() -> Callable[..., Path]:
+def write_gdf(noise: Callable[..., np.ndarray]) -> Callable[..., Path]:
     """GDF 1.25, 16 bit, one record a second; a unit is 0.01 µV. Events are (sample, code)."""
 
     def write(

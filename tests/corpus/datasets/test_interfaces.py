@@ -14,37 +14,36 @@ from labram.recipe import PreprocessingRecipe
 TakeIn = Callable[..., tuple[object, Corpus]]
 LabelsOf = Callable[[Corpus, str], list[tuple[float, float, tuple[float, ...]]]]
 WriteGdf = Callable[..., Path]
-
-
-def walk(channels: int, samples: int, seed: int = 0) -> np.ndarray:
-    steps = np.cumsum(np.random.default_rng(seed).standard_normal((channels, samples)), axis=1)
-    return 20 * (steps - steps.mean(axis=1, keepdims=True)) / steps.std(axis=1, keepdims=True)
+Noise = Callable[..., np.ndarray]
 
 
 class TestBciIv1:
-    @staticmethod
-    def write(folder: Path, subject: str, *, kind: str = "calib", rate: int = 1000, classes: str = "left foot") -> None:
-        suffix = "_1000Hz" if rate == 1000 else ""
-        content: dict[str, object] = {
-            "cnt": np.round(walk(3, 15 * rate, seed=ord(subject)) * 10).T.astype(np.int16),
-            "nfo": {
-                "fs": float(rate),
-                "clab": np.array(["AF3", "C3", "CFC7"], dtype=object),
-                "classes": np.array(classes.split(), dtype=object),
-                "xpos": np.zeros(3),
-            },
-        }
-        if kind == "calib":
-            content["mrk"] = {"pos": np.array([2 * rate, 9 * rate]), "y": np.array([-1, 1])}
-        scipy.io.savemat(folder / f"BCICIV_{kind}_ds1{subject}{suffix}.mat", content)
+    @pytest.fixture
+    def write(self, tmp_path: Path, noise: Noise) -> Callable[..., None]:
+        def write(subject: str, *, kind: str = "calib", rate: int = 1000, classes: str = "left foot") -> None:
+            content: dict[str, object] = {
+                "cnt": np.round(noise(3, 15 * rate, seed=ord(subject)) * 10).T.astype(np.int16),
+                "nfo": {
+                    "fs": float(rate),
+                    "clab": np.array(["AF3", "C3", "CFC7"], dtype=object),
+                    "classes": np.array(classes.split(), dtype=object),
+                    "xpos": np.zeros(3),
+                },
+            }
+            if kind == "calib":
+                content["mrk"] = {"pos": np.array([2 * rate, 9 * rate]), "y": np.array([-1, 1])}
+            suffix = "_1000Hz" if rate == 1000 else ""
+            scipy.io.savemat(tmp_path / f"BCICIV_{kind}_ds1{subject}{suffix}.mat", content)
+
+        return write
 
     def test_cues_are_classes_by_name_and_one_rate_is_enough(
-        self, tmp_path: Path, take_in: TakeIn, labels_of: LabelsOf
+        self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn, labels_of: LabelsOf
     ) -> None:
-        self.write(tmp_path, "a")
-        self.write(tmp_path, "a", rate=100)
-        self.write(tmp_path, "b", classes="left right")
-        self.write(tmp_path, "b", kind="eval")
+        write("a")
+        write("a", rate=100)
+        write("b", classes="left right")
+        write("b", kind="eval")
         _, corpus = take_in(tmp_path)
         assert [list(reasons) for reasons in corpus.quarantined()["reasons"]] == [["duplicate_format"]]
         assert sorted(corpus.accepted()["seconds"]) == [15] * 3
@@ -58,9 +57,9 @@ class TestBciIv1:
         ]
 
     def test_signals_that_a_program_made_are_no_eeg_but_in_the_published_preparation(
-        self, tmp_path: Path, take_in: TakeIn
+        self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn
     ) -> None:
-        self.write(tmp_path, "c")
+        write("c")
         _, corpus = take_in(tmp_path)
         assert [list(reasons) for reasons in corpus.quarantined()["reasons"]] == [["not_eeg"]]
         _, corpus = take_in(tmp_path, preprocessing=PreprocessingRecipe(compatibility="published"))
@@ -101,14 +100,16 @@ class TestBciIv2a:
         assert labels_of(corpus, "motor_imagery") == [(2, 4, (3.0,)), (10, 4, (0.0,))]
 
 
-def test_grasp_and_lift_marks_events_150_ms_either_way(tmp_path: Path, take_in: TakeIn, labels_of: LabelsOf) -> None:
+def test_grasp_and_lift_marks_events_150_ms_either_way(
+    tmp_path: Path, noise: Noise, take_in: TakeIn, labels_of: LabelsOf
+) -> None:
     names = ("HandStart", "FirstDigitTouch", "BothStartLoadPhase", "LiftOff", "Replace", "BothReleased")
     samples = 10 * 500
     marks = np.zeros((samples, 6), int)
     marks[1000 - 75 : 1000 + 75, 0] = 1
     marks[4000 - 75 : 4000 + 75, 3] = 1
     for place, seed, events in (("train/subj1_series1", 1, True), ("test/subj1_series9", 2, False)):
-        data, path = walk(3, samples, seed).T, tmp_path / place
+        data, path = noise(3, samples, seed).T, tmp_path / place
         path.parent.mkdir()
         ids = [f"{path.name}_{row}" for row in range(samples)]
         rows = "\n".join(
@@ -125,12 +126,12 @@ def test_grasp_and_lift_marks_events_150_ms_either_way(tmp_path: Path, take_in: 
 
 
 def test_inria_feedback_is_labelled_by_the_table_of_all_sessions(
-    tmp_path: Path, take_in: TakeIn, labels_of: LabelsOf
+    tmp_path: Path, noise: Noise, take_in: TakeIn, labels_of: LabelsOf
 ) -> None:
     header = "Time,Fp1,Fp2,POz,EOG,FeedBackEvent\n"
     for place, seed in (("train/Data_S02_Sess01.csv", 1), ("test/Data_S01_Sess01.csv", 2)):
         feedback = np.isin(np.arange(2000), (400, 1200)).astype(int)
-        table = np.column_stack([np.arange(2000) / 200, walk(4, 2000, seed).T, feedback])
+        table = np.column_stack([np.arange(2000) / 200, noise(4, 2000, seed).T, feedback])
         (tmp_path / place).parent.mkdir()
         np.savetxt(tmp_path / place, table, fmt="%.4f", delimiter=",", header=header.strip(), comments="")
     (tmp_path / "TrainLabels.csv").write_text("IdFeedBack,Prediction\nS02_Sess01_FB001,1\nS02_Sess01_FB002,0\n")
@@ -144,13 +145,13 @@ def test_inria_feedback_is_labelled_by_the_table_of_all_sessions(
 
 @pytest.mark.parametrize("suffix", [".csv", ".mat"])
 def test_bi2015a_flashes_of_targets_and_others(
-    tmp_path: Path, take_in: TakeIn, labels_of: LabelsOf, suffix: str
+    tmp_path: Path, noise: Noise, take_in: TakeIn, labels_of: LabelsOf, suffix: str
 ) -> None:
     samples = 8 * 512
     flash, target = np.zeros(samples), np.zeros(samples)
     flash[[512, 1536]] = 1
     target[1536] = 1
-    table = np.column_stack([np.arange(samples) / 512, walk(32, samples).T, flash, target])
+    table = np.column_stack([np.arange(samples) / 512, noise(32, samples).T, flash, target])
     path = tmp_path / "subject_01_mat.zip.unzip" / f"subject_01_session_01{suffix}"
     path.parent.mkdir()
     if suffix == ".csv":
@@ -164,12 +165,12 @@ def test_bi2015a_flashes_of_targets_and_others(
 
 @pytest.mark.parametrize("version", ["5", "7.3"])
 def test_spis_eyes_closed_and_open_in_either_format_of_matlab(
-    tmp_path: Path, take_in: TakeIn, labels_of: LabelsOf, version: str
+    tmp_path: Path, noise: Noise, take_in: TakeIn, labels_of: LabelsOf, version: str
 ) -> None:
     folder = tmp_path / "Pre-SART EEG"
     folder.mkdir()
     for seed, eyes in enumerate(("EC", "EO")):
-        path, data = folder / f"S02_restingPre_{eyes}.mat", walk(68, (6 + seed) * 256, seed)
+        path, data = folder / f"S02_restingPre_{eyes}.mat", noise(68, (6 + seed) * 256, seed)
         if version == "5":
             scipy.io.savemat(path, {"dataRest": data})
         else:

@@ -14,17 +14,14 @@ from labram.corpus.datasets.biosemi import INPUTS, PLACES
 TakeIn = Callable[..., tuple[object, Corpus]]
 LabelsOf = Callable[[Corpus, str], list[tuple[float, float, tuple[float, ...]]]]
 WriteCnt = Callable[..., Path]
+WriteBdf = Callable[..., Path]
+Noise = Callable[..., np.ndarray]
 
 SEED = ("FP1", "FPZ", "FP2", "CB1", "O1", "OZ", "O2", "CB2", "M1", "M2", "VEO", "HEO")
 TIMES = """Session {session}:
 start_second: [{starts}]
 end_second: [{stops}]
 """
-
-
-def walk(channels: int, samples: int, seed: int = 0) -> np.ndarray:
-    steps = np.cumsum(np.random.default_rng(seed).standard_normal((channels, samples)), axis=1)
-    return 20 * (steps - steps.mean(axis=1, keepdims=True)) / steps.std(axis=1, keepdims=True)
 
 
 class TestSeedV:
@@ -73,22 +70,28 @@ def test_seed_films_beyond_a_short_session_are_counted(
     assert [list(found) for found in corpus.accepted()["warnings"]] == [["excluded_beyond_recording=14"]]
 
 
-def bdf(path: Path, labels: Sequence[str], seed: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    signals = [
-        edfio.BdfSignal(row, 256, label=label, physical_dimension="uV")
-        for label, row in zip(labels, walk(len(labels), 6 * 256, seed), strict=True)
-    ]
-    edfio.Bdf(signals).write(path)
+@pytest.fixture
+def write_bdf(tmp_path: Path, noise: Noise) -> Callable[..., Path]:
+    def write(place: str, labels: Sequence[str], seed: int = 0) -> Path:
+        signals = [
+            edfio.BdfSignal(row, 256, label=label, physical_dimension="uV")
+            for label, row in zip(labels, noise(len(labels), 6 * 256, seed), strict=True)
+        ]
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        edfio.Bdf(signals).write(path)
+        return path
+
+    return write
 
 
 class TestBioSemi:
     EXTERNAL = tuple(f"EXG{number}" for number in range(1, 9))
 
-    def test_emobrain(self, tmp_path: Path, take_in: TakeIn) -> None:
+    def test_emobrain(self, tmp_path: Path, write_bdf: WriteBdf, take_in: TakeIn) -> None:
         for session in (1, 2):
-            path = tmp_path / f"Data/EEG/Part1_IAPS_SES{session}_EEG_fNIRS_03082006.bdf"
-            bdf(path, ("AF3", "F1", "Fz", "Iz", *self.EXTERNAL), session)
+            place = f"Data/EEG/Part1_IAPS_SES{session}_EEG_fNIRS_03082006.bdf"
+            path = write_bdf(place, ("AF3", "F1", "Fz", "Iz", *self.EXTERNAL), session)
             path.with_name(f"{path.name}.mrk").write_text("512\n")
         _, corpus = take_in(tmp_path)
         assert set(corpus.accepted()["dataset"]) == {"emobrain"}
@@ -97,19 +100,21 @@ class TestBioSemi:
 
     @pytest.mark.parametrize("labels", [PLACES, tuple(INPUTS)])
     def test_trujillo_is_known_by_its_folder_and_inputs_have_places(
-        self, tmp_path: Path, take_in: TakeIn, labels: tuple[str, ...]
+        self, tmp_path: Path, write_bdf: WriteBdf, take_in: TakeIn, labels: tuple[str, ...]
     ) -> None:
-        bdf(tmp_path / "trujillo_2017/Resting_S01.bdf", (*labels, *self.EXTERNAL))
-        bdf(tmp_path / "trujillo_2020/Cat_II_S01.bdf", (*labels, *self.EXTERNAL), 1)
-        bdf(tmp_path / "trujillo_2020/Cat_RBII_S01.bdf", (*labels, *self.EXTERNAL), 2)
+        write_bdf("trujillo_2017/Resting_S01.bdf", (*labels, *self.EXTERNAL))
+        write_bdf("trujillo_2020/Cat_II_S01.bdf", (*labels, *self.EXTERNAL), 1)
+        write_bdf("trujillo_2020/Cat_RBII_S01.bdf", (*labels, *self.EXTERNAL), 2)
         _, corpus = take_in(tmp_path)
         rows = corpus.accepted()
         assert sorted(rows["dataset"]) == ["trujillo_2017", "trujillo_2020", "trujillo_2020"]
         assert rows["subject_key"].nunique() == 2
         assert {tuple(montage) for montage in rows["montage"]} == {tuple(name.upper() for name in PLACES)}
 
-    def test_files_with_such_names_in_another_folder_are_not_taken_for_it(self, tmp_path: Path) -> None:
-        bdf(tmp_path / "mine/Resting_S01.bdf", ("Fz", "Cz"))
+    def test_files_with_such_names_in_another_folder_are_not_taken_for_it(
+        self, tmp_path: Path, write_bdf: WriteBdf
+    ) -> None:
+        write_bdf("mine/Resting_S01.bdf", ("Fz", "Cz"))
         ((adapter, _),) = find(tmp_path, ())
         assert adapter.name == "folder"
 
@@ -117,29 +122,33 @@ class TestBioSemi:
 class TestMobi:
     NAMES = "Fp1 Fp2 T8 T7 TP9 TP10 FT9 FT10 O1".split()  # noqa: SIM905 - as the experimenters wrote them
 
-    def write(self, folder: Path, *, joints: int = 500) -> None:
-        folder.mkdir(parents=True)
-        names = [*self.NAMES, *(f"X{number}" for number in range(64 - len(self.NAMES)))]
-        seconds = np.arange(500) / 100
-        rows = [
-            "\t".join(f"{value:.2f}" for value in row) + "\t"
-            for row in np.column_stack([seconds, walk(64, 500, len(folder.name)).T])
-        ]
-        (folder / "eeg.txt").write_text("64 channels\n" + "\n".join(rows) + "\n")
-        table = [f"{number}\t{name}\tactiCAP\t5" for number, name in enumerate(names, start=1)]
-        (folder / "impedances-before.txt").write_text("settings\n" * 21 + "\n".join(table) + "\n")
-        angles = np.tile(seconds[:, None], (1, 12)) * 9
-        angles[:, 6:] *= -1
-        rows = ["\t".join(f"{value:.4f}" for value in row) for row in np.column_stack([seconds, angles])][:joints]
-        (folder / "joints.txt").write_text(
-            "6 joints (GHR GKR GAR GHL GKL GAL)\nJoint Factor 1\n" + "\n".join(rows) + "\n"
-        )
+    @pytest.fixture
+    def write(self, noise: Noise) -> Callable[..., None]:
+        def write(folder: Path, *, joints: int = 500) -> None:
+            folder.mkdir(parents=True)
+            names = [*self.NAMES, *(f"X{number}" for number in range(64 - len(self.NAMES)))]
+            seconds = np.arange(500) / 100
+            rows = [
+                "\t".join(f"{value:.2f}" for value in row) + "\t"
+                for row in np.column_stack([seconds, noise(64, 500, len(folder.name)).T])
+            ]
+            (folder / "eeg.txt").write_text("64 channels\n" + "\n".join(rows) + "\n")
+            table = [f"{number}\t{name}\tactiCAP\t5" for number, name in enumerate(names, start=1)]
+            (folder / "impedances-before.txt").write_text("settings\n" * 21 + "\n".join(table) + "\n")
+            angles = np.tile(seconds[:, None], (1, 12)) * 9
+            angles[:, 6:] *= -1
+            rows = ["\t".join(f"{value:.4f}" for value in row) for row in np.column_stack([seconds, angles])][:joints]
+            (folder / "joints.txt").write_text(
+                "6 joints (GHR GKR GAR GHL GKL GAL)\nJoint Factor 1\n" + "\n".join(rows) + "\n"
+            )
+
+        return write
 
     def test_angles_at_the_end_of_windows_of_two_seconds(
-        self, tmp_path: Path, take_in: TakeIn, labels_of: LabelsOf
+        self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn, labels_of: LabelsOf
     ) -> None:
-        self.write(tmp_path / "SL01-T01")
-        self.write(tmp_path / "SL02-T01", joints=400)
+        write(tmp_path / "SL01-T01")
+        write(tmp_path / "SL02-T01", joints=400)
         _, corpus = take_in(tmp_path)
         rows = corpus.accepted()
         assert rows["subject_key"].nunique() == 2
@@ -151,8 +160,10 @@ class TestMobi:
         np.testing.assert_allclose(labels[0][2], [0.199] * 6 + [-0.199] * 6, atol=1e-6)
         assert sorted(list(found) for found in rows["warnings"]) == [[], ["missing_label"]]
 
-    def test_without_the_names_of_its_channels_it_cannot_be_read(self, tmp_path: Path, take_in: TakeIn) -> None:
-        self.write(tmp_path / "SL01-T01")
+    def test_without_the_names_of_its_channels_it_cannot_be_read(
+        self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn
+    ) -> None:
+        write(tmp_path / "SL01-T01")
         (tmp_path / "SL01-T01" / "impedances-before.txt").unlink()
         _, corpus = take_in(tmp_path)
         assert [list(reasons) for reasons in corpus.quarantined()["reasons"]] == [["unreadable"]]
