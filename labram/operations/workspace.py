@@ -48,8 +48,11 @@ class Workspace:
 
     @property
     def store(self) -> Path | str:
-        """Patches, content-addressed: the absolute folder or ``s3://`` address in `LABRAM_STORE`, if that is set."""
-        return os.environ.get(STORE_VARIABLE) or self.root / "store"
+        """Patches, content-addressed: the folder or ``s3://`` address in `LABRAM_STORE`, if that is set."""
+        given = os.environ.get(STORE_VARIABLE)
+        if not given:
+            return self.root / "store"
+        return given if "://" in given else Path(given).absolute()
 
     @property
     def pipeline(self) -> Path:

@@ -202,3 +202,25 @@ def test_what_killed_writers_left_is_removed_and_what_others_are_writing_is_not(
     assert not dead.exists()
     assert alive.exists()
     assert store.intact(key)
+
+
+def test_a_writer_that_is_killed_leaves_no_entry(store: Store) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from labram.corpus.store import Store
+with Store(Path(sys.argv[1])).writing("k" * 32, ("FP1",)) as entry:
+    entry.append(np.ones((9000, 1, 200), np.float16))
+    print("written", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code, store.root], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        assert writer.stdout.readline() == "written\n"
+        writer.kill()
+    assert "k" * 32 not in store
+    (left,) = (path for path in store.root.rglob("*") if path.is_file())
+    os.utime(left, (1_600_000_000, 1_600_000_000))
+    store.sweep()
+    assert not left.exists()
