@@ -1,6 +1,7 @@
 """Steps speak through one line an event; errors are announced and go on."""
 
 import json
+import traceback
 
 import pytest
 
@@ -44,6 +45,22 @@ def test_an_unexpected_error_is_announced_with_its_type(lines) -> None:
     with pytest.raises(KeyError), events.step("resolve"):
         raise KeyError("montage")
     assert lines()[-1]["text"] == "KeyError: 'montage'"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CorpusError("there is no EEG", file="/raw/Anna M/x.edf", remedy="Give another folder"),
+        FileNotFoundError(2, "No such file or directory", "/raw/Anna M/x.edf"),
+    ],
+)
+def test_paths_within_the_corpus_are_not_announced(lines, monkeypatch, error) -> None:
+    monkeypatch.setenv(events.CORPUS_VARIABLE, "/raw/Anna M")
+    with pytest.raises(type(error)) as caught, events.step("resolve"):
+        raise error from OSError(error)
+    assert "--data" in lines()[-1]["text"]
+    assert "Anna" not in lines()[-1]["text"]
+    assert isinstance(error, OSError) or "Anna" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_errors_survive_the_way_back_from_a_worker_process() -> None:

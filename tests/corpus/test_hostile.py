@@ -26,7 +26,7 @@ from labram.corpus.store import Store
 from labram.errors import ReadError
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe, QualityRecipe
-from labram.signals.readers import read
+from labram.signals.readers import is_recording, read
 
 WriteEdf = Callable[..., Path]
 TakeIn = Callable[..., tuple[Ingested, Corpus]]
@@ -366,3 +366,22 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_leaves_no_halves(tmp_pat
     assert cause in str(found["problem"])
     assert all(str(name).endswith((".arrow", ".json")) and str(name)[0] != "." for name in found["left"])
     assert found["then"] == [4, 0], "with space again, the same command goes on"
+
+
+@pytest.mark.real
+def test_half_a_file_is_refused_or_gives_the_beginning_of_the_whole(real_eeg: Path, tmp_path: Path) -> None:
+    """One real file of each format that stands in one file: never a crash, and never zeros in place of what is lost."""
+    wholes = {path.suffix: path for path in sorted(real_eeg.rglob("*")) if path.is_file() and is_recording(path)}
+    assert {".edf", ".bdf", ".gdf", ".fif", ".set", ".xdf"} <= set(wholes)
+    for suffix, path in wholes.items():
+        content = path.read_bytes()
+        half = tmp_path / f"half_raw{suffix}"
+        half.write_bytes(content[: len(content) // 2])
+        try:
+            whole, part = read(path), read(half)
+            found = part.read(range(len(part.channels)))
+        except ReadError:
+            continue
+        assert part.channels == whole.channels
+        assert part.samples < whole.samples
+        np.testing.assert_allclose(found, whole.read(range(len(whole.channels)), 0, part.samples))

@@ -125,6 +125,15 @@ def test_a_corrupt_file_among_good_ones_is_a_quarantine_line(killed_then_finishe
     assert "broken.bdf" not in report, "names of files stay on the terminal"
 
 
+def test_where_the_corpus_is_and_what_its_files_are_called_stands_in_no_file(
+    killed_then_finished, data, workspace
+) -> None:
+    sought = (str(data).encode(), b"broken.bdf")
+    written = [path for path in workspace.rglob("*") if path.is_file()]
+    assert {"pipeline.log", "request.json", "mlflow.db"} <= {path.name for path in written}
+    assert [path for path in written if any(text in path.read_bytes() for text in sought)] == []
+
+
 def test_mlflow_has_a_parent_run_with_a_nested_run_a_step(killed_then_finished, workspace, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from labram.operations import tracking

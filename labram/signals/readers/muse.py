@@ -1,5 +1,6 @@
 """MuseLSL CSV: what an InteraXon Muse headband sent over Lab Streaming Layer, in µV, with a time stamp a sample."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,20 @@ def read(path: Path) -> Recording:
     """Read a MuseLSL CSV file.
 
     Events lie at their sample, so that they fit the signal where time stamps have holes; the longest hole is
-    `Recording.gap_seconds`. Markers other than 0 are events, coded by their whole number.
+    `Recording.gap_seconds`. Markers other than 0 are events, coded by their whole number. A last line without an end
+    was cut, perhaps within a number: it is left out, with the note ``truncated_tail``.
 
     Raises:
         ReadError: If cells are not numbers, or time runs backwards.
     """
     try:
         table = pd.read_csv(path, dtype=np.float64)
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            cut = file.read() not in b"\r\n"
     except (ValueError, pd.errors.ParserError):
         raise unreadable(path, "cells that are not numbers") from None
+    table = table.iloc[: len(table) - cut]
     signals = [name for name in table.columns if name != _STAMPS and not name.lower().startswith(_MARKER)]
     if table.empty or not signals:
         raise empty(path)
@@ -44,6 +50,7 @@ def read(path: Path) -> Recording:
         rate=RATE,
         events=_events(table),
         gap_seconds=_longest_hole(table[_STAMPS].to_numpy()),
+        notes=("truncated_tail",) if cut else (),
     )
 
 
