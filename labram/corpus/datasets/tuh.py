@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -60,11 +61,18 @@ class Span:
         start: Seconds from the beginning.
         stop: Seconds from the beginning.
         label: The corpus's own word or number.
+
+    Raises:
+        ValueError: If it ends before it begins, or at no time.
     """
 
     start: float
     stop: float
     label: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.stop < inf:
+            raise ValueError(f"from {self.start} to {self.stop}")
 
 
 def annotations(path: Path) -> list[Span]:

@@ -90,12 +90,15 @@ class TestTuev:
         by_split = corpus.accepted().groupby("split")["subject_key"].agg(lambda keys: len(set(keys)))
         assert by_split.to_dict() == {"": 1, "test": 1}
 
-    @pytest.mark.parametrize("rows", ["0,1.0,2.0\n", "0,one,2.0,1\n", "0,1.0,2.0,7\n", "0,1.0,2.0,0\n"])
+    @pytest.mark.parametrize(
+        "rows",
+        ["0,1.0,2.0\n", "0,one,2.0,1\n", "0,1.0,2.0,7\n", "0,1.0,2.0,0\n", "0,nan,2.0,1\n", "0,3.0,2.0,1\n", "\xff"],
+    )
     def test_rows_of_another_kind_are_no_labels(
         self, tmp_path: Path, edf: Callable[..., Path], take_in: TakeIn, rows: str
     ) -> None:
         path = edf("edf/train/aaaaaaar/aaaaaaar_00000001.edf")
-        path.with_suffix(".rec").write_text(rows)
+        path.with_suffix(".rec").write_bytes(rows.encode("latin1"))
         _, corpus = take_in(tmp_path / "tree")
         assert [list(found) for found in corpus.accepted()["warnings"]] == [["missing_label"]]
 
