@@ -22,7 +22,8 @@ def datasets(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "title", "tasks", "mains", "fetch", "licence", "how to obtain")
+    table = Table("name", "title", "tasks", "mains", "fetch", "licence")
+    table.add_column("how to obtain", overflow="fold")
     for adapter in ADAPTERS.values():
         fetched = "yes" if adapter.download else ""
         mains = f"{adapter.mains_hz:g} Hz"
