@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
     [
         _field("recording_id", pa.string(), "Dataset and 16 hexadecimal digits: its content and, keyed, its place"),
         _field("dataset", pa.string(), "Name of the adapter"),
-        _field("subject_key", pa.string(), "Dataset, or the datasets that share ids, and keyed hash of the subject's own id"),
+        _field("subject_key", pa.string(), "Dataset, or those that share ids, and keyed hash of the subject's own id"),
         _field("session", pa.string(), "Keyed hash of session or run, for telling a subject's recordings apart"),
         _field("format", pa.string(), "Suffix of the file, without the dot"),
         _field("bytes", pa.int64(), "Size of all files of the recording", "byte"),
