@@ -162,7 +162,8 @@ def _codes(corpus: "Corpus") -> "list[Table]":
     tables = []
     for column, title in (("reasons", "reason"), ("warnings", "warning")):
         listed = corpus.catalogue[[column, "seconds"]].explode(column).dropna()
-        groups = listed.groupby(listed[column].str.partition("=")[0])["seconds"].agg(["size", "sum"])
+        codes = [str(code).partition("=")[0] for code in listed[column]]
+        groups = listed["seconds"].groupby(codes).agg(["size", "sum"])
         rows = [[code, str(size), f"{seconds / 3600:.2f}"] for code, size, seconds in groups.itertuples()]
         tables += [_table((title, "recordings", "hours"), rows)] if rows else []
     return tables

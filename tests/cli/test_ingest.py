@@ -62,6 +62,9 @@ def test_a_folder_of_nothing_usable_is_told_and_fails(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "a.edf: damaged" in done.stdout
     assert "none of 1 recordings can be used" in done.stderr
+    shown = labram("corpus", "status", "--store", tmp_path / "store")
+    assert shown.returncode == 0, shown.stderr
+    assert "damaged" in shown.stdout
 
 
 def test_a_store_without_a_corpus_says_what_to_do(tmp_path: Path) -> None:
