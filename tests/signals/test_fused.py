@@ -51,7 +51,7 @@ def in_band(signals: np.ndarray, rate: float) -> float:
     return float(np.linalg.norm(spectrum[:, band]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     rate=st.sampled_from(RATES),
     seconds=st.floats(1.0, 150.0),
@@ -75,7 +75,7 @@ def test_where_the_band_lies_below_half_the_rate_it_agrees_to_a_hundred_thousand
     assert in_band((fused - reference)[:, inner], rate) < 1e-5 * in_band(reference[:, inner], rate)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(high=st.sampled_from([0.5, 1.0, 4.0]), low=st.sampled_from([30.0, 45.0, 99.0, 140.0]), notch=st.booleans())
 def test_it_agrees_for_other_bands(high: float, low: float, notch: bool):
     options = {"mains_hz": 50.0, "high_pass_hz": high, "low_pass_hz": low, "notch": notch}
