@@ -24,6 +24,8 @@ from labram.signals.recording import Recording, Samples
 
 _CHANNELS_AT_ONCE = 4
 """As many as scipy transforms together; fewer take nearly as long, more would leave the processor's cache."""
+_SAMPLES_AT_ONCE = 1 << 22
+"""Read, over all channels: recordings of high rates have large blocks."""
 _BLOCK = 4
 """Length of a block in lengths of the response: a quarter of the work is overlap, and a block fits into the cache."""
 
@@ -137,16 +139,18 @@ def _blocks(
     """
     block, margin, last = kernel.block, kernel.margin, recording.samples - 1
     window_CB = np.empty((len(picks), block), np.float32)
+    at_once = max(1, _SAMPLES_AT_ONCE // len(picks))
     begin, filled = -margin, margin
     while True:
         stop = min(begin + block, last + 1)
-        if begin + filled < stop:
-            samples = recording.read(picks, begin + filled, stop)
+        for start in range(begin + filled, stop, at_once):
+            samples = recording.read(picks, start, min(start + at_once, stop))
             observe(samples)
-            if begin < 0:
+            if start == 0:
                 offset = samples[:, :1].astype(np.float64)
+            into = window_CB[:, start - begin : start - begin + samples.shape[1]]
             with np.errstate(invalid="ignore"):  # what is no number is found in the spectrum
-                np.subtract(samples, offset, out=window_CB[:, filled : stop - begin], casting="same_kind")
+                np.subtract(samples, offset, out=into, casting="same_kind")
         if begin < 0:
             window_CB[:, :margin] = -window_CB[:, 2 * margin : margin : -1]
         _extend(window_CB, last - begin, margin)
