@@ -1,6 +1,6 @@
 """What the quality rules judge: figures of a recording before and after preprocessing.
 
-`Figures` is fed the blocks that an ingest passes through anyway, and keeps sums and counts; beyond those, 80 bytes for
+`Figures` is fed the blocks that an ingest passes through anyway, and keeps sums and counts; beyond those, 40 bytes for
 a second of recording. Figures before preprocessing tell of the recorder; what is lost, held or saturated there, filters
 smooth over.
 
@@ -10,6 +10,7 @@ Shape letters: C channels, S seconds, N samples; a patch has 200 samples.
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,17 @@ Samples = NDArray[np.float32] | NDArray[np.float64]
 _SEGMENT_SECONDS = 4
 _HELD_RATE_HZ = 1000.0
 """Above this rate samples are left out before repeats are counted: a fast recorder's neighbours are equal by right."""
-_AMPLITUDE_STRIDE = 4
+_PROBES = 16
+"""Samples of a second that are compared first: if those differ, it does not stand still."""
+_MOST_SEGMENTS = 32
+_RANKS = range(5)
+_STRIDE = 4
+"""Of what is stored every fourth sample is taken: amplitudes need no more."""
 _AMPLITUDE_BITS = 5
 _AMPLITUDES = 1 << (15 - _AMPLITUDE_BITS)
 _SECONDS_AT_ONCE = 16
-_LIMIT = np.float16(LIMIT_UV)
-_BIN_SAMPLES = 10
+_LIMIT_BITS = np.float16(LIMIT_UV).view(np.uint16)
+_BIN_SAMPLES = 5
 _HASHED_BINS = 32
 _HASH_STEP = 0.5
 _TINY = np.finfo(np.float32).tiny
@@ -60,56 +66,117 @@ class Figures:
 
 
 class _Raw:
-    """Figures before preprocessing, taken segment by segment."""
+    """Figures before preprocessing. All samples are looked at once; what takes longer is done for some segments.
+
+    Which ones depends on the number `n` of segments, which is not known before the end: all, or every second, fourth,
+    eighth or sixteenth, so that at most 33 + n / 16 are kept. Sums are kept apart by how often two divides the number
+    of a segment (its rank, up to 4), so that those of a rank can be given up together.
+    """
 
     def __init__(self, channels: int, rate: float, mains_hz: float) -> None:
-        self._rate, self._second = rate, max(1, round(rate))
-        self._stride = max(1, round(rate / _HELD_RATE_HZ))
+        self._rate, self._mains_hz, self._second = rate, mains_hz, max(1, round(rate))
         self._rest = np.empty((channels, 0), np.float32)
-        self._samples = self._compared = self._seconds = self._dead = 0
-        self._missing, self._held, self._flat = np.zeros((3, channels), np.int64)
-        self._top, self._bottom = _Extreme(np.full(channels, -np.inf)), _Extreme(np.full(channels, np.inf))
-        self._spectra = Spectra(channels, rate, mains_hz)
+        self._missing, self._flat = np.zeros((2, channels), np.int64)
+        self._seconds = self._dead = self._segments = 0
+        self._ranks: dict[int, _Sampled] = {}
 
     def take(self, block: NDArray[np.float32]) -> None:
         signal = np.concatenate([self._rest, block], axis=1) if self._rest.size else block
         length = _SEGMENT_SECONDS * self._second
         whole = signal.shape[1] // length * length
-        for start in range(0, whole, length):
-            self._take_segment(signal[:, start : start + length])
+        if whole:
+            self._look(signal[:, :whole])
+            self._sample(signal[:, :whole].reshape(len(signal), -1, length))
         self._rest = signal[:, whole:].copy()
 
-    def _take_segment(self, segment: NDArray[np.float32]) -> None:
-        starts = np.arange(0, max(1, segment.shape[1] - self._second + 1), self._second)
-        most, least = (extreme.reduceat(segment, starts, axis=1) for extreme in (np.maximum, np.minimum))
-        if not np.isfinite(most - least).all():
-            self._missing += np.count_nonzero(~np.isfinite(segment), axis=1)
-            return
-        still = most == least
-        self._flat += still.sum(axis=1)
-        self._dead += int(still.all(axis=0).sum())
-        self._seconds += len(starts)
-        self._top.take(segment, most.max(axis=1))
-        self._bottom.take(segment, least.min(axis=1))
-        thinned = segment[:, :: self._stride]
-        self._held += np.count_nonzero(thinned[:, 1:] == thinned[:, :-1], axis=1)
-        self._samples += segment.shape[1]
-        self._compared += thinned.shape[1] - 1
-        self._spectra.take(segment)
+    def _look(self, signal: NDArray[np.float32]) -> None:
+        """Find what is missing, and the seconds in which a channel, or all of them, stay at one value."""
+        if not np.isfinite(signal.sum(axis=1)).all():
+            self._missing += np.count_nonzero(~np.isfinite(signal), axis=1)
+        seconds = signal[:, : signal.shape[1] // self._second * self._second].reshape(len(signal), -1, self._second)
+        probes = seconds[:, :, :: -(-self._second // _PROBES)]
+        still = (probes == probes[:, :, :1]).all(axis=2)
+        if still.any():
+            suspects = seconds[still]
+            still[still] = (suspects == suspects[:, :1]).all(axis=1)
+            self._flat += still.sum(axis=1)
+            self._dead += int(still.all(axis=0).sum())
+        self._seconds += seconds.shape[1]
+
+    def _sample(self, segments: NDArray[np.float32]) -> None:
+        """Take consecutive segments [C, n, N]."""
+        numbers = np.arange(self._segments, self._segments + segments.shape[1])
+        self._segments += len(numbers)
+        sixteens = -(-self._segments // 16)
+        lowest = next(rank for rank in _RANKS if sixteens * (16 >> rank) <= _MOST_SEGMENTS + sixteens)
+        self._ranks = {rank: part for rank, part in self._ranks.items() if rank >= lowest}
+        ranks = sum(numbers % 2**rank == 0 for rank in _RANKS[1:])
+        finite = np.isfinite(segments.sum(axis=(0, 2)))
+        for rank in _RANKS[lowest:]:
+            chosen = segments[:, (ranks == rank) & finite]
+            if chosen.size:
+                self._ranks.setdefault(rank, self._nothing(chosen.shape[2])).add(chosen)
+
+    def _nothing(self, length: int) -> "_Sampled":
+        return _Sampled(len(self._rest), self._rate, self._mains_hz, length)
 
     def row(self) -> Row:
-        if self._rest.shape[1] >= min(self._second, 2):
-            self._take_segment(self._rest)
-            self._rest = self._rest[:, :0]
-        live = self._flat < self._seconds
-        held = self._held / max(1, self._compared)
-        saturated = np.maximum(self._top.repeats, self._bottom.repeats) / max(1, self._samples)
+        length = _SEGMENT_SECONDS * self._second
+        if not self._segments and self._rest.shape[1]:
+            length = self._rest.shape[1]
+            self._sample(self._rest[:, None])
+        if self._rest.shape[1]:
+            self._look(self._rest)
+        self._rest = self._rest[:, :0]
+        sampled = self._nothing(length)
+        for part in self._ranks.values():
+            sampled.merge(part)
         return {
             "missing_samples": int(self._missing.sum()),
             "channel_missing_samples": self._missing.tolist(),
             "dead_seconds": self._dead,
             "channel_flat_fraction": listed(self._flat / max(1, self._seconds)),
-            "held_fraction": median(np.where(live, held, np.nan)),
+            **sampled.row(self._flat < max(1, self._seconds)),
+        }
+
+
+class _Sampled:
+    """Figures of some segments of a recording."""
+
+    def __init__(self, channels: int, rate: float, mains_hz: float, length: int) -> None:
+        self.segments = self._compared = 0
+        self._stride = max(1, round(rate / _HELD_RATE_HZ))
+        self._held = np.zeros(channels, np.int64)
+        self._top, self._bottom = _Extreme(np.full(channels, -np.inf)), _Extreme(np.full(channels, np.inf))
+        self._spectra = Spectra(channels, rate, mains_hz, length)
+
+    def add(self, segments: NDArray[np.float32]) -> None:
+        """Take segments [C, n, N]."""
+        self.segments += segments.shape[1]
+        thinned = segments[:, :, :: self._stride]
+        later, pairs = thinned[:, :, 1:], thinned.shape[1] * (thinned.shape[2] - 1)
+        place = np.flatnonzero(later == thinned[:, :, :-1])
+        channel, values = place // max(1, pairs), later.ravel()[place]
+        self._held += np.bincount(channel, minlength=len(segments))
+        self._compared += pairs
+        self._top.add(segments.max(axis=(1, 2)), channel, values)
+        self._bottom.add(segments.min(axis=(1, 2)), channel, values)
+        self._spectra.add(segments)
+
+    def merge(self, other: "_Sampled") -> None:
+        self.segments += other.segments
+        self._compared += other._compared
+        self._held += other._held
+        self._top.merge(other._top)
+        self._bottom.merge(other._bottom)
+        self._spectra.merge(other._spectra)
+
+    def row(self, live: NDArray[np.bool_]) -> Row:
+        """Columns of the catalogue; `live` are channels that are more than one value."""
+        compared = max(1, self._compared)
+        saturated = np.maximum(self._top.repeats, self._bottom.repeats) / compared
+        return {
+            "held_fraction": median(np.where(live, self._held / compared, np.nan)),
             "channel_saturated_fraction": listed(np.where(live, saturated, 0.0)),
             **self._spectra.row(),
         }
@@ -122,13 +189,17 @@ class _Extreme:
         self._values, self._direction = start, -np.sign(start[0])
         self.repeats = np.zeros(len(start), np.int64)
 
-    def take(self, segment: NDArray[np.float32], extreme: NDArray[np.float32]) -> None:
-        beyond = self._direction * (extreme - self._values)
-        self.repeats[beyond > 0] = 0
-        self._values = np.where(beyond > 0, extreme, self._values)
-        reached = np.flatnonzero(beyond >= 0)
-        there = segment[reached] == extreme[reached, None]
-        self.repeats[reached] += np.count_nonzero(there[:, 1:] & there[:, :-1], axis=1)
+    def add(self, extremes: NDArray[np.float32], channel: NDArray[np.intp], values: NDArray[np.float32]) -> None:
+        """Take a segment's extremes [C], and what is repeated in it: values and their channels."""
+        self._take(extremes, np.bincount(channel[values == extremes[channel]], minlength=len(extremes)))
+
+    def merge(self, other: "_Extreme") -> None:
+        self._take(other._values, other.repeats)
+
+    def _take(self, values: NDArray[np.floating[Any]], repeats: NDArray[np.int64]) -> None:
+        beyond = self._direction * (values - self._values)
+        self.repeats = np.where(beyond > 0, repeats, self.repeats + np.where(beyond == 0, repeats, 0))
+        self._values = np.where(beyond > 0, values, self._values)
 
 
 class _Stored:
@@ -140,29 +211,30 @@ class _Stored:
         self._signs = np.empty(channels, np.float32)
         self._signs[order] = np.where(np.arange(channels) % 2, -1, 1)
         self._sum, self._squares = np.zeros((2, channels))
-        self._samples = 0
+        self._seconds = 0
         self._clipped = np.zeros(channels, np.int64)
-        self._amplitudes = np.zeros((channels, _AMPLITUDES), np.int64)
+        self._amplitudes = np.zeros(channels * _AMPLITUDES, np.int64)
+        self._first_place = np.arange(0, len(self._amplitudes), _AMPLITUDES)[:, None]
         self._mixed: list[NDArray[np.float32]] = []
 
     def take(self, block: NDArray[np.float16]) -> None:
         for start in range(0, len(block), _SECONDS_AT_ONCE):
-            part = block[start : start + _SECONDS_AT_ONCE]
-            self._take_part(part, part.astype(np.float32))
-        self._samples += len(block) * RATE_HZ
+            self._take_part(block[start : start + _SECONDS_AT_ONCE])
+        self._seconds += len(block)
 
-    def _take_part(self, stored: NDArray[np.float16], values: NDArray[np.float32]) -> None:
+    def _take_part(self, stored: NDArray[np.float16]) -> None:
+        sizes = stored.view(np.uint16) & 0x7FFF  # without the sign, the bits of float16 are in the order of its values
+        if sizes.max() >= _LIMIT_BITS:
+            self._clipped += np.count_nonzero(sizes >= _LIMIT_BITS, axis=(0, 2))
+        values = stored[:, :, ::_STRIDE].astype(np.float32)
         self._sum += values.sum(axis=2).sum(axis=0, dtype=np.float64)
         self._squares += np.einsum("sct,sct->sc", values, values).sum(axis=0, dtype=np.float64)
-        if max(values.max(), -values.min()) >= _LIMIT:
-            self._clipped += np.count_nonzero(np.abs(values) >= _LIMIT, axis=(0, 2))
-        bits = (stored[:, :, ::_AMPLITUDE_STRIDE].view(np.uint16) & 0x7FFF) >> _AMPLITUDE_BITS
-        places = bits + np.arange(0, self._amplitudes.size, _AMPLITUDES)[:, None]
-        self._amplitudes += np.bincount(places.ravel(), minlength=self._amplitudes.size).reshape(-1, _AMPLITUDES)
+        places = (sizes[:, :, ::_STRIDE] >> _AMPLITUDE_BITS) + self._first_place
+        self._amplitudes += np.bincount(places.ravel(), minlength=len(self._amplitudes))
         self._mixed.append((self._signs @ values).reshape(-1, _BIN_SAMPLES).mean(axis=1))
 
     def row(self) -> Row:
-        samples = max(1, self._samples)
+        samples = max(1, self._seconds * RATE_HZ // _STRIDE)
         mean = self._sum / samples
         sd = np.sqrt(np.maximum(self._squares / samples - mean**2, 0.0))
         return {
@@ -176,7 +248,7 @@ class _Stored:
 
     def _percentile(self, share: int) -> NDArray[np.float64]:
         """Percentile of |µV|, from counts by the leading bits of float16, which are bins 3 % wide."""
-        cumulated = np.cumsum(self._amplitudes, axis=1)
+        cumulated = np.cumsum(self._amplitudes.reshape(-1, _AMPLITUDES), axis=1)
         reached = (cumulated * 100 < share * cumulated[:, -1:]).sum(axis=1).clip(max=_AMPLITUDES - 1)
         middle = (reached << _AMPLITUDE_BITS) + (1 << (_AMPLITUDE_BITS - 1)) * (reached > 0)
         return np.asarray(middle.astype(np.uint16).view(np.float16), np.float64)
@@ -184,7 +256,7 @@ class _Stored:
     def _hash(self) -> str:
         """SHA-256 of the course of the signal, rounded so that another format, header or unit leaves it as it is.
 
-        The channels, in the order of their names, are alternately added and subtracted; of averages of 50 ms of that,
+        The channels, in the order of their names, are alternately added and subtracted; of averages of 100 ms of that,
         32 spread over the recording are taken. Empty where there is no signal.
         """
         if not self._mixed:
@@ -197,4 +269,4 @@ class _Stored:
             return ""
         steps = np.round(points / (scale * _HASH_STEP)).astype("<i4")
         channels = len(self._signs).to_bytes(4, "little")
-        return hashlib.sha256(channels + self._samples.to_bytes(8, "little") + steps.tobytes()).hexdigest()
+        return hashlib.sha256(channels + self._seconds.to_bytes(8, "little") + steps.tobytes()).hexdigest()

@@ -1,10 +1,9 @@
-"""Spectra of a recording, block by block: mains, the slope that EEG has and noise has not, and kinship of channels.
+"""Spectra of a recording, segment by segment: mains, the slope that EEG has and noise has not, and kinship of channels.
 
 Shape letters: C channels, N samples, F frequencies.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,6 @@ from scipy.fft import rfft, rfftfreq
 
 Row = dict[str, object]
 
-_MOST_SEGMENTS = 32
-"""Spectra of one to two minutes, spread over the recording: a day costs little more than that."""
 _BAND_HZ = (1.0, 45.0)
 _SLOPE_HZ = (1.0, 40.0)
 _LEAST_FREQUENCIES = 8
@@ -21,88 +18,63 @@ _MAINS_HALF_WIDTH_HZ = 1.0
 _TINY = np.finfo(np.float32).tiny
 
 
-@dataclass
-class _Sums:
-    """Sums over the segments in which a channel is alive: power and its logarithm [C, F], correlation [C, C].
-
-    `live` [C, C] counts the segments of each pair of channels, and on its diagonal those of each channel.
-    """
-
-    power: NDArray[np.float64]
-    logarithm: NDArray[np.float64]
-    correlation: NDArray[np.float64]
-    live: NDArray[np.float64]
-    segments: int = 0
-
-    @classmethod
-    def none(cls, channels: int, frequencies: int) -> "_Sums":
-        shape, square = (channels, frequencies), (channels, channels)
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(square), np.zeros(square))
-
-
 class Spectra:
-    """Spectra of segments spread evenly over a recording whose length is not known before its end.
+    """Sums of spectra over segments of a recording.
 
-    Segment `i` belongs to the rank of how often two divides `i`. When there are too many, the lowest rank, which is
-    half of them, is given up: what is left are every second, then every fourth, …
+    Args:
+        channels: C.
+        rate: Samples per second.
+        mains_hz: Mains frequency.
+        length: Samples in a segment.
     """
 
-    def __init__(self, channels: int, rate: float, mains_hz: float) -> None:
-        self._channels, self._rate, self._mains_hz = channels, rate, mains_hz
-        self._ranks: dict[int, _Sums] = {}
-        self._seen = self._lowest = 0
-        self._window = np.empty(0, np.float32)
-        self._frequency = np.empty(0)
+    def __init__(self, channels: int, rate: float, mains_hz: float, length: int) -> None:
+        self._rate, self._mains_hz = rate, mains_hz
+        self._window = np.hanning(length + 2)[1:-1].astype(np.float32)
+        frequency = rfftfreq(length, 1 / rate)
+        self._frequency = frequency[frequency <= max(_BAND_HZ[1], mains_hz + _MAINS_HALF_WIDTH_HZ)]
+        self._power = np.zeros((channels, len(self._frequency)))
+        self._logarithm = np.zeros_like(self._power)
+        self._correlation, self._live = np.zeros((2, channels, channels))
 
-    def take(self, segment: NDArray[np.float32]) -> None:
-        """Take the next segment, float [C, N] in µV, finite; all are of one length but the last."""
-        rank = _twos(self._seen)
-        self._seen += 1
-        if rank < self._lowest:
-            return
-        if segment.shape[1] != len(self._window):
-            if self._ranks:  # the end of a recording is shorter than a segment
-                return
-            self._window = np.hanning(segment.shape[1] + 2)[1:-1].astype(np.float32)
-            frequency = rfftfreq(segment.shape[1], 1 / self._rate)
-            self._frequency = frequency[frequency <= max(_BAND_HZ[1], self._mains_hz + _MAINS_HALF_WIDTH_HZ)]
-        self._add(segment, rank)
-        if sum(sums.segments for sums in self._ranks.values()) > _MOST_SEGMENTS:
-            self._ranks.pop(self._lowest, None)
-            self._lowest += 1
-
-    def _add(self, segment: NDArray[np.float32], rank: int) -> None:
-        spectrum = rfft((segment - segment.mean(axis=1, keepdims=True)) * self._window, axis=1)
-        spectrum = spectrum[:, : len(self._frequency)]
+    def add(self, segments: NDArray[np.float32]) -> None:
+        """Take n segments, float [C, n, length] in µV, finite. A channel counts where it is not constant."""
+        centred = segments - segments.mean(axis=2, keepdims=True)
+        centred *= self._window
+        spectrum = rfft(centred, axis=2)[:, :, : len(self._frequency)]
         power = np.square(spectrum.real) + np.square(spectrum.imag)
-        band = spectrum[:, self._band(_SLOPE_HZ)]
-        parts = np.concatenate([band.real, band.imag], axis=1)
-        size = np.sqrt(np.square(parts).sum(axis=1, keepdims=True))
+        band = spectrum[:, :, self._band(_SLOPE_HZ)]
+        parts = np.concatenate([band.real, band.imag], axis=2)
+        size = np.sqrt(np.square(parts).sum(axis=2, keepdims=True))
         parts /= size + _TINY
-        live = (size > _TINY).astype(np.float64)
-        sums = self._ranks.setdefault(rank, _Sums.none(self._channels, len(self._frequency)))
-        sums.power += power
-        sums.logarithm += live * np.log(power + _TINY)
-        sums.correlation += parts @ parts.T
-        sums.live += live @ live.T
-        sums.segments += 1
+        live = size > _TINY
+        self._power += power.sum(axis=1)
+        self._logarithm += np.log(power + _TINY).sum(axis=1, where=live)
+        self._correlation += np.tensordot(parts, parts, ((1, 2), (1, 2)))
+        self._live += live[:, :, 0].astype(np.float64) @ live[:, :, 0].T
+
+    def merge(self, other: "Spectra") -> None:
+        """Take the segments of another sum."""
+        self._power += other._power
+        self._logarithm += other._logarithm
+        self._correlation += other._correlation
+        self._live += other._live
 
     def _band(self, edges: tuple[float, float]) -> NDArray[np.bool_]:
         return np.asarray((self._frequency >= edges[0]) & (self._frequency <= min(edges[1], 0.45 * self._rate)))
 
     def row(self) -> Row:
         """Columns of the catalogue; None where there are too few frequencies to tell."""
-        rms, noise, slope, flatness = np.full((4, self._channels), np.nan)
+        rms, noise, slope, flatness = np.full((4, len(self._power)), np.nan)
         correlation: float | None = None
-        if self._ranks and self._band(_SLOPE_HZ).sum() >= _LEAST_FREQUENCIES:
-            total = self._total()
-            counts = np.diag(total.live)
-            live = counts > 0
-            power, typical = (part[live] / counts[live, None] for part in (total.power, total.logarithm))
+        counts = np.diag(self._live)
+        live = counts > 0
+        if self._band(_SLOPE_HZ).sum() >= _LEAST_FREQUENCIES:
+            power, typical = (part[live] / counts[live, None] for part in (self._power, self._logarithm))
             rms[live], noise[live] = self._rms(np.exp(typical)), self._line_noise(power)
             slope[live], flatness[live] = self._shape(power, typical)
             both = np.ix_(live, live)
-            correlation = _between(total.correlation[both] / np.maximum(total.live[both], 1))
+            correlation = _between(self._correlation[both] / np.maximum(self._live[both], 1))
         return {
             "band_rms_uv": median(rms),
             "line_noise_ratio": median(noise),
@@ -112,15 +84,6 @@ class Spectra:
             "spectral_flatness": median(flatness),
             "channel_correlation": correlation,
         }
-
-    def _total(self) -> _Sums:
-        parts = list(self._ranks.values())
-        return _Sums(
-            sum((part.power for part in parts), np.zeros(())),
-            sum((part.logarithm for part in parts), np.zeros(())),
-            sum((part.correlation for part in parts), np.zeros(())),
-            sum((part.live for part in parts), np.zeros(())),
-        )
 
     def _rms(self, power: NDArray[np.float64]) -> NDArray[np.float64]:
         """RMS in 1-45 Hz of a typical segment; the mean logarithm of a χ² spectrum is below its mean by a factor."""
@@ -157,11 +120,6 @@ def unit_correction(rms_uv: float, typical_uv: float) -> float:
     if not rms_uv > 0:
         return 1.0
     return float(1000.0 ** round(math.log(typical_uv / rms_uv, 1000)))
-
-
-def _twos(number: int) -> int:
-    """How often two divides a number; for 0, more often than any."""
-    return (number & -number).bit_length() - 1 if number else 64
 
 
 def _between(correlation: NDArray[np.float64]) -> float | None:
