@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +9,14 @@ import pytest
 
 from labram.corpus import examine
 from labram.corpus.catalogue import Corpus
+from labram.corpus.datasets import ADAPTERS
 from labram.corpus.datasets import base as adapters
+from labram.corpus.datasets.base import Source
 from labram.corpus.ingest import Ingested
-from labram.corpus.scan import fingerprint, scan
+from labram.corpus.scan import Item, fingerprint, scan
 from labram.corpus.store import Store
+from labram.recipe import PreprocessingRecipe
+from labram.signals.recording import Recording
 
 WriteEdf = Callable[..., Path]
 TakeIn = Callable[..., tuple[Ingested, Corpus]]
@@ -204,3 +210,28 @@ def test_the_fingerprint_is_of_content_and_place(eegmat: Path, tmp_path: Path, w
 def test_the_largest_recordings_come_first(eegmat: Path, write_edf: WriteEdf) -> None:
     write_edf(eegmat / "Subject30_1.edf", seconds=30)
     assert scan(eegmat)[0].place == "Subject30_1.edf"
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Samples that are made when they are read."""
+
+    shape: tuple[int, int]
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> np.ndarray:
+        return 20 * np.sin(np.arange(start, stop, dtype=np.float32) / np.arange(9, 9 + len(picks))[:, None])
+
+
+def test_a_long_recording_is_taken_in_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    channels, rate, hours = ("FP1", "FP2", "C3", "C4", "O1", "O2"), 512, 2
+    recording = Recording(Endless((len(channels), 3600 * hours * rate)), channels, rate)
+    dataset = ADAPTERS["folder"]
+    monkeypatch.setattr(type(dataset), "read", lambda *_: recording)
+    item = Item(dataset, tmp_path, Source("folder", tmp_path / "a.edf", "a"))
+    store = Store(tmp_path / "store")
+    tracemalloc.start()
+    found = examine.examine(item, store, "key", PreprocessingRecipe())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found["row"]["verdict"], store.seconds("key")) == ("accepted", 3600 * hours)
+    assert peak < 40e6, "the recording has 88 MB as float32"
