@@ -142,7 +142,7 @@ class Reason(StrEnum):
     DUPLICATE_FORMAT = "duplicate_format"
     MISSING_LABEL = "missing_label"
     UNPROCESSABLE = "unprocessable"
-    """Reading it made labram itself fail: a defect worth a report."""
+    """Reading it made labram itself fail, or ended the process that read it: a defect worth a report."""
 
 
 class ReadError(LabramError):

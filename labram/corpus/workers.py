@@ -101,12 +101,16 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **SURROUNDINGS},
             )
-        self.connection.send(work)
+        self._send(work)
 
     def begin(self, index: int, task: object) -> None:
+        """Give it a task."""
         self.task = index
-        with suppress(BrokenPipeError):  # whether it lives is seen from its answer
-            self.connection.send(task)
+        self._send(task)
+
+    def _send(self, what: object) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # whether it lives is seen from its answer
+            self.connection.send(what)
 
     def answer(self) -> tuple[Any, bool]:
         """What it sent, and whether it is alive."""
@@ -116,7 +120,7 @@ class _Worker:
             if self.task is None:
                 raise PlatformError(
                     "a process that reads recordings ended before it began",
-                    remedy="See above for its own message, or ingest with --workers 0",
+                    remedy="See its own message above; if there is none, free some memory",
                 ) from None
             return None, False
         if isinstance(answer, LabramError):
