@@ -6,12 +6,13 @@ catalogue, and no folder's name is kept.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from labram.corpus import privacy
 from labram.corpus.catalogue import Corpus
@@ -71,7 +72,7 @@ def take_in(
     name = privacy.pseudonym(key, CORPORA, str(data.resolve()), *datasets)
     lock = store.root / CORPORA / f".{name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock), TemporaryDirectory() as scratch:
+    with _alone(lock, monitor), TemporaryDirectory() as scratch:
         part, judged = Path(scratch, "part"), Path(scratch, "judged")
         done = ingest(
             data,
@@ -109,6 +110,20 @@ def published(store: Store) -> Mapping[str, Corpus]:
         CorpusError: If a catalogue is damaged or of another version of labram.
     """
     return {folder.name: Corpus.load(folder) for folder in store.corpora()}
+
+
+@contextmanager
+def _alone(path: Path, monitor: Monitor) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        monitor.note("another ingest of this folder is at work; waiting for what it finds")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _subject_key(store: Store) -> bytes:

@@ -14,22 +14,22 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import yaml
 
-from labram.corpus.datasets.base import walk
-from labram.corpus.scan import fingerprint
-from labram.corpus.store import Store
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
+
+if TYPE_CHECKING:
+    from labram.corpus.store import Store
 
 DATA = "data"
 POINTER = f"{DATA}.dvc"
 State = Literal["clean", "changed", "uncommitted", "absent"]
 
 
-def corpus_version(data: Path, datasets: Sequence[str], store: Store | None = None) -> str:
+def corpus_version(data: Path, datasets: Sequence[str], store: "Store | None" = None) -> str:
     """The version of a corpus folder as it is now.
 
     Args:
@@ -40,6 +40,8 @@ def corpus_version(data: Path, datasets: Sequence[str], store: Store | None = No
     Raises:
         CorpusError: If there is nothing to read in `data`.
     """
+    from labram.corpus.scan import fingerprint
+
     pointer = dvc_file(data)
     if pointer is not None and is_clean(pointer):
         return recorded_version(pointer)
@@ -231,6 +233,8 @@ def _version_in(text: str) -> str:
 
 def _copy(folder: Path, target: Path, monitor: Monitor) -> None:
     """Copy files, each whole or not at all: what stands in `target` may be a link into DVC's cache."""
+    from labram.corpus.datasets.base import walk
+
     try:
         files = [file for path in walk(folder) for file in (walk(path) if path.is_dir() else [path])]
         if not files:

@@ -1,20 +1,21 @@
 """`labram corpus ingest` and `status`, as a user types them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import edfio
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
-LABRAM = Path(sys.executable).with_name("labram")
+from labram.cli import app
+from labram.errors import CorpusError
+
 CHANNELS = ("Fp1", "Fp2", "C3", "C4", "O1", "O2")
 
 
-def labram(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([LABRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+def labram(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def data(tmp_path: Path) -> Path:
 def test_a_folder_is_taken_in_and_counted(data: Path, tmp_path: Path) -> None:
     arguments = ("corpus", "ingest", data, "--store", tmp_path / "store", "--workers", 1, "--json")
     done = labram(*arguments)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts["recordings"] == 3
     assert facts["accepted"] + len(facts["quarantined"]) == 3
@@ -59,15 +60,15 @@ def test_a_folder_of_nothing_usable_is_told_and_fails(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.edf").write_bytes(b"")
     done = labram("corpus", "ingest", tmp_path / "data", "--store", tmp_path / "store", "--workers", 1)
-    assert done.returncode == 1
     assert "a.edf: damaged" in done.stdout
-    assert "none of 1 recordings can be used" in done.stderr
+    with pytest.raises(CorpusError, match="none of 1 recordings can be used"):
+        raise done.exception or AssertionError
     shown = labram("corpus", "status", "--store", tmp_path / "store")
-    assert shown.returncode == 0, shown.stderr
+    assert shown.exit_code == 0
     assert "damaged" in shown.stdout
 
 
 def test_a_store_without_a_corpus_says_what_to_do(tmp_path: Path) -> None:
     done = labram("corpus", "status", "--store", tmp_path)
-    assert done.returncode == 1
-    assert "labram corpus ingest" in done.stderr
+    with pytest.raises(CorpusError, match="labram corpus ingest"):
+        raise done.exception or AssertionError

@@ -115,8 +115,6 @@ def test_a_server_that_is_down_is_a_store_error(bucket: str, monkeypatch: pytest
     for ask in (
         lambda: store.read(KEY, 0, 1),
         lambda: store.write(KEY, patches(), MONTAGE),
-        lambda: store.intact(KEY),
-        lambda: store.noted(KEY),
         store.corpora,
     ):
         with pytest.raises(StoreError, match="object store"):
