@@ -8,6 +8,7 @@ Patches in a store are known by that number, so it must change when they would. 
 which refuses to write new outputs for an old number.
 """
 
+import hashlib
 import itertools
 import json
 import sys
@@ -76,11 +77,16 @@ def real(folder: Path) -> Outputs:
 
 
 def outcome(path: Path) -> list[float] | str:
+    """The reason why a file is refused, or numbers from which a change of anything that is read shows."""
     try:
         recording = read(path)
-        return [recording.rate, *some(recording.read(range(len(recording.channels)), 0, min(recording.samples, 5000)))]
+        values = recording.read(range(len(recording.channels)), 0, min(recording.samples, 5000))
     except ReadError as error:
         return error.reason.value
+    words = "\n".join([*recording.channels, *recording.notes, *(event.code for event in recording.events)])
+    times = [sum(event.onset for event in recording.events), sum(event.duration for event in recording.events)]
+    of_words = int(hashlib.sha256(words.encode()).hexdigest()[:6], 16)
+    return [recording.rate, recording.samples, recording.gap_seconds, *times, of_words, *some(values)]
 
 
 def assert_same(found: Outputs, name: str) -> None:
