@@ -300,3 +300,72 @@ def intervals(model: Sequence[Interval], baseline: Sequence[Interval]) -> Figure
     axes.margins(x=0.08)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     return figure
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A threshold: what lies `below` it, or else above it, breaks a rule."""
+
+    value: float
+    below: bool
+    critical: bool
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One figure of many recordings, with its thresholds; NaN where a recording has none."""
+
+    title: str
+    label: str
+    logarithmic: bool
+    values: Floats
+    limits: Sequence[Limit]
+
+
+def strips(panels: Sequence[Strip], groups: Sequence[str], marked: Sequence[bool]) -> Figure:
+    """Recordings as points, a row for each group, a panel for each figure.
+
+    Args:
+        panels: What is drawn; each has a value for each of N recordings.
+        groups: N names of groups.
+        marked: N flags; recordings that are drawn as crosses.
+    """
+    names = sorted(set(groups))
+    place = np.array([names.index(group) for group in groups], dtype=np.float64)
+    place += 0.56 * (np.modf(np.arange(len(place)) * 0.6180339887)[0] - 0.5)  # spread evenly, the same every time
+    crossed = np.asarray(marked, dtype=bool)
+    rows = -(-len(panels) // 3)
+    figure = Figure(figsize=(FULL, rows * (0.95 + 0.26 * len(names))))
+    grid = figure.subplots(rows, 3, sharey=True, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        shown = np.where(panel.values > 0, panel.values, _least(panel)) if panel.logarithmic else panel.values
+        axes.plot(shown[~crossed], place[~crossed], ".", color=MODEL, markersize=3.5, alpha=0.6, markeredgewidth=0)
+        axes.plot(shown[crossed], place[crossed], "x", color=BASELINE, markersize=4.5, markeredgewidth=1.3)
+        axes.set(title=panel.title, xlabel=panel.label, xscale="log" if panel.logarithmic else "linear")
+        if panel.logarithmic:
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.margins(x=0.06)
+        _draw_limits(axes, panel.limits)
+        axes.grid(visible=False, axis="y")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    grid[0, 0].set_yticks(range(len(names)), names)
+    grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    return figure
+
+
+def _least(panel: Strip) -> float:
+    """Where zeros stand on a logarithmic axis: below all else."""
+    positive = [value for value in (*panel.values, *(limit.value for limit in panel.limits)) if value > 0]
+    return 0.3 * min(positive, default=1.0)
+
+
+def _draw_limits(axes: Axes, limits: Sequence[Limit]) -> None:
+    for limit in limits:
+        line = {"color": INK, "linewidth": 1.0} if limit.critical else {"color": QUIET, "linestyle": "--"}
+        axes.axvline(limit.value, **line)
+    left, right = axes.get_xlim()
+    for limit in limits:
+        if limit.critical:
+            axes.axvspan(left if limit.below else limit.value, limit.value if limit.below else right, color="#fbe9e7")
+    axes.set_xlim(left, right)

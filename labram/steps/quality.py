@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from labram.corpus.quality import judge
+from labram.corpus.quality import QUALITY_FILE, SUMMARY_FILE, judge
+from labram.operations import report
 from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
 from labram.recipe import QualityRecipe, SplitRecipe
@@ -31,15 +32,19 @@ def quality(
         out: Folder for the corpus.
     """
     with tracked("quality", Workspace.at(workspace).root) as run:
-        summary = judge(
-            [Path(part) for part in parts],
-            Path(out),
-            quality=QualityRecipe.from_json(thresholds),
-            split=SplitRecipe.from_json(split),
-            seed=seed,
-            tasks=label_sources,
-        )
+        try:
+            summary = judge(
+                [Path(part) for part in parts],
+                Path(out),
+                quality=QualityRecipe.from_json(thresholds),
+                split=SplitRecipe.from_json(split),
+                seed=seed,
+                tasks=label_sources,
+            )
+        finally:  # a corpus that cannot be used has all the more to show
+            if (Path(out) / QUALITY_FILE).is_file():
+                report.quality.write(Path(out), Path(out) / report.quality.PAGE)
         run.note(
             f"{summary.accepted} recordings accepted, {summary.quarantined} in quarantine, {summary.hours:.2f} hours"
         )
-        run.files(Path(out), "quality.json", "summary.json")
+        run.files(Path(out), QUALITY_FILE, SUMMARY_FILE, report.quality.PAGE, "data_docs/*.html")

@@ -6,14 +6,14 @@ The same record gives the same bytes. Whatever a run did not come to is said in 
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labram.operations import plots
-from labram.operations.report import corpus, summary, tasks, training
+from labram.operations.report import corpus, quality, summary, tasks, training
 from labram.operations.report.elements import Chapter, Table, duration, moment
+from labram.operations.report.pages import environment
 from labram.operations.report.record import GateOutcome, Promotion, RunRecord
 
-__all__ = ["GateOutcome", "Promotion", "RunRecord", "write"]
+__all__ = ["GateOutcome", "Promotion", "RunRecord", "quality", "write"]
 
 LONGEST_CORPUS_NAME = 48
 LINEAGE_TITLES = {
@@ -42,22 +42,19 @@ def write(record: RunRecord, out: Path) -> Path:
             summary.gates(record),
             _lineage(record),
         ]
-    environment = Environment(
-        loader=PackageLoader("labram.operations.report", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    page = environment.get_template("page.html").render(
-        record=record,
-        summary=summary.summary(record, scores),
-        corpus_name=_corpus_name(record),
-        chapters=chapters,
-        started=moment(record.started),
-        finished=moment(record.finished),
-        took=duration(record.started, record.finished),
-        recipe_yaml=yaml.safe_dump(record.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            record=record,
+            summary=summary.summary(record, scores),
+            corpus_name=_corpus_name(record),
+            chapters=chapters,
+            started=moment(record.started),
+            finished=moment(record.finished),
+            took=duration(record.started, record.finished),
+            recipe_yaml=yaml.safe_dump(record.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        )
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")

@@ -1,36 +1,18 @@
 """The chapters about what went in: the accepted recordings, and those refused."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import pandas as pd
 
 from labram.corpus.catalogue import SPLITS, Corpus
-from labram.errors import CorpusError, Reason
+from labram.errors import CorpusError
 from labram.operations import plots
+from labram.operations.report import quality
 from labram.operations.report.elements import Chapter, Picture, Table, count, number, picture
 from labram.operations.report.record import RunRecord
 from labram.recipe import TaskRecipe
-
-MEANINGS = {
-    Reason.UNREADABLE: "the file cannot be opened or parsed",
-    Reason.UNSUPPORTED: "a format that no reader knows",
-    Reason.DAMAGED: "the content contradicts itself or its header",
-    Reason.TRUNCATED: "the file ends before its header says",
-    Reason.NOT_EEG: "holds no EEG",
-    Reason.NO_CANONICAL_CHANNELS: "no channel has a name of the electrode table",
-    Reason.TOO_SHORT: "shorter than the recipe allows",
-    Reason.FLAT: "too many channels without a signal",
-    Reason.IMPLAUSIBLE_UNIT: "amplitudes point to a wrong unit",
-    Reason.EXCESSIVE_AMPLITUDE: "amplitudes far beyond those of EEG",
-    Reason.GAPS: "a hole in the time stamps",
-    Reason.DUPLICATE_CONTENT: "the same content as another recording",
-    Reason.DUPLICATE_FORMAT: "another format of a recording that is taken already",
-    Reason.MISSING_LABEL: "a label that must be there is missing",
-}
-MOST_ROWS_UNFOLDED = 12
 
 
 def chapters(record: RunRecord) -> list[Chapter]:
@@ -42,7 +24,9 @@ def chapters(record: RunRecord) -> list[Chapter]:
     if corpus is None:
         missing = ("The run ended before the recordings were catalogued: nothing is known about what went in.",)
         return [Chapter("corpus", "Corpus", missing)]
-    return [_accepted(corpus, record.recipe.tasks), _quarantine(corpus, _rules(record.corpus))]
+    refused = quality.quarantine(corpus)
+    refused = replace(refused, tables=(*refused.tables, *quality.rules_asked(record.corpus)))
+    return [_accepted(corpus, record.recipe.tasks), refused]
 
 
 def _accepted(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> Chapter:
@@ -134,7 +118,7 @@ def _montages(rows: pd.DataFrame) -> Table:
     ]
     body.sort(key=lambda row: -float(row[4]))
     head = ("channels", "names", "datasets", "recordings", "hours")
-    return Table("Montages", head, tuple(body), frozenset({0, 3, 4}), folded=len(body) > MOST_ROWS_UNFOLDED)
+    return Table("Montages", head, tuple(body), frozenset({0, 3, 4}), folded=len(body) > quality.MOST_ROWS_UNFOLDED)
 
 
 def _labels(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> list[Table]:
@@ -188,77 +172,3 @@ def _warnings(rows: pd.DataFrame) -> list[Table]:
 def _tally(title: str, head: tuple[str, str], counts: Counter[str], note: str) -> list[Table]:
     body = tuple((code.replace("_", " "), str(amount)) for code, amount in counts.most_common())
     return [Table(title, head, body, frozenset({1}), note=note)] if body else []
-
-
-def _rules(folder: Path | None) -> list[Table]:
-    """The quality suite: what was asked of each recording, and how many broke it."""
-    path = folder / "quality.json" if folder else None
-    if path is None or not path.is_file():
-        return []
-    body = tuple(
-        (rule["name"], rule["column"], _bounds(rule["least"], rule["most"]), rule["severity"], str(rule["failed"]))
-        for rule in json.loads(path.read_text())
-    )
-    note = "Breaking a critical rule means quarantine, breaking the others a warning."
-    return [
-        Table(
-            "Quality rules",
-            ("rule", "figure", "allowed", "severity", "broken by"),
-            body,
-            frozenset({4}),
-            folded=True,
-            note=note,
-        )
-    ]
-
-
-def _bounds(least: float | None, most: float | None) -> str:
-    if least is None:
-        return f"at most {most:g}"
-    return f"at least {least:g}" if most is None else f"{least:g} to {most:g}"
-
-
-def _quarantine(corpus: Corpus, suite: list[Table]) -> Chapter:
-    rows, total = corpus.quarantined(), len(corpus.catalogue)
-    if rows.empty:
-        return Chapter("quarantine", "Quarantine", ("No recording was refused.",), tables=tuple(suite))
-    lead = (
-        f"{count(len(rows), 'recording')} of {total} {'was' if len(rows) == 1 else 'were'} refused; "
-        "a recording can have more than one reason. None of them is used anywhere in this run."
-    )
-    refusals = rows.to_dict("records")
-    counts = Counter((str(code), str(row["dataset"])) for row in refusals for code in row["reasons"])
-    by_reason = Counter(str(code) for row in refusals for code in row["reasons"])
-    reasons = tuple(
-        (
-            code,
-            _meaning(code),
-            str(amount),
-            ", ".join(f"{name} ({n})" for (reason, name), n in sorted(counts.items()) if reason == code),
-        )
-        for code, amount in by_reason.most_common()
-    )
-    refused = tuple(
-        (str(row["recording_id"]), str(row["format"]), _seconds(row["seconds"]), ", ".join(row["reasons"]))
-        for row in refusals
-    )
-    tables = (
-        Table("Reasons", ("reason", "meaning", "recordings", "datasets"), reasons, frozenset({2})),
-        Table(
-            "Recordings refused",
-            ("recording", "format", "seconds", "reasons"),
-            refused,
-            frozenset({2}),
-            folded=len(refused) > MOST_ROWS_UNFOLDED,
-        ),
-        *suite,
-    )
-    return Chapter("quarantine", "Quarantine", (lead,), tables=tables)
-
-
-def _meaning(code: str) -> str:
-    return MEANINGS.get(Reason(code), "") if code in set(Reason) else ""
-
-
-def _seconds(value: float | None) -> str:
-    return "–" if pd.isna(value) or not value else f"{value:.0f}"

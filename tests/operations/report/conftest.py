@@ -44,7 +44,10 @@ def finished_run(folder: Path, *, simulated: bool = False, skill: float = 0.6) -
     recipe = recipes.load("real-small")
     draw = np.random.default_rng(7)
     _corpus(recipe, draw).save(folder / "corpus")
-    rules = [asdict(rule) | {"failed": int(rule.code == "gaps")} for rule in quality_rules(recipe.quality)]
+    rules = [
+        asdict(rule) | {"failed": int(rule.code == "gaps"), "recordings": ["muse-000000000063"] * (rule.code == "gaps")}
+        for rule in quality_rules(recipe.quality)
+    ]
     (folder / "corpus" / "quality.json").write_text(json.dumps(rules))
     _tokenizer(folder / "tokenizer", recipe, draw)
     _backbone(folder / "backbone", recipe, draw)
@@ -91,6 +94,8 @@ def _corpus(recipe: Recipe, draw: np.random.Generator) -> Corpus:
     for dataset, (montage, rate, mains, suffix, subjects) in SETS.items():
         for subject in range(subjects):
             row = {
+                **_figures(draw, len(montage)),
+                "store_key": f"{subject:032x}",
                 "recording_id": f"{dataset}-{subject:012x}",
                 "dataset": dataset,
                 "subject_key": f"{dataset}-{subject:010d}",
@@ -117,9 +122,31 @@ def _corpus(recipe: Recipe, draw: np.random.Generator) -> Corpus:
     for index, reasons in enumerate((["gaps"], ["duplicate_format"], ["flat", "too_short"])):
         rows.append(
             {"recording_id": f"muse-{index + 99:012x}", "dataset": "muse", "format": "csv", "montage": [], "seconds": 0}
-            | {"verdict": "quarantined", "reasons": reasons, "warnings": [], "split": ""}
+            | {
+                "verdict": "quarantined",
+                "reasons": reasons,
+                "warnings": [],
+                "split": "",
+                "store_key": "",
+                "copy_of": "",
+            }
+            | {"gap_seconds": 4.2, "unit_correction": 1.0}
         )
     return Corpus.of(rows, labels)
+
+
+def _figures(draw: np.random.Generator, channels: int) -> dict[str, object]:
+    return {
+        "median_sd_uv": float(draw.lognormal(2.5, 0.4)),
+        "band_rms_uv": float(draw.lognormal(2.3, 0.4)),
+        "line_noise_ratio": float(draw.lognormal(-4, 1)),
+        "psd_slope": float(draw.normal(-1.4, 0.2)),
+        "spectral_flatness": float(draw.uniform(0.5, 0.9)),
+        "channel_correlation": float(draw.uniform(0.2, 0.8)),
+        "held_fraction": float(draw.uniform(0, 0.1)),
+        "gap_seconds": 0.0,
+        "channel_sd_uv": [12.0] * channels,
+    }
 
 
 def _history(folder: Path, rows: list[dict[str, float | str]]) -> None:
