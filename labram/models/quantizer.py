@@ -33,6 +33,8 @@ class Quantizer(nn.Module):
         codebook: [K, C], rows of unit length.
         usage: [K], moving average of how often each code was chosen in training; 0: never.
         initialised: Whether k-means has set the codebook, as 0 or 1.
+        collected: None: each forward pass in training moves the codebook. After `collect`: what the passes since then
+            have found, how often each code was chosen [K] and the sum of the vectors that chose it [K, C].
     """
 
     codebook: Tensor
@@ -47,6 +49,7 @@ class Quantizer(nn.Module):
         self.register_buffer("usage", torch.zeros(codes))
         self.register_buffer("initialised", torch.zeros(1))
         self._is_initialised = False
+        self.collected: tuple[Tensor, Tensor] | None = None
         self.register_load_state_dict_post_hook(_notice_initialised)
 
     def forward(self, features_BLC: Tensor) -> Quantized:
@@ -60,7 +63,7 @@ class Quantizer(nn.Module):
             commitment = functional.mse_loss(z_BLC, chosen_BLC)
             vectors_BLC = z_BLC + (chosen_BLC - z_BLC).detach()
             if self.training or self.compatibility == "published":
-                self._update(z_BLC.detach().flatten(0, 1), codes_BL.flatten())
+                self._take(z_BLC.detach().flatten(0, 1), codes_BL.flatten())
             return Quantized(vectors_BLC, codes_BL, commitment)
 
     @torch.no_grad()
@@ -81,14 +84,33 @@ class Quantizer(nn.Module):
         self.initialised.fill_(1.0)
         self._is_initialised = True
 
+    def collect(self) -> None:
+        """From now on move the codebook only when `settle` says so, once for many forward passes."""
+        self.collected = torch.zeros_like(self.usage), torch.zeros_like(self.codebook)
+
+    def settle(self) -> None:
+        """Move the codebook by what was collected, and begin to collect anew."""
+        assert self.collected is not None
+        self._move(*self.collected)
+        self.collect()
+
     @torch.no_grad()
-    def _update(self, z_MC: Tensor, codes_M: Tensor) -> None:
-        """Exponential moving average of each code towards the mean of the vectors that chose it."""
+    def _take(self, z_MC: Tensor, codes_M: Tensor) -> None:
+        """Collect these vectors and their codes, or move the codebook by those of all ranks."""
         counts_K = count_codes(codes_M, len(self.codebook))
         sums_KC = torch.zeros_like(self.codebook).index_add_(0, codes_M, z_MC)
+        if self.collected is not None:
+            self.collected[0].add_(counts_K)
+            self.collected[1].add_(sums_KC)
+            return
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(counts_K)
             distributed.all_reduce(sums_KC)
+        self._move(counts_K, sums_KC)
+
+    @torch.no_grad()
+    def _move(self, counts_K: Tensor, sums_KC: Tensor) -> None:
+        """Exponential moving average of each code towards the mean of the vectors that chose it."""
         self.usage.lerp_(counts_K, 1.0 - self.decay)
         if not self.training:
             return

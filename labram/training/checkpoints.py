@@ -75,12 +75,15 @@ class Checkpoints:
                 remedy="Free some space or choose another workspace",
             ) from error
 
-    def newest(self, identity: Mapping[str, Any], warn: Callable[[str], None]) -> Checkpoint | None:
+    def newest(
+        self, identity: Mapping[str, Any], warn: Callable[[str], None], *, allow: bool = False
+    ) -> Checkpoint | None:
         """The newest whole checkpoint, or None where there is none at all.
 
         Args:
             identity: What the training depends on now.
-            warn: Told of each damaged checkpoint that was passed over.
+            warn: Told of each damaged checkpoint that was passed over, and of changes that are allowed.
+            allow: Whether it may be a checkpoint of another identity.
 
         Raises:
             CheckpointError: If the training that wrote it depended on something else; names what changed.
@@ -92,11 +95,13 @@ class Checkpoints:
                 warn(f"checkpoint {place.name} is damaged ({error}) and was passed over")
                 continue
             changed = differences(checkpoint.identity, identity)
-            if changed:
+            if changed and allow:
+                warn(f"the training goes on although it was begun otherwise: {'; '.join(changed)}")
+            elif changed:
                 raise CheckpointError(
                     f"this training was begun otherwise: {'; '.join(changed)}",
                     file=place,
-                    remedy="Restore what changed, or delete the folder of checkpoints to begin anew",
+                    remedy="Restore what changed, allow the change, or delete the folder of checkpoints to begin anew",
                 )
             return checkpoint
         return None

@@ -17,7 +17,7 @@ from labram.errors import LabelError, RecipeError
 from labram.recipe import TaskRecipe
 from labram.signals.electrodes import rows
 from labram.training import seeds
-from labram.training.windows import SCALE_UV
+from labram.training.windows import ALL, SCALE_UV
 
 MAX_PATCHES = 256
 """Patches in a window (specification 1.1)."""
@@ -215,11 +215,16 @@ class Shuffled:
         """Steps until every window was seen once."""
         return -(-len(self.windows) // self.size)
 
-    def batch(self, step: int) -> list[LabelledBatch]:
-        """The windows of a step (counted from 0), one micro-batch a montage."""
+    @property
+    def smallest(self) -> int:
+        """Windows of the smallest step."""
+        return len(self.windows) // self.steps_per_epoch
+
+    def batch(self, step: int, share: slice = ALL) -> list[LabelledBatch]:
+        """The windows of a step (counted from 0), or a share of them, one micro-batch a montage."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = seeds.generator(self.seed, seeds.SHUFFLE, epoch).permutation(len(self.windows))
-        return self.windows.batch(np.array_split(order, self.steps_per_epoch)[place])
+        return self.windows.batch(np.array_split(order, self.steps_per_epoch)[place][share])
 
 
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 A step consists of micro-batches whose gradients are added up, each weighted by its patches (or windows). Everything
 random in a step is a function of (seed, step, micro-batch), so a checkpoint needs no random state, and a training that
-was killed and goes on ends with the same bits as one that was not (on the CPU, with the same number of threads).
+was killed and goes on ends with the same bits as one that was not (on the CPU, with the same number of threads). The
+micro-batches may be shared out to several processes (`labram.training.ranks`); with another number of them the same
+batches are trained on, and only the order of the sums differs.
 """
 
 import math
@@ -15,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from labram.errors import CheckpointError, LabramWarning, TrainingError
+from labram.errors import LabramWarning, TrainingError
 from labram.events import Monitor
 from labram.recipe import OptimiserRecipe
 from labram.training import device as devices
@@ -23,11 +25,13 @@ from labram.training import seeds
 from labram.training.checkpoints import Checkpoint, Checkpoints, Tensors
 from labram.training.interruption import EXIT_CODE, Interruption, noticed
 from labram.training.labelled import LabelledBatch
-from labram.training.objectives import Objective, weighted_mean
+from labram.training.objectives import Objective, weighted_sum
 from labram.training.optimiser import adamw, learning_rate, set_learning_rate
+from labram.training.ranks import Ranks
 from labram.training.running import Running
 from labram.training.scores import better
-from labram.training.windows import WindowBatch
+from labram.training.windows import ALL, WindowBatch
+from labram.training.writer import Writer
 
 Batch = TypeVar("Batch", bound=WindowBatch | LabelledBatch)
 Given = TypeVar("Given", bound=WindowBatch | LabelledBatch, covariant=True)
@@ -40,8 +44,8 @@ TRAINING, VALIDATION = "training", "validation"
 class Batches(Protocol[Given]):
     """Where the micro-batches of a step come from."""
 
-    def batch(self, step: int) -> Sequence[Given]:
-        """The micro-batches of a step, counted from 0; a function of the step alone."""
+    def batch(self, step: int, share: slice = ALL) -> Sequence[Given]:
+        """The micro-batches of a step, counted from 0, or a share of them; a function of the step alone."""
         ...
 
 
@@ -127,6 +131,7 @@ def fit(
     identity: Mapping[str, Any],
     monitor: Monitor,
     start: Callable[[], None] | None = None,
+    allow: bool = False,
 ) -> Fitted:
     """Train, from the newest checkpoint on if there is one.
 
@@ -140,17 +145,19 @@ def fit(
         identity: All that the result depends on, as nested JSON values; a checkpoint of another identity is refused.
         monitor: Is told about progress, metrics and what the user should know.
         start: Called before the first step of a training that does not resume.
+        allow: Go on from a checkpoint of another identity nevertheless, and say what changed.
 
     Raises:
         CheckpointError: If the newest checkpoint belongs to a training that was set up otherwise.
         TrainingError: If loss or gradient were not finite in three steps running.
         SystemExit: With code 143 after SIGTERM; a checkpoint was written.
     """
-    training = _Training(objective, plan, groups, checkpoints, identity, monitor)
-    with devices.reproducible(training.device, plan.threads), noticed() as interruption:
-        training.begin(start)
+    saved = Writer(checkpoints, lambda error: tell(monitor, f"training goes on without a checkpoint: {error}"))
+    training = _Training(objective, plan, groups, saved, identity, monitor)
+    with devices.reproducible(training.device, plan.threads), noticed() as interruption, saved:
+        training.begin(lambda: checkpoints.newest(identity, lambda text: tell(monitor, text), allow=allow), start)
         while not training.over:
-            training.step(batches.batch(training.progress.step))
+            training.step(batches.batch(training.progress.step, training.ranks.share))
             training.report(validation)
             training.keep(interruption)
         return training.finish()
@@ -164,12 +171,13 @@ class _Training(Generic[Batch]):
         objective: Objective[Batch],
         plan: Plan,
         groups: list[dict[str, Any]],
-        checkpoints: Checkpoints,
+        writer: Writer,
         identity: Mapping[str, Any],
         monitor: Monitor,
     ) -> None:
         self.objective, self.plan, self.monitor = objective, plan, monitor
-        self.checkpoints, self.identity = checkpoints, identity
+        self.writer, self.identity = writer, identity
+        self.ranks = Ranks.here()
         self.model: nn.Module = objective.model
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
@@ -184,38 +192,45 @@ class _Training(Generic[Batch]):
     def over(self) -> bool:
         return self.progress.stopped or self.progress.step >= self.plan.steps
 
-    def begin(self, start: Callable[[], None] | None) -> None:
-        """From the newest checkpoint, or from the start."""
-        checkpoint = self.checkpoints.newest(self.identity, lambda text: tell(self.monitor, text))
+    def begin(self, newest: Callable[[], Checkpoint | None], start: Callable[[], None] | None) -> None:
+        """From the newest checkpoint, or from the start; all ranks from that of the first."""
+        checkpoint = self.ranks.first_says(newest)
         if checkpoint is not None:
             self._restore(checkpoint)
             self.monitor.note(f"goes on after step {checkpoint.step} of {self.plan.steps}")
-        elif start is not None:
-            torch.manual_seed(seeds.torch_seed(self.plan.seed))
-            start()
+        else:
+            if start is not None:
+                torch.manual_seed(seeds.torch_seed(self.plan.seed))
+                start()
+            self.ranks.copy_first(list(self.model.state_dict().values()))
         self.model.train()
         self._clock = time.monotonic()
 
     def step(self, batches: Sequence[Batch]) -> None:
-        """One optimiser step. If loss or gradient are not finite, weights and buffers stay as they were."""
-        plan, step = self.plan, self.progress.step
-        rate = self._learning_rate(step)
-        set_learning_rate(self.optimiser, rate)
+        """One optimiser step. If loss or gradient are not finite, weights and buffers stay as they were.
+
+        Args:
+            batches: This rank's micro-batches.
+        """
+        plan, step, ranks = self.plan, self.progress.step, self.ranks
+        set_learning_rate(self.optimiser, self._learning_rate(step))
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
-        total = sum(batch.weight for batch in batches)
+        total = ranks.total(sum(batch.weight for batch in batches))
         parts = []
-        for micro, batch in enumerate(batches):
-            seed = seeds.torch_seed(plan.seed, step, micro)
+        for index, batch in enumerate(batches):
+            seed = seeds.torch_seed(plan.seed, step, ranks.number(index))
             torch.manual_seed(seed)
             loss, metrics = self.objective.loss(batch, torch.Generator().manual_seed(seed))
             (loss * (batch.weight / total)).backward()
             parts.append((batch.weight / total, metrics))
-        means = weighted_mean(parts) | {"grad_norm": self._clip()}
+        means = weighted_sum(parts)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        ranks.add_up([*gradients, *means.values(), *self.objective.totals])
+        means["grad_norm"] = self._clip(gradients)
         finite = torch.isfinite(means["loss"]) & torch.isfinite(means["grad_norm"])
-        self._apply(finite, buffers)
+        self._apply(finite, buffers, batches)
         self.running.add(means, finite)
         self.progress.step += 1
-        self.objective.after(self.progress.step, batches)
         self._observe(means["loss"], total)
         self._check_faults(batches)
 
@@ -229,15 +244,19 @@ class _Training(Generic[Batch]):
         self.monitor.progress(done, plan.steps, loss=self._loss, **{f"{plan.unit}_per_s": self._rate})
 
     def keep(self, interruption: Interruption) -> None:
-        """Write a checkpoint where it is due; leave if asked to."""
+        """Write a checkpoint where it is due; leave if any rank was asked to."""
         due = self.progress.step % self.plan.checkpoint_every == 0
-        if due or self.over or interruption.requested:
+        asked = self.ranks.total(interruption.requested) > 0
+        if due or self.over or asked:
             self._save()
-        if interruption.requested and not self.over:
+        if asked and not self.over:
+            self.writer.flush()
+            self.ranks.wait()
             raise SystemExit(EXIT_CODE)
 
     def finish(self) -> Fitted:
         """Put the best weights in place and say how it went."""
+        self.writer.flush()
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
@@ -249,18 +268,20 @@ class _Training(Generic[Batch]):
         peak, floor = plan.optimiser.peak_lr, plan.optimiser.min_lr
         return learning_rate(step, steps=plan.steps, warmup_steps=plan.warmup_steps, peak=peak, floor=floor)
 
-    def _clip(self) -> Tensor:
+    def _clip(self, gradients: list[Tensor]) -> Tensor:
         """Norm of the whole gradient, before it is clipped if the recipe wants that."""
-        limit = self.plan.optimiser.clip_norm
-        if limit is not None:
-            return nn.utils.clip_grad_norm_(self.parameters, limit)
-        return nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        norm = nn.utils.get_total_norm(gradients)
+        if self.plan.optimiser.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.plan.optimiser.clip_norm, norm)
+        return norm
 
-    def _apply(self, finite: Tensor, buffers: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def _apply(self, finite: Tensor, buffers: Sequence[tuple[Tensor, Tensor]], batches: Sequence[Batch]) -> None:
         """Step where `finite`; decided on the device (fused AdamW leaves out a step flagged as found_inf)."""
         self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimiser.step()
         self.optimiser.zero_grad()
+        torch.manual_seed(seeds.torch_seed(self.plan.seed, self.progress.step))
+        self.objective.after(self.progress.step + 1, batches)
         for buffer, before in buffers:
             buffer.copy_(torch.where(finite, buffer, before))
 
@@ -277,7 +298,7 @@ class _Training(Generic[Batch]):
         if self.device.type != "cpu" and self.progress.step % self.plan.log_every:
             return
         if self.running.longest_fault > FAULTS_TOLERATED:
-            names = sorted({name for batch in batches for name in batch.recording_ids})
+            names = sorted(set(self.ranks.all_say([name for batch in batches for name in batch.recording_ids])))
             raise TrainingError(
                 f"the loss was not finite {FAULTS_TOLERATED + 1} times running, until step {self.progress.step}; the "
                 f"last windows came from {', '.join(names)}",
@@ -296,15 +317,19 @@ class _Training(Generic[Batch]):
         self.monitor.metrics(self.progress.step, {**figures, f"{self.plan.unit}_per_s": self._rate})
 
     def _validate(self, validation: Sequence[Batch]) -> None:
-        self.model.eval()
-        with torch.no_grad():
-            figures = self.objective.validate(validation)
-        self.model.train()
+        figures = self.ranks.first_says(lambda: self._validated(validation))
         self._record(VALIDATION, figures)
         self.monitor.metrics(self.progress.step, {f"{VALIDATION}/{name}": value for name, value in figures.items()})
         if self.plan.selection:
             self._select(figures, self.plan.selection)
         self._clock = time.monotonic()
+
+    def _validated(self, validation: Sequence[Batch]) -> dict[str, float]:
+        self.model.eval()
+        with torch.no_grad():
+            figures = self.objective.validate(validation)
+        self.model.train()
+        return figures
 
     def _select(self, figures: dict[str, float], selection: Selection) -> None:
         progress = self.progress
@@ -330,7 +355,9 @@ class _Training(Generic[Batch]):
         return {}
 
     def _save(self) -> None:
-        """Write a checkpoint. If that fails, training goes on from memory and tries again at the next."""
+        """Have the first rank write a checkpoint. If it cannot, training goes on from memory and tries at the next."""
+        if not self.ranks.first:
+            return
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         moments = {
             f"{names[id(parameter)]}/{key}": value
@@ -342,10 +369,7 @@ class _Training(Generic[Batch]):
             tensors["best"] = self.best_weights
         state = {key: value for key, value in vars(self.progress).items() if key not in ("step", "history")}
         progress = self.progress
-        try:
-            self.checkpoints.save(Checkpoint(progress.step, self.identity, tensors, state, progress.history))
-        except CheckpointError as error:
-            tell(self.monitor, f"training goes on without a checkpoint: {error}")
+        self.writer.save(Checkpoint(progress.step, self.identity, tensors, state, progress.history))
         self._clock = time.monotonic()
 
     def _restore(self, checkpoint: Checkpoint) -> None:

@@ -20,6 +20,7 @@ from labram.recipe import AugmentRecipe
 from labram.training.augment import augment
 from labram.training.device import mixed_precision
 from labram.training.labelled import LabelledBatch
+from labram.training.ranks import Ranks
 from labram.training.scores import score
 from labram.training.windows import WindowBatch
 
@@ -51,8 +52,17 @@ class Objective(Protocol[AnyBatch]):
         """Numbers to log, from averaged metrics."""
         ...
 
+    @property
+    def totals(self) -> Sequence[Tensor]:
+        """What the losses of a step add up besides gradients; the loop sums it over all ranks, in place."""
+        ...
+
     def after(self, step: int, batches: Sequence[AnyBatch]) -> None:
-        """Called after each step (counted from 1) with its micro-batches; what it does must depend on these alone."""
+        """Called after each step (counted from 1) with this rank's micro-batches, when `totals` are those of all ranks.
+
+        What it does must depend on these and on PyTorch's random state alone, and be the same on every rank. If the
+        step turns out not to be finite, what it did to buffers is undone.
+        """
         ...
 
     def validate(self, batches: Sequence[AnyBatch]) -> dict[str, float]:
@@ -72,6 +82,11 @@ class _OnWindows:
         """Scalars as they are; see `code_figures` for the counts of codes."""
         counts = means.pop(CODES)
         return {name: float(value) for name, value in means.items()} | self.code_figures(counts)
+
+    @property
+    def totals(self) -> Sequence[Tensor]:
+        """Nothing besides gradients."""
+        return ()
 
     def after(self, step: int, batches: Sequence[WindowBatch]) -> None:
         """Nothing is to be done."""
@@ -101,6 +116,7 @@ class TokenizerObjective(_OnWindows):
     def __init__(self, model: Tokenizer, *, restart_every: int = 0) -> None:
         self.model: Tokenizer = model
         self.restart_every = restart_every
+        model.quantizer.collect()
 
     @torch.no_grad()
     def start(self, batches: Sequence[WindowBatch]) -> None:
@@ -119,18 +135,35 @@ class TokenizerObjective(_OnWindows):
             assert isinstance(last, nn.Linear)
             last.bias.copy_(means[name])
 
+    @property
+    def totals(self) -> Sequence[Tensor]:
+        """What moves the codebook: once a step, whatever the number of micro-batches and ranks."""
+        return self.model.quantizer.collected or ()
+
     @torch.no_grad()
     def after(self, step: int, batches: Sequence[WindowBatch]) -> None:
-        """Every `restart_every` steps, put codes that are hardly used where there are vectors of these batches."""
+        """Move the codebook; every `restart_every` steps, put codes that are hardly used where there are vectors."""
+        quantizer = self.model.quantizer
+        quantizer.settle()
         if not self.restart_every or step % self.restart_every:
             return
-        quantizer = self.model.quantizer
-        features = [self.model.features(*on_device(self.model, batch)).flatten(0, 1) for batch in batches]
-        vectors_MC = functional.normalize(torch.cat(features), dim=-1)
-        chosen_K = torch.randint(0, len(vectors_MC), (len(quantizer.codebook),)).to(vectors_MC.device)
         dead_K = quantizer.usage < RESTARTED_BELOW * quantizer.usage.mean()
-        quantizer.codebook.copy_(torch.where(dead_K.unsqueeze(1), vectors_MC[chosen_K], quantizer.codebook))
+        quantizer.codebook.copy_(torch.where(dead_K.unsqueeze(1), self._vectors(batches), quantizer.codebook))
         quantizer.usage.copy_(torch.where(dead_K, quantizer.usage.mean(), quantizer.usage))
+
+    def _vectors(self, batches: Sequence[WindowBatch]) -> Tensor:
+        """A vector [K, C] of these patches for each code, from the step's micro-batches in turn, of whichever rank."""
+        ranks, codebook_KC = Ranks.here(), self.model.quantizer.codebook
+        turn_K = torch.arange(len(codebook_KC)) % (len(batches) * ranks.world)
+        place_K = torch.rand(len(codebook_KC))
+        chosen_KC = torch.zeros_like(codebook_KC)
+        for index, batch in enumerate(batches):
+            vectors_MC = functional.normalize(self.model.features(*on_device(self.model, batch)).flatten(0, 1), dim=-1)
+            mine = torch.nonzero(turn_K == ranks.number(index)).flatten()
+            chosen = (place_K[mine] * len(vectors_MC)).long()
+            chosen_KC[mine.to(chosen_KC.device)] = vectors_MC[chosen.to(chosen_KC.device)]
+        ranks.add_up([chosen_KC])
+        return chosen_KC
 
     def loss(self, batch: WindowBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
         """See `Objective.loss`."""
@@ -263,6 +296,11 @@ class TaskObjective:
         """See `Objective.summarise`."""
         return {name: float(value) for name, value in means.items()}
 
+    @property
+    def totals(self) -> Sequence[Tensor]:
+        """Nothing besides gradients."""
+        return ()
+
     def after(self, step: int, batches: Sequence[LabelledBatch]) -> None:
         """Nothing is to be done."""
 
@@ -303,12 +341,18 @@ class TaskObjective:
 
 def weighted_mean(parts: Iterable[tuple[float, Metrics]]) -> Metrics:
     """Mean of each metric over parts of different weight."""
-    total, sums = 0.0, dict[str, Any]()
+    listed = list(parts)
+    total = sum(weight for weight, _ in listed)
+    return {name: value / total for name, value in weighted_sum(listed).items()}
+
+
+def weighted_sum(parts: Iterable[tuple[float, Metrics]]) -> Metrics:
+    """Sum of each metric over parts, each times its weight."""
+    sums = dict[str, Any]()
     for weight, metrics in parts:
-        total += weight
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + weight * value
-    return {name: value / total for name, value in sums.items()}
+    return sums
 
 
 def perplexity(counts: Tensor) -> float:

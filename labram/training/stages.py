@@ -1,7 +1,8 @@
 """The three stages of training: tokenizer, pre-training, fine-tuning. Each leaves a folder that stands for itself.
 
 ``out/`` holds ``model.safetensors``, ``config.json`` and ``history.jsonl``; a tokenizer also ``codebook.json`` and
-``examples.npz``, a task model ``task.json`` and ``load_report.json``.
+``examples.npz``, a task model ``task.json`` and ``load_report.json``. Where several processes train together
+(`labram.training.ranks`), the first of them writes.
 """
 
 import json
@@ -32,6 +33,7 @@ from labram.training.labelled import LabelledWindows, Shuffled
 from labram.training.loop import Fitted, Plan, Selection, fit, tell
 from labram.training.objectives import MaskedObjective, TaskObjective, TokenizerObjective
 from labram.training.optimiser import parameter_groups
+from labram.training.ranks import Ranks
 from labram.training.task_file import TaskFile
 from labram.training.windows import Span, WindowBatch, WindowSampler, catalogue_digest
 
@@ -52,6 +54,7 @@ def train_tokenizer(
     checkpoints: Path,
     out: Path,
     monitor: Monitor,
+    allow: bool = False,
 ) -> dict[str, float]:
     """Learn the codebook by predicting the spectrum of each patch (paper, section 2.2).
 
@@ -64,6 +67,7 @@ def train_tokenizer(
         checkpoints: Folder for checkpoints of this training alone; resumed from if it has any.
         out: Folder for the results.
         monitor: Is told how it goes.
+        allow: Go on from checkpoints although corpus or recipe were others.
 
     Returns:
         Figures of the last validation, with `steps` and `skipped_steps`.
@@ -86,11 +90,13 @@ def train_tokenizer(
         checkpoints=Checkpoints(checkpoints),
         identity=_identity(corpus, seed, architecture=architecture, tokenizer=recipe),
         monitor=monitor,
+        allow=allow,
         start=lambda: objective.start(list(_first_windows(batches, KMEANS_PATCHES_PER_CODE * architecture.codes))),
     )
     _refuse_collapse(fitted.figures, recipe)
-    write_codebook(model, validation, out)
-    write_examples(model, validation, out)
+    if Ranks.here().first:
+        write_codebook(model, validation, out)
+        write_examples(model, validation, out)
     return _write(model, fitted, out)
 
 
@@ -105,6 +111,7 @@ def pretrain(
     checkpoints: Path,
     out: Path,
     monitor: Monitor,
+    allow: bool = False,
 ) -> dict[str, float]:
     """Learn to predict the codes of masked patches (paper, section 2.3).
 
@@ -118,6 +125,7 @@ def pretrain(
         checkpoints: Folder for checkpoints of this training alone; resumed from if it has any.
         out: Folder for the results.
         monitor: Is told how it goes.
+        allow: Go on from checkpoints although corpus or recipe were others.
 
     Returns:
         Figures of the last validation, with `steps` and `skipped_steps`.
@@ -144,6 +152,7 @@ def pretrain(
             corpus, seed, {"tokenizer": weights.digest(tokenizer)}, architecture=architecture, pretraining=recipe
         ),
         monitor=monitor,
+        allow=allow,
     )
     return _write(model, fitted, out)
 
@@ -158,6 +167,7 @@ def finetune(
     checkpoints: Path,
     out: Path,
     monitor: Monitor,
+    allow: bool = False,
 ) -> dict[str, float]:
     """Learn a labelled task from a pre-trained backbone (paper, section 3.2).
 
@@ -173,6 +183,7 @@ def finetune(
         checkpoints: Folder for checkpoints of this training alone; resumed from if it has any.
         out: Folder for the results.
         monitor: Is told how it goes.
+        allow: Go on from checkpoints although corpus or recipe were others.
 
     Returns:
         Validation figures of the epoch that was kept, with `steps` and `skipped_steps`.
@@ -192,6 +203,12 @@ def finetune(
     model.to(devices.choose())
     about = _task_file(task, windows)
     batches = Shuffled(windows, task.batch, seed)
+    if batches.smallest < Ranks.here().world:
+        raise TrainingError(
+            f"steps of {batches.smallest} windows cannot be shared out to {Ranks.here().world} processes",
+            field=f"tasks.{task.name}.batch",
+            remedy="Set it to a larger number, or train in fewer processes",
+        )
     ids = model.layer_ids()
     fitted = fit(
         _task_objective(model, task, windows.y, about),
@@ -202,10 +219,12 @@ def finetune(
         checkpoints=Checkpoints(checkpoints),
         identity=_identity(corpus, seed, {"backbone": weights.digest(backbone)}, task=task),
         monitor=monitor,
+        allow=allow,
     )
     figures = _write(model, fitted, out)
-    about.write(out)
-    (out / "load_report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
+    if Ranks.here().first:
+        about.write(out)
+        (out / "load_report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
     return figures
 
 
@@ -257,6 +276,13 @@ def _windows(
     corpus: Corpus, store: Store, recipe: TrainingRecipe, seed: int, monitor: Monitor
 ) -> tuple[WindowSampler, list[WindowBatch]]:
     """Training windows, and fixed validation windows of other subjects; without such, of the recordings' ends."""
+    world = Ranks.here().world
+    if recipe.micro_batches % world:
+        raise TrainingError(
+            f"{recipe.micro_batches} micro-batches of a step cannot be shared out evenly to {world} processes",
+            field="micro_batches",
+            remedy="Set it to a multiple of the number of processes",
+        )
 
     def sampler(split: Split, span: Span = "all") -> WindowSampler:
         return WindowSampler.of(
@@ -383,6 +409,7 @@ def _refuse_collapse(figures: Mapping[str, float], recipe: TokenizerRecipe) -> N
 
 
 def _write(model: LabramModel, fitted: Fitted, out: Path) -> dict[str, float]:
-    weights.save(model, out)
-    (out / HISTORY).write_text("".join(json.dumps(row) + "\n" for row in fitted.history))
+    if Ranks.here().first:
+        weights.save(model, out)
+        (out / HISTORY).write_text("".join(json.dumps(row) + "\n" for row in fitted.history))
     return fitted.figures | {"steps": float(fitted.step), "skipped_steps": float(fitted.skipped_steps)}

@@ -27,6 +27,7 @@ SCALE_UV = 100.0
 """The model's unit: 100 µV (specification 1.1)."""
 GOLDEN = (5**0.5 - 1) / 2
 """Its multiples modulo 1 fill the unit interval evenly: a few dozen steps visit even a small pool as often as due."""
+ALL = slice(None)
 TRAINED_SHARE = 0.9
 """Share of each recording that is trained on where the rest has to serve as validation."""
 
@@ -173,11 +174,11 @@ class WindowSampler:
         pools = tuple(_pools(table, patches, window_patches, window_seconds))
         return cls(store, pools, seed, micro_batches, temperature)
 
-    def batch(self, step: int) -> list[WindowBatch]:
-        """The micro-batches of a step (counted from 0); the same whenever and wherever it is asked for."""
+    def batch(self, step: int, share: slice = ALL) -> list[WindowBatch]:
+        """The micro-batches of a step (counted from 0), or a share; the same whenever and wherever it is asked for."""
         return [
             self._pool_at(step, micro).draw(self.store, seeds.generator(self.seed, seeds.WINDOWS, step, micro))
-            for micro in range(self.micro_batches)
+            for micro in range(self.micro_batches)[share]
         ]
 
     def fixed(self, count: int) -> list[WindowBatch]:

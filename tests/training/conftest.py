@@ -64,8 +64,7 @@ def tiny(tmp_path):
     return TinyCorpus(tmp_path / "store")
 
 
-@pytest.fixture
-def mixed(tiny):
+def fill(tiny):
     """Two montages, three splits, recordings of 1 to 40 s; labelled rest (0) or 10-Hz rhythm (1)."""
     for index, (montage, seconds, split) in enumerate(
         [
@@ -84,6 +83,18 @@ def mixed(tiny):
         tiny.label(name, "rhythm", 0.0, seconds, index % 2)
         tiny.label(name, "speed", 0.0, seconds, 5.0 + rhythm, -rhythm)
     return tiny
+
+
+@pytest.fixture
+def mixed(tiny):
+    """See `fill`."""
+    return fill(tiny)
+
+
+@pytest.fixture(scope="session")
+def make_mixed():
+    """For tests that share a corpus."""
+    return lambda folder: fill(TinyCorpus(folder))
 
 
 ARCHITECTURE = ArchitectureRecipe(width=100, conv_channels=4, heads=5, depth=1, decoder_depth=1, codes=16, code_width=8)

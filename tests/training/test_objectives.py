@@ -98,7 +98,26 @@ def test_without_restarts_the_codebook_moves_by_its_averages_alone(tokenizer):
     objective = TokenizerObjective(tokenizer)
     before = tokenizer.quantizer.codebook.clone()
     objective.after(10, [windows()])
-    assert torch.equal(tokenizer.quantizer.codebook, before)
+    torch.testing.assert_close(tokenizer.quantizer.codebook, before)
+
+
+def test_the_codebook_moves_once_a_step_by_all_its_micro_batches(tokenizer):
+    parts = [windows(seed=seed) for seed in range(2)]
+    objective = TokenizerObjective(tokenizer)
+    objective.start(parts)
+    quantizer = tokenizer.train().quantizer
+    before = quantizer.codebook.clone()
+    for part in parts:
+        objective.loss(part, generator(0))
+    assert torch.equal(quantizer.codebook, before)
+    counts, sums = (total.clone() for total in objective.totals)
+    objective.after(1, parts)
+    assert counts.sum() == sum(part.weight for part in parts)
+    hit = counts > 0
+    mean = nn.functional.normalize(sums[hit] / counts[hit, None], dim=-1)
+    expected = nn.functional.normalize(quantizer.decay * before[hit] + (1 - quantizer.decay) * mean, dim=-1)
+    torch.testing.assert_close(quantizer.codebook[hit], expected)
+    assert all(not total.any() for total in objective.totals)
 
 
 def test_validation_changes_neither_codebook_nor_usage(tokenizer):
