@@ -1,6 +1,7 @@
 """Small EDF files, and the pieces of an ingest with settings that no test cares about."""
 
 import secrets
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -51,6 +52,35 @@ def write_edf() -> Callable[..., Path]:
             patient=edfio.Patient(name=patient),
         )
         edf.write(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_gdf() -> Callable[..., Path]:
+    """GDF 1.25: 256 bytes of header and as many a channel, then records of one second, then the table of events."""
+
+    def write(
+        path: Path,
+        signals: np.ndarray,
+        channels: Sequence[str],
+        rate: int,
+        *,
+        text: str = "",
+        begun: str = "20010101000000",
+    ) -> Path:
+        n, seconds = len(channels), signals.shape[1] // rate
+        fixed = b"GDF 1.25" + f"{text} {text} X".ljust(80).encode() + text.ljust(80).encode()
+        fixed += f"{begun}00".encode() + struct.pack("<q", 256 * (n + 1))
+        fixed += (text[:8].ljust(8) * 3).encode() + bytes(20) + struct.pack("<q3I", seconds, 1, 1, n)
+        fields = [label.ljust(16).encode() for label in channels] + [text.ljust(80).encode()] * n + [b"uV      "] * n
+        limits = (("<d", -3276.8), ("<d", 3276.7), ("<q", -32768), ("<q", 32767))
+        fields += [struct.pack(kind, limit) for kind, limit in limits for _ in range(n)]
+        fields += [text.ljust(80).encode()] * n + [struct.pack("<i", rate)] * n + [struct.pack("<i", 3)] * n
+        digital = np.rint(signals * 10).astype("<i2").reshape(n, seconds, rate).transpose(1, 0, 2)
+        event = b"\1" + rate.to_bytes(3, "little") + struct.pack("<IIH", 1, 150, 769)
+        path.write_bytes(fixed + b"".join(fields) + bytes(32 * n) + digital.tobytes() + event)
         return path
 
     return write

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,22 +76,6 @@ def edf(path: Path, seed: int, *, kind: type = edfio.Edf) -> Path:
     signals = int(content[252:256])
     content[256 + 224 * signals : 256 + 224 * signals + len(NAME)] = NAME.encode()
     path.write_bytes(content)
-    return path
-
-
-def gdf(path: Path) -> Path:
-    """GDF 1.25: 256 bytes of header and as many a channel, then records of one second, then the table of events."""
-    n, samples = len(CHANNELS), np.rint(noise(11) * 10).astype("<i2")
-    fixed = b"GDF 1.25" + f"{NAME} {NAME} X".ljust(80).encode() + NAME.ljust(80).encode()
-    fixed += RECORDED.strftime("%Y%m%d%H%M%S00").encode() + struct.pack("<q", 256 * (n + 1))
-    fixed += (NAME[:8].ljust(8) * 3).encode() + bytes(20) + struct.pack("<q2I", SECONDS, 1, 1) + struct.pack("<I", n)
-    fields = [label.ljust(16).encode() for label in CHANNELS] + [NAME.ljust(80).encode()] * n + [b"uV      "] * n
-    limits = (("<d", -3276.8), ("<d", 3276.7), ("<q", -32768), ("<q", 32767))
-    fields += [struct.pack(kind, limit) for kind, limit in limits for _ in range(n)]
-    fields += [NAME.ljust(80).encode()] * n + [struct.pack("<i", RATE)] * n + [struct.pack("<i", 3)] * n
-    data = samples.reshape(n, SECONDS, RATE).transpose(1, 0, 2).tobytes()
-    table = b"\1" + RATE.to_bytes(3, "little") + struct.pack("<I", 1) + struct.pack("<I", 150) + struct.pack("<H", 769)
-    path.write_bytes(fixed + b"".join(fields) + bytes(32 * n) + data + table)
     return path
 
 
@@ -287,14 +271,15 @@ class Trace:
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(tmp_path_factory: pytest.TempPathFactory, write_gdf: Callable[..., Path]) -> Path:
     """A corpus with the name everywhere: files of all formats, a BIDS study, a dataset with labels, refused files."""
     folder = tmp_path_factory.mktemp("raw") / f"{NAME} archive"
     loose = folder / f"{NAME} ward"
     loose.mkdir(parents=True)
     files = [
         edf(loose / f"{NAME} Anna 1923-04-17.edf", 1), edf(loose / f"{NAME}.bdf", 2, kind=edfio.Bdf),
-        gdf(loose / f"{NAME}.gdf"), fif(loose / f"{NAME}_raw.fif"), eeglab(loose / f"{NAME}.set"),
+        write_gdf(loose / f"{NAME}.gdf", noise(11), CHANNELS, RATE, text=NAME, begun=f"{RECORDED:%Y%m%d%H%M%S}"),
+        fif(loose / f"{NAME}_raw.fif"), eeglab(loose / f"{NAME}.set"),
         xdf(loose / f"{NAME}.xdf"), *brainvision(loose), *texts(loose), *bids(folder / f"{NAME} study"),
         *(edf(folder / f"{NAME} eegmat" / f"Subject{i // 2:02d}_{i % 2 + 1}.edf", 100 + i) for i in range(12)),
     ]  # fmt: skip

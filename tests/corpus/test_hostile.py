@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -228,6 +229,27 @@ def other_formats(folder: Path) -> dict[str, str]:
     }
 
 
+def gdf_files(folder: Path, write_gdf: Callable[..., Path]) -> dict[str, str]:
+    rng, n = np.random.default_rng(97), len(LABELS)
+    damages: dict[str, tuple[Damage, str]] = {
+        "whole": (lambda gdf: gdf, "accepted"),
+        "cut within a record": (lambda gdf: gdf[: len(gdf) // 2], "truncated"),
+        "cut within the events": (lambda gdf: gdf[:-3], "truncated"),
+        "cut within the header": (lambda gdf: gdf[:300], "unreadable"),
+        "channels without end": (at(252, b"\xff" * 4), "unreadable"),
+        "records without number": (at(236, struct.pack("<q", -1)), "unreadable"),
+        "records without end": (at(236, struct.pack("<q", 1 << 60)), "truncated"),
+        "samples without end": (at(256 + 216 * n, struct.pack("<i", (1 << 31) - 1)), "truncated"),
+        "limits that are equal": (at(256 + 104 * n, struct.pack("<d", 3276.7)), "damaged"),
+        "duration 0": (at(244, struct.pack("<2I", 0, 0)), "unreadable"),
+    }
+    for name, (damage, _) in damages.items():
+        path = folder / f"{name}.gdf"
+        write_gdf(path, np.cumsum(rng.standard_normal((n, SECONDS * RATE)), axis=1), LABELS, RATE)
+        path.write_bytes(damage(path.read_bytes()))
+    return {f"{name}.gdf": outcome for name, (_, outcome) in damages.items()}
+
+
 def outcomes(data: Path, judged: Corpus) -> dict[str, str]:
     """By file name: the reason code, or `accepted` with what was noted while reading."""
     items = scan(data)
@@ -239,10 +261,18 @@ def outcomes(data: Path, judged: Corpus) -> dict[str, str]:
     }
 
 
-def test_every_hostile_file_becomes_what_is_stated(tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn) -> None:
+def test_every_hostile_file_becomes_what_is_stated(
+    tmp_path: Path, write_edf: WriteEdf, write_gdf: Callable[..., Path], take_in: TakeIn
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    expected = edf_files(data, write_edf) | edf_plus_files(data) | files_that_are_no_files(data) | other_formats(data)
+    expected = (
+        edf_files(data, write_edf)
+        | edf_plus_files(data)
+        | gdf_files(data, write_gdf)
+        | files_that_are_no_files(data)
+        | other_formats(data)
+    )
     take_in(data)
     summary = judge([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), "test")
     assert summary.recordings == summary.accepted + summary.quarantined == len(expected)
