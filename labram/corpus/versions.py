@@ -120,8 +120,9 @@ def add(folder: Path, project: Path, monitor: Monitor) -> str:
         raise CorpusError("there is no such folder", file=folder, remedy="Give a folder of recordings")
     if (project / POINTER).is_file() and not data.exists():
         obtain(project / POINTER, monitor)  # or the new version would lack all that the last one has
+    files = _files(folder)
     if not folder.resolve().is_relative_to(data.resolve()):
-        _copy(folder, data / folder.resolve().name, monitor)
+        _copy(files, folder, data / folder.resolve().name, monitor)
     if not (project / ".dvc").is_dir():
         in_git = _git(project, "rev-parse", "--git-dir") is not None
         _dvc(project, "init", "--quiet", *(() if in_git else ("--no-scm",)))
@@ -231,14 +232,29 @@ def _version_in(text: str) -> str:
     return str(yaml.safe_load(text)["outs"][0]["md5"])
 
 
-def _copy(folder: Path, target: Path, monitor: Monitor) -> None:
-    """Copy files, each whole or not at all: what stands in `target` may be a link into DVC's cache."""
+def _files(folder: Path) -> list[Path]:
+    """Files below a folder, by names that DVC can keep."""
     from labram.corpus.datasets.base import walk
 
     try:
         files = [file for path in walk(folder) for file in (walk(path) if path.is_dir() else [path])]
-        if not files:
-            raise CorpusError("this folder is empty", file=folder, remedy="Give a folder of recordings")
+    except OSError as error:
+        raise _unusable(error) from error
+    if not files:
+        raise CorpusError("this folder is empty", file=folder, remedy="Give a folder of recordings")
+    for path in files:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"the name {path.name!a} is no UTF-8 text, which DVC wants", file=folder, remedy="Rename the file"
+            ) from error
+    return files
+
+
+def _copy(files: Sequence[Path], folder: Path, target: Path, monitor: Monitor) -> None:
+    """Copy files, each whole or not at all: what stands in `target` may be a link into DVC's cache."""
+    try:
         for done, path in enumerate(files, start=1):
             place = target / path.relative_to(folder)
             temporary = place.with_name(f".{uuid.uuid4().hex}.tmp")

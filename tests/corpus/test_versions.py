@@ -1,5 +1,6 @@
 """Corpus versions: DVC's where it vouches for the folder, a fingerprint elsewhere; any commit's corpus, anywhere."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -225,3 +226,20 @@ def test_the_remote_may_be_a_bucket(bucket, tmp_path) -> None:
     shutil.rmtree(project / ".dvc" / "cache")
     assert versions.pull(tmp_path / "pod", repository=bare(project), rev="v1").endswith(".dir")
     assert content(tmp_path / "pod") == FIRST
+
+
+def test_a_name_that_dvc_cannot_keep_is_told_before_anything_is_copied(tmp_path) -> None:
+    odd = write(tmp_path / "odd", {os.fsdecode(b"M\xfcller.edf"): b"a"})
+    with pytest.raises(CorpusError, match="UTF-8"):
+        versions.add(odd, tmp_path / "project", Silent())
+    assert not (tmp_path / "project").exists()
+
+
+def test_a_link_into_dvcs_cache_is_replaced_and_not_written_through(tmp_path) -> None:
+    cache = write(tmp_path / "cache", {"ab": b"old"})
+    project = tmp_path / "project"
+    (project / "data" / "lab").mkdir(parents=True)
+    (project / "data" / "lab" / "a.edf").symlink_to(cache / "ab")
+    versions.add(write(tmp_path / "lab", {"a.edf": b"new"}), project, Silent())
+    assert content(cache) == {"ab": b"old"}
+    assert content(project / "data") == {"lab/a.edf": b"new"}
