@@ -35,10 +35,11 @@ class LabramError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way back from a worker process, keyword arguments included."""
-        return _rebuild, (type(self), self.__dict__)
+        return restored, (type(self), self.__dict__)
 
 
-def _rebuild(kind: type[LabramError], state: dict[str, object]) -> LabramError:
+def restored(kind: type[LabramError], state: Mapping[str, object]) -> LabramError:
+    """An error of another process, from its kind and attributes."""
     error = kind.__new__(kind)
     error.__dict__.update(state)
     error.args = (str(error),)

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store
 from labram.evaluation.leakage import Ledger
 from labram.models.weights import digest
 from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
 from labram.recipe import TaskRecipe
 from labram.steps.training import checkpoint_key, publish, seen
-from labram.training.stages import finetune as train
+from labram.training.job import Job
+from labram.training.launchers import chosen
 
 
 def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int, out: str) -> None:
@@ -27,16 +27,17 @@ def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int
     place, recordings, settings = Workspace.at(workspace), Corpus.load(Path(corpus)), TaskRecipe.from_json(task)
     key = checkpoint_key(corpus, digest(Path(backbone)), task, str(seed))
     with tracked("finetune", place.root, label=settings.name) as run:
-        figures = train(
-            recordings,
-            Store(place.store),
-            Path(backbone),
-            settings,
+        job = Job(
+            stage="finetune",
+            corpus=Path(corpus),
+            store=str(place.store),
+            begin=Path(backbone),
+            settings=task,
             seed=seed,
             checkpoints=place.checkpoints(f"finetune-{settings.name}", key),
             out=Path(out),
-            monitor=run,
         )
+        figures = chosen().run(job, run)
         used = seen(recordings, "train", "validation", dataset=settings.dataset)
         Ledger.read(Path(backbone)).after(settings.name, used).write(Path(out))
         publish(run, Path(out), figures)

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store
 from labram.evaluation.leakage import Ledger
 from labram.models.weights import digest
 from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
-from labram.recipe import ArchitectureRecipe, PretrainingRecipe
 from labram.steps.training import checkpoint_key, publish, seen
-from labram.training.stages import pretrain as train
+from labram.training.job import Job
+from labram.training.launchers import chosen
 
 
 def pretrain(
@@ -30,17 +29,18 @@ def pretrain(
     place, recordings = Workspace.at(workspace), Corpus.load(Path(corpus))
     key = checkpoint_key(corpus, digest(Path(tokenizer)), architecture, settings, str(seed))
     with tracked("pretrain", place.root) as run:
-        figures = train(
-            recordings,
-            Store(place.store),
-            Path(tokenizer),
-            ArchitectureRecipe.from_json(architecture),
-            PretrainingRecipe.from_json(settings),
+        job = Job(
+            stage="pretrain",
+            corpus=Path(corpus),
+            store=str(place.store),
+            begin=Path(tokenizer),
+            architecture=architecture,
+            settings=settings,
             seed=seed,
             checkpoints=place.checkpoints("pretrain", key),
             out=Path(out),
-            monitor=run,
         )
+        figures = chosen().run(job, run)
         Ledger.read(Path(tokenizer)).after("pretraining", seen(recordings, "train")).write(Path(out))
         publish(run, Path(out), figures)
     return figures

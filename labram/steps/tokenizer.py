@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store
 from labram.evaluation.leakage import Ledger
 from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
-from labram.recipe import ArchitectureRecipe, TokenizerRecipe
 from labram.steps.training import checkpoint_key, publish, seen
-from labram.training.stages import train_tokenizer
+from labram.training.job import Job
+from labram.training.launchers import chosen
 
 
 def tokenizer(
@@ -27,16 +26,17 @@ def tokenizer(
     """
     place, recordings = Workspace.at(workspace), Corpus.load(Path(corpus))
     with tracked("tokenizer", place.root) as run:
-        figures = train_tokenizer(
-            recordings,
-            Store(place.store),
-            ArchitectureRecipe.from_json(architecture),
-            TokenizerRecipe.from_json(settings),
+        job = Job(
+            stage="tokenizer",
+            corpus=Path(corpus),
+            store=str(place.store),
+            architecture=architecture,
+            settings=settings,
             seed=seed,
             checkpoints=place.checkpoints("tokenizer", checkpoint_key(corpus, architecture, settings, str(seed))),
             out=Path(out),
-            monitor=run,
         )
+        figures = chosen().run(job, run)
         Ledger().after("tokenizer", seen(recordings, "train")).write(Path(out))
         publish(run, Path(out), figures)
     return figures

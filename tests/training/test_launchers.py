@@ -1,0 +1,125 @@
+"""Trainings in other processes: what they say arrives, how they end is told, and what was done is not lost."""
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from labram.errors import CheckpointError, PlatformError, TrainingError
+from labram.events import Silent
+from labram.training import launchers
+from labram.training.job import Job, Receiver, Sender
+from labram.training.launchers import InProcess, Torchrun, chosen
+
+
+class Told(Silent):
+    """Keeps what it is told; `at` a step it calls something."""
+
+    def __init__(self, at=0, then=lambda: None):
+        self.at, self.then, self.done, self.notes, self.values = at, then, [], [], {}
+
+    def progress(self, done, total, **figures):
+        self.done.append(done)
+        if self.at and done >= self.at:
+            self.at = 0
+            self.then()
+
+    def metrics(self, step, values):
+        self.values[step] = values
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def job(mixed, architecture, tokenizer_recipe, tmp_path):
+    mixed.corpus.save(tmp_path / "corpus")
+    return lambda name="run", **changes: Job(
+        stage="tokenizer",
+        corpus=tmp_path / "corpus",
+        store=str(tmp_path / "store"),
+        architecture=architecture.to_json(),
+        settings=tokenizer_recipe(**{"validate_every": 100, **changes}).to_json(),
+        seed=0,
+        checkpoints=tmp_path / name / "checkpoints",
+        out=tmp_path / name / "out",
+    )
+
+
+def workers():
+    """Training processes below this one."""
+    return [child for child in psutil.Process().children(recursive=True) if "labram.training.worker" in child.cmdline()]
+
+
+def test_two_processes_do_what_one_does_and_say_it_too(job, monkeypatch):
+    monkeypatch.setattr(launchers, "SECONDS_TO_SAVE", 10)
+    alone, together = Told(), Told()
+    one = InProcess().run(job("one"), alone)
+    two = Torchrun(2).run(job("two"), together)
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)
+    assert together.values.keys() == alone.values.keys()
+    assert together.done[-1] == 6
+    assert (job("two").out / "model.safetensors").exists()
+    assert not list(job("two").checkpoints.glob(".job-*"))
+
+
+def test_a_process_that_is_killed_ends_the_training_with_an_error_and_the_next_goes_on(job):
+    task = job(steps=4000, checkpoint_every=2)
+    monitor = Told(at=3, then=lambda: workers()[-1].kill())
+    with pytest.raises(TrainingError, match=r"process 1 of the training was killed by SIGKILL.*goes on from"):
+        Torchrun(2).run(task, monitor)
+    assert not workers()
+    short = task.model_copy(update={"settings": task.settings.replace('"steps":4000', '"steps":4001'), "allow": True})
+    again = Told(at=1, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as left:
+        Torchrun(2).run(short, again)
+    assert left.value.code == 143
+    assert any("tokenizer.steps: 4000 → 4001" in note for note in again.notes)
+    (resumed,) = (note for note in again.notes if note.startswith("goes on after step"))
+    assert int(resumed.split()[4]) >= 2
+    assert max(int(place.name[5:]) for place in task.checkpoints.glob("step-*")) > int(resumed.split()[4])
+
+
+def test_errors_of_the_training_arrive_as_they_are(job):
+    with pytest.raises(TrainingError, match=r"3 micro-batches of a step cannot be shared out evenly to 2 processes"):
+        Torchrun(2).run(job(micro_batches=3), Silent())
+
+
+def test_every_error_survives_the_way(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    Sender(file).failed(CheckpointError("it is gone", remedy="Look for it", file=tmp_path / "x", field="y"))
+    receiver = Receiver(file, Silent())
+    receiver.receive()
+    assert isinstance(receiver.error, CheckpointError)
+    assert str(receiver.error) == f"{tmp_path / 'x'}, y: it is gone. Look for it."
+
+
+def test_half_a_line_waits_for_its_other_half(tmp_path):
+    file, monitor = tmp_path / "lines.jsonl", Told()
+    receiver = Receiver(file, monitor)
+    receiver.receive()
+    file.write_text('{"what": "note", "text": "one"}\n{"what": "no')
+    receiver.receive()
+    with file.open("a") as stream:
+        stream.write('te", "text": "two"}\n')
+    receiver.receive()
+    assert monitor.notes == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("processes", "expected"), [(None, InProcess()), ("1", InProcess()), ("4", Torchrun(4)), ("", InProcess())]
+)
+def test_the_environment_chooses(monkeypatch, processes, expected):
+    if processes is not None:
+        monkeypatch.setenv("LABRAM_PROCESSES", processes)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert type(chosen()) is type(expected)
+    assert vars(chosen()) == vars(expected)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two"])
+def test_what_is_no_number_of_processes_is_named(monkeypatch, value):
+    monkeypatch.setenv("LABRAM_PROCESSES", value)
+    with pytest.raises(PlatformError, match="LABRAM_PROCESSES"):
+        chosen()
