@@ -132,6 +132,7 @@ EDF: dict[str, tuple[Damage, str]] = {
     "physical extremes no numbers": (signal("physical_min", "low", "nan", "-inf"), "accepted channels_without_scale"),
     "physical range of a lightning": (signal("physical_max", "1e300"), "accepted channels_without_scale"),
     "unit blank": (signal("unit", ""), "accepted unit_not_stated"),
+    "unit in UTF-8, twice, and in Shift-JIS": (signal("unit", "Î¼V", "ÂµV", "\x83Êv"), "accepted"),
     "label in Latin-1": (signal("label", "Fühler 1"), "accepted"),
     "label of control characters": (signal("label", "\0\1\xff\x1b[2J"), "accepted"),
     "labels repeated": (signal("label", "Fp1", "Fp1", "Fp1"), "accepted"),

@@ -23,7 +23,8 @@ _WIDTHS = {
     "label": 16, "transducer": 80, "unit": 8, "physical_min": 8, "physical_max": 8, "digital_min": 8, "digital_max": 8,
     "prefilter": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
-_MICROVOLTS = {"nv": 1e-3, "uv": 1.0, "µv": 1.0, "μv": 1.0, "mv": 1e3, "v": 1e6}
+_PREFIXES = {"": 1e6, "m": 1e3, "u": 1.0, "µ": 1.0, "Âµ": 1.0, "Î¼": 1.0, "\x83Ê": 1.0, "n": 1e-3}
+"""Of volts, in µV. Micro is ASCII, Latin-1, UTF-8 (two characters of Unicode) or Shift-JIS, all read as Latin-1."""
 _MICROVOLTS_RANGE = (1e-9, 1e9)
 """No amplifier has a smaller or a larger range; what is beyond would become zeros or infinities."""
 
@@ -127,20 +128,10 @@ def _channels(described: bytes, count: int) -> Iterator[Channel]:
         at += count * width
     samples = [_whole(field) for field in fields["samples"]]
     for i, start in enumerate(accumulate(samples[:-1], initial=0)):
-        unit = _text(fields["unit"][i]).lower().encode("latin1")
-        factor = next((value for name, value in _MICROVOLTS.items() if unit in _spellings(name)), None)
+        unit = _text(fields["unit"][i])
+        factor = _PREFIXES.get(unit[:-1]) if unit[-1:] in ("V", "v") else None
         gain, offset = _scale(fields, i, factor or 1.0)
         yield Channel(_text(fields["label"][i]), samples[i], start, gain, offset, unit_stated=factor is not None)
-
-
-def _spellings(unit: str) -> set[bytes]:
-    """A unit as the encodings in use write it; `µ` exists in Latin-1, in UTF-8 and, as a Greek letter, in Shift-JIS."""
-    spelt = {unit.encode("utf-8")}
-    if unit[0] == "µ":
-        spelt.add(unit.encode("latin1"))
-    if unit[0] == "μ":
-        spelt.add(unit.encode("shift-jis"))
-    return spelt
 
 
 def _scale(fields: dict[str, list[bytes]], i: int, factor: float) -> tuple[float, float]:
