@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from labram.cli import datasets, ingest, versions
+from labram.cli import datasets, ingest, quality, versions
 
 app = typer.Typer(help="Make, take in, inspect and version corpora of recordings.", no_args_is_help=True)
 for command in (
@@ -13,6 +13,7 @@ for command in (
     datasets.fetch,
     ingest.ingest,
     ingest.status,
+    quality.quality,
     versions.add,
     versions.version,
     versions.diff,

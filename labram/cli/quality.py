@@ -1,0 +1,27 @@
+"""`labram corpus quality`: what was asked of the recordings of a store and what came of it, as a page to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labram.cli.ingest import OURS, StoreOption
+from labram.errors import CorpusError
+
+
+def quality(
+    out: Annotated[Path, typer.Argument(help="Folder for the pages.")] = Path("quality"),
+    store: StoreOption = OURS,
+) -> None:
+    """Write a page for each corpus of a store: verdicts, distributions with thresholds, rules, quarantine.
+
+    The pages load nothing from anywhere. A run leaves the same page of its own corpus.
+    """
+    from labram.corpus.store import Store
+    from labram.operations.report import quality as page
+
+    folders = Store(store).corpora()
+    if not folders:
+        raise CorpusError("this store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
+    for folder in folders:
+        typer.echo(page.write(folder, out / f"{folder.name}.html"))
