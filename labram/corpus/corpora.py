@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from labram.corpus import privacy
 from labram.corpus.catalogue import Corpus
+from labram.corpus.entry import writes_to
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import Summary, judge, summarise
 from labram.corpus.scan import locate
@@ -70,9 +71,7 @@ def take_in(
     started = time.monotonic()
     key = _subject_key(store)
     name = privacy.pseudonym(key, CORPORA, str(data.resolve()), *datasets)
-    lock = store.root / CORPORA / f".{name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(lock, monitor), TemporaryDirectory() as scratch:
+    with _alone(store, name, monitor), TemporaryDirectory() as scratch:
         part, judged = Path(scratch, "part"), Path(scratch, "judged")
         done = ingest(
             data,
@@ -113,13 +112,15 @@ def published(store: Store) -> Mapping[str, Corpus]:
 
 
 @contextmanager
-def _alone(path: Path, monitor: Monitor) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        monitor.note("another ingest of this folder is at work; waiting for what it finds")
-        lock.acquire()
+def _alone(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
+    lock = FileLock(store.root / CORPORA / f".{name}.lock")
+    with writes_to(store.location):
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            monitor.note("another ingest of this folder is at work; waiting for what it finds")
+            lock.acquire()
     try:
         yield
     finally:

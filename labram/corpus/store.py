@@ -171,7 +171,7 @@ class Store:
     def sweep(self) -> None:
         """Remove what writers that were killed have left: unfinished files that nobody has touched for an hour."""
         for left in self.root.rglob(".*.tmp"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # another sweep was faster, or the file is of another user
                 if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
                     left.unlink()
 

@@ -14,7 +14,7 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.corpora import TakenIn, published, take_in
 from labram.corpus.ingest import ingest
 from labram.corpus.store import RATE_HZ, Store
-from labram.errors import PlatformError
+from labram.errors import PlatformError, StoreError
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe, Recipe, load
 from labram.signals.preprocessing import preprocess
@@ -170,3 +170,12 @@ def test_the_shared_store_wants_a_shared_key(
     (corpus,) = published(Store(bucket)).values()
     assert len(corpus.accepted()) == 6
     assert json.loads((next((Store(bucket).root / "corpora").rglob("summary.json"))).read_text())["accepted"] == 6
+
+
+def test_a_store_that_cannot_be_written_is_a_store_error(
+    data: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABRAM_SUBJECT_KEY", "secret")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be written"):
+        brought(data, Store(tmp_path / "file" / "store"), recipe)
