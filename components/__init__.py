@@ -5,14 +5,35 @@ image reference names the code: a commit or digest on a cluster, a hash of the s
 """
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl
 
-IMAGE = os.environ.get("LABRAM_IMAGE", "labram-python:source")
+from labram.errors import PlatformError
+
+LAPTOP = "labram-python:source"
+"""Stands for the source tree where no image is started, and nothing is cached across changes of it."""
+IMAGE = os.environ.get("LABRAM_IMAGE", LAPTOP)
+_FIXED = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64}|:(?=[\w.-]*[0-9a-f]{12})[\w.-]{12,128})")
+
+
+def check_image(reference: str) -> None:
+    """Refuse an image reference that may mean another image tomorrow: its name is part of KFP's cache key.
+
+    Raises:
+        PlatformError: If it is neither a digest nor a tag that holds 12 hexadecimal digits of a commit.
+    """
+    if reference != LAPTOP and not _FIXED.fullmatch(reference):
+        raise PlatformError(
+            f"the image {reference!r} is named by neither a digest nor a commit, so it can change under the same name",
+            field="LABRAM_IMAGE",
+            remedy="Give NAME@sha256:DIGEST, or NAME:COMMIT with at least 12 digits of the commit",
+        )
 
 
 def component(function: Callable[..., Any]) -> Any:
     """A lightweight component that runs in the labram image as it is: nothing is installed when it starts."""
+    check_image(IMAGE)
     return dsl.component(function, base_image=IMAGE, packages_to_install=[], install_kfp_package=False)

@@ -23,10 +23,11 @@ from components.report import report
 from components.resolve import resolve
 from components.tokenizer import tokenizer
 from labram.recipe import Recipe
+from pipelines.placement import CLUSTER, Placement
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False) -> dict[str, object]:
-    """A recipe as the arguments of `retrain`.
+    """A recipe as the arguments of `retrain`, with those of `pipelines.placement.CLUSTER`.
 
     Args:
         recipe: The resolved recipe.
@@ -52,6 +53,7 @@ def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False)
         "tasks": [task.to_json() for task in recipe.tasks],
         "gates": recipe.gates.to_json(),
         "seed": recipe.seed,
+        **CLUSTER,
     }
 
 
@@ -73,52 +75,71 @@ def retrain(
     tasks: list[str],
     gates: str,
     seed: int,
+    gpus: str,
+    accelerator: str,
+    node_selector: dict[str, str],
+    tolerations: list[dict[str, str]],
+    volume: str,
+    environment: str,
+    mlflow_secret: str,
+    storage_secret: str,
 ) -> None:
     """See the module; the parameters are those of `arguments`."""
-    plan = resolve(data=data, workspace=workspace, recipe=recipe, force=force).set_caching_options(False)
+    place = Placement(gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret)
+    plan = place(resolve(data=data, workspace=workspace, recipe=recipe, force=force))
     version = plan.outputs["corpus_version"]
 
     with dsl.If(plan.outputs["Output"] == "changed", name="changed"):
         with dsl.ParallelFor(shards, name="shards", parallelism=2) as shard:
-            ingested = ingest(
-                data=data,
-                workspace=workspace,
-                corpus_version=version,
-                shard=shard,
-                datasets=datasets,
-                preprocessing=preprocessing,
+            ingested = place(
+                ingest(
+                    data=data,
+                    workspace=workspace,
+                    corpus_version=version,
+                    shard=shard,
+                    datasets=datasets,
+                    preprocessing=preprocessing,
+                )
             )
-        corpus = quality(
-            workspace=workspace,
-            parts=dsl.Collected(ingested.outputs["part"]),
-            label_sources=label_sources,
-            thresholds=quality_thresholds,
-            split=split,
-            seed=seed,
+        corpus = place(
+            quality(
+                workspace=workspace,
+                parts=dsl.Collected(ingested.outputs["part"]),
+                label_sources=label_sources,
+                thresholds=quality_thresholds,
+                split=split,
+                seed=seed,
+            )
         ).outputs["corpus"]
 
-        codes = tokenizer(
-            workspace=workspace, corpus=corpus, architecture=architecture, settings=tokenizer_settings, seed=seed
+        codes = place(
+            tokenizer(
+                workspace=workspace, corpus=corpus, architecture=architecture, settings=tokenizer_settings, seed=seed
+            )
         ).outputs["model"]
-        backbone = pretrain(
-            workspace=workspace,
-            corpus=corpus,
-            tokenizer=codes,
-            architecture=architecture,
-            settings=pretraining_settings,
-            seed=seed,
+        backbone = place(
+            pretrain(
+                workspace=workspace,
+                corpus=corpus,
+                tokenizer=codes,
+                architecture=architecture,
+                settings=pretraining_settings,
+                seed=seed,
+            )
         ).outputs["model"]
 
         with dsl.ParallelFor(tasks, name="tasks", parallelism=2) as task:
-            tuned = finetune(workspace=workspace, corpus=corpus, backbone=backbone, task=task, seed=seed)
-            scored = evaluate(
-                workspace=workspace,
-                corpus_version=version,
-                corpus=corpus,
-                model=tuned.outputs["model"],
-                task=task,
-                gates=gates,
-                seed=seed,
+            tuned = place(finetune(workspace=workspace, corpus=corpus, backbone=backbone, task=task, seed=seed))
+            scored = place(
+                evaluate(
+                    workspace=workspace,
+                    corpus_version=version,
+                    corpus=corpus,
+                    model=tuned.outputs["model"],
+                    task=task,
+                    gates=gates,
+                    seed=seed,
+                )
             )
 
         def models() -> dsl.Collected:  # a Collected serves one consumer
@@ -127,7 +148,7 @@ def retrain(
         def evaluations() -> dsl.Collected:
             return dsl.Collected(scored.outputs["evaluation"])
 
-        versions = (
+        versions = place(
             register(
                 workspace=workspace,
                 corpus_version=version,
@@ -138,10 +159,8 @@ def retrain(
                 models=models(),
                 evaluations=evaluations(),
             )
-            .set_caching_options(False)
-            .outputs["versions"]
-        )
-        verdicts = (
+        ).outputs["versions"]
+        verdicts = place(
             gate(
                 workspace=workspace,
                 recipe=recipe,
@@ -150,22 +169,18 @@ def retrain(
                 evaluations=evaluations(),
                 versions=versions,
             )
-            .set_caching_options(False)
-            .outputs["verdicts"]
+        ).outputs["verdicts"]
+        promotions = place(promote(workspace=workspace, versions=versions, verdicts=verdicts)).outputs["promotions"]
+        place(
+            report(
+                workspace=workspace,
+                corpus_version=version,
+                recipe=recipe,
+                corpus=corpus,
+                tokenizer=codes,
+                backbone=backbone,
+                evaluations=evaluations(),
+                verdicts=verdicts,
+                promotions=promotions,
+            )
         )
-        promotions = (
-            promote(workspace=workspace, versions=versions, verdicts=verdicts)
-            .set_caching_options(False)
-            .outputs["promotions"]
-        )
-        report(
-            workspace=workspace,
-            corpus_version=version,
-            recipe=recipe,
-            corpus=corpus,
-            tokenizer=codes,
-            backbone=backbone,
-            evaluations=evaluations(),
-            verdicts=verdicts,
-            promotions=promotions,
-        ).set_caching_options(False)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labram import __version__
-from labram.cli import bench, corpus, evaluate, models, recipe, run, weights
+from labram.cli import bench, corpus, evaluate, models, pipeline, recipe, run, weights
 from labram.errors import LabramError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")
+app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")
 

@@ -1,0 +1,174 @@
+"""What a cluster gets: the compiled file, its rules, and that it starts."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import components, local
+
+from components import check_image
+from labram import recipe as recipes
+from labram.errors import PlatformError
+from pipelines.compile import compile_pipeline
+from pipelines.lint import check, complaints_about, read
+from pipelines.local import forget_retries
+from pipelines.placement import CLUSTER, NEEDS
+
+LABRAM = Path(sys.executable).with_name("labram")
+DIGEST = "registry.example/labram-python@sha256:" + "5" * 64
+GOLDEN = Path(__file__).with_name("golden_retrain.yaml")
+
+
+def compile_into(folder: Path, image: str = DIGEST) -> subprocess.CompletedProcess[str]:
+    command = [str(LABRAM), "pipeline", "compile", "retrain", "--image", image, "--out", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ir")
+    done = compile_into(folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "retrain.yaml"
+
+
+@pytest.fixture
+def documents(path) -> tuple[dict, dict]:
+    return copy.deepcopy(read(path))
+
+
+def test_compiling_twice_gives_the_same_bytes(path, tmp_path) -> None:
+    compile_into(tmp_path)
+    assert (tmp_path / "retrain.yaml").read_bytes() == path.read_bytes()
+
+
+def test_the_structure_is_the_one_that_was_reviewed(path) -> None:
+    """After a wanted change: write `structure` into the golden file, and read its diff."""
+    assert structure(path) == yaml.safe_load(GOLDEN.read_text())
+
+
+def structure(path: Path) -> dict:
+    """For each task: what comes before it, whether it is cached, how often retried, what it may use, for how long."""
+    pipeline, platform = read(path)
+    found = {}
+    for name, part in {"root": pipeline["root"], **pipeline["components"]}.items():
+        for task_name, task in part.get("dag", {}).get("tasks", {}).items():
+            label = pipeline["components"][task["componentRef"]["name"]].get("executorLabel")
+            entry = {"in": name, "after": sorted(task.get("dependentTasks", []))}
+            if label:
+                resources = pipeline["deploymentSpec"]["executors"][label]["container"]["resources"]
+                entry |= {
+                    "cached": bool(task["cachingOptions"].get("enableCache")),
+                    "retries": task["retryPolicy"]["maxRetryCount"],
+                    "resources": {field: value for field, value in resources.items() if field.startswith("resource")},
+                    "gpus": resources.get("accelerator", {}).get("resourceCount", ""),
+                    "seconds": int(platform[label]["activeDeadlineSeconds"]),
+                }
+            found[task_name] = entry
+    return found
+
+
+@pytest.mark.parametrize("image", ["labram-python", "r.example/labram-python:v1", "r.example:5000/labram-python:dev"])
+def test_an_image_that_can_change_under_its_name_is_refused(image) -> None:
+    with pytest.raises(PlatformError, match="neither a digest nor a commit"):
+        check_image(image)
+
+
+def test_a_component_cannot_be_compiled_with_latest(tmp_path) -> None:
+    done = compile_into(tmp_path, "labram-python:latest")
+    assert done.returncode == 1
+    assert "neither a digest nor a commit" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_laptops_image_is_no_image_for_a_cluster(tmp_path) -> None:
+    with pytest.raises(PlatformError, match="which no registry has"):
+        compile_pipeline("retrain", recipes.load("demo"), tmp_path)
+
+
+def test_every_step_has_its_needs_and_the_parameters_have_the_recipes_values(documents) -> None:
+    pipeline, platform = documents
+    assert {f"exec-{name}" for name in NEEDS} == set(platform)
+    parameters = pipeline["root"]["inputDefinitions"]["parameters"]
+    assert all("defaultValue" in parameter for parameter in parameters.values()), "a run needs no arguments"
+    assert {name: parameters[name]["defaultValue"] for name in CLUSTER} == CLUSTER
+    assert parameters["data"]["defaultValue"] == "/workspace/data"
+
+
+def forget(*path: str):
+    """An edit that removes something from a task's task, container and platform parts."""
+
+    def edit(pipeline: dict, platform: dict) -> None:
+        parts = {
+            "task": pipeline["components"]["comp-condition-1"]["dag"]["tasks"]["pretrain"],
+            "container": pipeline["deploymentSpec"]["executors"]["exec-pretrain"]["container"],
+            "platform": platform["exec-pretrain"],
+        }
+        *parents, last = path
+        part = parts
+        for name in parents:
+            part = part[name]
+        del part[last]
+
+    return edit
+
+
+def cache_the_promotion(pipeline: dict, platform: dict) -> None:
+    pipeline["components"]["comp-condition-1"]["dag"]["tasks"]["promote"]["cachingOptions"]["enableCache"] = True
+
+
+def fix_the_gpus(pipeline: dict, platform: dict) -> None:
+    resources = pipeline["deploymentSpec"]["executors"]["exec-pretrain"]["container"]["resources"]
+    resources["accelerator"]["resourceCount"] = "1"
+
+
+def lose_a_parameter(pipeline: dict, platform: dict) -> None:
+    """As KFP 2.17 does with parameters of resources below a condition."""
+    del pipeline["components"]["comp-condition-1"]["inputDefinitions"]["parameters"]["pipelinechannel--gpus"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (forget("container", "resources", "resourceMemoryLimit"), "pretrain: no resourceMemoryLimit"),
+        (forget("container", "resources", "resourceCpuRequest"), "pretrain: no resourceCpuRequest"),
+        (forget("task", "retryPolicy"), "pretrain: no backoffDuration of a retry policy"),
+        (forget("platform", "activeDeadlineSeconds"), "pretrain: no timeout"),
+        (forget("platform", "securityContext"), "pretrain: it may run as root"),
+        (forget("platform", "secretAsEnv"), "pretrain: secretAsEnv is not a parameter of the pipeline"),
+        (forget("platform", "pvcMount"), "pretrain: pvcMount is not a parameter of the pipeline"),
+        (forget("platform", "tolerations"), "pretrain: no tolerations for the pool"),
+        (forget("platform", "emptyDirMounts"), "pretrain: no shared memory"),
+        (fix_the_gpus, "pretrain: accelerator resourceCount is not a parameter of the pipeline"),
+        (cache_the_promotion, "promote: it acts on the world and is cached"),
+        (lose_a_parameter, "pretrain: nobody hands it the parameter pipelinechannel--gpus"),
+    ],
+)
+def test_the_lint_finds_a_task_that_lacks_something(documents, edit, complaint) -> None:
+    assert not list(complaints_about(*documents))
+    edit(*documents)
+    assert complaint in list(complaints_about(*documents))
+
+
+def test_the_lint_refuses_what_is_no_compiled_pipeline(tmp_path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("kind: Pod\n")
+    with pytest.raises(PlatformError, match="not a compiled pipeline"):
+        check(other)
+
+
+def test_the_compiled_file_starts_and_its_first_task_speaks(path, tmp_path, capfd, monkeypatch) -> None:
+    """With no corpus, so that it ends there; the whole DAG runs in test_run."""
+    monkeypatch.setenv("LABRAM_RUN", "compiled")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("builtins.print", print)  # KFP patches it
+    pipeline = components.load_component_from_file(str(path))
+    forget_retries(pipeline)
+    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root"))
+    with pytest.raises(RuntimeError, match="resolve"):
+        pipeline(data=str(tmp_path / "nothing"), workspace=str(tmp_path / "workspace"))
+    assert "there is no such folder" in "".join(capfd.readouterr())
