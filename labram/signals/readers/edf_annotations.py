@@ -7,6 +7,7 @@ holes, events move with them, and the longest hole is told.
 
 import math
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -56,17 +57,17 @@ class RecordTimes:
         return round(record * self.duration + within, 6)
 
 
-def parse(records: Iterable[bytes]) -> tuple[list[float | None], list[Annotation]]:
+def parse(records: Iterable[bytes]) -> tuple[NDArray[np.float64], list[Annotation]]:
     """Read one annotation signal, record by record.
 
     Returns:
-        The onset of each record's first, textless annotation, None where there is none; and all annotations with a
+        The onset of each record's first, textless annotation, NaN where there is none; and all annotations with a
         text, just more than `MOST_EVENTS` at most.
     """
-    times: list[float | None] = []
+    times = array("d")
     found: list[Annotation] = []
     for record in records:
-        first = None
+        first = math.nan
         for place, entry in enumerate(record.split(b"\0")):
             head, *words = entry.split(b"\x14")
             match = _HEAD.fullmatch(head)
@@ -78,27 +79,29 @@ def parse(records: Iterable[bytes]) -> tuple[list[float | None], list[Annotation
             if len(found) <= MOST_EVENTS:
                 found += [Annotation(onset, duration, word) for word in words if word]
         times.append(first)
-    return times, found
+    return np.array(times), found
 
 
-def record_times(times: Sequence[float | None], duration: float) -> RecordTimes | None:
+def record_times(onsets: NDArray[np.float64], duration: float) -> RecordTimes | None:
     """When the records began; None where one does not say so, or time does not move on."""
-    known = np.array([time for time in times if time is not None])
-    if not len(known) or len(known) < len(times) or (np.diff(known) <= 0).any():
-        return None
-    return RecordTimes(known, duration)
+    return RecordTimes(onsets, duration) if np.isfinite(onsets).all() and (np.diff(onsets) > 0).all() else None
 
 
-def placed(annotations: Sequence[Annotation], times: RecordTimes) -> tuple[list[Event], str]:
-    """Annotations at the samples they belong to, those beyond the last sample left out; and how they are encoded."""
+def placed(annotations: Sequence[Annotation], times: RecordTimes | None, seconds: float) -> tuple[list[Event], str]:
+    """Annotations at the samples they belong to, and how they are encoded.
+
+    Args:
+        annotations: In any order.
+        times: When records began; None: one after the other from 0 on.
+        seconds: Length of the samples. What lies beyond is left out.
+    """
     encoding = "utf-8"
     try:
         for one in annotations:
             one.text.decode(encoding)
     except UnicodeDecodeError:
         encoding = "latin1"
-    seconds = len(times.onsets) * times.duration
-    located = ((times.place(one.onset), one) for one in annotations)
+    located = ((times.place(one.onset) if times else one.onset, one) for one in annotations)
     return [
         Event(place, one.duration, one.text.decode(encoding)) for place, one in located if 0 <= place <= seconds
     ], encoding
