@@ -2,7 +2,8 @@
 
 A checkpoint is a folder ``step-000123`` with a few ``*.safetensors``, ``history.jsonl`` and ``state.json``, which
 holds the digest of every other file and of itself. It is written under another name, flushed to the disk and renamed;
-the pointer file ``latest`` is replaced last. The newest `KEPT` are kept.
+the pointer file ``latest`` is replaced last. The newest `KEPT` are kept, and the one that the file ``best`` names: of
+all whose weights were validated, the one with the smallest loss.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from torch import Tensor
 from labram.errors import CheckpointError
 
 KEPT = 2
-POINTER, STATE, HISTORY = "latest", "state.json", "history.jsonl"
+POINTER, BEST, STATE, HISTORY = "latest", "best", "state.json", "history.jsonl"
 Tensors = dict[str, Tensor]
 
 
@@ -36,6 +37,7 @@ class Checkpoint:
         tensors: Groups of tensors by name, such as weights and optimiser.
         state: Counters, as JSON values.
         history: The metrics logged so far.
+        loss: Of the validation of just these weights, if there was one.
     """
 
     step: int
@@ -43,6 +45,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensors]
     state: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ class Checkpoints:
             shutil.rmtree(place, ignore_errors=True)
             partial.rename(place)
             _flush(self.folder)
-            self._point_at(place.name)
+            self._point(POINTER, place.name)
+            best = self._best()
+            if checkpoint.loss is not None and (best is None or checkpoint.loss < best[1]):
+                self._point(BEST, f"{place.name} {checkpoint.loss!r}")
             self._forget()
         except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -119,16 +125,29 @@ class Checkpoints:
         """All checkpoints, oldest first."""
         return sorted(self.folder.glob("step-*"), key=lambda place: (len(place.name), place.name))
 
-    def _point_at(self, name: str) -> None:
-        fresh = self.folder / f".{POINTER}-{uuid.uuid4().hex}"
-        _write_flushed(fresh, f"{name}\n")
-        fresh.replace(self.folder / POINTER)
+    def _best(self) -> tuple[str, float] | None:
+        """Name and loss of the best checkpoint so far."""
+        try:
+            name, loss = (self.folder / BEST).read_text().split()
+            return name, float(loss)
+        except (OSError, ValueError):
+            return None
+
+    def _point(self, pointer: str, text: str) -> None:
+        fresh = self.folder / f".{pointer}-{uuid.uuid4().hex}"
+        _write_flushed(fresh, f"{text}\n")
+        fresh.replace(self.folder / pointer)
         _flush(self.folder)
 
     def _forget(self) -> None:
-        """Remove what is older than the newest, and what killed writers left behind."""
-        for place in [*self._places()[:-KEPT], *self.folder.glob(".partial-*")]:
+        """Remove what is older than the newest and not the best, and what killed writers left behind."""
+        best = self._best()
+        old = [place for place in self._places()[:-KEPT] if best is None or place.name != best[0]]
+        for place in [*old, *self.folder.glob(".partial-*")]:
             shutil.rmtree(place, ignore_errors=True)
+        for pointer in (POINTER, BEST):
+            for left in self.folder.glob(f".{pointer}-*"):
+                left.unlink(missing_ok=True)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -369,7 +369,9 @@ class _Training(Generic[Batch]):
             tensors["best"] = self.best_weights
         state = {key: value for key, value in vars(self.progress).items() if key not in ("step", "history")}
         progress = self.progress
-        self.writer.save(Checkpoint(progress.step, self.identity, tensors, state, progress.history))
+        last = progress.history[-1] if progress.history else {}
+        loss = last.get("loss") if (last.get("step"), last.get("phase")) == (progress.step, VALIDATION) else None
+        self.writer.save(Checkpoint(progress.step, self.identity, tensors, state, progress.history, loss))
         self._clock = time.monotonic()
 
     def _restore(self, checkpoint: Checkpoint) -> None:

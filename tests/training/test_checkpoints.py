@@ -11,10 +11,10 @@ from labram.training.checkpoints import Checkpoint, Checkpoints, differences
 IDENTITY = {"recipe": {"steps": 10, "optimiser": {"peak_lr": 1e-3}}, "seed": 0}
 
 
-def checkpoint(step):
+def checkpoint(step, loss=None):
     tensors = {"weights": {"w": torch.full((4,), float(step))}, "optimiser": {"w/step": torch.tensor(float(step))}}
     history = [{"step": index, "loss": 1 / (index + 1)} for index in range(step)]
-    return Checkpoint(step, IDENTITY, tensors, {"skipped": 1}, history)
+    return Checkpoint(step, IDENTITY, tensors, {"skipped": 1}, history, loss)
 
 
 @pytest.fixture
@@ -45,6 +45,24 @@ def test_the_two_newest_are_kept(folder):
         folder.save(checkpoint(step))
     assert sorted(place.name for place in folder.folder.glob("step-*")) == ["step-000006", "step-000008"]
     assert (folder.folder / "latest").read_text() == "step-000008\n"
+
+
+def test_the_best_is_kept_beside_them(folder):
+    for step, loss in ((2, 0.5), (4, 0.2), (6, None), (8, 0.3), (10, float("nan")), (12, 0.21)):
+        folder.save(checkpoint(step, loss))
+    kept = ["step-000004", "step-000010", "step-000012"]
+    assert sorted(place.name for place in folder.folder.glob("step-*")) == kept
+    assert newest(folder)[0].step == 12
+    folder.save(checkpoint(14, 0.1))
+    assert sorted(place.name for place in folder.folder.glob("step-*")) == ["step-000012", "step-000014"]
+
+
+def test_an_allowed_change_is_said(folder):
+    folder.save(checkpoint(2))
+    notes = []
+    found = folder.newest({**IDENTITY, "seed": 1}, notes.append, allow=True)
+    assert found.step == 2
+    assert notes == ["the training goes on although it was begun otherwise: seed: 0 → 1"]
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "optimiser.safetensors", "history.jsonl", "state.json"])

@@ -1,7 +1,10 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -222,6 +225,55 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
     assert len(monitor.notes) == 3
 
 
+UNLIMITED = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+class Fills(Told):
+    """The disk takes no file of more than 200 bytes from step 7 to step 16."""
+
+    def __init__(self, checkpoints):
+        super().__init__()
+        self.checkpoints, self.meanwhile = checkpoints, None
+
+    def progress(self, done, total, **figures):
+        if done == 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200, UNLIMITED[1]))
+        if done == 16:
+            self.meanwhile = self.checkpoints.newest({}, self.note)
+            resource.setrlimit(resource.RLIMIT_FSIZE, UNLIMITED)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_only_checkpoints(tmp_path):
+    monitor = Fills(Checkpoints(tmp_path / "full"))
+    try:
+        with pytest.warns(LabramWarning, match=r"step \d+ cannot be written .*File too large"):
+            weights, _ = run(tmp_path / "full", monitor=monitor, steps=20, checkpoint_every=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, UNLIMITED)
+    assert monitor.meanwhile.step in (3, 6), "what was written before is intact"
+    assert Checkpoints(tmp_path / "full").newest({}, monitor.note).step == 20
+    assert not list((tmp_path / "full").glob(".*"))
+    assert equal(weights, run(tmp_path / "empty", steps=20, checkpoint_every=3)[0])
+
+
+def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
+    """The disk is slow; training goes on meanwhile."""
+    save, steps = Checkpoints.save, []
+
+    def slow(self, checkpoint):
+        before = {name: value.clone() for name, value in checkpoint.tensors["weights"].items()}
+        time.sleep(0.2)
+        assert equal(before, checkpoint.tensors["weights"])
+        steps.append((checkpoint.step, threading.current_thread() is threading.main_thread()))
+        save(self, checkpoint)
+
+    monkeypatch.setattr(Checkpoints, "save", slow)
+    weights, _ = run(tmp_path / "slow")
+    assert steps == [(5, False), (10, False), (12, False)]
+    monkeypatch.setattr(Checkpoints, "save", save)
+    assert equal(weights, run(tmp_path / "fast")[0])
+
+
 def test_a_damaged_checkpoint_is_said_and_the_one_before_used(tmp_path):
     with pytest.raises(Interrupted):
         run(tmp_path, monitor=Breaks(at=11))
@@ -318,8 +370,11 @@ def stop_after(program, name, step, number):
         if int(line) == step:
             os.kill(process.pid, number)
             break
+    asked = time.monotonic()
     last = [int(line) for line in process.stdout]
-    return process.wait(timeout=120), (last or [step])[-1]
+    code = process.wait(timeout=120)
+    assert time.monotonic() - asked < 20
+    return code, (last or [step])[-1]
 
 
 def test_a_tokenizer_killed_and_terminated_on_the_way_ends_with_the_same_bits(program):
