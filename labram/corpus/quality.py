@@ -84,7 +84,7 @@ def judge(
     """
     corpus = Corpus.merged(Corpus.load(shard) for shard in shards)
     corpus = _derived(corpus, quality)
-    corpus, each = _judged(corpus, rules(quality), _figures(corpus))
+    corpus, each = _judged(corpus, rules(quality), _figures(corpus, quality))
     corpus = _with_copies(corpus)
     corpus, copies = _judged(corpus, copy_rules(), _relations(corpus))
     corpus = splits.apply(corpus, _splits(corpus, split, seed))
@@ -128,7 +128,7 @@ def _derived(corpus: Corpus, quality: QualityRecipe) -> Corpus:
     """Fill in what follows from figures and thresholds: bad channels, and the factor that a unit is off."""
     rows = corpus.catalogue.copy()
     read = rows["store_key"] != ""
-    rows["unit_correction"] = rows["band_rms_uv"].map(lambda rms: unit_correction(rms, quality.typical_rms_uv))
+    rows["unit_correction"] = [unit_correction(rms, quality.typical_rms_uv) for rms in _eeg_rms(rows, quality)]
     counts = [_channels(row, quality) for row in rows.to_dict("records")]
     for kind, name in enumerate(("flat_channels", "saturated_channels", "bad_channels")):
         rows[name] = pd.Series([count[kind] for count in counts], index=rows.index, dtype="Int32").where(read)
@@ -136,6 +136,11 @@ def _derived(corpus: Corpus, quality: QualityRecipe) -> Corpus:
     for name in ("flat", "bad"):
         rows[f"{name}_fraction"] = (rows[f"{name}_channels"] / channels).astype("Float64").where(read)
     return Corpus(rows, corpus.labels)
+
+
+def _eeg_rms(rows: pd.DataFrame, quality: QualityRecipe) -> "pd.Series[float]":
+    """Amplitudes of what may be EEG: the noise of an open input is small for no fault of the unit."""
+    return rows["band_rms_uv"].mask(rows["psd_slope"] > quality.max_psd_slope)
 
 
 def _channels(row: Mapping[Hashable, Any], quality: QualityRecipe) -> tuple[int, int, int]:
@@ -173,11 +178,11 @@ def _judged(corpus: Corpus, suite: Sequence[Rule], figures: pd.DataFrame) -> tup
     return Corpus(rows, corpus.labels), checked
 
 
-def _figures(corpus: Corpus) -> pd.DataFrame:
+def _figures(corpus: Corpus, quality: QualityRecipe) -> pd.DataFrame:
     """Columns that rules are about, of the recordings that could be read."""
     rows = corpus.accepted()
     single = [name for name in rows.columns if not rows[name].map(lambda value: isinstance(value, list)).any()]
-    return rows[single].assign(channels=rows["montage"].map(len))
+    return rows[single].assign(channels=rows["montage"].map(len), band_rms_uv=_eeg_rms(rows, quality))
 
 
 def _with_copies(corpus: Corpus) -> Corpus:

@@ -79,6 +79,10 @@ def test_every_column_is_described_with_its_unit() -> None:
         assert not field.name.endswith("_uv") or field.metadata[b"unit"] == "µV".encode()
 
 
+def test_the_documentation_has_the_tables_as_they_are() -> None:
+    assert describe() in (Path(__file__).parents[2] / "docs" / "quality.md").read_text()
+
+
 def test_a_catalogue_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="ingest again"):
         Corpus.load(tmp_path)

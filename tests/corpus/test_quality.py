@@ -74,6 +74,7 @@ def judged(tmp_path: Path) -> Judge:
         ({"channel_sd_uv": [20.0] * 4 + [0.0] * 6, "median_sd_uv": 0.0}, Reason.FLAT),
         ({"channel_flat_fraction": [0.0] * 4 + [0.6] * 6}, Reason.FLAT),
         ({"band_rms_uv": 0.01, "channel_sd_uv": [0.02] * 10, "median_sd_uv": 0.02}, Reason.IMPLAUSIBLE_UNIT),
+        ({"band_rms_uv": 6000.0}, Reason.IMPLAUSIBLE_UNIT),
         ({"channel_sd_uv": [20.0] * 6 + [300.0] * 4}, Reason.EXCESSIVE_AMPLITUDE),
         ({"channel_saturated_fraction": [0.0] * 6 + [0.1] * 4}, Reason.EXCESSIVE_AMPLITUDE),
         ({"median_sd_uv": 230.0}, Reason.EXCESSIVE_AMPLITUDE),
@@ -121,6 +122,14 @@ def test_a_wrong_unit_comes_with_the_factor_that_mends_it(judged: Judge, rms_uv:
     found = corpus.catalogue.set_index("recording_id").loc["set-0002"]
     assert found["unit_correction"] == pytest.approx(correction)
     assert ("implausible_unit" in found["reasons"]) == (correction != 1.0)
+
+
+def test_an_open_input_is_flat_and_not_of_a_wrong_unit(judged: Judge) -> None:
+    noise = {"band_rms_uv": 0.02, "channel_sd_uv": [0.02] * 10, "median_sd_uv": 0.02, "psd_slope": 0.0}
+    _, corpus = judged([row(1), row(2, **noise)])
+    refused = corpus.quarantined()
+    assert refused["reasons"].tolist() == [["flat", "not_eeg"]]
+    assert refused["unit_correction"].tolist() == [1.0]
 
 
 def test_what_was_refused_before_stays_refused_without_figures(judged: Judge) -> None:
