@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -161,29 +162,29 @@ def _filters(load: Load, repeats: int) -> Mapping[str, object]:
 def _ingest(load: Load, repeats: int) -> Mapping[str, object]:
     """A folder of EDF files into an empty store: hash, read, filter, figures, patches and catalogue."""
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data")
+        data, out = Path(folder, "data"), Path(folder, "out")
         data.mkdir()
         for number in range(load.recordings):
             _write_edf(data / f"{number}.edf", load, number)
 
         def run(back_end: BackEnd) -> None:
-            with tempfile.TemporaryDirectory(dir=folder) as out:
-                done = ingest(
-                    data,
-                    (),
-                    Path(out, "tables"),
-                    store=Store(Path(out, "store")),
-                    preprocessing=PreprocessingRecipe(back_end=back_end),
-                    shard=0,
-                    shards=1,
-                    subject_key=b"key",
-                    monitor=Silent(),
-                    workers=0,
-                )
-                assert (done.recordings, done.refused) == (load.recordings, 0)
+            done = ingest(
+                data,
+                (),
+                out / "tables",
+                store=Store(out / "store"),
+                preprocessing=PreprocessingRecipe(back_end=back_end),
+                shard=0,
+                shards=1,
+                subject_key=b"key",
+                monitor=Silent(),
+                workers=0,
+            )
+            assert (done.recordings, done.refused) == (load.recordings, 0)
 
         candidates: dict[str, Callable[[], None]] = {"fused": lambda: run("fused"), "MNE": lambda: run("reference")}
-        return _told("ingest", load, load.samples * load.recordings, _in_turn(candidates, repeats))
+        times = _in_turn(candidates, repeats, after=lambda: shutil.rmtree(out))
+        return _told("ingest", load, load.samples * load.recordings, times)
 
 
 def _memory(load: Load) -> Mapping[str, object]:
@@ -207,8 +208,10 @@ def _memory_here(name: str) -> Mapping[str, float]:
     return {"peak_mib": int(status["VmHWM"].split()[0]) / 1024, "seconds": seconds}
 
 
-def _in_turn(candidates: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Processor seconds of each run; a first run of each is for caches and does not count."""
+def _in_turn(
+    candidates: Mapping[str, Callable[[], None]], repeats: int, after: Callable[[], None] = lambda: None
+) -> dict[str, list[float]]:
+    """Processor seconds of each run, `after` excluded; a first run of each is for caches and does not count."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(repeats + 1):
         for name, run in candidates.items():
@@ -216,6 +219,7 @@ def _in_turn(candidates: Mapping[str, Callable[[], None]], repeats: int) -> dict
             run()
             if turn:
                 times[name].append(time.process_time() - started)
+            after()
     return times
 
 
