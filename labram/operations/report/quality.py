@@ -70,7 +70,7 @@ def quarantine(corpus: Corpus) -> Chapter:
     reasons = tuple(
         (
             code,
-            *explain(code),
+            *_explained(code),
             str(amount),
             ", ".join(f"{name} ({n})" for (reason, name), n in sorted(counts.items()) if reason == code),
         )
@@ -216,10 +216,15 @@ def _warned(rows: pd.DataFrame) -> Chapter:
     counts = Counter(str(code).partition("=")[0] for codes in accepted["warnings"] for code in codes)
     if not counts:
         return Chapter("warnings", "Warnings", ("No accepted recording has a warning.",))
-    body = tuple((code, *explain(code), str(amount)) for code, amount in counts.most_common())
+    body = tuple((code, *_explained(code), str(amount)) for code, amount in counts.most_common())
     head = ("warning", "meaning", "what to do", "recordings")
     table = Table("Accepted all the same", head, body, frozenset({3}))
     return Chapter("warnings", "Warnings", tables=(table,))
+
+
+def _explained(code: str) -> tuple[str, ...]:
+    """Meaning and remedy as plain text: the documentation's marks of code are not for pages."""
+    return tuple(text.replace("`", "") for text in explain(code))
 
 
 def _told(row: Mapping[Any, Any]) -> str:
