@@ -161,6 +161,11 @@ class TrainingRecipe(Section):
         description="1: every recording is visited in proportion to its hours; 0: every montage equally often.",
     )
     window_seconds: Positive = Field(default=16, le=16, description="Seconds in a window, at most.")
+    shortest_window_seconds: Positive | None = Field(
+        default=None,
+        le=16,
+        description="Lengths of windows are drawn from this to the longest that fits; null: always the longest.",
+    )
     optimiser: OptimiserRecipe = OptimiserRecipe()
     log_every: Positive = 10
     validate_every: Positive = 100
@@ -186,6 +191,17 @@ class PretrainingRecipe(TrainingRecipe):
 
     mask_ratio: Fraction = 0.5
     symmetric: bool = Field(default=True, description="Predict the complement of each mask too.")
+    stored_codes: bool = Field(
+        default=False,
+        description="Windows follow one another from each recording's start, and their codes are worked out once and "
+        "looked up. Otherwise windows begin at any sample, and the tokenizer runs in every step.",
+    )
+
+    @model_validator(mode="after")
+    def _whole_windows(self) -> Self:
+        if self.stored_codes and self.shortest_window_seconds is not None:
+            raise ValueError("stored_codes are those of windows of one length: leave shortest_window_seconds null")
+        return self
 
 
 class AugmentRecipe(Section):

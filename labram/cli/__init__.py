@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labram import __version__
-from labram.cli import bench, corpus, evaluate, models, pipeline, recipe, run, weights
+from labram.cli import bench, corpus, evaluate, models, pipeline, recipe, run, tokenize, weights
 from labram.errors import LabramError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
+app.command("tokenize")(tokenize.tokenize)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")

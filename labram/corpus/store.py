@@ -146,6 +146,31 @@ class Store:
                 self._fetch(self._bucket, path)
         return _read_json(path)
 
+    def keep(self, key: str, name: str, values: NDArray[np.uint16]) -> None:
+        """Keep numbers beside an entry, under a name of their own.
+
+        Raises:
+            StoreError: If the store cannot be written, or the disk is full.
+        """
+        place = self._beside(key, name)
+        with self._replacing(place) as temporary, writes_to(self.location), temporary.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+
+    def kept(self, key: str, name: str) -> NDArray[np.uint16] | None:
+        """What `keep` kept, memory-mapped; None if there is nothing, or only a part of it.
+
+        Raises:
+            StoreError: If the store is a bucket that does not answer.
+        """
+        path = self._beside(key, name)
+        if self._bucket is not None and not path.exists():
+            with suppress(FileNotFoundError):
+                self._fetch(self._bucket, path)
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        except (OSError, ValueError, EOFError):
+            return None
+
     def remembered(self, files: Sequence[Path], find_out: Callable[[], Mapping[str, object]]) -> Mapping[str, Any]:
         """What `find_out` says of files, asked again only when one of them has changed.
 
@@ -199,6 +224,9 @@ class Store:
 
     def _note_path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"
+
+    def _beside(self, key: str, name: str) -> Path:
+        return self.root / key[:2] / f"{key}.{name}.npy"
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -228,7 +228,7 @@ class MaskedObjective(_OnWindows):
         """See `Objective.loss`."""
         x_BNAT, rows_N = on_device(self.model, batch)
         with mixed_precision(x_BNAT.device):
-            codes_BL = self.tokenizer.encode(x_BNAT, rows_N)
+            codes_BL = self._codes(batch, x_BNAT, rows_N)
             mask_BL = random_mask(len(codes_BL), codes_BL.shape[1], self.mask_ratio, random).to(
                 x_BNAT.device, non_blocking=True
             )
@@ -241,6 +241,11 @@ class MaskedObjective(_OnWindows):
         if self.symmetric:
             metrics["accuracy_symmetric"] = output.accuracy_symmetric.detach()
         return output.loss, metrics
+
+    def _codes(self, batch: WindowBatch, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
+        if batch.codes is None:
+            return self.tokenizer.encode(x_BNAT, rows_N)
+        return torch.from_numpy(batch.codes.astype(np.int64)).to(x_BNAT.device, non_blocking=True)
 
     def code_figures(self, counts: Tensor) -> dict[str, float]:
         """What can be had without looking at the signal.

@@ -29,6 +29,7 @@ from labram.recipe import ArchitectureRecipe, PretrainingRecipe, Section, TaskRe
 from labram.training import device as devices
 from labram.training.checkpoints import HISTORY, Checkpoints
 from labram.training.codebook import write_codebook, write_examples
+from labram.training.codes import tokenize
 from labram.training.labelled import LabelledWindows, Shuffled
 from labram.training.loop import Fitted, Plan, Selection, fit, tell
 from labram.training.objectives import MaskedObjective, TaskObjective, TokenizerObjective
@@ -79,7 +80,7 @@ def train_tokenizer(
     """
     with _seeded(seed):
         model = Tokenizer(_tokenizer_config(architecture, recipe)).to(devices.choose())
-    batches, validation = _windows(corpus, store, recipe, seed, monitor)
+    batches, validation = training_windows(corpus, store, recipe, seed, monitor)
     objective = TokenizerObjective(model, restart_every=recipe.restart_every)
     fitted = fit(
         objective,
@@ -137,10 +138,12 @@ def pretrain(
         TrainingError: If the loss was not finite three times running.
     """
     device = devices.choose()
-    teacher = _load_tokenizer(tokenizer).to(device)
+    teacher = load_tokenizer(tokenizer).to(device)
     with _seeded(seed):
         model = MaskedModel(_backbone_config(architecture, teacher.config.codes)).to(device)
-    batches, validation = _windows(corpus, store, recipe, seed, monitor)
+    batches, validation = training_windows(corpus, store, recipe, seed, monitor)
+    if recipe.stored_codes:
+        batches = tokenize(batches, teacher.eval(), weights.digest(tokenizer), monitor)
     fitted = fit(
         MaskedObjective(model, teacher, mask_ratio=recipe.mask_ratio, symmetric=recipe.symmetric),
         batches,
@@ -261,7 +264,12 @@ def _backbone_config(architecture: ArchitectureRecipe, codes: int) -> BackboneCo
     )
 
 
-def _load_tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a folder.
+
+    Raises:
+        WeightsError: If there is none.
+    """
     model = weights.load(folder)
     if not isinstance(model, Tokenizer):
         raise WeightsError(
@@ -272,10 +280,15 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
     return model
 
 
-def _windows(
+def training_windows(
     corpus: Corpus, store: Store, recipe: TrainingRecipe, seed: int, monitor: Monitor
 ) -> tuple[WindowSampler, list[WindowBatch]]:
-    """Training windows, and fixed validation windows of other subjects; without such, of the recordings' ends."""
+    """Training windows, and fixed validation windows of other subjects; without such, of the recordings' ends.
+
+    Raises:
+        CorpusError: If the split has no recordings, or they are too short.
+        TrainingError: If the micro-batches of a step cannot be shared out to the processes that there are.
+    """
     world = Ranks.here().world
     if recipe.micro_batches % world:
         raise TrainingError(
@@ -295,6 +308,7 @@ def _windows(
             window_patches=recipe.window_patches,
             window_seconds=recipe.window_seconds,
             temperature=recipe.temperature,
+            shortest=recipe.shortest_window_seconds,
             span=span,
         )
 

@@ -9,7 +9,7 @@ Shape letters: B windows, N channels, A seconds, T = 200 samples.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from labram.corpus.catalogue import Corpus, Split
 from labram.corpus.store import RATE_HZ, Store
-from labram.errors import CorpusError
+from labram.errors import CorpusError, StoreError
 from labram.signals.electrodes import rows
 from labram.training import seeds
 
@@ -44,12 +44,14 @@ class WindowBatch:
         rows: Row of each channel in the model's spatial table, 1 to 128.
         montage: Canonical channel names.
         recording_ids: Where each of the B windows comes from.
+        codes: Stored codes of all patches [B, N·A], if the windows are those of `labram.training.codes`.
     """
 
     x: NDArray[np.float32]
     rows: tuple[int, ...]
     montage: tuple[str, ...]
     recording_ids: tuple[str, ...]
+    codes: NDArray[np.uint16] | None = None
 
     @property
     def weight(self) -> int:
@@ -85,23 +87,53 @@ class Pool:
         return float(self.lengths.sum()) / (self.windows * self.seconds)
 
     @cached_property
-    def _cumulative(self) -> NDArray[np.int64]:
-        return np.cumsum(self.lengths)
-
-    @cached_property
     def rows(self) -> tuple[int, ...]:
         """Rows of the channels in the model's spatial table."""
         return rows(self.montage)
 
-    def draw(self, store: Store, random: np.random.Generator) -> WindowBatch:
-        """A micro-batch: recordings in proportion to their length, windows beginning at any sample."""
-        places = random.integers(0, self._cumulative[-1], self.windows)
-        chosen = np.searchsorted(self._cumulative, places, side="right")
-        slack = (self.lengths[chosen] - self.seconds) * RATE_HZ
+    @cached_property
+    def consecutive(self) -> NDArray[np.int64]:
+        """Windows of each recording if one follows the other without a gap."""
+        return self.lengths // self.seconds
+
+    def codes_name(self, codes: str) -> str:
+        """Under which the store keeps some codes of these windows."""
+        return f"{codes}-{self.seconds}s"
+
+    def draw(self, store: Store, random: np.random.Generator, shortest: int | None = None) -> WindowBatch:
+        """A micro-batch: recordings in proportion to their length, windows beginning at any sample.
+
+        Args:
+            store: Where the patches are.
+            random: Decides.
+            shortest: Length from which on the length is drawn too; the micro-batch keeps its number of patches.
+        """
+        seconds = self.seconds
+        if shortest is not None:
+            seconds = int(random.integers(min(shortest, seconds), seconds + 1))
+        chosen, _ = _drawn(self.lengths, self.windows * self.seconds // seconds, random)
+        slack = (self.lengths[chosen] - seconds) * RATE_HZ
         starts = self.first[chosen] * RATE_HZ + random.integers(0, slack + 1)
-        x_BNAT = np.empty((self.windows, len(self.montage), self.seconds, RATE_HZ), dtype=np.float32)
+        return self._read(store, chosen, starts, seconds)
+
+    def draw_coded(self, store: Store, random: np.random.Generator, codes: str) -> WindowBatch:
+        """A micro-batch of consecutive windows, from each recording's start, with their stored codes.
+
+        Args:
+            store: Where patches and codes are.
+            random: Decides.
+            codes: What their names in the store begin with, see `labram.training.codes`.
+        """
+        chosen, number = _drawn(self.consecutive, self.windows, random)
+        batch = self._read(store, chosen, number * self.seconds * RATE_HZ, self.seconds)
+        name = self.codes_name(codes)
+        found = [_codes(store, self.keys[index], name)[place] for index, place in zip(chosen, number, strict=True)]
+        return replace(batch, codes=np.stack(found))
+
+    def _read(self, store: Store, chosen: NDArray[np.int64], starts: NDArray[np.int64], seconds: int) -> WindowBatch:
+        x_BNAT = np.empty((len(chosen), len(self.montage), seconds, RATE_HZ), dtype=np.float32)
         for window, (recording, start) in enumerate(zip(chosen, starts, strict=True)):
-            np.divide(store.read(self.keys[recording], int(start), self.seconds), SCALE_UV, out=x_BNAT[window])
+            np.divide(store.read(self.keys[recording], int(start), seconds), SCALE_UV, out=x_BNAT[window])
         return WindowBatch(x_BNAT, self.rows, self.montage, tuple(self.recording_ids[index] for index in chosen))
 
 
@@ -115,6 +147,8 @@ class WindowSampler:
         seed: Of the run.
         micro_batches: Micro-batches in a step.
         temperature: 1: every recording is visited in proportion to its hours; 0: every montage equally often.
+        shortest: Seconds from which on lengths of windows are drawn; None: windows are as long as they can be.
+        codes: Name of the stored codes that the windows bring; None: windows begin at any sample.
     """
 
     store: Store
@@ -122,6 +156,8 @@ class WindowSampler:
     seed: int
     micro_batches: int
     temperature: float = 1.0
+    shortest: int | None = None
+    codes: str | None = None
 
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
@@ -146,6 +182,7 @@ class WindowSampler:
         window_patches: int,
         window_seconds: int,
         temperature: float = 1.0,
+        shortest: int | None = None,
         span: Span = "all",
     ) -> "WindowSampler":
         """A sampler over one split of a corpus.
@@ -160,6 +197,7 @@ class WindowSampler:
             window_patches: Patches in a window, at most.
             window_seconds: Seconds in a window, at most; a shorter recording gives shorter windows.
             temperature: See the class.
+            shortest: See the class.
             span: Which part of each recording.
 
         Raises:
@@ -172,14 +210,11 @@ class WindowSampler:
                 remedy="Add subjects, or lower the recipe's split.validation and split.test",
             )
         pools = tuple(_pools(table, patches, window_patches, window_seconds))
-        return cls(store, pools, seed, micro_batches, temperature)
+        return cls(store, pools, seed, micro_batches, temperature, shortest)
 
     def batch(self, step: int, share: slice = ALL) -> list[WindowBatch]:
         """The micro-batches of a step (counted from 0), or a share; the same whenever and wherever it is asked for."""
-        return [
-            self._pool_at(step, micro).draw(self.store, seeds.generator(self.seed, seeds.WINDOWS, step, micro))
-            for micro in range(self.micro_batches)[share]
-        ]
+        return [self._draw(step, micro) for micro in range(self.micro_batches)[share]]
 
     def fixed(self, count: int) -> list[WindowBatch]:
         """Windows for validation: `count` micro-batches, or more if that is needed for one of every montage."""
@@ -198,11 +233,36 @@ class WindowSampler:
         """All montages of the split."""
         return frozenset(pool.montage for pool in self.pools)
 
+    def _draw(self, step: int, micro: int) -> WindowBatch:
+        pool, random = self._pool_at(step, micro), seeds.generator(self.seed, seeds.WINDOWS, step, micro)
+        if self.codes is not None:
+            return pool.draw_coded(self.store, random, self.codes)
+        return pool.draw(self.store, random, self.shortest)
+
     def _pool_at(self, step: int, micro: int) -> Pool:
         """Points spread evenly over the pools within a step, and over time."""
         offset = (self.seed + 1 + step) * GOLDEN % 1.0
         place = (micro + offset) / self.micro_batches
         return self.pools[int(np.searchsorted(self._shares, place, side="right").clip(max=len(self.pools) - 1))]
+
+
+def _drawn(
+    shares: NDArray[np.int64], count: int, random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Members drawn in proportion to their shares, and which unit of its share each draw has hit."""
+    cumulative = np.cumsum(shares)
+    places = random.integers(0, cumulative[-1], count)
+    chosen = np.searchsorted(cumulative, places, side="right")
+    return chosen, places - (cumulative - shares)[chosen]
+
+
+def _codes(store: Store, key: str, name: str) -> NDArray[np.uint16]:
+    found = store.kept(key, name)
+    if found is None:
+        raise StoreError(
+            "the stored codes of a recording are gone", file=key, remedy="Start again: they are worked out anew"
+        )
+    return found
 
 
 def catalogue_digest(corpus: Corpus) -> str:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from labram.corpus.catalogue import Corpus
 from labram.errors import CorpusError
+from labram.signals.electrodes import CANONICAL
 from labram.training.windows import WindowSampler, catalogue_digest
 
 LIMITS = {"patches": 48, "micro_batches": 2, "window_patches": 24, "window_seconds": 16}
@@ -78,7 +79,57 @@ def test_windows_keep_to_the_budget_of_patches_and_seconds(mixed):
             assert windows * channels * seconds <= 96
 
 
-@settings(max_examples=10, deadline=None)
+def test_lengths_of_windows_are_drawn_where_the_recipe_says_so(mixed):
+    seen = Counter()
+    for step in range(40):
+        for batch in sampler(mixed, shortest=2).batch(step):
+            seen[len(batch.montage), batch.x.shape[2]] += 1
+            assert batch.weight <= LIMITS["patches"]
+            assert batch.x.shape[1] * batch.x.shape[2] <= LIMITS["window_patches"]
+    assert {seconds for channels, seconds in seen if channels == 6} == {2, 3, 4}
+    assert {seconds for channels, seconds in seen if channels == 4} <= {1, 2, 3, 4, 5, 6}
+    assert min(seen.values()) > 0
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(
+    channels=st.lists(st.integers(1, 20), min_size=1, max_size=4),
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6),
+    limits=st.tuples(st.integers(1, 256), st.integers(1, 16), st.integers(1, 512)),
+    ranks=st.sampled_from([1, 2, 3, 6]),
+    seed=st.integers(0, 1000),
+)
+def test_the_global_batch_is_the_same_for_any_number_of_ranks_and_keeps_to_its_budget(
+    tmp_path_factory, make_tiny, channels, lengths, limits, ranks, seed
+):
+    tiny = make_tiny(tmp_path_factory.mktemp("store"))
+    names = tuple(CANONICAL)[:20]
+    for index, seconds in enumerate(lengths):
+        montage = names[: channels[index % len(channels)]]
+        values = np.random.default_rng(index).normal(size=(len(montage), seconds * 200))
+        tiny.add(f"r{index}", montage, values)
+    window_patches, window_seconds, patches = limits
+    windows = sampler(
+        tiny,
+        seed=seed,
+        micro_batches=6,
+        patches=patches,
+        window_patches=window_patches,
+        window_seconds=window_seconds,
+    )
+    whole = windows.batch(3)
+    shares = [windows.batch(3, slice(rank, None, ranks)) for rank in range(ranks)]
+    assert same(whole, [shares[micro % ranks][micro // ranks] for micro in range(6)])
+    for batch in whole:
+        count, width, seconds, _ = batch.x.shape
+        assert width * seconds <= max(window_patches, width)
+        assert seconds <= window_seconds
+        assert count * width * seconds <= max(patches, width * seconds)
+    due = {pool.montage for pool in windows.pools if pool.weight >= sum(p.weight for p in windows.pools) / 6}
+    assert due <= {batch.montage for batch in whole}, "a montage due once a step is in every step"
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(lengths=st.lists(st.integers(1, 60), min_size=2, max_size=5), seed=st.integers(0, 1000))
 def test_every_recording_is_visited_in_proportion_to_its_hours(tmp_path_factory, make_tiny, lengths, seed):
     tiny = make_tiny(tmp_path_factory.mktemp("store"))
