@@ -28,6 +28,8 @@ ConfigMap and Secrets."""
 ENVIRONMENT = ("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
 MLFLOW_SECRET = {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"}
 STORAGE_SECRET = {"access-key-id": "AWS_ACCESS_KEY_ID", "secret-access-key": "AWS_SECRET_ACCESS_KEY"}
+STAY = (("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true"))
+"""Annotations that keep autoscalers from moving a training to tidy up."""
 BACK_OFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "1800s"}
 
 
@@ -105,4 +107,6 @@ class Placement:
         task.set_accelerator_type(self.accelerator).set_accelerator_limit(self.gpus)
         kubernetes.add_node_selector_json(task, self.node_selector)
         kubernetes.add_toleration_json(task, self.tolerations)
+        for autoscaler in STAY:
+            kubernetes.add_pod_annotation(task, *autoscaler)
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="8Gi")  # noqa: S108

@@ -1,0 +1,221 @@
+"""What every overlay holds: valid, restricted, limited, pinned, and closed to the network."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
+
+K8S = Path(__file__).parents[2] / "k8s"
+FOLDERS = ["overlays/local", "overlays/cloud", "overlays/airgapped", "restore"]
+VERSIONS = ["1.31", "1.32", "1.33", "1.34", "1.35", "1.36"]
+CUSTOM = {"ClusterTrainingRuntime", "InferenceService", "ServiceMonitor", "PrometheusRule"}
+"""Kinds that no Kubernetes schema has. The first two are tested below; for the others there is no schema here."""
+SECRET_KEYS = {
+    "labram-database": {"password"},
+    "labram-mlflow-server": {"backend-store-uri", "flask-secret-key", "admin-password", "basic_auth.ini"},
+    "labram-mlflow-user": {"username", "password"},
+    "labram-storage": {"access-key-id", "secret-access-key"},
+}
+
+pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+
+
+def render(folder: str) -> list[dict]:
+    done = subprocess.run(["kubectl", "kustomize", str(K8S / folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, list[dict]]:
+    return {folder: render(folder) for folder in FOLDERS}
+
+
+@pytest.fixture(scope="module")
+def documents(rendered) -> list[dict]:
+    """Every different document of any overlay."""
+    return list({yaml.safe_dump(item): item for items in rendered.values() for item in items}.values())
+
+
+def pods(part: object) -> Iterator[dict]:
+    """Everything at any depth that becomes a pod."""
+    if isinstance(part, dict):
+        if part.get("containers"):
+            yield part
+        for value in part.values():
+            yield from pods(value)
+    elif isinstance(part, list):
+        for item in part:
+            yield from pods(item)
+
+
+@pytest.fixture(scope="module")
+def templates(documents) -> list[dict]:
+    found = [pod for item in documents for pod in pods(item)]
+    assert len(found) >= 6, "MLflow, database, backup, restore, training, serving"
+    return found
+
+
+def containers(templates: list[dict]) -> list[dict]:
+    return [container for pod in templates for container in [*pod.get("initContainers", []), *pod["containers"]]]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_document_is_valid_strictly(documents, version) -> None:
+    for item in documents:
+        if item["kind"] not in CUSTOM:
+            kubernetes_validate.validate(item, version, strict=True)
+
+
+def test_pods_of_custom_kinds_are_valid_pods(documents) -> None:
+    """Their schemas embed Kubernetes' own pod; KServe's predictor adds fields of its own, which are left out."""
+    own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
+    for item in documents:
+        for pod in pods(item) if item["kind"] in CUSTOM else ():
+            spec = {name: value for name, value in pod.items() if name not in own}
+            document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+            kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+
+
+def test_the_training_runtime_is_one_of_kubeflow_trainer_and_nothing_of_it_is_dropped(documents) -> None:
+    (runtime,) = (
+        item for item in documents if item["kind"] == "ClusterTrainingRuntime" and "internal" not in str(item)
+    )
+    model = TrainerV1alpha1ClusterTrainingRuntime.from_dict(runtime)
+    assert model.to_dict() == runtime
+
+
+def test_names_are_in_the_namespace(rendered) -> None:
+    free = {"Namespace", "PriorityClass", "ClusterTrainingRuntime"}
+    for items in rendered.values():
+        assert all(item["metadata"].get("namespace") == "labram" for item in items if item["kind"] not in free)
+
+
+def test_pods_are_held_to_the_restricted_standard(documents, templates) -> None:
+    (namespace,) = (item for item in documents if item["kind"] == "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for pod in templates:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert not any("hostPath" in volume for volume in pod.get("volumes", []))
+    for container in containers(templates):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_containers_have_limits_and_an_image_by_digest(templates) -> None:
+    for container in containers(templates):
+        for side in ("requests", "limits"):
+            assert set(container["resources"][side]) >= {"cpu", "memory"}
+        assert re.fullmatch(r"[\w./-]+@sha256:[0-9a-f]{64}", container["image"])
+
+
+def test_servers_have_probes_and_jobs_a_deadline(documents) -> None:
+    for item in documents:
+        if item["kind"] in {"Deployment", "StatefulSet", "InferenceService"}:
+            for pod in pods(item):
+                assert all({"startupProbe", "readinessProbe", "livenessProbe"} <= set(c) for c in pod["containers"])
+        if item["kind"] == "Job":
+            assert item["spec"]["activeDeadlineSeconds"]
+        if item["kind"] == "CronJob":
+            assert item["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+            assert item["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_services_get_no_token_of_the_kubernetes_api(templates) -> None:
+    for pod in templates:
+        assert pod["serviceAccountName"] == "labram-service"
+        assert pod["automountServiceAccountToken"] is False
+
+
+def test_no_role_is_wider_than_its_verbs(documents) -> None:
+    roles = [item for item in documents if item["kind"] == "Role"]
+    assert {role["metadata"]["name"] for role in roles} == {"labram-task", "labram-train-jobs"}
+    assert not any(item["kind"] in {"ClusterRole", "ClusterRoleBinding"} for item in documents)
+    for rule in (rule for role in roles for rule in role["rules"]):
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        if "secrets" in rule["resources"]:
+            assert rule["resourceNames"], "Secrets are readable by name alone"
+            assert rule["verbs"] == ["get"]
+
+
+def test_everything_is_forbidden_that_is_not_opened(rendered) -> None:
+    for folder in FOLDERS[:3]:
+        policies = {i["metadata"]["name"]: i["spec"] for i in rendered[folder] if i["kind"] == "NetworkPolicy"}
+        assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+        servers = (item for item in rendered[folder] if item["kind"] in {"Deployment", "StatefulSet"})
+        opened = [server["spec"]["template"]["metadata"]["labels"] for server in servers]
+        selected = [spec["podSelector"].get("matchLabels", {}) for spec in policies.values()]
+        assert all(any(labels.items() >= chosen.items() and chosen for chosen in selected) for labels in opened)
+
+
+def test_without_a_way_out_nothing_is_opened_to_everywhere(rendered) -> None:
+    for item in rendered["overlays/airgapped"]:
+        if item["kind"] == "NetworkPolicy":
+            assert all(rule.get("to") for rule in item["spec"].get("egress", []))
+    images = [
+        container["image"] for item in rendered["overlays/airgapped"] for container in containers(list(pods(item)))
+    ]
+    assert all(image.startswith("registry.internal/") for image in images)
+
+
+def test_no_secret_is_here_and_those_that_are_needed_are_known(documents) -> None:
+    assert not any(item["kind"] == "Secret" for item in documents)
+    text = yaml.safe_dump_all(documents)
+    used = {(name, key) for part in references(documents) for name, key in [(part["name"], part["key"])]}
+    assert {name for name, _ in used} <= set(SECRET_KEYS)
+    assert all(key in SECRET_KEYS[name] for name, key in used)
+    assert "BEGIN" not in text
+    assert "AKIA" not in text
+
+
+def references(part: object) -> Iterator[dict]:
+    if isinstance(part, dict):
+        if "secretKeyRef" in part:
+            yield part["secretKeyRef"]
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for item in part:
+            yield from references(item)
+
+
+def test_clients_of_mlflow_are_let_in_by_the_names_that_they_use(documents) -> None:
+    (server,) = (c for c in containers([p for i in documents if i["kind"] == "Deployment" for p in pods(i)][:1])
+                 if c["name"] == "mlflow")  # fmt: skip
+    hosts = next(argument for argument in server["args"] if argument.startswith("--allowed-hosts="))
+    (config, *_) = (i for i in documents if i["kind"] == "ConfigMap" and i["metadata"]["name"] == "labram-environment")
+    assert config["data"]["MLFLOW_TRACKING_URI"].removeprefix("http://").replace("5000", "*") in hosts
+    assert {"--app-name=basic-auth", "--host=0.0.0.0"} <= set(server["args"])
+
+
+def test_the_workspace_can_be_mounted_by_tasks_on_several_nodes(rendered) -> None:
+    for folder, modes in (("overlays/cloud", ["ReadWriteMany"]), ("overlays/local", ["ReadWriteOnce"])):
+        (claim,) = (i for i in rendered[folder] if i["metadata"]["name"] == "labram-workspace")
+        assert claim["spec"]["accessModes"] == modes
+
+
+def test_services_come_before_trainings(documents) -> None:
+    values = {item["metadata"]["name"]: item["value"] for item in documents if item["kind"] == "PriorityClass"}
+    assert values["labram-service"] > values["labram-training"]
+
+
+def test_a_pool_is_the_same_label_and_taint_wherever_it_is() -> None:
+    pool, node_class = yaml.safe_load_all((K8S / "pools" / "eks.yaml").read_text())
+    template = pool["spec"]["template"]
+    assert template["metadata"]["labels"] == {"labram.dev/pool": "gpu"}
+    assert template["spec"]["taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
+    assert template["spec"]["nodeClassRef"]["name"] == node_class["metadata"]["name"]
+    assert "labram.dev/pool=gpu" in (K8S / "pools" / "gke.sh").read_text()
+    readme = (K8S / "pools" / "README.md").read_text()
+    assert "labram.dev/pool=gpu" in readme
+    assert "nvidia.com/gpu=present:NoSchedule" in readme
