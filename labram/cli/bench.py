@@ -1,4 +1,4 @@
-"""`labram bench`: how fast the models are on this machine."""
+"""`labram bench`: how fast models, training loop and loading are on this machine."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -6,6 +6,7 @@ import typer
 
 if TYPE_CHECKING:
     from labram.models.bench import Load, Measurement
+    from labram.training.bench import Loading, Overhead
 
 app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
 _STEPS, _PRECISIONS, _MODES = ["tokenizer", "masked", "finetune", "inference"], ["fp32", "bf16"], ["eager", "compiled"]
@@ -53,6 +54,67 @@ def model(
         _print_table(measured)
 
 
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Its architecture and pre-training are measured.")]
+OverrideOption = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Change a setting: pretraining.patches=512; repeatable.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+SMALL = ("pretraining.patches=1024", "pretraining.micro_batches=2", "pretraining.checkpoint_every=10")
+"""Steps of seconds rather than minutes on a CPU; loop and loading cost the more the smaller the step."""
+
+
+@app.command("step")
+def step_(
+    recipe: RecipeOption = "base",
+    override: OverrideOption = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps that are timed.")] = 21,
+    json: JsonOption = False,
+) -> None:
+    """What the training loop costs beside the bare step: loading, logs, checkpoints. The goal is less than 5 %.
+
+    Pre-training on noise; after each step of the loop the same step is taken bare. Steps have 2 micro-batches of 1024
+    patches, and every tenth writes a checkpoint, unless --set says otherwise.
+    """
+    from labram import recipe as recipes
+    from labram.training.bench import loop_overhead
+
+    _print(loop_overhead(recipes.load(recipe, [*SMALL, *(override or [])]), steps), json=json)
+
+
+@app.command()
+def data(
+    recipe: RecipeOption = "base",
+    override: OverrideOption = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps that are timed.")] = 5,
+    json: JsonOption = False,
+) -> None:
+    """How many times as fast as the step uses them windows are loaded, by one process. The goal is 20 on a CPU."""
+    from labram import recipe as recipes
+    from labram.training.bench import loading
+
+    _print(loading(recipes.load(recipe, [*SMALL, *(override or [])]), steps), json=json)
+
+
+def _print(figures: "Overhead | Loading", *, json: bool) -> None:
+    import json as text
+    from dataclasses import asdict
+
+    found = asdict(figures)
+    if json:
+        typer.echo(text.dumps(found | {"machine": _machine()}))
+        return
+    for name, value in found.items():
+        typer.echo(f"{name:24} {value:.6g}")
+
+
+def _machine() -> dict[str, object]:
+    import platform
+
+    import torch
+
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "processor": platform.machine()}
+
+
 def _chosen(given: list[str], known: list[str], option: str) -> tuple[Any, ...]:
     unknown = [name for name in given if name not in known]
     if unknown:
@@ -66,16 +128,13 @@ def _line(one: "Measurement") -> str:
 
 def _print_json(measured: "list[Measurement]", load: "Load") -> None:
     import json
-    import platform
     from dataclasses import asdict
-
-    import torch
 
     from labram.models.bench import ratios
 
     found = {
         "load": asdict(load),
-        "machine": {"torch": torch.__version__, "threads": torch.get_num_threads(), "processor": platform.machine()},
+        "machine": _machine(),
         "measurements": [one.to_json() for one in measured],
         "times_braindecode": [
             {"step": step, "precision": precision, "mode": mode, "ratio": ratio}

@@ -79,14 +79,14 @@ def train_tokenizer(
         TrainingError: If the loss was not finite three times running, or the codebook collapsed.
     """
     with _seeded(seed):
-        model = Tokenizer(_tokenizer_config(architecture, recipe)).to(devices.choose())
+        model = Tokenizer(tokenizer_config(architecture, recipe)).to(devices.choose())
     batches, validation = training_windows(corpus, store, recipe, seed, monitor)
     objective = TokenizerObjective(model, restart_every=recipe.restart_every)
     fitted = fit(
         objective,
         batches,
         validation,
-        _plan(recipe, seed),
+        plan(recipe, seed),
         groups=parameter_groups(model, recipe.optimiser.weight_decay),
         checkpoints=Checkpoints(checkpoints),
         identity=_identity(corpus, seed, architecture=architecture, tokenizer=recipe),
@@ -140,7 +140,7 @@ def pretrain(
     device = devices.choose()
     teacher = load_tokenizer(tokenizer).to(device)
     with _seeded(seed):
-        model = MaskedModel(_backbone_config(architecture, teacher.config.codes)).to(device)
+        model = MaskedModel(backbone_config(architecture, teacher.config.codes)).to(device)
     batches, validation = training_windows(corpus, store, recipe, seed, monitor)
     if recipe.stored_codes:
         batches = tokenize(batches, teacher.eval(), weights.digest(tokenizer), monitor)
@@ -148,7 +148,7 @@ def pretrain(
         MaskedObjective(model, teacher, mask_ratio=recipe.mask_ratio, symmetric=recipe.symmetric),
         batches,
         validation,
-        _plan(recipe, seed),
+        plan(recipe, seed),
         groups=parameter_groups(model, recipe.optimiser.weight_decay),
         checkpoints=Checkpoints(checkpoints),
         identity=_identity(
@@ -239,7 +239,8 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _tokenizer_config(architecture: ArchitectureRecipe, recipe: TokenizerRecipe) -> TokenizerConfig:
+def tokenizer_config(architecture: ArchitectureRecipe, recipe: TokenizerRecipe) -> TokenizerConfig:
+    """The tokenizer of a recipe."""
     encoder = architecture.tokenizer or architecture
     return TokenizerConfig(
         width=encoder.width,
@@ -253,7 +254,8 @@ def _tokenizer_config(architecture: ArchitectureRecipe, recipe: TokenizerRecipe)
     )
 
 
-def _backbone_config(architecture: ArchitectureRecipe, codes: int) -> BackboneConfig:
+def backbone_config(architecture: ArchitectureRecipe, codes: int) -> BackboneConfig:
+    """The backbone of a recipe, for a codebook of some size."""
     return BackboneConfig(
         width=architecture.width,
         conv_channels=architecture.conv_channels,
@@ -376,7 +378,8 @@ def _class_weights(y: npt.NDArray[np.float64], classes: int) -> npt.NDArray[np.f
     return np.where(counts > 0, len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
 
 
-def _plan(recipe: TrainingRecipe, seed: int) -> Plan:
+def plan(recipe: TrainingRecipe, seed: int) -> Plan:
+    """How a stage of self-supervised training goes."""
     return Plan(
         steps=recipe.steps,
         warmup_steps=recipe.warmup_steps,

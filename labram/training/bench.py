@@ -1,0 +1,225 @@
+"""What the loop costs beside the bare step, and whether loading keeps up: `labram bench step` and `labram bench data`.
+
+Signals are noise, written once into a store in a temporary folder: three montages, read at random places as training
+reads them. Everything else is real: pre-training by `labram.training.loop.fit`, with its log and its checkpoints.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.store import RATE_HZ, Store, to_patches
+from labram.events import Silent
+from labram.models.masked import MaskedModel
+from labram.models.tokenizer import Tokenizer
+from labram.recipe import PretrainingRecipe, Recipe, TokenizerRecipe
+from labram.signals.electrodes import CANONICAL
+from labram.training import device as devices
+from labram.training import seeds
+from labram.training.checkpoints import Checkpoints
+from labram.training.loop import Plan, fit
+from labram.training.objectives import MaskedObjective
+from labram.training.optimiser import adamw, parameter_groups
+from labram.training.stages import backbone_config, plan, tokenizer_config
+from labram.training.windows import WindowBatch, WindowSampler
+
+CHANNELS = (8, 19, 62)
+RECORDING_SECONDS = 600
+LOAD_SECONDS = 5.0
+GOAL_OVERHEAD, GOAL_LOADING = 0.05, 20.0
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Seconds of a step in the loop and bare, each the mean over all steps but the first; shares of the latter."""
+
+    steps: int
+    patches_per_step: float
+    loop_seconds: float
+    bare_seconds: float
+    checkpoints: int
+    overhead: float
+    goal: float = GOAL_OVERHEAD
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Patches a second that one process loads and that the step takes, and how many times the one is the other."""
+
+    loaded_patches_per_s: float
+    loaded_megabytes_per_s: float
+    step_patches_per_s: float
+    ratio: float
+    goal: float = GOAL_LOADING
+
+
+def loop_overhead(recipe: Recipe, steps: int) -> Overhead:
+    """Train for some steps; after each, do the same step bare with a second model, so that both meet the same machine.
+
+    The loop's step loads its windows, logs, and writes checkpoints; the bare one has its windows in memory. A bare step
+    during which a checkpoint was being written does not count, since the writing is the loop's.
+
+    Args:
+        recipe: Its sections `architecture` and `pretraining` are measured.
+        steps: How many; more than `checkpoint_every` of the recipe.
+    """
+    settings = recipe.pretraining
+    with _scratch() as (folder, store, corpus):
+        batches = sampler(corpus, store, settings, recipe.seed)
+        objective, bare = _objective(recipe), _Bare(recipe)
+        monitor = _Alternates(bare, batches, folder / "checkpoints")
+        fit(
+            objective,
+            batches,
+            [],
+            _plan(settings, recipe.seed, steps),
+            groups=parameter_groups(objective.model, settings.optimiser.weight_decay),
+            checkpoints=Checkpoints(folder / "checkpoints"),
+            identity={},
+            monitor=monitor,
+        )
+    loop, alone = statistics.fmean(monitor.loop[1:]), statistics.fmean(monitor.bare[1:])
+    return Overhead(
+        steps=steps,
+        patches_per_step=statistics.fmean(monitor.patches),
+        loop_seconds=loop,
+        bare_seconds=alone,
+        checkpoints=-(-steps // settings.checkpoint_every),
+        overhead=loop / alone - 1.0,
+    )
+
+
+def loading(recipe: Recipe, steps: int) -> Loading:
+    """How fast the windows of training steps are loaded, beside how fast the bare step uses them up.
+
+    Args:
+        recipe: Its sections `architecture` and `pretraining` are measured.
+        steps: Steps of each; loading goes on for five seconds at least.
+    """
+    with _scratch() as (_, store, corpus), devices.reproducible(devices.choose(), recipe.pretraining.threads):
+        batches, bare = sampler(corpus, store, recipe.pretraining, recipe.seed), _Bare(recipe)
+        samples = [batches.batch(step) for step in range(steps)]
+        taken = statistics.median(bare.seconds(step, sample) for step, sample in enumerate(samples))
+        patches = statistics.fmean(sum(batch.weight for batch in sample) for sample in samples)
+        loaded, number, start = 0, 0, time.perf_counter()
+        while number < steps or time.perf_counter() - start < LOAD_SECONDS:
+            loaded += sum(batch.weight for batch in batches.batch(number))
+            number += 1
+        rate = loaded / (time.perf_counter() - start)
+    stored = np.dtype(np.float16).itemsize * RATE_HZ
+    return Loading(rate, rate * stored / 1e6, patches / taken, rate * taken / patches)
+
+
+def sampler(corpus: Corpus, store: Store, settings: PretrainingRecipe, seed: int) -> WindowSampler:
+    """Windows as pre-training takes them."""
+    return WindowSampler.of(
+        corpus,
+        store,
+        split="train",
+        seed=seed,
+        patches=settings.patches,
+        micro_batches=settings.micro_batches,
+        window_patches=settings.window_patches,
+        window_seconds=settings.window_seconds,
+        temperature=settings.temperature,
+    )
+
+
+class _Bare:
+    """The step without a loop around it: forward, backward, optimiser."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._objective = _objective(recipe)
+        optimiser = recipe.pretraining.optimiser
+        self._optimiser = adamw(parameter_groups(self._objective.model, optimiser.weight_decay), optimiser)
+        self._seed, self._clip = recipe.seed, optimiser.clip_norm
+
+    def seconds(self, step: int, batches: Sequence[WindowBatch]) -> float:
+        """Take the step; gives how long it took."""
+        start = time.perf_counter()
+        total = sum(batch.weight for batch in batches)
+        for micro, batch in enumerate(batches):
+            random = torch.Generator().manual_seed(seeds.torch_seed(self._seed, step, micro))
+            loss, _ = self._objective.loss(batch, random)
+            (loss * (batch.weight / total)).backward()
+        if self._clip is not None:
+            torch.nn.utils.clip_grad_norm_(self._objective.model.parameters(), self._clip)
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+
+class _Alternates(Silent):
+    """Listens to the loop; after each of its steps it takes the same one bare."""
+
+    def __init__(self, bare: _Bare, batches: WindowSampler, folder: Path) -> None:
+        self._bare, self._batches, self._folder = bare, batches, folder
+        self.loop: list[float] = []
+        self.bare: list[float] = []
+        self.patches: list[int] = []
+        self._resumed = time.perf_counter()
+
+    def progress(self, done: int, total: int, **figures: float) -> None:
+        """The loop has taken a step."""
+        del total, figures
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.loop.append(time.perf_counter() - self._resumed)
+        batches = self._batches.batch(done - 1)
+        self.patches.append(sum(batch.weight for batch in batches))
+        seconds, writing = 0.0, True
+        while writing:
+            writing = any(self._folder.glob(".partial-*"))
+            seconds = self._bare.seconds(done - 1, batches)
+        self.bare.append(seconds)
+        self._resumed = time.perf_counter()
+
+
+def _objective(recipe: Recipe) -> MaskedObjective:
+    device = devices.choose()
+    teacher = Tokenizer(tokenizer_config(recipe.architecture, TokenizerRecipe(steps=1)))
+    model = MaskedModel(backbone_config(recipe.architecture, recipe.architecture.codes))
+    settings = recipe.pretraining
+    return MaskedObjective(
+        model.to(device).train(), teacher.to(device), mask_ratio=settings.mask_ratio, symmetric=settings.symmetric
+    )
+
+
+def _plan(settings: PretrainingRecipe, seed: int, steps: int) -> Plan:
+    return plan(settings.model_copy(update={"steps": steps, "warmup_steps": 1}), seed)
+
+
+@contextmanager
+def _scratch() -> Iterator[tuple[Path, Store, Corpus]]:
+    """A folder, a store in it with a recording of each montage, and the corpus that they are."""
+    with tempfile.TemporaryDirectory(prefix="labram-bench-") as name:
+        folder = Path(name)
+        store, rows = Store(folder / "store"), []
+        for channels in CHANNELS:
+            noise = np.random.default_rng(channels).normal(scale=30.0, size=(channels, RECORDING_SECONDS * RATE_HZ))
+            key, montage = Store.key(str(channels)), CANONICAL[:channels]
+            store.write(key, to_patches(noise.astype(np.float32)), montage)
+            rows.append(
+                {
+                    "recording_id": key,
+                    "dataset": "noise",
+                    "subject_key": key,
+                    "content_hash": key,
+                    "montage": list(montage),
+                    "seconds": RECORDING_SECONDS,
+                    "store_key": key,
+                    "verdict": "accepted",
+                    "split": "train",
+                }
+            )
+        yield folder, store, Corpus.of(rows, [])
