@@ -7,7 +7,6 @@ its own.
 """
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labram.events import StepReporter, step
+from labram.operations.spool import Spool
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 EXPERIMENT = "labram"
 RUN_TAG, STEP_TAG, PIPELINE = "labram.run", "labram.step", "pipeline"
 OUTCOME_TAG = "outcome"
-METRICS_PER_REQUEST = 900
+SPOOL = "spool"
+PATIENCE = {"FINISHED": 600.0, "FAILED": 60.0, "KILLED": 5.0}
+"""Seconds that a step waits at its end for a server that is away; the pod of one that is killed has 20."""
 
 
 def configure(workspace: Path) -> str:
@@ -141,11 +143,11 @@ def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:
 
 
 class TrackedStep:
-    """The monitor of a running step: progress goes to the events, metrics to MLflow in batches."""
+    """The monitor of a running step: progress goes to the events, metrics by way of a spool to MLflow."""
 
-    def __init__(self, run_id: str, reporter: StepReporter) -> None:
+    def __init__(self, run_id: str, reporter: StepReporter, spool: Path) -> None:
         self.run_id, self.reporter = run_id, reporter
-        self._metrics: list[Any] = []
+        self.spool = Spool(spool, run_id, _send, reporter.note)
 
     def progress(self, done: int, total: int, **figures: float) -> None:
         """See `labram.events.Monitor.progress`."""
@@ -156,13 +158,8 @@ class TrackedStep:
         self.reporter.note(text)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """See `labram.events.Monitor.metrics`."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self._metrics += [Metric(name, float(value), now, step) for name, value in values.items()]
-        if len(self._metrics) >= METRICS_PER_REQUEST:
-            self.flush()
+        """See `labram.events.Monitor.metrics`; does not wait for the server."""
+        self.spool.add(step, values)
 
     def files(self, folder: Path, *patterns: str) -> None:
         """Keep small files of a step's output folder, such as histories and evaluations."""
@@ -173,14 +170,18 @@ class TrackedStep:
             for path in sorted(folder.glob(pattern)):
                 client.log_artifact(self.run_id, str(path))
 
-    def flush(self) -> None:
-        """Send what has been collected."""
-        from mlflow.tracking import MlflowClient
 
-        client = MlflowClient()
-        for start in range(0, len(self._metrics), METRICS_PER_REQUEST):
-            client.log_batch(self.run_id, metrics=self._metrics[start : start + METRICS_PER_REQUEST])
-        self._metrics = []
+def _send(run_id: str, metrics: list[dict[str, Any]]) -> None:
+    """Deliver metrics; those of a run that somebody has deleted go nowhere."""
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        MlflowClient().log_batch(run_id, metrics=[Metric(**metric) for metric in metrics])
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
 
 
 @contextmanager
@@ -198,7 +199,7 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient()
-        tracked_step = TrackedStep(_open_nested(client, shown), reporter)
+        tracked_step = TrackedStep(_open_nested(client, shown), reporter, workspace / SPOOL)
         status = "FAILED"
         try:
             yield tracked_step
@@ -207,8 +208,10 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
             status = "KILLED"
             raise
         finally:
-            tracked_step.flush()
-            client.set_terminated(tracked_step.run_id, status)
+            if tracked_step.spool.close(PATIENCE[status]):
+                client.set_terminated(tracked_step.run_id, status)
+            else:
+                reporter.note("MLflow does not answer: the last metrics are delivered by the next step")
 
 
 def _open_nested(client: "MlflowClient", name: str) -> str:
