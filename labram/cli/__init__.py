@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labram import __version__
-from labram.cli import bench, corpus, evaluate, models, pipeline, recipe, run, tokenize, weights
+from labram.cli import bench, corpus, doctor, evaluate, models, pipeline, recipe, run, tokenize, train, weights
 from labram.errors import LabramError
 
 app = typer.Typer(
@@ -21,7 +21,9 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
+app.command("doctor")(doctor.doctor)
 app.command("tokenize")(tokenize.tokenize)
+app.command("train")(train.train)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")

@@ -1,5 +1,7 @@
 """Progress on the terminal: bars where there is a person, plain lines where there is a log."""
 
+import json
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -54,6 +56,26 @@ class Bar:
     def note(self, text: str) -> None:
         """Show one thing worth knowing."""
         console.print(f"  {text}")
+
+
+class Lines:
+    """A monitor for machines: a line of JSON for everything that it is told."""
+
+    def progress(self, done: int, total: int, **figures: float) -> None:
+        """See `labram.events.Monitor.progress`."""
+        self._print("progress", done=done, total=total, figures=figures)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """See `labram.events.Monitor.metrics`."""
+        self._print("metrics", step=step, values=dict(values))
+
+    def note(self, text: str) -> None:
+        """See `labram.events.Monitor.note`."""
+        self._print("note", text=text)
+
+    def _print(self, event: str, **fields: object) -> None:
+        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        sys.stdout.flush()
 
 
 class StepDisplay:
