@@ -49,7 +49,7 @@ def test_a_folder_without_eeg_is_one_clear_error(content: str | None, tmp_path: 
     done = labram("run", "--data", data, "--recipe", "real-small", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
-    assert "recordings" in done.stdout + done.stderr
+    assert "--data" in done.stdout + done.stderr
 
 
 def test_recipes_can_be_listed_and_shown(tmp_path: Path) -> None:
