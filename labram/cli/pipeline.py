@@ -5,9 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from labram.errors import PlatformError
+
+if TYPE_CHECKING:
+    from labram.operations.cluster import Cluster, Package
 
 app = typer.Typer(help="Compile pipelines; run and schedule them on a cluster.", no_args_is_help=True)
 NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="Such as retrain.")]
@@ -18,6 +24,14 @@ OVERRIDE = Annotated[
 IMAGE = Annotated[
     str, typer.Option("--image", envvar="LABRAM_IMAGE", help="The image of all tasks, by digest or commit.")
 ]
+PARAMETER = Annotated[
+    list[str] | None, typer.Option("--parameter", "-p", help="Of the pipeline: name=value, in YAML; repeatable.")
+]
+HOST = Annotated[str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Kubeflow Pipelines' API.")]
+NAMESPACE = Annotated[str, typer.Option("--namespace", help="Of runs, where Kubeflow Pipelines serves several.")]
+LOCALHOST = "http://localhost:8888"
+INTERRUPTED = 130
+_STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow"}
 
 
 @app.command("compile")
@@ -54,3 +68,112 @@ def compiled(name: str, recipe: str, override: list[str], image: str, out: Path)
     if done.returncode:
         raise typer.Exit(done.returncode)
     return Path(done.stdout.strip())
+
+
+@app.command()
+def submit(
+    image: IMAGE,
+    name: NAME = "retrain",
+    recipe: RECIPE = "demo",
+    override: OVERRIDE = None,
+    parameter: PARAMETER = None,
+    account: Annotated[str, typer.Option("--account", help="Service account of the run's pods.")] = "labram-task",
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    host: HOST = LOCALHOST,
+    namespace: NAMESPACE = "",
+) -> None:
+    """Upload a pipeline as a version named by recipe and commit, and run it on the cluster.
+
+    Exit codes with --wait: 0 the run succeeded (a gate may have refused; its report says so), 1 it failed, 130 it was
+    cancelled, or you stopped waiting.
+    """
+    from labram.cli.progress import console
+    from labram.operations.cluster import Cluster
+
+    cluster, given = Cluster(host, namespace), _parameters(parameter or [])
+    with TemporaryDirectory() as folder:
+        package = _package(name, recipe, override or [], image, Path(folder))
+        package.check_parameters(given)
+        version = cluster.upload(package)
+    run = cluster.start(package.version, version, given, experiment=cluster.experiment("labram"), account=account)
+    console.print(f"version {package.version} of {name}")
+    console.print(f"run     {cluster.host}/#/runs/details/{run}", soft_wrap=True)
+    if wait:
+        raise typer.Exit(_follow(cluster, run))
+
+
+def _follow(cluster: "Cluster", run: str) -> int:
+    """Show what a run does until it ends; gives its exit code."""
+    from labram.cli.progress import console
+
+    try:
+        for name, state in cluster.follow(run):
+            console.print(f"{name or 'the run'} {state.lower()}", style=_STYLES.get(state))
+    except KeyboardInterrupt:
+        console.print("the run goes on; you have stopped waiting for it", style="yellow")
+        return INTERRUPTED
+    return {"SUCCEEDED": 0, "CANCELED": INTERRUPTED}.get(state, 1)
+
+
+@app.command()
+def schedule(
+    image: Annotated[str, typer.Option("--image", envvar="LABRAM_IMAGE", help="The image of all tasks.")] = "",
+    file: Annotated[Path, typer.Option("--file", help="The declared schedules.")] = Path("k8s/schedules.yaml"),
+    reconcile: Annotated[bool, typer.Option("--reconcile", help="Make the cluster match the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    host: HOST = LOCALHOST,
+    namespace: NAMESPACE = "",
+) -> None:
+    """Print the schedules of the cluster, or with --reconcile make them those of a file.
+
+    A schedule that differs is deleted and made anew, because KFP cannot change one; one that matches is left alone.
+    """
+    from labram.cli.progress import console
+    from labram.operations import schedules
+    from labram.operations.cluster import Cluster
+
+    cluster = Cluster(host, namespace)
+    experiment = cluster.find_experiment(schedules.EXPERIMENT)
+    present = cluster.recurring_runs(experiment) if experiment else []
+    if not reconcile:
+        for run in present:
+            console.print(f"{run['display_name']}  {run['trigger']['cron_schedule']['cron']}  {run.get('status', '')}")
+        return
+    declared, wanted = schedules.read(file), []
+    with TemporaryDirectory() as folder:
+        for number, entry in enumerate(declared):
+            package = _package(entry.pipeline, entry.recipe, list(entry.overrides), image, Path(folder, str(number)))
+            package.check_parameters(entry.parameters)
+            version = cluster.find_version(package) if dry_run else cluster.upload(package)
+            wanted.append(schedules.body(entry, version, experiment or "", namespace))
+    if not dry_run:
+        experiment = cluster.experiment(schedules.EXPERIMENT)
+        wanted = [{**body, "experiment_id": experiment} for body in wanted]
+    changes = schedules.plan(wanted, present)
+    if not dry_run:
+        schedules.apply(changes, cluster)
+    for change in changes:
+        console.print(f"{'would ' if dry_run else ''}{change.action} {change.name}  {change.why}".rstrip())
+
+
+def _package(name: str, recipe: str, override: list[str], image: str, folder: Path) -> "Package":
+    from labram.operations.cluster import Package
+
+    return Package.of(compiled(name, recipe, override, image, folder), Path(recipe).stem)
+
+
+def _parameters(given: list[str]) -> dict[str, object]:
+    """``name=value`` texts, whose values are YAML.
+
+    Raises:
+        PlatformError: If one has no value.
+    """
+    import yaml
+
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise PlatformError(f"{text!r} is not name=value", field="--parameter", remedy='Write --parameter gpus="4"')
+        found[name] = yaml.safe_load(value)
+    return found
