@@ -172,7 +172,14 @@ def _tokenizer(folder: Path, recipe: Recipe, draw: np.random.Generator) -> None:
     codes = recipe.architecture.codes
     counts = np.sort(draw.multinomial(4096, np.exp(-np.arange(codes) / 45) / np.exp(-np.arange(codes) / 45).sum()))
     (folder / "codebook.json").write_text(
-        json.dumps({"counts": counts.tolist(), "perplexity": 61.2, "used": int((counts > 0).sum())})
+        json.dumps(
+            {
+                "counts": counts.tolist(),
+                "perplexity": 61.2,
+                "used": int((counts > 0).sum()),
+                "datasets": {"eegmat": {"used": 120, "perplexity": 50.3}, "muse": {"used": 1, "perplexity": 1.0}},
+            }
+        )
     )
     hertz = np.arange(101.0)
     original = 3 * np.exp(-hertz / 9) + draw.gamma(1.2, 0.25, (6, 101)) + np.exp(-((hertz - 10) ** 2) / 4)

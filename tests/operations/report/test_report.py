@@ -95,6 +95,10 @@ def test_every_stage_has_its_figures(page: str) -> None:
             assert f'id="{task}-{figure}-figure_1"' in page
 
 
+def test_codes_in_use_are_told_by_dataset(page: str) -> None:
+    assert "By dataset: eegmat 120 codes (perplexity 50.3), muse 1 code (perplexity 1.0)." in page
+
+
 def test_every_figure_says_what_it_shows_to_who_cannot_see_it(page: str) -> None:
     figures = re.findall(r"<figure class.*?</figure>", page, flags=re.DOTALL)
     assert len(figures) > 10
