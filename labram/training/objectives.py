@@ -245,7 +245,7 @@ class MaskedObjective(_OnWindows):
     def _codes(self, batch: WindowBatch, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         if batch.codes is None:
             return self.tokenizer.encode(x_BNAT, rows_N)
-        return torch.from_numpy(batch.codes.astype(np.int64)).to(x_BNAT.device, non_blocking=True)
+        return moved(torch.from_numpy(batch.codes.astype(np.int64)), x_BNAT.device)
 
     def code_figures(self, counts: Tensor) -> dict[str, float]:
         """What can be had without looking at the signal.
@@ -376,7 +376,9 @@ def _shares(codes_BL: Tensor, codes: int) -> Tensor:
 def on_device(model: nn.Module, batch: WindowBatch | LabelledBatch) -> tuple[Tensor, Tensor]:
     """Windows and spatial rows where the model is."""
     device = next(model.parameters()).device
-    x_BNAT, rows_N = torch.from_numpy(batch.x), torch.tensor(batch.rows)
-    if device.type == "cuda":
-        x_BNAT, rows_N = x_BNAT.pin_memory(), rows_N.pin_memory()
-    return x_BNAT.to(device, non_blocking=True), rows_N.to(device, non_blocking=True)
+    return moved(torch.from_numpy(batch.x), device), moved(torch.tensor(batch.rows), device)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device, without waiting for it."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

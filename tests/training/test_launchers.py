@@ -8,7 +8,7 @@ import pytest
 
 from labram.errors import CheckpointError, PlatformError, TrainingError
 from labram.events import Silent
-from labram.training import launchers
+from labram.training import ranks, worker
 from labram.training.job import Job, Receiver, Sender
 from labram.training.launchers import InProcess, Torchrun, chosen
 
@@ -52,16 +52,15 @@ def workers():
     return [child for child in psutil.Process().children(recursive=True) if "labram.training.worker" in child.cmdline()]
 
 
-def test_two_processes_do_what_one_does_and_say_it_too(job, monkeypatch):
-    monkeypatch.setattr(launchers, "SECONDS_TO_SAVE", 10)
-    alone, together = Told(), Told()
-    one = InProcess().run(job("one"), alone)
-    two = Torchrun(2).run(job("two"), together)
-    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)
-    assert together.values.keys() == alone.values.keys()
-    assert together.done[-1] == 6
-    assert (job("two").out / "model.safetensors").exists()
-    assert not list(job("two").checkpoints.glob(".job-*"))
+def test_what_several_processes_say_and_write_arrives_once(job):
+    monitor = Told()
+    figures = Torchrun(2).run(job(steps=3), monitor)
+    assert figures["steps"] == 3
+    assert figures["loss"] == monitor.values[3]["validation/loss"]
+    assert monitor.done == sorted(set(monitor.done))
+    assert monitor.done[-1] == 3
+    assert (job().out / "model.safetensors").exists()
+    assert not list(job().checkpoints.glob(".job-*"))
 
 
 def test_a_process_that_is_killed_ends_the_training_with_an_error_and_the_next_goes_on(job):
@@ -81,9 +80,26 @@ def test_a_process_that_is_killed_ends_the_training_with_an_error_and_the_next_g
     assert max(int(place.name[5:]) for place in task.checkpoints.glob("step-*")) > int(resumed.split()[4])
 
 
-def test_errors_of_the_training_arrive_as_they_are(job):
-    with pytest.raises(TrainingError, match=r"3 micro-batches of a step cannot be shared out evenly to 2 processes"):
-        Torchrun(2).run(job(micro_batches=3), Silent())
+def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
+    """What `torchrun` gives to its only process."""
+    for name, value in {
+        "RANK": 0,
+        "WORLD_SIZE": 1,
+        "LOCAL_RANK": 0,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": 0,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(ranks.distributed, "get_world_size", lambda: 2)
+    (tmp_path / "job.json").write_text(job(micro_batches=3).to_json())
+    try:
+        assert worker.main(tmp_path / "job.json", tmp_path / "lines.jsonl") == 1
+    finally:
+        ranks.distributed.destroy_process_group()
+    receiver = Receiver(tmp_path / "lines.jsonl", Silent())
+    receiver.receive()
+    assert isinstance(receiver.error, TrainingError)
+    assert "3 micro-batches of a step cannot be shared out evenly to 2 processes" in str(receiver.error)
 
 
 def test_every_error_survives_the_way(tmp_path):
