@@ -3,6 +3,6 @@
 ARG BASE
 FROM ${BASE}
 COPY constraints.txt /tmp/constraints.txt
-RUN pip install --no-cache-dir -c /tmp/constraints.txt "mlflow[auth]" boto3 "psycopg2-binary==2.9.13"
+RUN pip install --no-cache-dir -c /tmp/constraints.txt "mlflow[auth]" boto3 "psycopg[binary]==3.3.9"
 USER 65532
 ENTRYPOINT ["mlflow"]
