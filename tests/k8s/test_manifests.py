@@ -15,7 +15,7 @@ K8S = Path(__file__).parents[2] / "k8s"
 FOLDERS = ["overlays/local", "overlays/cloud", "overlays/airgapped", "restore"]
 VERSIONS = ["1.31", "1.32", "1.33", "1.34", "1.35", "1.36"]
 CUSTOM = {"ClusterTrainingRuntime", "InferenceService", "PrometheusRule"}
-"""Kinds that no Kubernetes schema has. The first is tested below, and of the second its pod; of the third there is no schema here."""
+"""Kinds of others. The first is tested below, and of the second its pod; for the third there is no schema here."""
 SECRET_KEYS = {
     "labram-database": {"password"},
     "labram-mlflow-server": {"backend-store-uri", "flask-secret-key", "admin-password", "basic_auth.ini"},
