@@ -109,7 +109,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(forks, tiny, architectu
     tiny.add("c", ("FP1", "FP2"), _walk(2, 2, 8), split="validation")
     tiny.corpus.save(tmp_path / "corpus")
     recipe = tokenizer_recipe(
-        steps=12 * KILLS,
+        steps=8 * KILLS,
         micro_batches=1,
         patches=8,
         window_patches=4,
@@ -144,12 +144,12 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(forks, tiny, architectu
         else:
             codes.append(forks.run(killed, lambda moment=moment: time.sleep(moment)))
     assert codes == [-signal.SIGKILL] * KILLS
-    assert within >= KILLS // 4
+    assert within >= KILLS // 10
     assert not (killed.out / "model.safetensors").exists()
     assert forks.run(killed) == 0
     assert results(killed) == results(job("whole"))
     steps = [json.loads(line)["step"] for line in (killed.out / "history.jsonl").read_text().splitlines()]
-    assert len(steps) > 12 * KILLS
+    assert len(steps) > 8 * KILLS
 
 
 def _walk(seed, channels, seconds):
