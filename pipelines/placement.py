@@ -25,7 +25,11 @@ CLUSTER: dict[str, object] = {
 """Parameters that every pipeline has for its cluster: GPUs of a training task, the pool that they are in, claim,
 ConfigMap and Secrets."""
 
-ENVIRONMENT = ("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+ENVIRONMENT = (
+    *("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
+    *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB"),
+)
+"""Variables that tasks have from the ConfigMap `environment`, those of them that it holds."""
 MLFLOW_SECRET = {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"}
 STORAGE_SECRET = {"access-key-id": "AWS_ACCESS_KEY_ID", "secret-access-key": "AWS_SECRET_ACCESS_KEY"}
 STAY = (("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true"))

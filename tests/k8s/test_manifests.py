@@ -11,6 +11,8 @@ import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
 
+from labram.training import train_job
+
 K8S = Path(__file__).parents[2] / "k8s"
 FOLDERS = ["overlays/local", "overlays/cloud", "overlays/airgapped", "restore"]
 VERSIONS = ["1.31", "1.32", "1.33", "1.34", "1.35", "1.36"]
@@ -89,6 +91,17 @@ def test_the_training_runtime_is_one_of_kubeflow_trainer_and_nothing_of_it_is_dr
     )
     model = TrainerV1alpha1ClusterTrainingRuntime.from_dict(runtime)
     assert model.to_dict() == runtime
+
+
+def test_the_training_runtime_has_the_parts_that_train_jobs_patch(documents) -> None:
+    for runtime in (item for item in documents if item["kind"] == "ClusterTrainingRuntime"):
+        (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+        (pod,) = pods(replicated)
+        assert replicated["name"] == train_job.REPLICATED
+        assert [container["name"] for container in pod["containers"]] == [train_job.CONTAINER]
+        mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        assert mounts[train_job.VOLUME] == str(train_job.Cluster(image="x").mount)
+        assert mounts[train_job.MEMORY] == "/dev/shm"
 
 
 def test_names_are_in_the_namespace(rendered) -> None:
