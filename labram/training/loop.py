@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from labram.errors import LabramWarning, TrainingError
+from labram.errors import CheckpointError, LabramWarning, TrainingError
 from labram.events import Monitor
 from labram.recipe import OptimiserRecipe
 from labram.training import device as devices
@@ -375,7 +375,13 @@ class _Training(Generic[Batch]):
         self._clock = time.monotonic()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self.model.load_state_dict(checkpoint.tensors["weights"])
+        try:
+            self.model.load_state_dict(checkpoint.tensors["weights"])
+        except RuntimeError as error:  # torch's word for tensors of other names or shapes
+            raise CheckpointError(
+                f"the checkpoint of step {checkpoint.step} is of a model of another architecture",
+                remedy="Restore the architecture, or begin anew in another folder of checkpoints",
+            ) from error
         parameters = dict(self.model.named_parameters())
         for name, value in checkpoint.tensors["optimiser"].items():
             parameter, _, key = name.rpartition("/")

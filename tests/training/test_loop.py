@@ -285,6 +285,14 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_used(tmp_path):
     assert equal(weights, run(tmp_path / "whole")[0])
 
 
+def test_an_allowed_change_cannot_be_one_of_the_architecture(tmp_path):
+    run(tmp_path)
+    other = Objective()
+    other.model.linear = nn.Linear(3, 2)
+    with pytest.raises(CheckpointError, match="of another architecture"):
+        run(tmp_path, other)
+
+
 def test_progress_is_told_each_step_and_metrics_when_they_are_due(tmp_path):
     monitor = Told()
     run(tmp_path, monitor=monitor, validation=Stream().batch(99))
