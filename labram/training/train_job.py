@@ -52,7 +52,7 @@ class Cluster(Section):
 
     image: str
     namespace: str = "labram"
-    runtime: str = "torch-distributed"
+    runtime: str = "labram-torch"
     claim: str = "labram-workspace"
     mount: Path = Path("/workspace")
     resources: dict[str, str] = Field(default_factory=dict)
