@@ -134,7 +134,7 @@ def test_the_train_job_is_what_kubeflow_trainer_takes(launcher, tmp_path):
     found = TrainJob(2, 8, cluster).resource("labram-pretrain-1", tmp_path / "job").to_dict()
     assert TrainerV1alpha1TrainJob.from_dict(found).to_dict() == found
     spec = found["spec"]
-    assert spec["runtimeRef"] == {"name": "torch-distributed"}
+    assert spec["runtimeRef"] == {"name": "labram-torch"}
     assert (spec["trainer"]["numNodes"], spec["trainer"]["numProcPerNode"]) == (2, 8)
     assert spec["trainer"]["command"] == ["torchrun", "-m", "labram.training.worker"]
     assert spec["trainer"]["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "8"}
