@@ -51,8 +51,8 @@ def test_a_recipe_extends_shipped_ones_only(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_below_an_optional_section_is_named() -> None:
-    with pytest.raises(RecipeError, match=r"architecture\.tokenizer\.widht: unknown key.*'width'"):
-        recipes.load("large", ["architecture.tokenizer.widht=7"])
+    with pytest.raises(RecipeError, match=r"architecture\.tokenizer\.depht: unknown key.*'depth'"):
+        recipes.load("large", ["architecture.tokenizer.depht=7"])
 
 
 def test_an_override_changes_one_setting_and_the_digest() -> None:
