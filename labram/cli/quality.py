@@ -23,5 +23,10 @@ def quality(
     folders = Store(store).corpora()
     if not folders:
         raise CorpusError("this store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
-    for folder in folders:
-        typer.echo(page.write(folder, out / f"{folder.name}.html"))
+    try:
+        for folder in folders:
+            typer.echo(page.write(folder, out / f"{folder.name}.html"))
+    except OSError as error:
+        raise CorpusError(
+            f"the page cannot be written ({error.strerror})", file=out, remedy="Name another folder, or make room"
+        ) from error

@@ -5,6 +5,7 @@ Credentials, region and endpoint are those of the standard AWS variables and fil
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -96,5 +97,7 @@ class Bucket:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says, without the names of objects and of Arrow's source files."""
-    return " ".join(str(error).split())[:200]
+    """What an error says: of Arrow's, what AWS says, without the names of objects."""
+    text = " ".join(str(error).split())
+    said = re.search(r"AWS Error [^;]*", text)
+    return said[0] if said else text[:200]

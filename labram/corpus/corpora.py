@@ -19,7 +19,6 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.entry import writes_to
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import Summary, judge, summarise
-from labram.corpus.scan import locate
 from labram.corpus.store import CORPORA, Store
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
@@ -90,11 +89,10 @@ def take_in(
         corpus = Corpus.load(judged)
     refused = corpus.quarantined()
     reasons = dict(zip(refused["recording_id"], refused["reasons"], strict=True))
-    places = locate(data, datasets, reasons.keys(), key, store)
     return TakenIn(
         corpus=corpus,
         summary=summary,
-        refused=sorted((places[recording], reasons[recording]) for recording in places),
+        refused=sorted((done.places[recording], codes) for recording, codes in reasons.items()),
         reused=done.reused,
         unused=done.unused,
         seconds=time.monotonic() - started,

@@ -1,7 +1,7 @@
 """One recording through reading, filters and figures: its patches go to the store, the rest to the catalogue."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,14 @@ from labram.signals.recording import Recording, Samples
 _SECONDS_AT_ONCE = 60
 
 
-def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingRecipe) -> dict[str, Any]:
+def examine(
+    item: Item,
+    store: Store,
+    key: str,
+    preprocessing: PreprocessingRecipe,
+    *,
+    confirm: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
     """Row and labels of a recording, from its signals.
 
     Args:
@@ -30,6 +37,7 @@ def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingReci
         store: Gets the patches, unless it has them.
         key: Their key, from all that they depend on.
         preprocessing: Filters.
+        confirm: Called before the patches are kept; they are not if it raises.
 
     Returns:
         ``row``, the columns of the catalogue that need the signals, and ``labels``, rows without `recording_id`.
@@ -51,6 +59,7 @@ def examine(item: Item, store: Store, key: str, preprocessing: PreprocessingReci
                     patches = to_patches(signal)
                     figures.patches(patches)
                     entry.append(patches)
+                confirm()
     except ReadError as error:
         return refused(error.reason)
     seconds = store.seconds(key)

@@ -6,7 +6,7 @@ kept in the store, patches and facts alike, so that ingesting it again costs its
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -52,6 +52,7 @@ class Ingested:
         seconds: Length of the others together, in seconds of EEG.
         unused: Folders and files of EEG at the top of the corpus that the recipe uses in no dataset. Names for showing
             to people, never for keeping.
+        places: Path of each recording, relative to the corpus folder, by its id; for showing too.
     """
 
     recordings: int
@@ -59,6 +60,7 @@ class Ingested:
     reused: int
     seconds: int
     unused: tuple[str, ...]
+    places: Mapping[str, Path]
 
     def __str__(self) -> str:
         text = f"{self.recordings} recordings, {self.reused} of them known already, {self.refused} refused"
@@ -128,7 +130,15 @@ def ingest(
         reused=reused,
         seconds=int(corpus.accepted()["seconds"].sum()),
         unused=tuple(adapters.unused(data, [(item.dataset, item.folder) for item in items])),
+        places={
+            facts.row["recording_id"]: item.source.path.relative_to(data)
+            for facts, item in zip(everything, mine, strict=True)
+        },
     )
+
+
+class _ChangedError(Exception):
+    """A recording, or what its labels depend on, is not any more what it was when it was hashed."""
 
 
 class _Facts(NamedTuple):
@@ -157,6 +167,7 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
         if not known:
             store.note(facts_key, refused(refusal))
         return _together(identity, refused(refusal), known=known)
+    beside = companions(item, store)
     patches_key = store.key(
         held.digest,
         preprocessing=preprocessing.digest(),
@@ -170,16 +181,25 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
         dataset=item.dataset.name,
         session=identity["session"],
         format=identity["format"],
-        companions=companions(item, store),
+        companions=beside,
         version=_version(),
     )
+
+    def confirm() -> None:
+        """What is kept under the hash of some content must not come from another."""
+        if content(item.source.path, store).digest != held.digest or companions(item, store) != beside:
+            raise _ChangedError
+
     found = store.noted(facts_key)
     known = found is not None and (not found["row"].get("store_key") or store.intact(patches_key))
     if found is None or not known:
         try:
-            found = examine(item, store, patches_key, preprocessing)
+            found = examine(item, store, patches_key, preprocessing, confirm=confirm)
+            confirm()
         except LabramError:
             raise
+        except _ChangedError:
+            return _together(identity, refused(Reason.UNREADABLE))
         except Exception as error:  # one recording must not end the ingest of all others
             return _together(identity, refused(Reason.UNPROCESSABLE), failure=type(error).__name__)
         store.note(facts_key, found)

@@ -71,7 +71,7 @@ def load_key(workspace: Path) -> bytes:
         raise PlatformError(
             f"the key for subject names cannot be read or made ({error.strerror})",
             file=path.name,
-            remedy=f"Set {KEY_VARIABLE}, or make the workspace writable",
+            remedy=f"Set {KEY_VARIABLE}, or make its folder writable",
         ) from error
     if not key:
         raise PlatformError("the key for subject names is empty", file=path.name, remedy="Delete the file")

@@ -19,7 +19,8 @@ class Explanation(NamedTuple):
 
 REASONS: Mapping[str, Explanation] = {
     Reason.UNREADABLE: Explanation(
-        "the file cannot be opened, or its header makes no sense", "check permissions; copy it again"
+        "the file cannot be opened, its header makes no sense, or it changed while it was read",
+        "check permissions; copy it again; ingest again when nobody writes to it",
     ),
     Reason.UNSUPPORTED: Explanation("no reader knows this format", "convert it to EDF+ or BrainVision"),
     Reason.DAMAGED: Explanation(

@@ -68,7 +68,7 @@ def simulate(out: Path, *, seed: int = 0, size: Size | None = None, monitor: Mon
         monitor: Is told after each subject.
 
     Raises:
-        CorpusError: If `out` holds something else.
+        CorpusError: If `out` holds something else, or cannot be written.
     """
     if out.exists() and not _ours(out):
         raise CorpusError(
@@ -76,10 +76,21 @@ def simulate(out: Path, *, seed: int = 0, size: Size | None = None, monitor: Mon
             file=out,
             remedy="Name another folder, or empty this one",
         )
+    try:
+        _make(out, seed, size or Size(), monitor or Silent())
+    except OSError as error:
+        raise CorpusError(
+            f"the simulated corpus cannot be written ({error.strerror})",
+            file=out,
+            remedy="Make room, or name a folder that may be written",
+        ) from error
+
+
+def _make(out: Path, seed: int, size: Size, monitor: Monitor) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     growing = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _write(growing, seed, size or Size(), monitor or Silent())
+        _write(growing, seed, size, monitor)
         growing.chmod(0o755)
         _replace(out, growing)
     finally:

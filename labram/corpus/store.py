@@ -58,6 +58,9 @@ class Store:
     Args:
         location: A folder, which is made when something is written, or ``s3://bucket/prefix``.
 
+    Raises:
+        StoreError: If the location is an address of another kind.
+
     Attributes:
         location: As it was given.
         root: The folder; for a bucket, the one before it, in the user's cache folder (``XDG_CACHE_HOME``). It may be
@@ -65,6 +68,7 @@ class Store:
     """
 
     def __init__(self, location: Path | str) -> None:
+        _require_known(str(location))
         self.location = location
         self._bucket = Bucket(str(location)) if str(location).startswith(SCHEME) else None
         self.root = _cache(self._bucket) if self._bucket else Path(location)
@@ -215,12 +219,21 @@ class Store:
         """Folders of the judged corpora that were published, on this machine.
 
         Raises:
-            StoreError: If the store is a bucket that does not answer.
+            StoreError: If the store is a bucket that does not answer, or a folder that may not be read.
         """
         if self._bucket is not None:
             for name in self._bucket.names(CORPORA):
                 self._fetch(self._bucket, self.root / name)
-        return sorted(folder for folder in (self.root / CORPORA).glob("*") if folder.is_dir())
+        try:
+            return sorted(folder for folder in (self.root / CORPORA).iterdir() if folder.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(
+                f"the patch store cannot be read ({error.strerror})",
+                file=self.location,
+                remedy="Make it readable, or name another one",
+            ) from error
 
     def _note_path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"
@@ -345,6 +358,14 @@ class Store:
                 file=path.name,
                 remedy="Delete the file and run `labram run` to ingest again",
             ) from error
+
+
+def _require_known(location: str) -> None:
+    scheme, separator, bucket = location.partition("://")
+    if separator and (scheme != "s3" or not bucket.partition("/")[0]):
+        raise StoreError(
+            "this is no address of a patch store", file=location, remedy="Give a folder or s3://bucket/prefix"
+        )
 
 
 def _cache(bucket: Bucket) -> Path:

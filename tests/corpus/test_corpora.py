@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from labram.corpus import ingest as at_work
 from labram.corpus.catalogue import Corpus
 from labram.corpus.corpora import TakenIn, published, take_in
 from labram.corpus.ingest import ingest
@@ -62,6 +63,20 @@ def test_the_second_time_there_is_nothing_to_do(data: Path, store: Store, recipe
     again = brought(data, store, recipe)
     assert again.reused == again.summary.recordings == 7
     assert (again.summary, again.refused) == (first.summary, first.refused)
+
+
+def test_a_refused_recording_that_is_gone_meanwhile_is_named_all_the_same(
+    data: Path, store: Store, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = at_work.examine
+
+    def remove(*arguments: object, **keywords: object) -> object:
+        (data / "eegmat" / "Subject07_1.edf").unlink(missing_ok=True)
+        return sound(*arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(at_work, "examine", remove)
+    done = brought(data, store, recipe)
+    assert done.summary.recordings == done.summary.accepted + len(done.refused) == 7
 
 
 def test_one_new_recording_costs_one_recording(data: Path, store: Store, recipe: Recipe, write_edf: WriteEdf) -> None:

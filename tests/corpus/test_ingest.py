@@ -106,6 +106,31 @@ def test_a_recording_that_makes_labram_fail_ends_nothing(
     assert reasons(take_in(eegmat)[1]) == []
 
 
+@pytest.mark.parametrize("meanwhile", ["another recording", "rubbish", "nothing"])
+def test_what_changes_while_it_is_read_is_refused_and_not_kept_under_the_old_hash(
+    eegmat: Path, take_in: TakeIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    path = eegmat / "Subject01_1.edf"
+    before, sound = path.read_bytes(), adapters.read
+    after = {"another recording": (eegmat / "Subject00_1.edf").read_bytes(), "rubbish": b"rubbish", "nothing": None}
+
+    def change_first(given: Path, *, unit_scale: float) -> object:
+        if given == path:
+            path.unlink()
+            if (content := after[meanwhile]) is not None:
+                path.write_bytes(content)
+        return sound(given, unit_scale=unit_scale)
+
+    monkeypatch.setattr(adapters, "read", change_first)
+    _, corpus = take_in(eegmat)
+    assert reasons(corpus) == ["unreadable"]
+    assert len(list((tmp_path / "store").rglob("*.arrow"))) == 5
+    monkeypatch.undo()
+    path.write_bytes(before)
+    done, again = take_in(eegmat)
+    assert (done.reused, reasons(again)) == (5, [])
+
+
 def test_the_second_time_costs_hashing_only(eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
     (eegmat / "Subject12_1.edf").write_bytes(b"not EDF")
     _, first = take_in(eegmat)

@@ -224,3 +224,19 @@ with Store(Path(sys.argv[1])).writing("k" * 32, ("FP1",)) as entry:
     os.utime(left, (1_600_000_000, 1_600_000_000))
     store.sweep()
     assert not left.exists()
+
+
+@pytest.mark.parametrize("address", ["http://host/store", "gs://bucket/store", "s3://", "s3:///store"])
+def test_an_address_of_another_kind_makes_no_folder(address: str) -> None:
+    with pytest.raises(StoreError, match="no address of a patch store"):
+        Store(address)
+
+
+def test_a_store_that_may_not_be_read_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert store.corpora() == []
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StoreError, match=r"cannot be read \(Permission denied\)"):
+        store.corpora()

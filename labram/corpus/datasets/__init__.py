@@ -117,9 +117,7 @@ def unused(data: Path, found: Sequence[tuple[Dataset, Path]]) -> list[str]:
 
 def _check(data: Path) -> None:
     if not data.is_dir():
-        raise CorpusError(
-            "there is no such folder", file=data, remedy="Give the folder that holds the recordings with --data"
-        )
+        raise CorpusError("there is no such folder", file=data, remedy="Give the folder that holds the recordings")
     if not any(data.iterdir()):
         raise CorpusError("this folder is empty", file=data, remedy="Put recordings into it or give another folder")
 
@@ -175,7 +173,7 @@ def _named(data: Path, name: str) -> tuple[Dataset, Path]:
         f"the dataset {name} is not here: {found}",
         file=data,
         field="corpus.datasets",
-        remedy=f"Get it from {adapter.obtain}, or leave it out with --set corpus.datasets=[…]",
+        remedy=f"Leave it out of the datasets, or get it: {adapter.obtain}",
     )
 
 
