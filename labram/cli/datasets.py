@@ -8,6 +8,7 @@ import typer
 
 NOT_OPEN = 2
 """Exit code for a dataset that has to be applied for or fetched by hand."""
+_MOST_SUBJECT = 1_000_000
 
 
 def datasets(
@@ -62,7 +63,11 @@ def _numbers(text: str) -> frozenset[int]:
         first, dash, last = part.partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
             raise typer.BadParameter(f"{part!r} is neither a number nor a range such as 5-7", param_hint="--subjects")
+        if not int(first) <= int(last or first) <= _MOST_SUBJECT:
+            raise typer.BadParameter(f"{part!r} is no range of subjects", param_hint="--subjects")
         numbers.update(range(int(first), int(last or first) + 1))
+    if text and not numbers:
+        raise typer.BadParameter("it names no subject; leave it out to fetch all", param_hint="--subjects")
     return frozenset(numbers)
 
 

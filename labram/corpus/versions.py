@@ -136,7 +136,7 @@ def committed_version(project: Path, rev: str = "HEAD") -> str:
     Raises:
         CorpusError: If there is no such commit, or no `data.dvc` in it.
     """
-    text = _git(project, "show", f"{rev}:./{POINTER}")
+    text = _git(project, "show", "--end-of-options", f"{rev}:./{POINTER}")
     if text is None:
         raise CorpusError(
             f"no {POINTER} is committed at {rev}",
@@ -243,6 +243,12 @@ def _files(folder: Path) -> list[Path]:
     if not files:
         raise CorpusError("this folder is empty", file=folder, remedy="Give a folder of recordings")
     for path in files:
+        if not path.is_file():
+            raise CorpusError(
+                "this is no file: a folder that may not be read, a link to nothing, a pipe or a device",
+                file=path,
+                remedy="Remove it, or add another folder",
+            )
         try:
             str(path).encode()
         except UnicodeEncodeError as error:

@@ -255,6 +255,12 @@ class TestCommand:
         assert done.exit_code == 2
         assert "neither a number nor a range" in done.output
 
+    @pytest.mark.parametrize("given", ["5-1", ",", " ", "1-99999999999"])
+    def test_no_subject_is_not_all_of_them(self, tmp_path: Path, given: str) -> None:
+        done = CliRunner().invoke(app, ["corpus", "fetch", "eegmat", "--subjects", given, "--out", str(tmp_path)])
+        assert done.exit_code == 2
+        assert names(tmp_path) == []
+
     def test_an_unknown_dataset_is_answered_with_the_known_ones(self, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["corpus", "fetch", "eegmatt", "--out", str(tmp_path)])
         assert isinstance(done.exception, CorpusError)

@@ -235,6 +235,22 @@ def test_a_name_that_dvc_cannot_keep_is_told_before_anything_is_copied(tmp_path)
     assert not (tmp_path / "project").exists()
 
 
+@pytest.mark.parametrize("target", ["nowhere", "/dev/zero"])
+def test_what_is_no_file_is_told_before_anything_is_copied(tmp_path, target) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.edf").write_bytes(b"a")
+    (tmp_path / "mine" / "b.edf").symlink_to(target)
+    with pytest.raises(CorpusError, match=r"b\.edf: this is no file"):
+        versions.add(tmp_path / "mine", tmp_path, Silent())
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_revision_is_never_an_option_of_git(repository, tmp_path) -> None:
+    with pytest.raises(CorpusError, match="is committed at"):
+        versions.committed_version(repository, f"--output={tmp_path}/written")
+    assert not list(tmp_path.glob("written*"))
+
+
 def test_a_link_into_dvcs_cache_is_replaced_and_not_written_through(tmp_path) -> None:
     cache = write(tmp_path / "cache", {"ab": b"old"})
     project = tmp_path / "project"
