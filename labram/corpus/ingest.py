@@ -202,7 +202,8 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
             return _together(identity, refused(Reason.UNREADABLE))
         except Exception as error:  # one recording must not end the ingest of all others
             return _together(identity, refused(Reason.UNPROCESSABLE), failure=type(error).__name__)
-        store.note(facts_key, found)
+        if Reason.UNREADABLE not in found["row"].get("reasons", ()):  # it may have been the disk's fault, or memory's
+            store.note(facts_key, found)
     return _together(identity, found, known=known)
 
 
