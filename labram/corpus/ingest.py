@@ -202,8 +202,7 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
             return _together(identity, refused(Reason.UNREADABLE))
         except Exception as error:  # one recording must not end the ingest of all others
             return _together(identity, refused(Reason.UNPROCESSABLE), failure=type(error).__name__)
-        if Reason.UNREADABLE not in found["row"].get("reasons", ()):  # it may have been the disk's fault, or memory's
-            store.note(facts_key, found)
+        store.note(facts_key, found)
     return _together(identity, found, known=known)
 
 

@@ -15,7 +15,6 @@ from labram.corpus.datasets.base import Source
 from labram.corpus.ingest import Ingested
 from labram.corpus.scan import Item, fingerprint, scan
 from labram.corpus.store import Store
-from labram.errors import ReadError, Reason
 from labram.recipe import PreprocessingRecipe
 from labram.signals.recording import Recording
 
@@ -105,19 +104,6 @@ def test_a_recording_that_makes_labram_fail_ends_nothing(
     assert reasons(corpus) == ["unprocessable"]
     monkeypatch.undo()
     assert reasons(take_in(eegmat)[1]) == []
-
-
-def test_what_could_not_be_read_for_once_is_read_again(
-    eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(path: Path, *, unit_scale: float) -> object:
-        raise ReadError("ran out of memory", reason=Reason.UNREADABLE, remedy="Try again")
-
-    monkeypatch.setattr(adapters, "read", fail)
-    assert reasons(take_in(eegmat)[1]) == ["unreadable"] * 6
-    monkeypatch.undo()
-    done, corpus = take_in(eegmat)
-    assert (done.reused, reasons(corpus)) == (0, [])
 
 
 @pytest.mark.parametrize("meanwhile", ["another recording", "rubbish", "nothing"])
