@@ -41,6 +41,7 @@ SCHEMA = pa.schema(
         _field("montage", _NAMES, "Canonical channel names, in the order of the file"),
         _field("dropped", pa.int32(), "Channels left out: not EEG, not of the table, or a name used twice", "channels"),
         _field("rate_hz", pa.float64(), "Sampling rate of the file", "Hz"),
+        _field("unit", pa.string(), "In which the file keeps its values: V, mV, µV or nV; empty: it does not say"),
         _field("unit_scale", pa.float64(), "Factor by which the adapter corrects the file's values"),
         _field("reference", pa.string(), "Recording reference, as the dataset's description states it"),
         _field("mains_hz", pa.float64(), "Mains frequency, as the adapter states it", "Hz"),

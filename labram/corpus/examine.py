@@ -68,6 +68,7 @@ def examine(
         "montage": list(montage),
         "dropped": len(recording.channels) - len(montage),
         "rate_hz": recording.rate,
+        "unit": recording.unit,
         "seconds": seconds,
         "store_key": key,
         **figures.row(),

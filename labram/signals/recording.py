@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float64] | NDArray[np.float32]
+UNITS = {1e6: "V", 1e3: "mV", 1.0: "µV", 1e-3: "nV"}
+"""Units of voltage by their size in µV."""
 
 
 class Signal(Protocol):
@@ -53,6 +55,7 @@ class Recording:
         events: In order of onset.
         gap_seconds: Longest hole in the time stamps, 0 where the format has none.
         notes: Codes of what was put up with while reading, such as ``truncated_tail``.
+        unit: In which the file keeps the values of its electrodes: V, mV, µV or nV; empty where it does not say.
     """
 
     data: Samples | Signal
@@ -61,6 +64,7 @@ class Recording:
     events: tuple[Event, ...] = ()
     gap_seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    unit: str = ""
 
     def __post_init__(self) -> None:
         if len(self.data.shape) != 2 or self.data.shape[0] != len(self.channels):

@@ -142,7 +142,7 @@ def by_mne(path: Path) -> dict[int, np.ndarray]:
     return {
         place: row * 1e6
         for place, row in zip(places, raw.get_data(), strict=True)
-        if channels[place].unit_stated and channels[place].samples == longest
+        if channels[place].unit and channels[place].samples == longest
     }
 
 

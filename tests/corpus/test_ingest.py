@@ -50,6 +50,7 @@ def test_a_recording_becomes_a_row_an_entry_of_the_store_and_labels(
     row = corpus.catalogue.iloc[0]
     assert row["montage"] == ["FP1", "FP2", "C3", "C4", "O1", "O2"]
     assert (row["dataset"], row["format"], row["rate_hz"], row["mains_hz"]) == ("eegmat", "edf", 100.0, 50.0)
+    assert row["unit"] == "µV"
     assert Store(tmp_path / "store").patches(row["store_key"]).shape == (10, 6, 200)
     assert 10 < row["median_sd_uv"] < 25
     assert sorted(label[0] for label in corpus.labels["label"]) == [0, 0, 0, 1, 1, 1]

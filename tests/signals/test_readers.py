@@ -69,8 +69,9 @@ def assert_holds(recording: Recording, *, within_uv: float, signal: np.ndarray =
 @pytest.mark.parametrize("unit", ["uV", "mV", "V"])
 @pytest.mark.parametrize(("kind", "suffix"), [(edfio.Edf, "edf"), (edfio.Bdf, "bdf")])
 def test_edf_and_bdf_come_in_microvolts_whatever_their_unit(tmp_path: Path, kind: type, suffix: str, unit: str):
-    path = write_edf(tmp_path / f"a.{suffix}", kind=kind, unit=unit)
-    assert_holds(read(path), within_uv=0.1)
+    recording = read(write_edf(tmp_path / f"a.{suffix}", kind=kind, unit=unit))
+    assert_holds(recording, within_uv=0.1)
+    assert recording.unit == {"uV": "µV", "mV": "mV", "V": "V"}[unit]
 
 
 def test_annotations_become_events_in_order(tmp_path: Path):
@@ -245,6 +246,7 @@ def test_fif_comes_in_microvolts_with_events_from_the_first_sample(tmp_path: Pat
     recording = read(tmp_path / "a_raw.fif")
     assert_holds(recording, within_uv=0.001)
     assert [(event.onset, event.code) for event in recording.events] == [(1.5, "rest")]
+    assert recording.unit == "V"
 
 
 def test_trials_and_averages_in_fif_are_refused_as_such(tmp_path: Path):
@@ -301,6 +303,7 @@ def brainvision(folder: Path) -> Path:
 def test_brainvision_comes_in_microvolts_with_its_markers(tmp_path: Path):
     recording = read(brainvision(tmp_path))
     assert_holds(recording, within_uv=0.1)
+    assert recording.unit == "µV"
     assert ("Stimulus/S  4", 1.0) in [(event.code, event.onset) for event in recording.events]
 
 

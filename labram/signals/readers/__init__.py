@@ -5,7 +5,7 @@ code; its text holds the file's name and never text from the file. docs/formats.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labram.errors import ReadError, Reason
@@ -58,6 +58,7 @@ class Format:
         read: Opens a recording.
         recognises: Whether a file with such a suffix is of this kind; None where the suffix says it all.
         content_files: All files that make up a recording, itself first.
+        unit: In which it keeps values, where the format fixes that.
         fragile: Whether a damaged file can crash the library that reads it (see `labram.signals.readers.trial`).
     """
 
@@ -66,6 +67,7 @@ class Format:
     read: Callable[[Path], Recording]
     recognises: Callable[[Path], bool] | None = None
     content_files: Callable[[Path], tuple[Path, ...]] = _alone
+    unit: str = ""
     fragile: bool = False
 
 
@@ -73,19 +75,19 @@ FORMATS = (
     Format("EDF", (".edf",), edf.read),
     Format("BDF", (".bdf",), edf.read),
     Format("GDF", (".gdf",), gdf.read),
-    Format("FIF", (".fif",), fif.read, lambda path: not fif.is_events(path)),
+    Format("FIF", (".fif",), fif.read, lambda path: not fif.is_events(path), unit="V"),
     Format("BrainVision", (".vhdr",), brainvision.read, content_files=brainvision.content_files),
-    Format("EEGLAB", (".set",), eeglab.read, content_files=eeglab.content_files, fragile=True),
+    Format("EEGLAB", (".set",), eeglab.read, content_files=eeglab.content_files, unit="µV", fragile=True),
     Format("ANT CNT", (".cnt",), ant.read, ant.recognises, fragile=True),
-    Format("Neuroscan CNT", (".cnt",), neuroscan.read),
+    Format("Neuroscan CNT", (".cnt",), neuroscan.read, unit="µV"),
     Format("EGI MFF", (".mff",), egi.read_mff, content_files=egi.mff_files),
     Format("EGI simple binary", (".raw",), egi.read_raw, egi.recognises_raw),
     Format("Nicolet", (".data",), nicolet.read, nicolet.recognises, nicolet.content_files),
     Format("XDF", (".xdf",), xdf.read),
     Format("Emotiv ARFF", (".arff",), arff.read, arff.recognises),
-    Format("MuseLSL CSV", (".csv",), muse.read, muse.recognises),
-    Format("Muse Monitor CSV", (".csv",), muse_monitor.read, muse_monitor.recognises),
-    Format("UCI SMNI text", (".gz",), smni.read, smni.recognises),
+    Format("MuseLSL CSV", (".csv",), muse.read, muse.recognises, unit="µV"),
+    Format("Muse Monitor CSV", (".csv",), muse_monitor.read, muse_monitor.recognises, unit="µV"),
+    Format("UCI SMNI text", (".gz",), smni.read, smni.recognises, unit="µV"),
     Format("text of samples", (".txt", ".csv", ".tsv", ".asc"), text.read, text.recognises),
 )
 """In the order in which a file is tried."""
@@ -144,7 +146,8 @@ def open_by_suffix(path: Path) -> Recording:
     kind = _format(path)
     if kind is None:
         raise _unsupported(path)
-    return kind.read(path)
+    recording = kind.read(path)
+    return recording if recording.unit else replace(recording, unit=kind.unit)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:

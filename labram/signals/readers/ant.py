@@ -10,7 +10,7 @@ import numpy as np
 from antio import read_cnt
 
 from labram.signals.readers.refusals import empty, unreadable
-from labram.signals.recording import Event, Recording
+from labram.signals.recording import UNITS, Event, Recording
 
 _SIGNATURES = (b"RIFF", b"RF64")
 _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "mv": 1e3, "v": 1e6, "nv": 1e-3}
@@ -53,4 +53,5 @@ def read(path: Path) -> Recording:
         ),
         rate=rate,
         events=tuple(Event(sample / rate, length / rate, code) for code, sample, length, *_ in triggers),
+        unit=UNITS.get(_MICROVOLTS.get(channels[0][1].lower(), 0.0), ""),
     )

@@ -56,6 +56,7 @@ def read(path: Path) -> Recording:
         events=tuple(sorted(events, key=lambda event: event.onset)),
         gap_seconds=gap_seconds,
         notes=(*notes, *left_out, *remarks),
+        unit=next((channel.unit for channel in channels if channel.unit), ""),
     )
 
 
@@ -120,7 +121,7 @@ def _channels(path: Path, header: Header) -> tuple[tuple[Channel, ...], list[str
     notes = {
         "channels_without_scale": len(scaled) < len(signals),
         "channels_of_other_rates": any(channel.samples != samples for channel in scaled),
-        "unit_not_stated": any(name and not channel.unit_stated for channel, name in zip(usable, named, strict=True)),
+        "unit_not_stated": any(name and not channel.unit for channel, name in zip(usable, named, strict=True)),
     }
     kept = tuple(channel for channel in usable if channel.samples == samples)
     return kept, [note for note, holds in notes.items() if holds]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from labram.errors import ReadError, Reason
 from labram.signals.readers.refusals import unreadable
+from labram.signals.recording import UNITS
 
 RATES_HZ = (1.0, 1e6)
 """A recording outside this range is no EEG, and its length at 200 Hz could be anything."""
@@ -39,7 +40,7 @@ class Channel:
         start: Samples of other signals before it in a data record.
         gain: µV a digital step; NaN if the header gives no usable scale.
         offset: µV at digital zero.
-        unit_stated: Whether the header names a unit of voltage; µV are assumed where it does not.
+        unit: V, mV, µV or nV; empty where the header names no unit of voltage, and µV are assumed.
     """
 
     label: str
@@ -47,7 +48,7 @@ class Channel:
     start: int
     gain: float
     offset: float
-    unit_stated: bool
+    unit: str
 
     @property
     def annotates(self) -> bool:
@@ -131,7 +132,7 @@ def _channels(described: bytes, count: int) -> Iterator[Channel]:
         unit = _text(fields["unit"][i])
         factor = _PREFIXES.get(unit[:-1]) if unit[-1:] in ("V", "v") else None
         gain, offset = _scale(fields, i, factor or 1.0)
-        yield Channel(_text(fields["label"][i]), samples[i], start, gain, offset, unit_stated=factor is not None)
+        yield Channel(_text(fields["label"][i]), samples[i], start, gain, offset, UNITS[factor] if factor else "")
 
 
 def _scale(fields: dict[str, list[bytes]], i: int, factor: float) -> tuple[float, float]:

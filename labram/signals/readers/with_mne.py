@@ -14,7 +14,7 @@ import numpy as np
 
 from labram.signals.readers.refusals import empty, unreadable
 from labram.signals.readers.skips import skips, without_skips
-from labram.signals.recording import Event, Recording, Samples
+from labram.signals.recording import UNITS, Event, Recording, Samples
 
 _MICROVOLTS = 1e6
 _TRIGGER_BITS = 0xFFFF
@@ -70,8 +70,15 @@ def to_recording(
         rate=float(raw.info["sfreq"]),
         events=_events(raw, signal),
         notes=notes,
+        unit=next(filter(None, map(_unit, raw._orig_units.values())), ""),
     )
     return without_skips(recording, skips(raw))
+
+
+def _unit(stated: str) -> str:
+    """One of `UNITS`, whichever way it is spelled; empty for any other."""
+    known = stated.replace("u", "µ").replace("μ", "µ")
+    return known if known in UNITS.values() else ""
 
 
 @dataclass(frozen=True)

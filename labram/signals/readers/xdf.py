@@ -16,7 +16,7 @@ from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
 from labram.signals.readers.refusals import empty, unreadable
 from labram.signals.readers.with_mne import quiet
-from labram.signals.recording import Event, Recording
+from labram.signals.recording import UNITS, Event, Recording
 
 _MICROVOLTS = {
     **dict.fromkeys(("microvolts", "microvolt", "uv", "µv", "μv"), 1.0),
@@ -61,6 +61,7 @@ def read(path: Path) -> Recording:
         events=_events(streams, stamps, rate),
         gap_seconds=_longest_hole(stamps, rate),
         notes=(*notes, *rate_note, *unit_note),
+        unit="" if unit_note else UNITS[float(factors[0])],
     )
 
 
