@@ -186,10 +186,17 @@ def _figures(corpus: Corpus, quality: QualityRecipe) -> pd.DataFrame:
 
 
 def _with_copies(corpus: Corpus) -> Corpus:
-    """Find recordings of equal content or signal: one is taken, with labels rather than without, the others copy it."""
+    """Find recordings of equal content or signal: one is taken, with labels rather than without, the others copy it.
+
+    Of several with labels the labels decide, since a part of each id depends on the subjects' key.
+    """
     rows = corpus.catalogue.copy()
-    labelled = rows["recording_id"].isin(set(corpus.labels["recording_id"]))
-    ordered = rows.assign(unlabelled=~labelled)[rows["verdict"] == ACCEPTED].sort_values(["unlabelled", "recording_id"])
+    texts: dict[str, str] = defaultdict(str)
+    for label in corpus.labels.sort_values(["recording_id", "task", "start"]).to_dict("records"):
+        texts[label["recording_id"]] += f"{label['task']} {label['start']} {label['seconds']} {label['label']};"
+    labels = rows["recording_id"].map(lambda recording: texts.get(recording, ""))
+    ranked = rows.assign(labels=labels, unlabelled=labels == "")[rows["verdict"] == ACCEPTED]
+    ordered = ranked.sort_values(["unlabelled", "labels", "recording_id"])
     copies: dict[str, str] = {}
     for column in ("content_hash", "signal_hash"):
         known = ordered[ordered[column].fillna("") != ""]

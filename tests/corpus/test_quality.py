@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +50,13 @@ def row(number: int, **columns: object) -> dict[str, object]:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> Judge:
-    def run(rows: list[dict[str, object]], labels: tuple[int, ...] = (), **settings: object) -> tuple[Summary, Corpus]:
+    def run(
+        rows: list[dict[str, object]], labels: Mapping[int, float] | tuple[int, ...] = (), **settings: object
+    ) -> tuple[Summary, Corpus]:
+        values = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, 1.0)
         intervals = [
-            {"recording_id": f"set-{n:04d}", "task": "task", "start": 0.0, "seconds": 4.0, "label": [1.0]}
-            for n in labels
+            {"recording_id": f"set-{n:04d}", "task": "task", "start": 0.0, "seconds": 4.0, "label": [value]}
+            for n, value in values.items()
         ]
         half = len(rows) // 2
         Corpus.of(rows[:half], intervals).save(tmp_path / "a")
@@ -152,6 +155,14 @@ def test_of_equal_recordings_the_labelled_one_stays(judged: Judge) -> None:
     refused = corpus.quarantined()
     assert refused["recording_id"].tolist() == ["set-0001"]
     assert refused["copy_of"].tolist() == ["set-0002"]
+
+
+@pytest.mark.parametrize(("labels", "kept"), [({1: 0.0, 2: 1.0}, 1), ({1: 1.0, 2: 0.0}, 2)])
+def test_of_equal_recordings_with_labels_the_labels_decide(
+    judged: Judge, labels: Mapping[int, float], kept: int
+) -> None:
+    _, corpus = judged([row(1, content_hash="same"), row(2, content_hash="same"), row(3)], labels=labels)
+    assert corpus.quarantined()["copy_of"].tolist() == [f"set-{kept:04d}"]
 
 
 def test_the_same_signal_in_other_bytes_is_a_copy(judged: Judge) -> None:
