@@ -1,6 +1,6 @@
 """The peer of our models' speed: the same numbers computed in the arrangement of the published code.
 
-Takes our models and puts back what the published scripts do (docs/model.md, numbers 27 and 28, and figure 1): whole
+Takes our models and puts back what the published scripts do (docs/model.md, numbers 27 and 28): whole
 score matrices, two passes for two masks, each with its own embedding of patches, logits and one-hot matrices of all
 tokens by all codes, distances in one piece, statistics of the codebook in the frozen tokenizer too. The outputs are
 equal, which `tests/models/test_published_peer.py` holds; only time and memory differ.

@@ -32,7 +32,8 @@ def model(
     """Patches per second of LaBraM-Base in each of its uses, beside braindecode's Labram where it is installed.
 
     A step is the forward pass, the backward pass and the optimiser; inference is the forward pass alone; the masked
-    step includes the tokenizer's encoding. Figures mean something on an otherwise idle machine only.
+    step includes the tokenizer's encoding. Compiled means each transformer block. Figures mean something on an
+    otherwise idle machine only.
     """
     from labram.models.bench import Load, bench
 

@@ -14,7 +14,7 @@ class HeadNorm(nn.LayerNorm):
     """LayerNorm over the width of a head, in float32 whatever the precision around it.
 
     Given 16-bit numbers on a CPU, PyTorch adds the gradients of the weights up in 16 bits too: over the 82,000 rows of
-    a batch half of the sum is lost, and it takes three times as long (benchmarks/model.md).
+    a batch most of a sum is lost, and it takes three times as long (benchmarks/model.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 Shape letters: B windows, N channels, A seconds, L = N·A patches, K codes, n windows of a task.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -70,13 +71,14 @@ class Objective(Protocol[AnyBatch]):
         ...
 
 
-class _OnWindows:
+class _OnWindows(ABC):
     """What tokenizer and masked model have in common: means over batches, and counts of codes."""
 
     model: nn.Module
 
+    @abstractmethod
     def loss(self, batch: WindowBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
-        raise NotImplementedError
+        """See `Objective.loss`."""
 
     def summarise(self, means: Metrics) -> dict[str, float]:
         """Scalars as they are; see `code_figures` for the counts of codes."""
@@ -90,10 +92,11 @@ class _OnWindows:
 
     def after(self, step: int, batches: Sequence[WindowBatch]) -> None:
         """Nothing is to be done."""
+        del step, batches
 
+    @abstractmethod
     def code_figures(self, counts: Tensor) -> dict[str, float]:
         """Figures about the codes, from how often each occurs [K]."""
-        raise NotImplementedError
 
     def validate(self, batches: Sequence[WindowBatch]) -> dict[str, float]:
         """The same figures as in training, over all batches."""
@@ -122,7 +125,7 @@ class TokenizerObjective(_OnWindows):
     def start(self, batches: Sequence[WindowBatch]) -> None:
         """Prepare a model that was never trained, from many windows of several montages.
 
-        The codebook starts from k-means over all their patches (specification 4.3); one batch, as published, would show
+        The codebook starts from k-means over all their patches; one batch, as published, would show
         it one montage only. The heads start from the mean spectrum, which is not published either: otherwise its
         gradient, the same for every patch, comes first and pulls all patches to one code.
         """

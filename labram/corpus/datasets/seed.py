@@ -1,6 +1,7 @@
 """Emotion datasets of Shanghai Jiao Tong University: films, 62 electrodes, a Neuroscan CNT file a session."""
 
 import re
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,8 +34,9 @@ class _Films(Dataset):
             for (start, stop), label in zip(self._films(source), self.order.get(source.session, ()), strict=True)
         ]
 
+    @abstractmethod
     def _films(self, source: Source) -> list[tuple[float, float]]:
-        raise NotImplementedError
+        """Beginning and end of each film, in seconds."""
 
 
 class Seed(_Films):
