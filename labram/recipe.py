@@ -196,6 +196,11 @@ class PretrainingRecipe(TrainingRecipe):
         description="Windows follow one another from each recording's start, and their codes are worked out once and "
         "looked up. Otherwise windows begin at any sample, and the tokenizer runs in every step.",
     )
+    sharded: bool = Field(
+        default=False,
+        description="Several processes share weights, gradients and moments out between them (FSDP2) instead of "
+        "holding all of them each. Changes memory and traffic, not the result.",
+    )
 
     @model_validator(mode="after")
     def _whole_windows(self) -> Self:
@@ -269,6 +274,11 @@ class GateRecipe(Section):
     """Conditions on promotion (design: tracking, registry, promotion)."""
 
     margin: float = Field(default=0.02, ge=0.0, description="How much worse than the champion a metric may be.")
+    floors: dict[str, float] = Field(
+        default_factory=dict,
+        description="By task: what the interval of a first champion's metric must clear. A task that is not named must "
+        "clear what answers that ignore the signals get.",
+    )
     min_used_codes: Positive = Field(default=8, description="Codes that validation windows must use.")
     min_perplexity: float = Field(default=4.0, ge=1.0)
     allow_overlap: bool = Field(
@@ -303,6 +313,8 @@ class Recipe(Section):
                 raise ValueError(f"two tasks are called {name!r}")
             if name in {"tokenizer", "backbone"}:
                 raise ValueError(f"a task may not be called {name!r}: that is the registered name of another model")
+        if unknown := sorted(set(self.gates.floors) - set(names)):
+            raise ValueError(f"gates.floors names {', '.join(unknown)}, which is no task of this recipe")
         return self
 
     def task(self, name: str) -> TaskRecipe:

@@ -12,6 +12,7 @@ from pydantic import Field
 from labram.recipe import Section
 
 FILE = "ledger.json"
+PRETRAINING = "pretraining"
 
 
 class Seen(Section):
@@ -48,7 +49,7 @@ class Overlap(Section):
 
 
 class Ledger(Section):
-    """Everything that a model has seen; a stage's name is ``tokenizer``, ``pretraining`` or the task's."""
+    """Everything that a model has seen; a stage's name is ``tokenizer``, `PRETRAINING` or the task's."""
 
     stages: dict[str, Seen] = Field(default_factory=dict)
 

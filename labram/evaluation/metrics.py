@@ -33,16 +33,28 @@ def weighted_scores(kind: str, y: Array, prediction: Array, subjects: Ids, weigh
     return _SCORES[kind](np.asarray(y, float), np.asarray(prediction, float), subjects, np.asarray(weights, float))
 
 
-def chance(metric: str, classes: int) -> float | None:
-    """What an answer that does not depend on the signals gets at best; None where that depends on the labels.
+def chance(kind: str, metric: str, y: Array, classes: int) -> float:
+    """What an answer that does not depend on the signals gets at best; NaN where no window says so.
+
+    Where all such answers get the same, it is that. Otherwise it is what the commonest class, or the mean of the
+    targets, gets on these windows.
 
     Args:
+        kind: As `weighted_scores` takes it.
         metric: One of `labram.recipe.METRICS`.
+        y: Labels [n], or targets [n, M].
         classes: Number of classes of the task.
     """
-    if metric == "balanced_accuracy":
-        return 1 / classes
-    return {"auroc": 0.5, "cohen_kappa": 0.0, "r2": 0.0, "pearson_r": 0.0}.get(metric)
+    known = {"auroc": 0.5, "balanced_accuracy": 1 / classes, "cohen_kappa": 0.0, "r2": 0.0, "pearson_r": 0.0}
+    if metric in known:
+        return known[metric]
+    y = np.asarray(y, float)
+    if kind == "regression":
+        answer = np.broadcast_to(y.mean(axis=0), y.shape)
+    else:
+        shares = np.bincount(y.astype(int), minlength=classes) / len(y)
+        answer = np.full(len(y), shares[1]) if kind == "binary" else np.tile(shares, (len(y), 1))
+    return float(weighted_scores(kind, y, answer, np.zeros(len(y), dtype=np.int64), np.ones((1, 1)))[metric][0])
 
 
 def confusion(y: Array, prediction: Array, classes: int) -> npt.NDArray[np.int64]:

@@ -13,7 +13,7 @@ from labram.errors import LabelError
 from labram.evaluation import metrics, statistics
 from labram.evaluation.metrics import Array
 from labram.evaluation.statistics import Estimate
-from labram.recipe import Section, TaskRecipe
+from labram.recipe import LOWER_IS_BETTER, Section, TaskRecipe
 
 MAX_POINTS = 500
 
@@ -84,7 +84,7 @@ class Evaluation(Section):
     difference: Estimate = Estimate(value=None)
     """Model minus baseline on the headline metric, above zero where the model is better."""
     chance: float | None = None
-    """What the headline metric gives for answers that do not depend on the signals, where that is known."""
+    """What the headline metric gives for answers that do not depend on the signals."""
     beats_baseline: bool = False
     """A better estimate than the baseline's, and than chance: being less bad than a bad baseline is no win."""
     significant: bool = False
@@ -104,6 +104,11 @@ class Evaluation(Section):
     def headline(self) -> Estimate:
         """The model's estimate on the headline metric."""
         return self.model[self.metric]
+
+    def clears(self, floor: float | None) -> bool:
+        """Whether the whole interval of the headline metric is better than a value; never without both."""
+        worst = self.headline.high if self.metric in LOWER_IS_BETTER else self.headline.low
+        return worst is not None and floor is not None and statistics.better(self.metric, worst, floor)
 
     def write(self, path: Path) -> None:
         """Write indented JSON."""
@@ -147,9 +152,10 @@ def summarise(
         baseline = statistics.scores(task.kind, predictions.y, predictions.baseline, draws)
         baseline_estimates, _ = statistics.estimates(baseline)
         difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric])
-    chance = metrics.chance(task.metric, len(task.classes))
+    known = metrics.chance(task.kind, task.metric, predictions.y, len(task.classes))
+    chance = known if np.isfinite(known) else None
     value = model_estimates[task.metric].value
-    above_chance = value is not None and (chance is None or value > chance)
+    above_chance = value is not None and (chance is None or statistics.better(task.metric, value, chance))
     enough = draws.count >= statistics.MIN_SUBJECTS
     classes = len(task.classes) if task.kind != "regression" else 0
     return Evaluation(
@@ -191,8 +197,9 @@ def _about_chance(
 ) -> tuple[str, ...]:
     notes = []
     for who, found in (("model", model.get(metric)), ("baseline", baseline.get(metric))):
-        if chance is not None and found and found.value is not None and found.value <= chance:
-            notes.append(f"The {who} is not better than answers that ignore the signals ({metric} {chance:g}).")
+        if chance is None or found is None or found.value is None or statistics.better(metric, found.value, chance):
+            continue
+        notes.append(f"The {who} is not better than answers that ignore the signals ({metric} {chance:.3g}).")
     return tuple(notes)
 
 

@@ -78,6 +78,11 @@ def scores(kind: str, y: Array, prediction: Array, draws: Resamples) -> dict[str
     return weighted_scores(kind, y, prediction, draws.subjects, draws.weights)
 
 
+def better(metric: str, one: float, other: float) -> bool:
+    """Whether one value of a metric is better than another."""
+    return one < other if metric in LOWER_IS_BETTER else one > other
+
+
 def advantage(metric: str, ours: Array, theirs: Array) -> Estimate:
     """Difference of a metric on the same draws, signed so that above zero means that `ours` is better."""
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0

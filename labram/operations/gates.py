@@ -8,8 +8,8 @@ from pydantic import Field
 
 from labram.errors import LabramError
 from labram.evaluation import statistics
-from labram.evaluation.leakage import Ledger, Seen
-from labram.evaluation.record import Predictions
+from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
+from labram.evaluation.record import Evaluation, Predictions
 from labram.recipe import GateRecipe, Section, TaskRecipe
 
 Figure = float | int | str | None
@@ -50,9 +50,38 @@ class Verdict(Section):
         return tuple(gate for gate in self.gates if not gate.passed)
 
 
+def better_than_chance(evaluation: Evaluation, floor: float | None) -> Gate:
+    """A first champion is better than answers that ignore the signals, and that not by luck.
+
+    The whole 95 % interval of the headline metric decides: without a champion to compare with, the estimate alone would
+    let anything in.
+
+    Args:
+        evaluation: Of the challenger on the test split.
+        floor: What the interval must clear, where the recipe says so; None: what chance gets.
+    """
+    least, reached = evaluation.chance if floor is None else floor, evaluation.headline
+    figures: dict[str, Figure] = {
+        "candidate": reached.value,
+        "low": reached.low,
+        "high": reached.high,
+        "floor": least,
+        "subjects": evaluation.n_subjects,
+    }
+    if reached.value is None or least is None:
+        detail = f"{evaluation.metric} is undefined on the test windows"
+        return Gate(name="chance", passed=False, detail=detail, figures=figures)
+    passed, what = evaluation.clears(least), "chance" if floor is None else "the recipe's floor"
+    detail = (
+        f"no champion yet; {evaluation.metric} {reached.value:.3f} {_interval(reached, sign='')} "
+        f"{'clears' if passed else 'does not clear'} {least:.3f}, {what}"
+    )
+    return Gate(name="chance", passed=passed, detail=detail, figures=figures)
+
+
 def metric_not_worse(
     candidate: Predictions,
-    champion: Predictions | None,
+    champion: Predictions,
     task: TaskRecipe,
     *,
     margin: float,
@@ -66,19 +95,13 @@ def metric_not_worse(
 
     Args:
         candidate: Predictions of the challenger on the test split.
-        champion: Predictions of the champion on the same windows; None where there is no champion yet.
+        champion: Predictions of the champion on the same windows.
         task: Whose metric counts.
         margin: Loss that is tolerated, in units of the metric.
         bootstrap: Resamplings of subjects.
         seed: Of the resampling.
     """
     name = "metric"
-    if champion is None:
-        value = _value(candidate, task)
-        if value is None:
-            return Gate(name=name, passed=False, detail=f"{task.metric} is undefined on the test windows")
-        detail = f"no champion yet; {task.metric} {value:.3f} is the first"
-        return Gate(name=name, passed=True, detail=detail, figures={"candidate": value})
     if not _same_windows(candidate, champion):
         detail = "candidate and champion were not evaluated on the same windows"
         return Gate(name=name, passed=False, detail=detail)
@@ -130,10 +153,10 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
         "recordings": len({key for keys in overlap.contents.values() for key in keys}),
         "evaluated_recordings": len(evaluated.contents),
     }
-    if not ledger.stages:
-        return Gate(
-            name="leakage", passed=allow, detail="the model came without a ledger of what it has seen", figures=figures
-        )
+    if PRETRAINING not in ledger.stages:
+        detail = "nobody knows what pre-training has seen: the backbone came without a ledger"
+        detail += " (the recipe allows it)" if allow else "; gates.allow_overlap: true accepts that"
+        return Gate(name="leakage", passed=allow, detail=detail, figures=figures)
     detail = overlap.describe()
     if not overlap.empty and allow:
         detail += " (the recipe allows it)"
@@ -174,16 +197,11 @@ def _same_windows(one: Predictions, other: Predictions) -> bool:
     )
 
 
-def _value(predictions: Predictions, task: TaskRecipe) -> float | None:
-    sample = statistics.resample(predictions.subject_key, draws=0, seed=0)
-    return _rounded(statistics.scores(task.kind, predictions.y, predictions.prediction, sample)[task.metric][0])
-
-
 def _rounded(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-def _interval(estimate: statistics.Estimate) -> str:
+def _interval(estimate: statistics.Estimate, *, sign: str = "+") -> str:
     if estimate.low is None or estimate.high is None:
         return "(no interval: one subject)"
-    return f"({estimate.low:+.3f} to {estimate.high:+.3f})"
+    return f"({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"

@@ -7,7 +7,7 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.corpus.store import Store
 from labram.evaluation.leakage import Ledger
-from labram.evaluation.record import Predictions
+from labram.evaluation.record import Evaluation, Predictions
 from labram.evaluation.scoring import champion_predictions
 from labram.operations import gates, registry
 from labram.operations.gates import Gate, Verdict
@@ -78,17 +78,20 @@ def _judge_task(
     champion = registry.aliased(name, registry.CHAMPION)
     if champion is not None and champion.version == registered[name]:
         champion = None
-    not_worse = gates.metric_not_worse(
-        Predictions.read(scored / "predictions.parquet"),
-        champion_predictions(corpus, store, registry.resolve(champion.uri), task) if champion else None,
-        task,
-        margin=recipe.gates.margin,
-        bootstrap=recipe.gates.bootstrap,
-        seed=recipe.seed,
-    )
+    if champion is None:
+        good = gates.better_than_chance(Evaluation.read(scored / "evaluation.json"), recipe.gates.floors.get(task.name))
+    else:
+        good = gates.metric_not_worse(
+            Predictions.read(scored / "predictions.parquet"),
+            champion_predictions(corpus, store, registry.resolve(champion.uri), task),
+            task,
+            margin=recipe.gates.margin,
+            bootstrap=recipe.gates.bootstrap,
+            seed=recipe.seed,
+        )
     evaluated = seen(corpus, "test", dataset=task.dataset)
     leak = gates.leakage(Ledger.read(folder), evaluated, allow=recipe.gates.allow_overlap)
-    return _verdict(name, registered[name], [not_worse, leak, *smoke_test(name, registered[name])])
+    return _verdict(name, registered[name], [good, leak, *smoke_test(name, registered[name])])
 
 
 def _verdict(name: str, version: str, judged: Sequence[Gate]) -> Verdict:

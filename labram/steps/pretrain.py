@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.evaluation.leakage import Ledger
+from labram.evaluation.leakage import PRETRAINING, Ledger
 from labram.models.weights import digest
 from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
@@ -41,6 +41,6 @@ def pretrain(
             out=Path(out),
         )
         figures = chosen().run(job, run)
-        Ledger.read(Path(tokenizer)).after("pretraining", seen(recordings, "train")).write(Path(out))
+        Ledger.read(Path(tokenizer)).after(PRETRAINING, seen(recordings, "train")).write(Path(out))
         publish(run, Path(out), figures)
     return figures

@@ -110,14 +110,21 @@ def test_confusion_rows_are_true_classes():
 def test_constant_answers_score_chance(kind, metric):
     y = np.array([0, 1, 1, 1])
     scores = weighted_scores(kind, y, np.full(4, 0.7), np.zeros(4, dtype=int), np.ones((1, 1)))
-    assert scores[metric][0] == chance(metric, 2)
+    assert scores[metric][0] == chance(kind, metric, y, 2)
 
 
-def test_chance_is_known_for_metrics_that_do_not_depend_on_the_labels():
-    constant = weighted_scores(
-        "multiclass", np.array([0, 1, 2]), np.eye(3)[[1, 1, 1]], np.zeros(3, int), np.ones((1, 1))
-    )
-    assert constant["cohen_kappa"][0] == chance("cohen_kappa", 3)
-    assert constant["balanced_accuracy"][0] == chance("balanced_accuracy", 3)
-    assert chance("r2", 1) == 0
-    assert chance("rmse", 1) is None
+def test_chance_of_most_metrics_is_the_same_whatever_the_labels():
+    y = np.array([0, 1, 2])
+    constant = weighted_scores("multiclass", y, np.eye(3)[[1, 1, 1]], np.zeros(3, int), np.ones((1, 1)))
+    for metric in ("cohen_kappa", "balanced_accuracy"):
+        assert constant[metric][0] == chance("multiclass", metric, y, 3)
+    assert chance("regression", "r2", y, 1) == 0
+
+
+def test_chance_of_the_others_is_the_commonest_class_or_the_mean():
+    y = np.array([0.0, 1.0, 1.0, 1.0])
+    assert chance("binary", "accuracy", y, 2) == 0.75
+    assert chance("binary", "auprc", y, 2) == 0.75
+    assert chance("multiclass", "weighted_f1", y, 3) == pytest.approx(0.75 * 1.5 / 1.75)
+    assert chance("regression", "rmse", y, 1) == pytest.approx(y.std())
+    assert np.isnan(chance("binary", "auprc", np.ones(3), 2))

@@ -102,6 +102,18 @@ def test_less_bad_than_a_bad_baseline_is_no_win():
     ]
 
 
+def test_less_error_than_the_mean_of_the_targets_is_better_than_chance():
+    generator = np.random.default_rng(0)
+    y = generator.normal(size=(900, 2))
+    names = np.repeat(["a", "b", "c"], 300)
+    good, bad = (judged(Predictions(names, names, np.arange(900.0), y, y + gap), GAIT) for gap in (0.1, 2.0))
+    assert good.chance == pytest.approx(1.0, abs=0.1)
+    assert good.clears(good.chance)
+    assert not good.clears(0.05)
+    assert not bad.clears(bad.chance)
+    assert "ignore the signals" in bad.notes[0]
+
+
 def test_without_a_baseline_nothing_is_claimed_about_it():
     whole = state_predictions()
     found = judged(Predictions(whole.recording_id, whole.subject_key, whole.start, whole.y, whole.prediction))

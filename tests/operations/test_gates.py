@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from labram.errors import WeightsError, WindowError
-from labram.evaluation.leakage import Ledger, Seen
-from labram.evaluation.record import Predictions
+from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
+from labram.evaluation.record import Predictions, summarise
 from labram.operations import gates
 from labram.recipe import GateRecipe, TaskRecipe
 
@@ -32,10 +32,29 @@ def compare(candidate, champion, margin=0.02):
     return gates.metric_not_worse(candidate, champion, TASK, margin=margin, bootstrap=200, seed=0)
 
 
-def test_without_a_champion_the_first_model_passes_and_the_gate_says_so():
-    gate = compare(predictions(2.0), None)
-    assert gate.passed
-    assert "no champion yet" in gate.detail
+def first(skill, floor=None, **shape):
+    found = summarise(predictions(skill, **shape), TASK, split="test", corpus_version="", bootstrap=200, seed=0)
+    return gates.better_than_chance(found, floor)
+
+
+def test_a_first_champion_must_clear_chance_with_its_whole_interval():
+    assert first(2.0).passed
+    lucky = first(0.05)
+    assert lucky.figures["candidate"] > 0.5 > lucky.figures["low"]
+    assert not lucky.passed
+    assert "no champion yet; auroc 0.5" in lucky.detail
+    assert "does not clear 0.500, chance" in lucky.detail
+
+
+def test_the_recipe_may_state_the_floor_of_a_first_champion():
+    assert first(0.05, floor=0.4).passed
+    refused = first(2.0, floor=0.99)
+    assert not refused.passed
+    assert "does not clear 0.990, the recipe's floor" in refused.detail
+
+
+def test_one_subject_gives_no_interval_and_so_no_first_champion():
+    assert not first(3.0, subjects=1).passed
 
 
 def test_a_better_candidate_passes_and_a_worse_one_is_refused_with_figures():
@@ -65,8 +84,9 @@ def test_predictions_of_other_windows_cannot_be_compared():
 def test_an_undefined_metric_is_no_pass():
     single = predictions(3.0)
     constant = Predictions(single.recording_id, single.subject_key, single.start, np.ones(160), single.prediction)
-    assert not compare(constant, None).passed
     assert not compare(constant, constant).passed
+    found = summarise(constant, TASK, split="test", corpus_version="", bootstrap=50, seed=0)
+    assert not gates.better_than_chance(found, None).passed
 
 
 @pytest.mark.parametrize(("used", "perplexity", "passed"), [(50, 20.0, True), (3, 20.0, False), (50, 1.1, False)])
@@ -77,7 +97,8 @@ def test_a_collapsed_codebook_is_refused(used, perplexity, passed):
 
 
 def ledger():
-    return Ledger().after("tokenizer", Seen.of(["a", "b"], ["1", "2"])).after("workload", Seen.of(["b"], ["2"]))
+    seen = Seen.of(["a", "b"], ["1", "2"])
+    return Ledger().after("tokenizer", seen).after(PRETRAINING, seen).after("workload", Seen.of(["b"], ["2"]))
 
 
 def test_disjoint_subjects_and_contents_pass_the_leakage_gate():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from labram.evaluation.record import Evaluation
 from labram.operations.report.elements import METRIC_TITLES, Chapter, Table, Word, count, estimate, listed
 from labram.operations.report.record import GateOutcome, RunRecord
-from labram.operations.report.tasks import beats, better_than_guessing
+from labram.operations.report.tasks import beats
 from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 
 
@@ -78,7 +78,7 @@ def _answer(scores: Mapping[str, Evaluation]) -> str:
     proven = [task for task, found in compared.items() if found.beats_baseline and found.significant]
     ahead = [task for task, found in compared.items() if found.beats_baseline and not found.significant]
     behind = [task for task, found in compared.items() if not found.beats_baseline]
-    doubtful = [task for task, found in scores.items() if not better_than_guessing(found)]
+    doubtful = [task for task, found in scores.items() if not found.clears(found.chance)]
     parts = [
         f"LaBraM beats the baseline on {listed(proven)}."
         if proven
@@ -103,7 +103,7 @@ def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Summa
         task.title,
         metric,
         estimate(found.model.get(task.metric)),
-        "" if better_than_guessing(found) else "not shown to be better than guessing",
+        "" if found.clears(found.chance) else "not shown to be better than guessing",
         estimate(found.baseline.get(task.metric)),
         beats(found),
         _gate_word(record, task.name),

@@ -41,21 +41,6 @@ def beats(found: Evaluation) -> Word:
     return Word("yes", "good") if found.significant else Word("ahead, not proven", "open")
 
 
-def better_than_guessing(found: Evaluation) -> bool:
-    """Whether the whole interval of the headline metric lies above what needs no recording to reach.
-
-    True for metrics without such a value, such as RMSE. Guessing gives an AUROC and a balanced accuracy of one over the
-    number of classes, a Cohen’s κ of zero; predicting the mean gives an R² of zero.
-    """
-    chance = {"auroc": 0.5, "balanced_accuracy": 1 / max(len(found.classes), 1)}
-    chance |= dict.fromkeys(("cohen_kappa", "r2", "pearson_r"), 0.0)
-    reached = found.model.get(found.metric)
-    if reached is None or found.metric not in chance:
-        return True
-    least = reached.low if reached.low is not None else reached.value
-    return least is not None and least > chance[found.metric]
-
-
 def chapter(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Chapter:
     """Curves, confusion matrices or scatter, and every metric of one task, beside the baseline."""
     history = History.of(record.tasks.get(task.name))
@@ -120,7 +105,7 @@ def _comparison(found: Evaluation) -> str:
 
 
 def _doubt(found: Evaluation) -> str:
-    if better_than_guessing(found):
+    if found.clears(found.chance):
         return ""
     guess = "predicting the mean of the targets" if found.kind == "regression" else "guessing"
     return f" The score is not shown to be better than {guess} would be."
