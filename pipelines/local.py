@@ -16,6 +16,7 @@ from kfp import local
 
 from labram.operations.workspace import CORPUS, Workspace
 from labram.recipe import Recipe
+from pipelines.launcher import through_bucket
 from pipelines.retrain import arguments, retrain
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -38,6 +39,7 @@ def run(workspace: str, recipe: str, *, force: bool) -> None:
     root.mkdir(parents=True, exist_ok=True)
     runner = local.SubprocessRunner(use_venv=False)
     forget_retries(retrain)
+    through_bucket(retrain, root)
     local.init(runner=runner, pipeline_root=str(root), enable_caching=not force, raise_on_error=True)
     retrain(**arguments(Recipe.from_json(recipe), data=CORPUS, workspace=workspace, force=force))
 

@@ -1,8 +1,7 @@
 """Small EDF files, and the pieces of an ingest with settings that no test cares about."""
 
-import secrets
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import edfio
@@ -115,30 +114,3 @@ def take_in(tmp_path: Path) -> Callable[..., tuple[Ingested, Corpus]]:
         return done, Corpus.load(out)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """A server of the S3 API on this machine."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Address of an empty bucket, with the variables by which the standard clients find it."""
-    import boto3
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    name = f"b{secrets.token_hex(8)}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return f"s3://{name}"
