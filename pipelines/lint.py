@@ -76,7 +76,7 @@ def _problems(task: dict[str, Any], container: dict[str, Any], platform: dict[st
         yield "no timeout"
     if not platform.get("securityContext", {}).get("runAsNonRoot"):
         yield "it may run as root"
-    for kind in ("pvcMount", "secretAsEnv", "configMapAsEnv"):
+    for kind in ("secretAsEnv", "configMapAsEnv", *(("pvcMount",) if needs.stores else ())):
         if kind not in platform or not _names(platform[kind], "componentInputParameter"):
             yield f"{kind} is not a parameter of the pipeline"
     if bool(task["cachingOptions"].get("enableCache")) == needs.acts:

@@ -28,8 +28,11 @@ ConfigMap and Secrets."""
 ENVIRONMENT = (
     *("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
     *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB"),
+    *("LABRAM_LOG", "LABRAM_MLFLOW_PAGE", "KF_PIPELINES_ENDPOINT"),
 )
 """Variables that tasks have from the ConfigMap `environment`, those of them that it holds."""
+IDENTITY = {"LABRAM_RUN": "metadata.labels['pipeline/runid']", "LABRAM_TASK": "metadata.name"}
+"""Variables with the ids of the run and of the task, and where a pod has them."""
 MLFLOW_SECRET = {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"}
 STORAGE_SECRET = {"access-key-id": "AWS_ACCESS_KEY_ID", "secret-access-key": "AWS_SECRET_ACCESS_KEY"}
 STAY = (("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true"))
@@ -48,6 +51,7 @@ class Needs:
         retries: After a failure that was not its own, such as a node that was taken away.
         trains: It uses GPUs, and runs in their pool.
         acts: It looks at or changes something outside the pipeline, so it is never taken from the cache.
+        stores: It uses the volume, so that its pod waits for it.
     """
 
     cpu: tuple[str, str]
@@ -56,10 +60,12 @@ class Needs:
     retries: int = 2
     trains: bool = False
     acts: bool = False
+    stores: bool = True
 
 
 _SMALL = Needs(cpu=("500m", "2"), memory=("2Gi", "4Gi"), hours=1, acts=True)
 NEEDS = {
+    "preflight": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, acts=True, stores=False),
     "resolve": _SMALL,
     "ingest": Needs(cpu=("4", "8"), memory=("8Gi", "16Gi"), hours=24),
     "quality": Needs(cpu=("1", "4"), memory=("8Gi", "16Gi"), hours=4),
@@ -95,15 +101,32 @@ class Placement:
         task.set_retry(needs.retries, **BACK_OFF).set_caching_options(not needs.acts)
         kubernetes.set_timeout(task, needs.hours * 3600)
         kubernetes.set_security_context(task, run_as_non_root=True)
-        kubernetes.mount_pvc(task, pvc_name=self.volume, mount_path=VOLUME_PATH)
-        kubernetes.use_field_path_as_env(task, "LABRAM_RUN", "metadata.labels['pipeline/runid']")
+        if needs.stores:
+            kubernetes.mount_pvc(task, pvc_name=self.volume, mount_path=VOLUME_PATH)
+        for variable, path in IDENTITY.items():
+            kubernetes.use_field_path_as_env(task, variable, path)
         same_names = {name: name for name in ENVIRONMENT}
         kubernetes.use_config_map_as_env(task, self.environment, same_names, optional=True)
-        kubernetes.use_secret_as_env(task, self.mlflow_secret, MLFLOW_SECRET)
+        # a pod whose Secret is missing waits for ever and says nothing; preflight asks for what is in it
+        kubernetes.use_secret_as_env(task, self.mlflow_secret, MLFLOW_SECRET, optional=True)
         kubernetes.use_secret_as_env(task, self.storage_secret, STORAGE_SECRET, optional=True)
         if needs.trains:
             self._use_pool(task)
         return task
+
+    def preflight(self) -> Any:
+        """The task that comes before all others: is there what they will ask for?"""
+        from components.preflight import preflight  # here, so that a component's own refusal is a message
+
+        return self(
+            preflight(
+                gpus=self.gpus,
+                accelerator=self.accelerator,
+                node_selector=self.node_selector,
+                tolerations=self.tolerations,
+                volume=self.volume,
+            )
+        )
 
     def _use_pool(self, task: Any) -> None:
         # KFP 2.17 forgets to hand parameters of resources into conditions and loops; registered, they arrive

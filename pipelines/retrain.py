@@ -1,8 +1,8 @@
 """The closed loop: raw recordings in, a registered, gated champion out.
 
-    resolve ─> ingest (each shard) ─> quality ─> tokenizer ─> pretrain ─> finetune ─> evaluate (each task)
-       │  nothing changed: stop                                                          │
-       └──────────────────────── report <─ promote <─ gate <─ register <─────────────────┘
+    preflight ─> resolve ─> ingest (each shard) ─> quality ─> tokenizer ─> pretrain ─> finetune ─> evaluate (each task)
+                    │  nothing changed: stop                                                          │
+                    └──────────────────────── report <─ promote <─ gate <─ register <─────────────────┘
 
 The parameters are the sections of a recipe (`arguments` takes one apart), so that KFP's cache sees exactly what each
 task depends on. Conditions and loops stay with what KFP's local runner and its clusters both do: a condition on a
@@ -86,7 +86,7 @@ def retrain(
 ) -> None:
     """See the module; the parameters are those of `arguments`."""
     place = Placement(gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret)
-    plan = place(resolve(data=data, workspace=workspace, recipe=recipe, force=force))
+    plan = place(resolve(data=data, workspace=workspace, recipe=recipe, force=force)).after(place.preflight())
     version = plan.outputs["corpus_version"]
 
     with dsl.If(plan.outputs["Output"] == "changed", name="changed"):

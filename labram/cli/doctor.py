@@ -28,7 +28,7 @@ def doctor(
     from labram.operations.cluster import Cluster
 
     findings = (
-        doctor.cluster(Cluster(host, patience=0), namespace, gpus) if cluster else doctor.here(workspace.absolute())
+        doctor.outside(Cluster(host, patience=0), namespace, gpus) if cluster else doctor.here(workspace.absolute())
     )
     wrong = False
     for finding in findings:

@@ -124,7 +124,7 @@ def steps_of(recipe: "Recipe") -> list[str]:
     """Names of the DAG's steps for a recipe, in order, as their events give them."""
     shards = recipe.corpus.shards
     return [
-        "resolve",
+        *("preflight", "resolve"),
         *(f"ingest {shard}/{shards}" for shard in range(shards)),
         "quality",
         "tokenizer",

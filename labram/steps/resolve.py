@@ -8,7 +8,8 @@ from labram.corpus.datasets import ADAPTERS, find
 from labram.corpus.store import Store
 from labram.errors import LabelError
 from labram.events import emit, step
-from labram.operations import doctor, lineage, tracking
+from labram.operations import lineage, tracking
+from labram.operations.doctor import require, services
 from labram.operations.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
 
@@ -33,13 +34,13 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
         force: Do everything, changed or not.
 
     Raises:
-        PlatformError: If the workspace or MLflow's server cannot be used; said here, before hours of work are lost.
+        PlatformError: If the workspace cannot be written to.
         CorpusError: If there is nothing to read.
         LabelError: If no dataset of the recipe has labels for one of its tasks.
     """
     settings, place = Recipe.from_json(recipe), Workspace.at(workspace)
     with step("resolve") as reporter:
-        doctor.require(doctor.here(place.root))
+        require([services.workspace(place.root)])
         find(corpus_folder(data), settings.corpus.datasets)
         _check_tasks(settings)
         version = versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))

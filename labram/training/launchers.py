@@ -108,9 +108,9 @@ def chosen() -> Launcher:
 
     nodes, processes = _count(NODES, 1), _count(PROCESSES, max(1, torch.cuda.device_count()))
     if nodes > 1:
-        from labram.training.train_job import TrainJob
+        from labram.training.train_job import Cluster, TrainJob
 
-        return TrainJob.here(nodes, processes)
+        return TrainJob(nodes, processes, Cluster.described(os.environ, nodes))
     return Torchrun(processes) if processes > 1 else InProcess()
 
 

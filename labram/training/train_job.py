@@ -7,7 +7,7 @@ this process is killed, the next one deletes what it finds and goes on from the 
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,23 @@ class Cluster(Section):
     tolerations: tuple[dict[str, Any], ...] = ()
     environment: tuple[dict[str, Any], ...] = ()
 
+    @classmethod
+    def described(cls, environment: Mapping[str, str], nodes: int) -> "Cluster":
+        """The cluster that environment variables describe, for a training on so many nodes.
+
+        Raises:
+            PlatformError: If they describe none, or not rightly.
+        """
+        try:
+            return cls.from_json(environment.get(VARIABLE, "{}"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise PlatformError(
+                f"a training on {nodes} nodes needs a description of the cluster ({first['msg']})",
+                field=".".join([VARIABLE, *map(str, first["loc"])]),
+                remedy='Set it to JSON such as {"image": "…", "resources": {"nvidia.com/gpu": "8"}}',
+            ) from error
+
 
 @dataclass(frozen=True)
 class TrainJob:
@@ -74,23 +91,6 @@ class TrainJob:
     nodes: int
     processes: int
     cluster: Cluster
-
-    @classmethod
-    def here(cls, nodes: int, processes: int) -> "TrainJob":
-        """For the cluster that the environment describes.
-
-        Raises:
-            PlatformError: If it describes none, or not rightly.
-        """
-        try:
-            return cls(nodes, processes, Cluster.from_json(os.environ.get(VARIABLE, "{}")))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise PlatformError(
-                f"a training on {nodes} nodes needs a description of the cluster ({first['msg']})",
-                field=".".join([VARIABLE, *map(str, first["loc"])]),
-                remedy='Set it to JSON such as {"image": "…", "resources": {"nvidia.com/gpu": "8"}}',
-            ) from error
 
     def run(self, job: Job, monitor: Monitor) -> dict[str, float]:
         """See `labram.training.launchers.Launcher.run`."""

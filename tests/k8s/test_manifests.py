@@ -105,7 +105,7 @@ def test_the_training_runtime_has_the_parts_that_train_jobs_patch(documents) -> 
 
 
 def test_names_are_in_the_namespace(rendered) -> None:
-    free = {"Namespace", "PriorityClass", "ClusterTrainingRuntime"}
+    free = {"Namespace", "PriorityClass", "ClusterTrainingRuntime", "ClusterRole", "ClusterRoleBinding"}
     for items in rendered.values():
         assert all(item["metadata"].get("namespace") == "labram" for item in items if item["kind"] not in free)
 
@@ -153,7 +153,11 @@ def test_services_get_no_token_of_the_kubernetes_api(templates) -> None:
 def test_no_role_is_wider_than_its_verbs(documents) -> None:
     roles = [item for item in documents if item["kind"] == "Role"]
     assert {role["metadata"]["name"] for role in roles} == {"labram-task", "labram-train-jobs"}
-    assert not any(item["kind"] in {"ClusterRole", "ClusterRoleBinding"} for item in documents)
+    (wide,) = (item for item in documents if item["kind"] == "ClusterRole")
+    read = {(resource, verb) for rule in wide["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    assert read == {("nodes", "list"), ("storageclasses", "get"), ("clustertrainingruntimes", "get")}
+    for binding in (item for item in documents if item["kind"].endswith("RoleBinding")):
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "labram-task", "namespace": "labram"}]
     for rule in (rule for role in roles for rule in role["rules"]):
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         if "secrets" in rule["resources"]:

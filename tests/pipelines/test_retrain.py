@@ -10,7 +10,7 @@ from kfp import compiler
 from labram import recipe as recipes
 from pipelines.retrain import arguments, retrain
 
-SIDE_EFFECTS = {"resolve", "register", "gate", "promote", "report"}
+SIDE_EFFECTS = {"preflight", "resolve", "register", "gate", "promote", "report"}
 
 
 @pytest.fixture(scope="module")

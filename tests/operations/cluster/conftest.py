@@ -1,13 +1,18 @@
 """Servers on loopback that keep state: Kubeflow Pipelines' API, and as much of Kubernetes' as kubectl reads."""
 
 import json
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
+
+from labram.operations.doctor import kubernetes
 
 LISTS = {"pipelines": "pipelines", "experiments": "experiments", "recurringruns": "recurringRuns", "runs": "runs"}
 IDS = {
@@ -30,7 +35,10 @@ class State:
         """What a run says of itself, look by look; the last is repeated."""
         self.documents: dict[str, dict] = {}
         self.failures: list[int] = []
-        self.token = ""
+        self.token = self.pod_token = ""
+        self.forbidden: set[str] = set()
+        self.tracking = 0
+        """What MLflow would answer with."""
         self.page = 2
 
 
@@ -53,9 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         if not address.path.startswith("/apis/v2beta1/"):
-            selected = f"?labelSelector={query['labelSelector']}" if "labelSelector" in query else ""
-            found = state.documents.get(address.path + selected)
-            return self.answer(200, found) if found else self.answer(404, NOT_FOUND)
+            return self.elsewhere(address.path, query)
         if state.token and self.headers.get("Authorization") != f"Bearer {state.token}":
             return self.answer(401, {"message": "no"})
         if state.failures:
@@ -72,6 +78,19 @@ class Handler(BaseHTTPRequestHandler):
         if len(parts) == 4 and parts[2] == "versions":
             return self.answer(200, state.tables["versions"][parts[3]])
         return self.table(parts, query, json.loads(body or "{}"))
+
+    def elsewhere(self, path: str, query: dict) -> None:
+        """Kubernetes' API, and MLflow's."""
+        state = self.state
+        if path.startswith("/mlflow/"):
+            return self.answer(state.tracking, {})
+        if state.pod_token and self.headers.get("Authorization") != f"Bearer {state.pod_token}":
+            return self.answer(401, {"message": "who are you?"})
+        if path in state.forbidden:
+            return self.answer(403, {"message": "forbidden"})
+        selected = f"?labelSelector={query['labelSelector']}" if "labelSelector" in query else ""
+        found = state.documents.get(path + selected)
+        return self.answer(200, found) if found else self.answer(404, NOT_FOUND)
 
     do_GET = do_POST = do_DELETE = handle_any
 
@@ -156,6 +175,33 @@ def kubectl(host, tmp_path, monkeypatch) -> None:
 
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch) -> None:
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", "LABRAM_IMAGE", "MLFLOW_TRACKING_URI"):
+    ours = ("LABRAM_IMAGE", "LABRAM_NODES", "LABRAM_STORE", "LABRAM_TRAIN_JOB", "MLFLOW_TRACKING_URI")
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", *ours):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def pod(state, tmp_path, monkeypatch) -> Iterator[Path]:
+    """This process is a pod: it has an account, and the API answers over TLS to its token alone."""
+    account, key = tmp_path / "account", tmp_path / "key.pem"
+    account.mkdir()
+    subprocess.run(
+        [*("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"),
+         *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(account / "ca.crt"))],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (account / "token").write_text("token-of-the-pod\n")
+    (account / "namespace").write_text("labram")
+    state.pod_token = "token-of-the-pod"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"state": state}))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(account / "ca.crt", key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setattr(kubernetes, "ACCOUNT", account)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_address[1]))
+    yield account
+    server.shutdown()
+    server.server_close()

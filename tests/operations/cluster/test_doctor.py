@@ -8,17 +8,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from typer.testing import CliRunner
 
-from labram import recipe as recipes
 from labram.cli import app
 from labram.errors import PlatformError
-from labram.operations.doctor import POOL, SECRETS, here, mlflow, require
-from labram.steps.resolve import resolve
+from labram.operations.doctor import SECRETS, here, require
+from labram.operations.doctor.services import mlflow
 
 NAMESPACED = "/api/v1/namespaces/labram"
 CLAIM = f"{NAMESPACED}/persistentvolumeclaims/labram-workspace"
 CLASS = "/apis/storage.k8s.io/v1/storageclasses/shared-files"
 MLFLOW = "/apis/apps/v1/namespaces/labram/deployments/mlflow"
-NODES = f"/api/v1/nodes?labelSelector={POOL}"
+NODES = "/api/v1/nodes?labelSelector=labram.dev/pool=gpu"
 
 
 def node(gpus: str) -> dict:
@@ -175,13 +174,6 @@ def test_before_a_run_everything_that_is_wrong_is_said_at_once(tmp_path, monkeyp
     with pytest.raises(PlatformError, match=r"workspace: .*cannot be written.*MLflow: .*does not answer") as refusal:
         require(here(tmp_path / "file"))
     assert "Mount a volume" in refusal.value.remedy
-
-
-def test_the_first_task_of_a_run_asks_before_it_looks_at_the_corpus(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    recipe = recipes.load("demo").to_json()
-    with pytest.raises(PlatformError, match=r"MLflow: .*does not answer"):
-        resolve(data=str(tmp_path / "nothing"), workspace=str(tmp_path / "w"), recipe=recipe, force=False)
 
 
 def test_on_this_machine_nothing_is_asked_of_a_server_that_is_not_named(tmp_path) -> None:

@@ -1,0 +1,46 @@
+"""The result of one check, and what follows from several."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from labram.errors import PlatformError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check; `remedy` is empty where nothing is wrong."""
+
+    subject: str
+    state: Literal["fine", "doubtful", "wrong"]
+    detail: str
+    remedy: str = ""
+
+
+def fine(subject: str, detail: str) -> Finding:
+    """As it must be."""
+    return Finding(subject, "fine", detail)
+
+
+def doubtful(subject: str, detail: str, remedy: str) -> Finding:
+    """It may be right; only a person can tell."""
+    return Finding(subject, "doubtful", detail, remedy)
+
+
+def wrong(subject: str, detail: str, remedy: str) -> Finding:
+    """A run would fail or wait for it in vain."""
+    return Finding(subject, "wrong", detail, remedy)
+
+
+def require(findings: Iterable[Finding]) -> None:
+    """Go on only if nothing is wrong.
+
+    Raises:
+        PlatformError: Says all that is wrong, and how to mend it.
+    """
+    bad = [finding for finding in findings if finding.state == "wrong"]
+    if bad:
+        raise PlatformError(
+            "; ".join(f"{finding.subject}: {finding.detail}" for finding in bad),
+            remedy="; ".join(finding.remedy for finding in bad),
+        )

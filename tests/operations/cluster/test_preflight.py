@@ -1,0 +1,147 @@
+"""The first task of a run, in its pod: it starts whatever is missing, and says what that is and how to mend it."""
+
+import json
+import logging
+
+import pytest
+
+from labram.errors import PlatformError
+from labram.steps.preflight import preflight
+
+CLAIM = "/api/v1/namespaces/labram/persistentvolumeclaims/labram-workspace"
+CLASS = "/apis/storage.k8s.io/v1/storageclasses/shared-files"
+NODES = "/api/v1/nodes?labelSelector=labram.dev/pool=gpu"
+RUNTIME = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/labram-torch"
+TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+
+
+def claim(phase: str = "Bound", mode: str = "ReadWriteMany") -> dict:
+    return {"spec": {"storageClassName": "shared-files", "accessModes": [mode]}, "status": {"phase": phase}}
+
+
+def nodes(*gpus: str, taint: dict = TAINT) -> dict:
+    return {"items": [{"spec": {"taints": [taint]}, "status": {"allocatable": {"nvidia.com/gpu": n}}} for n in gpus]}
+
+
+def asked(**changes: object) -> None:
+    parameters = {
+        "gpus": "4",
+        "accelerator": "nvidia.com/gpu",
+        "node_selector": {"labram.dev/pool": "gpu"},
+        "tolerations": [TOLERATION],
+        "volume": "labram-workspace",
+    }
+    preflight(**{**parameters, **changes})
+
+
+@pytest.fixture
+def healthy(state, pod, host, monkeypatch) -> dict[str, dict]:
+    """A pod of a cluster on which nothing is missing; tests take something away."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{host}/mlflow")
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", host)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "labram")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "x")
+    state.tracking = 200
+    state.documents |= {CLAIM: claim(), NODES: nodes("4", "8"), "/api/v1/nodes": nodes("4", "8")}
+    return state.documents
+
+
+def test_nothing_is_said_where_nothing_is_missing(healthy) -> None:
+    asked()
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "said", "remedy"),
+    [
+        (CLAIM, None, "volume labram-workspace: there is no such claim", "apply -k"),
+        (CLAIM, claim(phase="Pending"), "storage class shared-files, and there is none", "kubectl get storageclass"),
+        (CLAIM, claim(mode="ReadWriteOnce"), "only one node at a time", "ReadWriteMany: NFS"),
+        (NODES, nodes("1", "2"), "a task wants 4 GPUs of one node; the largest of 2 has 2", "parameter gpus"),
+        (NODES, nodes("8", taint={**TAINT, "key": "team"}), "the taint team=present:NoSchedule", "tolerations"),
+    ],
+)
+def test_what_the_cluster_lacks_is_named_with_its_remedy(healthy, path, document, said, remedy) -> None:
+    healthy[path] = document
+    with pytest.raises(PlatformError) as refusal:
+        asked()
+    assert said in refusal.value.problem
+    assert remedy in refusal.value.remedy
+
+
+def test_a_volume_that_comes_with_its_first_pod_is_no_fault(healthy) -> None:
+    healthy[CLAIM] = claim(phase="Pending")
+    healthy[CLASS] = {"volumeBindingMode": "WaitForFirstConsumer"}
+    asked()
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "said", "remedy"),
+    [
+        ({"MLFLOW_TRACKING_USERNAME": ""}, 401, "wants an account (401), and none is given", "labram-mlflow-user"),
+        ({}, 401, "does not know this account", "Correct the Secret"),
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 200, "does not answer", "its pods are ready"),
+        ({"MLFLOW_TRACKING_URI": ""}, 200, "does not name MLflow's server", "apply -k"),
+        ({"KF_PIPELINES_ENDPOINT": "http://127.0.0.1:9"}, 200, "Kubeflow Pipelines does not answer", "--host"),
+        ({"LABRAM_STORE": "s3://patches", "AWS_EC2_METADATA_DISABLED": "1"}, 200, "no credentials", "labram-storage"),
+        ({"LABRAM_NODES": "2", "LABRAM_TRAIN_JOB": "{"}, 200, "a training on 2 nodes needs", "Set it to JSON"),
+    ],
+)  # fmt: skip
+def test_a_missing_secret_or_server_is_named(healthy, state, monkeypatch, variables, status, said, remedy) -> None:
+    state.tracking = status
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/nonexistent", **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PlatformError) as refusal:
+        asked()
+    assert said in refusal.value.problem
+    assert remedy in refusal.value.remedy
+
+
+def test_an_old_back_end_is_named(healthy, state) -> None:
+    state.health = {"multi_user": True}
+    with pytest.raises(PlatformError, match=r"older than 2\.14.*Upgrade"):
+        asked()
+
+
+def test_all_that_is_wrong_is_said_at_once(healthy, state) -> None:
+    healthy[CLAIM], healthy[NODES], state.tracking = None, nodes("0"), 401
+    with pytest.raises(PlatformError, match=r"MLflow.*volume.*GPU pool"):
+        asked()
+
+
+def test_what_the_account_may_not_read_and_what_may_yet_grow_are_doubts(healthy, state, caplog, monkeypatch) -> None:
+    healthy[NODES] = {"items": []}
+    state.forbidden = {CLAIM}
+    with caplog.at_level(logging.INFO):
+        asked()
+    assert "it could not be looked at: this pod's account may not read" in caplog.text
+    assert "no node has the label labram.dev/pool=gpu" in caplog.text
+
+
+def test_a_training_over_several_nodes_wants_trainer_and_as_many_nodes(healthy, monkeypatch, caplog) -> None:
+    described = {"image": "x", "resources": {"nvidia.com/gpu": "8"}, "node_selector": {"labram.dev/pool": "gpu"}}
+    monkeypatch.setenv("LABRAM_NODES", "2")
+    monkeypatch.setenv("LABRAM_TRAIN_JOB", json.dumps({**described, "tolerations": [TOLERATION]}))
+    with pytest.raises(PlatformError, match=r"Kubeflow Trainer: there is no ClusterTrainingRuntime labram-torch"):
+        asked(gpus="0")
+    healthy[RUNTIME] = {"kind": "ClusterTrainingRuntime"}
+    with caplog.at_level(logging.INFO):
+        asked(gpus="0")
+    assert "a training wants 2 nodes; there are 1" in caplog.text
+    healthy[NODES] = nodes("8", "8")
+    asked(gpus="0")
+
+
+@pytest.mark.parametrize("gpus", ["", "four", "-1"])
+def test_what_is_no_number_of_gpus_is_named(healthy, gpus) -> None:
+    with pytest.raises(PlatformError, match="is no number of GPUs"):
+        asked(gpus=gpus)
+
+
+def test_on_a_laptop_only_the_servers_that_are_named_are_asked(monkeypatch) -> None:
+    asked()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(PlatformError, match=r"MLflow: .*does not answer"):
+        asked()
