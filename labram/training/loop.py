@@ -30,6 +30,7 @@ from labram.training.optimiser import adamw, learning_rate, set_learning_rate
 from labram.training.ranks import Ranks
 from labram.training.running import Running
 from labram.training.scores import better
+from labram.training.sharding import replicated, share, whole
 from labram.training.windows import ALL, WindowBatch
 from labram.training.writer import Writer
 
@@ -181,6 +182,7 @@ class _Training(Generic[Batch]):
         self.model: nn.Module = objective.model
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
+        self.sharded = not replicated(self.parameters)
         self.optimiser = adamw(groups, plan.optimiser)
         self.running = Running(self.device)
         self.progress = _Progress()
@@ -202,7 +204,7 @@ class _Training(Generic[Batch]):
             if start is not None:
                 torch.manual_seed(seeds.torch_seed(self.plan.seed))
                 start()
-            self.ranks.copy_first(list(self.model.state_dict().values()))
+            self.ranks.copy_first(replicated(self.model.state_dict().values()))
         self.model.train()
         self._clock = time.monotonic()
 
@@ -225,7 +227,7 @@ class _Training(Generic[Batch]):
             parts.append((batch.weight / total, metrics))
         means = weighted_sum(parts)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        ranks.add_up([*gradients, *means.values(), *self.objective.totals])
+        ranks.add_up(replicated([*gradients, *means.values(), *self.objective.totals]))
         means["grad_norm"] = self._clip(gradients)
         finite = torch.isfinite(means["loss"]) & torch.isfinite(means["grad_norm"])
         self._apply(finite, buffers, batches)
@@ -258,7 +260,7 @@ class _Training(Generic[Batch]):
         """Put the best weights in place and say how it went."""
         self.writer.flush()
         if self.best_weights:
-            self.model.load_state_dict(self.best_weights)
+            self._load(self.best_weights)
         self.model.eval()
         progress = self.progress
         return Fitted(progress.step, tuple(progress.history), self._figures(), self.running.skipped)
@@ -270,7 +272,7 @@ class _Training(Generic[Batch]):
 
     def _clip(self, gradients: list[Tensor]) -> Tensor:
         """Norm of the whole gradient, before it is clipped if the recipe wants that."""
-        norm = nn.utils.get_total_norm(gradients)
+        norm = whole(nn.utils.get_total_norm(gradients))
         if self.plan.optimiser.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self.parameters, self.plan.optimiser.clip_norm, norm)
         return norm
@@ -317,7 +319,8 @@ class _Training(Generic[Batch]):
         self.monitor.metrics(self.progress.step, {**figures, f"{self.plan.unit}_per_s": self._rate})
 
     def _validate(self, validation: Sequence[Batch]) -> None:
-        figures = self.ranks.first_says(lambda: self._validated(validation))
+        mine = self._validated(validation) if self.ranks.first or self.sharded else {}
+        figures = self.ranks.first_says(lambda: mine)
         self._record(VALIDATION, figures)
         self.monitor.metrics(self.progress.step, {f"{VALIDATION}/{name}": value for name, value in figures.items()})
         if self.plan.selection:
@@ -356,7 +359,7 @@ class _Training(Generic[Batch]):
 
     def _save(self) -> None:
         """Have the first rank write a checkpoint. If it cannot, training goes on from memory and tries at the next."""
-        if not self.ranks.first:
+        if not self.ranks.first and not self.sharded:
             return
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         moments = {
@@ -376,7 +379,7 @@ class _Training(Generic[Batch]):
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         try:
-            self.model.load_state_dict(checkpoint.tensors["weights"])
+            self._load(checkpoint.tensors["weights"])
         except RuntimeError as error:  # torch's word for tensors of other names or shapes
             raise CheckpointError(
                 f"the checkpoint of step {checkpoint.step} is of a model of another architecture",
@@ -384,11 +387,16 @@ class _Training(Generic[Batch]):
             ) from error
         parameters = dict(self.model.named_parameters())
         for name, value in checkpoint.tensors["optimiser"].items():
-            parameter, _, key = name.rpartition("/")
-            self.optimiser.state[parameters[parameter]][key] = value.to(self.device)
+            owner, _, key = name.rpartition("/")
+            parameter = parameters[owner]
+            self.optimiser.state[parameter][key] = share(value, parameter) if value.ndim else value.to(self.device)
         self.running.restore(checkpoint.tensors["running"])
         self.best_weights = checkpoint.tensors.get("best", {})
         self.progress = _Progress(checkpoint.step, list(checkpoint.history), **checkpoint.state)  # type: ignore[arg-type]
+
+    def _load(self, weights: Tensors) -> None:
+        own = self.model.state_dict()
+        self.model.load_state_dict({name: share(value, own.get(name, value)) for name, value in weights.items()})
 
 
 def tell(monitor: Monitor, text: str) -> None:

@@ -35,6 +35,7 @@ from labram.training.loop import Fitted, Plan, Selection, fit, tell
 from labram.training.objectives import MaskedObjective, TaskObjective, TokenizerObjective
 from labram.training.optimiser import parameter_groups
 from labram.training.ranks import Ranks
+from labram.training.sharding import assembled, shard
 from labram.training.task_file import TaskFile
 from labram.training.windows import Span, WindowBatch, WindowSampler, catalogue_digest
 
@@ -144,6 +145,9 @@ def pretrain(
     batches, validation = training_windows(corpus, store, recipe, seed, monitor)
     if recipe.stored_codes:
         batches = tokenize(batches, teacher.eval(), weights.digest(tokenizer), monitor)
+    sharded = recipe.sharded and Ranks.here().world > 1
+    if sharded:
+        shard(model)
     fitted = fit(
         MaskedObjective(model, teacher, mask_ratio=recipe.mask_ratio, symmetric=recipe.symmetric),
         batches,
@@ -157,7 +161,7 @@ def pretrain(
         monitor=monitor,
         allow=allow,
     )
-    return _write(model, fitted, out)
+    return _write(assembled(model) if sharded else model, fitted, out)
 
 
 def finetune(
@@ -410,8 +414,8 @@ def _task_plan(task: TaskRecipe, steps_per_epoch: int, seed: int, *, select: boo
 def _identity(
     corpus: Corpus, seed: int, digests: Mapping[str, str] | None = None, **sections: Section
 ) -> dict[str, Any]:
-    """All that a training's result depends on, for its checkpoints."""
-    settings = {name: json.loads(section.to_json()) for name, section in sections.items()}
+    """All that a training's result depends on, for its checkpoints; who holds which weights is not part of it."""
+    settings = {name: section.model_dump(mode="json", exclude={"sharded"}) for name, section in sections.items()}
     return {"corpus": catalogue_digest(corpus), "seed": seed, **(digests or {}), **settings}
 
 

@@ -8,6 +8,8 @@ from typing import Self
 
 from labram.errors import CheckpointError
 from labram.training.checkpoints import Checkpoint, Checkpoints
+from labram.training.ranks import Ranks
+from labram.training.sharding import gathered
 
 
 class Writer:
@@ -32,14 +34,12 @@ class Writer:
         self._thread.shutdown(wait=True)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Copy the checkpoint as it is now, and begin to write it."""
+        """Copy the checkpoint as it is now, and have the first rank begin to write it."""
         self.flush()
-        tensors = {
-            group: {name: tensor.detach().to("cpu", copy=True) for name, tensor in named.items()}
-            for group, named in checkpoint.tensors.items()
-        }
+        tensors = {group: gathered(named) for group, named in checkpoint.tensors.items()}
         copy = replace(checkpoint, tensors=tensors, history=list(checkpoint.history))
-        self._writing = self._thread.submit(self._checkpoints.save, copy)
+        if Ranks.here().first:
+            self._writing = self._thread.submit(self._checkpoints.save, copy)
 
     def flush(self) -> None:
         """Wait until what was begun is written, or could not be."""

@@ -1,7 +1,8 @@
-"""A tokenizer and a masked model, trained for a dozen steps by however many processes `torchrun` starts."""
+"""A tokenizer and masked models, trained for a dozen steps by however many processes `torchrun` starts."""
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,38 +15,57 @@ from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TokenizerRecipe
 from labram.training import stages
 from labram.training.loop import _Training
 from labram.training.ranks import joined
+from labram.training.sharding import whole
+
+CLIP = _Training._clip
 
 
 def train(folder, name):
-    """Train in `folder/name`; the first rank keeps the first gradient of both models."""
+    """Train both models in `folder/name`."""
+    settings = TokenizerRecipe.from_json((folder / "tokenizer.json").read_text())
+    out, *given = prepared(folder, name)
+    stages.train_tokenizer(*given, settings, checkpoints=out / "a", out=out / "tokenizer", seed=0, monitor=Silent())
+    pretrain(folder, name)
+
+
+def pretrain(folder, name, **changes):
+    """Train the masked model in `folder/name`, on from the checkpoints that there may be."""
+    settings = PretrainingRecipe.from_json((folder / "masked.json").read_text()).model_copy(update=changes)
+    out, corpus, store, architecture = prepared(folder, name)
+    given = corpus, store, folder / "one" / "tokenizer", architecture, settings
+    stages.pretrain(*given, checkpoints=out / "b", out=out / "masked", seed=0, monitor=Silent())
+
+
+def prepared(folder, name):
+    """Folder of the results, corpus, store, architecture; the first gradient of each training will be kept."""
+    keep_gradients(folder / name)
     architecture = ArchitectureRecipe.from_json((folder / "architecture.json").read_text())
-    corpus, store, out = Corpus.load(folder / "corpus"), Store(folder / "store"), folder / name
-    keep_gradients(out)
-    common = {"seed": 0, "monitor": Silent()}
-    tokenizer = TokenizerRecipe.from_json((folder / "tokenizer.json").read_text())
-    stages.train_tokenizer(
-        corpus, store, architecture, tokenizer, checkpoints=out / "a", out=out / "tokenizer", **common
-    )
-    masked = PretrainingRecipe.from_json((folder / "masked.json").read_text())
-    teacher = folder / "one" / "tokenizer"
-    stages.pretrain(corpus, store, teacher, architecture, masked, checkpoints=out / "b", out=out / "masked", **common)
+    return folder / name, Corpus.load(folder / "corpus"), Store(folder / "store"), architecture
 
 
 def keep_gradients(out):
-    clip = _Training._clip
-
     def keeps(self, gradients):
-        file = out / f"{type(self.model).__name__}.pt"
-        if self.ranks.first and not file.exists():
-            out.mkdir(exist_ok=True)
-            torch.save([gradient.clone() for gradient in gradients], file)
-        return clip(self, gradients)
+        if self.progress.step == 0:
+            kept = [whole(gradient).clone() for gradient in gradients]
+            if self.ranks.first:
+                out.mkdir(exist_ok=True)
+                torch.save(kept, out / f"{type(self.objective).__name__}.pt")
+        return CLIP(self, gradients)
 
     _Training._clip = keeps
 
 
+def half_way(folder, before, after):
+    """Let a training begin where another one was after half of its steps."""
+    newer = shutil.ignore_patterns("step-000012", "latest")
+    shutil.copytree(folder / before / "b", folder / after / "b", ignore=newer)
+
+
 if __name__ == "__main__":
     with joined() as ranks:
-        train(Path(sys.argv[1]), sys.argv[2])
-        (Path(sys.argv[1]) / f"rank-{ranks.rank}.json").write_text(json.dumps(ranks.world))
+        place = Path(sys.argv[1])
+        train(place, "two")
+        pretrain(place, "shared out", sharded=True)
+        pretrain(place, "taken over", sharded=True)
+        (place / f"rank-{ranks.rank}.json").write_text(json.dumps(ranks.world))
         assert int(os.environ["RANK"]) == ranks.rank
