@@ -1,26 +1,26 @@
 """What a running step tells the world: it started, how far it is, how it ended.
 
 Steps run in processes of their own (a KFP task each), so they speak through an append-only file of JSON lines named
-by ``LABRAM_EVENTS``; `labram run` follows it and draws the progress. Where the variable is not set, lines go to the
-log, which is what a pod shows.
+by ``LABRAM_EVENTS``; `labram run` follows it and draws the progress. Where the variable is not set, they speak to the
+log, which is what a pod shows (see `labram.logs`).
 """
 
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from labram import logs
 from labram.errors import LabramError
 
 log = logging.getLogger("labram")
-CORPUS_VARIABLE = "LABRAM_CORPUS"
-"""Environment variable with the corpus folder. Names of folders and files may be people's, so nothing keeps them."""
-Text = TypeVar("Text", str, str | None)
+EVENTS_VARIABLE = "LABRAM_EVENTS"
 SECONDS_BETWEEN_REPORTS = 0.25
+SECONDS_BETWEEN_LINES = 10.0
+"""In a log, which nobody watches and somebody pays for."""
 
 
 class Monitor(Protocol):
@@ -51,11 +51,12 @@ class Silent:
 
 def emit(event: str, **fields: object) -> None:
     """Write one event. A single `write` of one line, so that concurrent tasks never interleave."""
-    line = json.dumps({"event": event, "time": round(time.time(), 3), **fields})
-    path = os.environ.get("LABRAM_EVENTS")
+    path = os.environ.get(EVENTS_VARIABLE)
     if not path:
-        log.info(line)
+        level = logging.ERROR if event == "failed" else logging.INFO
+        log.log(level, _sentence(event, fields), extra={logs.FIELDS: {"event": event, **fields}})
         return
+    line = json.dumps({"event": event, "time": round(time.time(), 3), **fields})
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, (line + "\n").encode())
@@ -63,17 +64,33 @@ def emit(event: str, **fields: object) -> None:
         os.close(descriptor)
 
 
+def _sentence(event: str, fields: Mapping[str, object]) -> str:
+    """Such as ``pretrain: 120 of 4000  loss 5.31``, or ``evaluate gait: finished``."""
+    said = str(fields.get("text", event))
+    if event == "progress":
+        figures = fields["figures"]
+        assert isinstance(figures, Mapping)
+        said = "  ".join([f"{fields['done']} of {fields['total']}", *([figures_text(figures)] if figures else [])])
+    return f"{fields.get('step', '')}: {said}"
+
+
+def figures_text(figures: Mapping[str, float]) -> str:
+    """Such as ``loss 5.31  patches/s 2310``."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
 class StepReporter:
     """Reports the progress of one step; throttled, except for the last report."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._last = 0.0
+        self._pause = SECONDS_BETWEEN_REPORTS if os.environ.get(EVENTS_VARIABLE) else SECONDS_BETWEEN_LINES
+        self._last = -self._pause
 
     def progress(self, done: int, total: int, **figures: float) -> None:
         """See `Monitor.progress`."""
         now = time.monotonic()
-        if done >= total or now - self._last >= SECONDS_BETWEEN_REPORTS:
+        if done >= total or now - self._last >= self._pause:
             self._last = now
             emit("progress", step=self.name, done=done, total=total, figures=figures)
 
@@ -88,21 +105,18 @@ def step(name: str) -> Iterator[StepReporter]:
 
     What is announced is kept, and so is the traceback in the pipeline's log: paths within the corpus are left out.
     """
+    logs.configure()
     emit("started", step=name)
     try:
         yield StepReporter(name)
     except LabramError as error:
-        error.file = _outside_corpus(error.file)
+        error.file = logs.without_paths(error.file)
         error.__cause__, error.__suppress_context__ = None, True
         emit("failed", step=name, kind=type(error).__name__, text=str(error))
         raise
     except Exception as error:
-        emit("failed", step=name, kind=type(error).__name__, text=_outside_corpus(f"{type(error).__name__}: {error}"))
+        emit(
+            "failed", step=name, kind=type(error).__name__, text=logs.without_paths(f"{type(error).__name__}: {error}")
+        )
         raise
     emit("finished", step=name)
-
-
-def _outside_corpus(text: Text) -> Text:
-    """A text without the paths in it that lead into the corpus folder."""
-    corpus = os.environ.get(CORPUS_VARIABLE)
-    return re.sub(re.escape(corpus) + r"[^'\"\n]*", "--data", text) if corpus and text else text

@@ -5,7 +5,7 @@ import traceback
 
 import pytest
 
-from labram import events
+from labram import events, logs
 from labram.errors import CorpusError, LabramError, ReadError, Reason
 
 
@@ -55,7 +55,7 @@ def test_an_unexpected_error_is_announced_with_its_type(lines) -> None:
     ],
 )
 def test_paths_within_the_corpus_are_not_announced(lines, monkeypatch, error) -> None:
-    monkeypatch.setenv(events.CORPUS_VARIABLE, "/raw/Anna M")
+    monkeypatch.setenv(logs.CORPUS_VARIABLE, "/raw/Anna M")
     with pytest.raises(type(error)) as caught, events.step("resolve"):
         raise error from OSError(error)
     assert "--data" in lines()[-1]["text"]

@@ -10,6 +10,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from labram.events import figures_text
+
 console = Console(highlight=False, markup=False)
 
 
@@ -23,11 +25,6 @@ def bars() -> Progress:
         TimeElapsedColumn(),
         console=console,
     )
-
-
-def figures_text(figures: Mapping[str, float]) -> str:
-    """Such as ``loss 5.31  patches/s 2310``."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
 class Bar:
@@ -111,7 +108,7 @@ class StepDisplay:
             case "note":
                 console.print(f"  {step}: {event['text']}")
             case "unchanged":
-                self.unchanged_since = str(event["run"])
+                self.unchanged_since = str(event["since"])
             case "failed":
                 self.failures.append(f"{step}: {event['text']}")
             case "finished":

@@ -24,7 +24,7 @@ import yaml
 
 from labram.corpus.privacy import load_key, pseudonym
 from labram.errors import PlatformError
-from labram.events import CORPUS_VARIABLE
+from labram.logs import CORPUS_VARIABLE
 from labram.operations.lineage import code_version, commit
 from labram.operations.workspace import Workspace
 from labram.recipe import Recipe

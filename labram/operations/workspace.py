@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labram.errors import PlatformError
-from labram.events import CORPUS_VARIABLE
+from labram.logs import CORPUS_VARIABLE, hide
 
 CORPUS = f"${CORPUS_VARIABLE}"
 """What stands for the corpus folder where arguments are logged and kept, as KFP does."""
@@ -69,8 +69,10 @@ class Workspace:
 
 
 def corpus_folder(data: str) -> Path:
-    """The corpus folder that a step was given, by its path or as `CORPUS`."""
-    return Path(os.path.expandvars(data))
+    """The corpus folder that a step was given, by its path or as `CORPUS`; no path within it is written anywhere."""
+    folder = Path(os.path.expandvars(data))
+    hide(folder)
+    return folder
 
 
 def check_path(path: Path, *, field: str, forbidden: tuple[str, ...] = ("python3",)) -> None:

@@ -48,7 +48,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
         tags = lineage.describe(settings, version)
         before = None if force else tracking.latest_finished({name: tags[name] for name in IDENTITY})
         if before is not None:
-            emit("unchanged", step="resolve", run=before[tracking.RUN_TAG])
+            emit("unchanged", step="resolve", since=before[tracking.RUN_TAG])
             return Plan("unchanged", version)
         reporter.note(f"corpus version {version}")
         tracking.open_parent(_flat(settings.model_dump(mode="json")), tags)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from labram import logs
 from labram.errors import LabramError
 from labram.events import Silent
 from labram.training.job import Job, Sender
@@ -18,6 +19,7 @@ def main(job_file: Path, lines: Path) -> int:
         job_file: What `Job.to_json` wrote.
         lines: Where the first rank says how it goes, and whichever rank fails says why.
     """
+    logs.configure()
     sender = Sender(lines)
     try:
         with joined() as ranks:
