@@ -49,12 +49,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes with its curves."""
+    """One set of axes with its curves; `marks` are places on the x axis, drawn as thin vertical lines."""
 
     title: str
     y_label: str
     lines: Sequence[Line]
     x_label: str = "optimiser step"
+    marks: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ def curves(panels: Sequence[Panel], *, width: float = FULL, columns: int = 3) ->
         axes = figure.add_subplot(rows, columns, position)
         for line in panel.lines:
             axes.plot(line.x, line.y, label=line.label, **_LINES[line.role])  # type: ignore[arg-type]
+        for mark in panel.marks:
+            axes.axvline(mark, color=QUIET, linewidth=0.8, zorder=0)
         axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 2.5, 5, 10]))
         axes.margins(x=0.02, y=0.08)

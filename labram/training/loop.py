@@ -101,12 +101,14 @@ class Fitted:
         history: Rows ``{"step", "phase", metric: value, ...}``, phase being ``training`` or ``validation``.
         figures: Metrics of the last validation, or of the best where there is a selection.
         skipped_steps: Steps left out because loss or gradient was not finite.
+        resumed: Steps after which it went on from a checkpoint; no part of the result.
     """
 
     step: int
     history: tuple[Row, ...]
     figures: dict[str, float]
     skipped_steps: int
+    resumed: tuple[int, ...] = field(compare=False)
 
 
 @dataclass
@@ -119,6 +121,7 @@ class _Progress:
     best_step: int = 0
     stale: int = 0
     stopped: bool = False
+    resumed: list[int] = field(default_factory=list)
 
 
 def fit(
@@ -263,7 +266,8 @@ class _Training(Generic[Batch]):
             self._load(self.best_weights)
         self.model.eval()
         progress = self.progress
-        return Fitted(progress.step, tuple(progress.history), self._figures(), self.running.skipped)
+        history, resumed = tuple(progress.history), tuple(progress.resumed)
+        return Fitted(progress.step, history, self._figures(), self.running.skipped, resumed)
 
     def _learning_rate(self, step: int) -> float:
         plan = self.plan
@@ -393,6 +397,8 @@ class _Training(Generic[Batch]):
         self.running.restore(checkpoint.tensors["running"])
         self.best_weights = checkpoint.tensors.get("best", {})
         self.progress = _Progress(checkpoint.step, list(checkpoint.history), **checkpoint.state)  # type: ignore[arg-type]
+        if not self.over:
+            self.progress.resumed.append(checkpoint.step)
 
     def _load(self, weights: Tensors) -> None:
         own = self.model.state_dict()

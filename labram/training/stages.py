@@ -1,7 +1,8 @@
 """The three stages of training: tokenizer, pre-training, fine-tuning. Each leaves a folder that stands for itself.
 
-``out/`` holds ``model.safetensors``, ``config.json`` and ``history.jsonl``; a tokenizer also ``codebook.json`` and
-``examples.npz``, a task model ``task.json`` and ``load_report.json``. Where several processes train together
+``out/`` holds ``model.safetensors``, ``config.json``, ``history.jsonl`` and ``resumed.json`` (the steps after which the
+training went on from a checkpoint); a tokenizer also ``codebook.json`` and ``examples.npz``, a task model ``task.json``
+and ``load_report.json``. Where several processes train together
 (`labram.training.ranks`), the first of them writes.
 """
 
@@ -41,6 +42,7 @@ from labram.training.windows import Span, WindowBatch, WindowSampler, catalogue_
 
 KMEANS_PATCHES_PER_CODE = 16
 """Patches that the codebook starts from: enough for every cluster to have members of several recordings."""
+RESUMED = "resumed.json"
 LOG_EVERY, CHECKPOINT_EVERY = 10, 200
 """Steps of fine-tuning; an epoch, where that is shorter."""
 SMALLEST_SD = 1e-8
@@ -433,4 +435,5 @@ def _write(model: LabramModel, fitted: Fitted, out: Path) -> dict[str, float]:
     if Ranks.here().first:
         weights.save(model, out)
         (out / HISTORY).write_text("".join(json.dumps(row) + "\n" for row in fitted.history))
+        (out / RESUMED).write_text(json.dumps(fitted.resumed) + "\n")
     return fitted.figures | {"steps": float(fitted.step), "skipped_steps": float(fitted.skipped_steps)}

@@ -71,3 +71,10 @@ def test_a_spectrum_is_drawn_up_to_half_the_sampling_rate_only() -> None:
     with plots.styled():
         figure = plots.spectra(np.zeros((1, 200)), np.zeros((1, 200)), np.arange(200), ["F3"])
     assert max(figure.axes[0].lines[0].get_xdata()) == 100
+
+
+def test_marks_are_drawn_where_they_are() -> None:
+    panel = plots.Panel("Loss", "loss", [plots.Line("training", [1, 2, 3], [3.0, 2.0, 1.0])], marks=(2,))
+    with plots.styled():
+        axes = plots.curves([panel]).axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[1, 2, 3], [2, 2]]

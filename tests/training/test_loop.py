@@ -155,6 +155,8 @@ def test_an_interrupted_training_that_goes_on_equals_an_uninterrupted_one(tmp_pa
     again, resumed = run(tmp_path / "broken", validation=validation)
     assert equal(again, weights)
     assert resumed == fitted
+    saved = PLAN.checkpoint_every * ((moment - 1) // PLAN.checkpoint_every)
+    assert (fitted.resumed, resumed.resumed) == ((), (saved,) if saved else ())
 
 
 def test_the_best_weights_survive_an_interruption(tmp_path):

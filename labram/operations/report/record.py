@@ -74,9 +74,11 @@ class History:
 
     Attributes:
         rows: A dictionary a logged step, with ``step``, maybe ``phase``, and numbers.
+        resumed: Steps after which the stage, interrupted, went on from a checkpoint.
     """
 
     rows: tuple[Mapping[str, object], ...]
+    resumed: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, folder: Path | None) -> "History":
@@ -84,7 +86,9 @@ class History:
         path = folder / "history.jsonl" if folder else None
         if path is None or not path.is_file():
             return cls(())
-        return cls(tuple(row for line in path.read_text().splitlines() if (row := _row(line)) is not None))
+        rows = tuple(row for line in path.read_text().splitlines() if (row := _row(line)) is not None)
+        resumed = path.with_name("resumed.json")
+        return cls(rows, tuple(json.loads(resumed.read_text())) if resumed.is_file() else ())
 
     def line(self, metric: str, *, phase: str = "training") -> tuple[list[float], list[float]]:
         """Steps and values of a metric in one phase."""

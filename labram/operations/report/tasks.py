@@ -20,7 +20,7 @@ from labram.operations.report.elements import (
     picture,
 )
 from labram.operations.report.record import History, RunRecord
-from labram.operations.report.training import panel
+from labram.operations.report.training import panel, resumptions
 from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 
 KINDS = {"binary": "two classes", "multiclass": "several classes", "regression": "regression"}
@@ -195,5 +195,6 @@ def _curves(task: TaskRecipe, history: History, *, wide: bool) -> tuple[Picture,
     if not panels:
         return ()
     caption = "Fine-tuning. Solid: training windows. Dashed: validation subjects, by which the best epoch is chosen."
+    caption += resumptions(panels)
     figure = plots.curves(panels, columns=2) if wide else plots.curves(panels, width=plots.HALF, columns=1)
     return (picture(figure, name=f"{task.name}-curves", alt=f"Fine-tuning curves of {task.name}.", caption=caption),)

@@ -1,6 +1,7 @@
 """The chapters about self-supervised training: the tokenizer and the masked model."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,14 @@ def panel(title: str, metric: str, history: History, *references: Reference) -> 
         for other in references
     ]
     drawn = [line for line in lines if line.x]
-    return [Panel(title, LABELS.get(metric, metric), drawn)] if drawn else []
+    return [Panel(title, LABELS.get(metric, metric), drawn, marks=history.resumed)] if drawn else []
+
+
+def resumptions(panels: Sequence[Panel]) -> str:
+    """A sentence about the vertical lines in curves, where there are any."""
+    marks = panels[0].marks
+    steps = ", ".join(f"{mark:g}" for mark in marks)
+    return f" Vertical: interrupted, and gone on after step {steps}." if marks else ""
 
 
 def _line(history: History, metric: str, role: Role, *, phase: str, label: str, scale: float) -> Line:
@@ -121,6 +129,7 @@ def _curves(panels: list[Panel], name: str, *, columns: int = 3) -> list[Picture
     figure = plots.curves(panels, columns=columns, width=plots.FULL if columns > 1 else plots.HALF)
     described = "; ".join(f"{item.title}: {_ends(item)}" for item in panels)
     caption = "Solid: training windows. Dashed: windows of validation subjects, which are not trained on."
+    caption += resumptions(panels)
     return [picture(figure, name=f"{name}-curves", alt=f"Training curves. {described}", caption=caption)]
 
 

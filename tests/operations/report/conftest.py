@@ -199,6 +199,7 @@ def _backbone(folder: Path, recipe: Recipe, draw: np.random.Generator) -> None:
             loss = _fall(step, 6.2, 4.8, draw)
             rows.append({"step": step, "phase": "validation", "loss": loss, "accuracy": accuracy, "majority": 0.058})
     _history(folder, rows)
+    (folder / "resumed.json").write_text("[80, 210]")
 
 
 def _task(folder: Path, task: TaskRecipe, draw: np.random.Generator, skill: float) -> None:

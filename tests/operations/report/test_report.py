@@ -95,6 +95,10 @@ def test_every_stage_has_its_figures(page: str) -> None:
             assert f'id="{task}-{figure}-figure_1"' in page
 
 
+def test_where_a_training_was_interrupted_stands_in_its_curves(page: str) -> None:
+    assert page.count("Vertical: interrupted, and gone on after step 80, 210.") == 1
+
+
 def test_codes_in_use_are_told_by_dataset(page: str) -> None:
     assert "By dataset: eegmat 120 codes (perplexity 50.3), muse 1 code (perplexity 1.0)." in page
 
