@@ -24,13 +24,14 @@ run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a reg
 test: $(READY) browser  ## All tests
 	@$(BIN)/python -m pytest -q
 
-lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline
+lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the manifests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
 	@$(BIN)/labram pipeline compile retrain --image labram-python:$$(git rev-parse HEAD) --out .labram/lint
+	@$(BIN)/python -m pytest -q tests/k8s/test_manifests.py tests/k8s/test_custom_kinds.py
 
 ui: $(READY)  ## Open MLflow on the runs and models of this clone
 	@echo "MLflow at http://127.0.0.1:5000 (Ctrl-C ends it)"

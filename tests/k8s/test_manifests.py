@@ -1,8 +1,6 @@
 """What every overlay holds: valid, restricted, limited, pinned, and closed to the network."""
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,35 +12,16 @@ from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
 from labram.training import train_job
 
 K8S = Path(__file__).parents[2] / "k8s"
-FOLDERS = ["overlays/local", "overlays/cloud", "overlays/airgapped", "restore"]
+OVERLAYS = ["overlays/local", "overlays/cloud", "overlays/airgapped"]
 VERSIONS = ["1.31", "1.32", "1.33", "1.34", "1.35", "1.36"]
 CUSTOM = {"ClusterTrainingRuntime", "InferenceService", "PrometheusRule"}
-"""Kinds of others. The first is tested below, and of the second its pod; for the third there is no schema here."""
+"""Kinds of others: the first is tested below, all of them in test_custom_kinds."""
 SECRET_KEYS = {
     "labram-database": {"password"},
     "labram-mlflow-server": {"backend-store-uri", "flask-secret-key", "admin-password", "basic_auth.ini"},
     "labram-mlflow-user": {"username", "password"},
     "labram-storage": {"access-key-id", "secret-access-key"},
 }
-
-pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
-
-
-def render(folder: str) -> list[dict]:
-    done = subprocess.run(["kubectl", "kustomize", str(K8S / folder)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
-
-
-@pytest.fixture(scope="module")
-def rendered() -> dict[str, list[dict]]:
-    return {folder: render(folder) for folder in FOLDERS}
-
-
-@pytest.fixture(scope="module")
-def documents(rendered) -> list[dict]:
-    """Every different document of any overlay."""
-    return list({yaml.safe_dump(item): item for items in rendered.values() for item in items}.values())
 
 
 def pods(part: object) -> Iterator[dict]:
@@ -73,16 +52,6 @@ def test_every_document_is_valid_strictly(documents, version) -> None:
     for item in documents:
         if item["kind"] not in CUSTOM:
             kubernetes_validate.validate(item, version, strict=True)
-
-
-def test_pods_of_custom_kinds_are_valid_pods(documents) -> None:
-    """Their schemas embed Kubernetes' own pod; KServe's predictor adds fields of its own, which are left out."""
-    own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
-    for item in documents:
-        for pod in pods(item) if item["kind"] in CUSTOM else ():
-            spec = {name: value for name, value in pod.items() if name not in own}
-            document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
-            kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
 
 
 def test_the_training_runtime_is_one_of_kubeflow_trainer_and_nothing_of_it_is_dropped(documents) -> None:
@@ -166,7 +135,7 @@ def test_no_role_is_wider_than_its_verbs(documents) -> None:
 
 
 def test_everything_is_forbidden_that_is_not_opened(rendered) -> None:
-    for folder in FOLDERS[:3]:
+    for folder in OVERLAYS:
         policies = {i["metadata"]["name"]: i["spec"] for i in rendered[folder] if i["kind"] == "NetworkPolicy"}
         assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
         servers = (item for item in rendered[folder] if item["kind"] in {"Deployment", "StatefulSet"})
@@ -224,15 +193,3 @@ def test_the_workspace_can_be_mounted_by_tasks_on_several_nodes(rendered) -> Non
 def test_services_come_before_trainings(documents) -> None:
     values = {item["metadata"]["name"]: item["value"] for item in documents if item["kind"] == "PriorityClass"}
     assert values["labram-service"] > values["labram-training"]
-
-
-def test_a_pool_is_the_same_label_and_taint_wherever_it_is() -> None:
-    pool, node_class = yaml.safe_load_all((K8S / "pools" / "eks.yaml").read_text())
-    template = pool["spec"]["template"]
-    assert template["metadata"]["labels"] == {"labram.dev/pool": "gpu"}
-    assert template["spec"]["taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
-    assert template["spec"]["nodeClassRef"]["name"] == node_class["metadata"]["name"]
-    assert "labram.dev/pool=gpu" in (K8S / "pools" / "gke.sh").read_text()
-    readme = (K8S / "pools" / "README.md").read_text()
-    assert "labram.dev/pool=gpu" in readme
-    assert "nvidia.com/gpu=present:NoSchedule" in readme
