@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from labram.events import StepReporter, step
 from labram.operations.spool import Spool
+from labram.operations.system_metrics import watched
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -202,7 +203,8 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
         tracked_step = TrackedStep(_open_nested(client, shown), reporter, workspace / SPOOL)
         status = "FAILED"
         try:
-            yield tracked_step
+            with watched(tracked_step.metrics):
+                yield tracked_step
             status = "FINISHED"
         except SystemExit:
             status = "KILLED"
