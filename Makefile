@@ -6,9 +6,9 @@ READY  := $(VENV)/.ready
 # pip is told about versions by constraints.txt alone; torch comes first, so that a CPU build is taken where pip has one.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test lint ui browser clean
+.PHONY: help run run-services test lint ui browser postgresql clean
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; about two minutes)"
@@ -20,6 +20,9 @@ $(READY): pyproject.toml constraints.txt
 
 run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a registered champion out
 	@$(BIN)/labram run
+
+run-services: $(READY) postgresql  ## The demo with patches, artefacts and models on the services of a cluster
+	@$(BIN)/python -m pipelines.services
 
 test: $(READY) browser  ## All tests
 	@$(BIN)/python -m pytest -q
@@ -43,6 +46,10 @@ browser:  # The report is tested in a real browser; on a Debian machine as root 
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
 		echo "no Chromium here: the browser test will be skipped (install the package chromium to run it)"
+
+postgresql:  # On a Debian machine as root it is installed if absent
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } || true
 
 clean:  ## Remove what runs wrote (the environment and the corpus stay)
 	rm -rf .labram

@@ -1,8 +1,8 @@
 """The model registry: versions with their lineage, aliases, and the way from a name to a folder of weights.
 
 A version is a pyfunc made from code (`served_model.py`), safetensors and JSON; nothing is pickled. It carries a copy of
-the `labram` package of its day, which comes first when the version is served in a process of its own: a model is always
-answered by the code it was registered with.
+what answering needs of the `labram` package of its day, which comes first when the version is served in a process of
+its own: a model is always answered by the code it was registered with.
 """
 
 import hashlib
@@ -30,6 +30,8 @@ CARD = "README.md"
 WEIGHTS = ("model.safetensors", "config.json")
 REQUIREMENTS = ("mlflow", "torch", "numpy", "scipy", "pandas", "safetensors", "pydantic", "scikit-learn", "pyyaml")
 """Distributions that serving needs; labram itself travels with the model."""
+NOT_SERVED = ("cli", "steps", "operations")
+"""Packages above `labram.evaluation`, which answers: an import never points upward. A server takes files one by one."""
 DIGEST_TAG = "weights_digest"
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[^/@]+))?")
 
@@ -227,11 +229,12 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
 
     server = client()
     package = _package(staged.parent)
+    program = shutil.copy(Path(__file__).with_name("served_model.py"), staged.parent)
     with _run(run_id), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no input example, no annotations: the signature is stated
         info = mlflow.pyfunc.log_model(
             name=name,
-            python_model=str(package / "operations" / "served_model.py"),
+            python_model=str(program),
             artifacts={"model": str(staged)},
             code_paths=[str(package)],
             signature=signature.of_model(),
@@ -276,9 +279,10 @@ def _stage(staged: Path, folder: Path, beside: Sequence[Path], texts: Mapping[st
 
 
 def _package(temporary: Path) -> Path:
-    """A copy of the labram package without caches."""
+    """A copy of the labram package without caches and `NOT_SERVED`."""
     source = Path(__file__).parent.parent
-    return Path(shutil.copytree(source, temporary / source.name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")))
+    left_out = shutil.ignore_patterns("__pycache__", "*.pyc", *NOT_SERVED)
+    return Path(shutil.copytree(source, temporary / source.name, ignore=left_out))
 
 
 def requirements() -> list[str]:
