@@ -5,6 +5,7 @@ is never left to itself: when this process is told to end, the TrainJob is delet
 this process is killed, the next one deletes what it finds and goes on from the newest checkpoint.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -25,14 +26,24 @@ from labram.training.launchers import JOB, LINES, SECONDS_TO_SAVE, WORKER, figur
 if TYPE_CHECKING:
     from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
+log = logging.getLogger(__name__)
 VARIABLE = "LABRAM_TRAIN_JOB"
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 MANAGER = "labram.dev/launcher"
 CONTAINER = REPLICATED = "node"
 """The runtime's names of its training pods and of their container."""
+OF_JOB_SET = "jobset.sigs.k8s.io/jobset-name"
+"""Label of the pods; Trainer names the job set after the TrainJob."""
 VOLUME, MEMORY = "workspace", "shared-memory"
 SECONDS_BETWEEN_LOOKS = 2.0
-ABSENT = 404
+SECONDS_TO_GO = 120
+"""For the pods of an earlier attempt, which save before they leave."""
+SECONDS_WITHOUT_AN_ANSWER = 600
+"""The API server may be replaced while a training goes on: pods do not need it, and neither does this process."""
+LAST_LINES = 30
+ABSENT, BROKEN = 404, 500
+IDENTITY = ("LABRAM_RUN", "LABRAM_LOG")
+"""Variables that the pods have from this process, so that their logs bear the same ids."""
 
 
 class Cluster(Section):
@@ -147,7 +158,8 @@ class TrainJob:
             "numNodes": self.nodes,
             "numProcPerNode": self.processes,
             "resourcesPerNode": {"requests": cluster.resources, "limits": cluster.resources},
-            "env": list(cluster.environment),
+            "env": [{"name": name, "value": os.environ[name]} for name in IDENTITY if name in os.environ]
+            + list(cluster.environment),
         }
         try:
             found = TrainerV1alpha1TrainJob.from_dict(
@@ -175,7 +187,7 @@ class TrainJob:
     @contextmanager
     def _made(self, name: str, folder: Path, monitor: Monitor) -> Iterator[None]:
         """Make the TrainJob, in place of one that a killed process has left; it is deleted in the end."""
-        if self._delete(name):
+        if self._delete(name, within=SECONDS_TO_GO):
             monitor.note(f"TrainJob {name} of an earlier attempt was deleted; its newest checkpoint is used")
         with _asked("the TrainJob cannot be made"):
             _api().create_namespaced_custom_object(*self._where, self.resource(name, folder).to_dict())
@@ -185,36 +197,64 @@ class TrainJob:
             self._delete(name)
 
     def _follow(self, name: str, receiver: Receiver, interruption: Interruption) -> None:
-        """Pass on what the pods say until the TrainJob has ended."""
+        """Pass on what the pods say until the TrainJob has ended.
+
+        Pods that are taken away are Kubernetes' affair, and started again; an error that labram explains would come
+        back each time, so it ends the training at once.
+        """
+        answered = time.monotonic()
         while True:
+            conditions = self._conditions(name, tolerant=time.monotonic() - answered < SECONDS_WITHOUT_AN_ANSWER)
+            answered = answered if conditions is None else time.monotonic()
             receiver.receive()
             if interruption.requested:
                 self._delete(name)
                 raise SystemExit(EXIT_CODE)
-            conditions = self._conditions(name)
-            if "Complete" in conditions:
-                receiver.receive()
+            if receiver.error:
+                raise receiver.error
+            if conditions and "Complete" in conditions:
                 return
-            if "Failed" in conditions:
-                receiver.receive()
-                raise receiver.error or TrainingError(
+            if conditions and "Failed" in conditions:
+                self._show_last_words(name)
+                raise TrainingError(
                     f"TrainJob {name} failed ({conditions['Failed']})",
-                    remedy="Look at the logs of its pods; run it again to go on from the newest checkpoint",
+                    remedy="Read the end of its pods' logs above; run it again to go on from the newest checkpoint",
                 )
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
-    def _conditions(self, name: str) -> dict[str, str]:
-        """Messages of the conditions that hold."""
-        with _asked(f"TrainJob {name} cannot be followed"):
+    def _conditions(self, name: str, *, tolerant: bool) -> dict[str, str] | None:
+        """Messages of the conditions that hold; None while the API does not answer and that is tolerated."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
             found = _api().get_namespaced_custom_object(*self._where, name)
+        except (ApiException, HTTPError) as error:
+            status = getattr(error, "status", BROKEN)
+            if tolerant and status >= BROKEN:
+                return None
+            raise _refused(f"TrainJob {name} cannot be followed", f"{status} {error}") from error
         conditions = found.get("status", {}).get("conditions", [])
         return {one["type"]: one.get("message", "") for one in conditions if one["status"] == "True"}
 
-    def _delete(self, name: str) -> bool:
+    def _show_last_words(self, name: str) -> None:
+        """Write the end of each pod's log to ours: the pods go with their TrainJob."""
+        from kubernetes.client import ApiException, CoreV1Api
+
+        _api()
+        core, namespace = CoreV1Api(), self.cluster.namespace
+        try:
+            for pod in core.list_namespaced_pod(namespace, label_selector=f"{OF_JOB_SET}={name}").items:
+                words = core.read_namespaced_pod_log(pod.metadata.name, namespace, tail_lines=LAST_LINES)
+                log.error("%s: %s", pod.metadata.name, words)
+        except ApiException as error:
+            log.warning("the logs of TrainJob %s cannot be read (%s)", name, error.reason)
+
+    def _delete(self, name: str, within: float = SECONDS_TO_SAVE) -> bool:
         """Delete the TrainJob and wait until its pods have saved and are gone; gives whether there was one."""
         from kubernetes.client import ApiException
 
-        deadline, found = time.monotonic() + SECONDS_TO_SAVE, False
+        deadline, found = time.monotonic() + within, False
         while time.monotonic() < deadline:
             try:
                 _api().delete_namespaced_custom_object(*self._where, name, propagation_policy="Foreground")

@@ -1,8 +1,12 @@
 """TrainJobs: what is asked of Kubeflow Trainer, and what is made of its answers. The cluster is a loopback server."""
 
 import json
+import logging
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,61 +19,78 @@ from labram.errors import PlatformError, TrainingError, WeightsError
 from labram.events import Silent
 from labram.training import train_job
 from labram.training.job import Job, Sender
-from labram.training.launchers import chosen
+from labram.training.launchers import Torchrun, chosen
 from labram.training.train_job import Cluster, TrainJob
 
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/labram/trainjobs"
 
 
-class Trainer:
-    """An API server with TrainJobs alone; `pods` is called whenever a TrainJob is looked at, and gives its status."""
+class Handler(BaseHTTPRequestHandler):
+    server: "Trainer"
+
+    def log_message(self, *_):
+        pass
+
+    def _answer(self, status, content):
+        text = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def _found(self):
+        path = self.path.partition("?")[0]
+        self.server.asked.append((self.command, path))
+        return self.server.jobs.get(path.rpartition("/")[2])
+
+    def do_POST(self):
+        content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._found()
+        self.server.jobs[content["metadata"]["name"]] = content
+        self._answer(201, content)
+
+    def do_GET(self):
+        found, path = self._found(), self.path.partition("?")[0]
+        if path.startswith("/api/v1/namespaces/labram/pods"):
+            return self._answer(200, self._of_pods(path))
+        if self.server.broken:
+            self.server.broken -= 1
+            return self._answer(503, {"message": "the API server is being replaced"})
+        if found is None:
+            return self._answer(404, {"message": "not found"})
+        return self._answer(200, {**found, "status": {"conditions": self.server.pods(found)}})
+
+    def _of_pods(self, path):
+        if path.endswith("/log"):
+            return "CUDA out of memory"
+        wanted = f"jobset.sigs.k8s.io%2Fjobset-name%3D{next(iter(self.server.jobs))}"
+        return {"kind": "PodList", "items": [{"metadata": {"name": "node-0"}}] if wanted in self.path else []}
+
+    def do_DELETE(self):
+        found = self._found()
+        if found is None:
+            return self._answer(404, {"message": "not found"})
+        del self.server.jobs[found["metadata"]["name"]]
+        return self._answer(200, {})
+
+
+class Trainer(ThreadingHTTPServer):
+    """An API server with TrainJobs alone; `pods` is called whenever a TrainJob is looked at, and gives its status.
+
+    Attributes:
+        broken: Of so many looks the answer is that the server cannot answer.
+    """
 
     def __init__(self, pods):
-        self.pods, self.jobs, self.asked = pods, {}, []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_):
-                pass
-
-            def _answer(self, status, content):
-                text = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def _found(self):
-                outer.asked.append((self.command, self.path.partition("?")[0]))
-                return outer.jobs.get(self.path.partition("?")[0].rpartition("/")[2])
-
-            def do_POST(self):
-                content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._found()
-                outer.jobs[content["metadata"]["name"]] = content
-                self._answer(201, content)
-
-            def do_GET(self):
-                found = self._found()
-                if found is None:
-                    return self._answer(404, {"message": "not found"})
-                return self._answer(200, {**found, "status": {"conditions": outer.pods(found)}})
-
-            def do_DELETE(self):
-                found = self._found()
-                if found is None:
-                    return self._answer(404, {"message": "not found"})
-                del outer.jobs[found["metadata"]["name"]]
-                return self._answer(200, {})
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pods, self.jobs, self.asked, self.broken = pods, {}, [], 0
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        self.address = f"http://127.0.0.1:{self.server_port}"
 
     def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        self.shutdown()
+        self.server_close()
 
 
 @pytest.fixture
@@ -177,11 +198,39 @@ def test_the_trainings_own_error_is_raised(trainer, launcher, job):
         launcher.run(job, Silent())
 
 
-def test_a_train_job_that_failed_without_a_word_says_what_kubernetes_says(trainer, launcher, job):
+def test_an_error_that_would_come_back_is_not_waited_for(trainer, launcher, job):
+    def pods(found):
+        lines(found).failed(WeightsError("no tokenizer", remedy="Train one"))
+        return []  # Kubernetes starts the pods again
+
+    server = trainer(pods)
+    with pytest.raises(WeightsError, match="no tokenizer"):
+        launcher.run(job, Silent())
+    assert not server.jobs
+
+
+def test_a_training_goes_on_while_the_api_server_is_away(trainer, launcher, job, monkeypatch):
+    def pods(found):
+        lines(found).finished({"loss": 0.5})
+        return condition("Complete")
+
+    server = trainer(pods)
+    server.broken = 3
+    assert launcher.run(job, Silent()) == {"loss": 0.5}
+    server.broken = 1000
+    monkeypatch.setattr(train_job, "SECONDS_WITHOUT_AN_ANSWER", 0.2)
+    with pytest.raises(PlatformError, match="cannot be followed"):
+        launcher.run(job, Silent())
+    assert not server.jobs
+
+
+def test_a_train_job_that_failed_without_a_word_says_what_kubernetes_and_the_pods_say(trainer, launcher, job, caplog):
     server = trainer(lambda _: condition("Failed", "node was preempted 8 times"))
     with pytest.raises(TrainingError, match=r"preempted 8 times\).*newest checkpoint"):
         launcher.run(job, Silent())
     assert not server.jobs
+    (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
+    assert record.message == "node-0: CUDA out of memory"
 
 
 def test_when_the_launcher_has_to_go_its_train_job_goes_too(trainer, launcher, job):
@@ -206,6 +255,98 @@ def test_what_a_killed_launcher_left_is_deleted_first(trainer, launcher, job):
     server.jobs[name] = {"metadata": {"name": name}}
     assert launcher.run(job, Silent()) == {"loss": 1.0}
     assert [command for command, _ in server.asked][:3] == ["DELETE", "DELETE", "POST"]
+
+
+class JobSet:
+    """Two nodes whose pods are real processes, as Trainer's plug-in for torch starts them; nodes are taken away.
+
+    When a pod ends badly all of them are stopped and started again, as a job set does.
+    """
+
+    def __init__(self, *blows: tuple[int, int]) -> None:
+        self.blows, self.pods, self.attempts = list(blows), [], 0
+
+    def __call__(self, found: dict) -> list[dict]:
+        codes = [pod.poll() for pod in self.pods]
+        if any(codes) or not codes:
+            self.stop()
+            self._start(found["spec"]["trainer"])
+        elif codes == [0, 0]:
+            return condition("Complete")
+        elif self.blows and self._done(found) >= self.blows[0][0]:
+            os.killpg(self.pods[1].pid, self.blows.pop(0)[1])
+            self.pods[1].wait()
+        return []
+
+    def stop(self) -> None:
+        for pod in self.pods:
+            if pod.poll() is None:
+                os.killpg(pod.pid, signal.SIGTERM)
+            pod.wait()
+
+    def _done(self, found: dict) -> int:
+        file = Path(found["spec"]["trainer"]["args"][1])
+        told = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return max((line["done"] for line in told if line["what"] == "progress"), default=0)
+
+    def _start(self, trainer: dict) -> None:
+        self.attempts += 1
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        given = {"NNODES": trainer["numNodes"], "NPROC_PER_NODE": trainer["numProcPerNode"], "MASTER_PORT": port}
+        command = [sys.executable, "-m", "torch.distributed.run", *trainer["command"][1:], *trainer["args"]]
+        for rank in range(trainer["numNodes"]):
+            told = {**given, "NODE_RANK": rank, "MASTER_ADDR": "127.0.0.1"}
+            variables = {f"PET_{name}": str(value) for name, value in told.items()}
+            pod = subprocess.Popen(
+                command, env={**os.environ, **variables}, start_new_session=True, stderr=subprocess.DEVNULL
+            )
+            self.pods.append(pod)
+        self.pods = self.pods[-trainer["numNodes"] :]
+
+
+def test_a_training_whose_nodes_are_taken_away_ends_as_if_they_had_not_been(
+    trainer, mixed, architecture, tokenizer_recipe, tmp_path
+):
+    """One gets its notice and saves; later one is gone at once. The weights are those of two processes left alone."""
+    mixed.corpus.save(tmp_path / "corpus")
+    settings = tokenizer_recipe(steps=60, checkpoint_every=2, validate_every=100).to_json()
+    alone, taken = (
+        Job(
+            stage="tokenizer",
+            corpus=tmp_path / "corpus",
+            store=str(tmp_path / "store"),
+            architecture=architecture.to_json(),
+            settings=settings,
+            seed=0,
+            checkpoints=tmp_path / name / "checkpoints",
+            out=tmp_path / name / "out",
+        )
+        for name in ("alone", "taken")
+    )
+    nodes = JobSet((10, signal.SIGTERM), (30, signal.SIGKILL))
+    trainer(nodes)
+    monitor, notes = Silent(), []
+    monitor.note = notes.append
+    try:
+        TrainJob(2, 1, Cluster(image="labram:1", mount=tmp_path)).run(taken, monitor)
+    finally:
+        nodes.stop()
+    assert nodes.attempts == 3
+    resumed = [int(note.split()[4]) for note in notes if note.startswith("goes on after step")]
+    assert len(resumed) == 2
+    assert 10 <= resumed[0] < resumed[1] < 60
+    Torchrun(2).run(alone, Silent())
+    weights = [(job.out / "model.safetensors").read_bytes() for job in (alone, taken)]
+    assert weights[0] == weights[1]
+
+
+def test_the_pods_know_which_run_they_belong_to(launcher, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABRAM_RUN", "run-1")
+    monkeypatch.setenv("LABRAM_LOG", "json")
+    spec = launcher.resource("x", tmp_path).to_dict()["spec"]
+    assert spec["trainer"]["env"] == [{"name": "LABRAM_RUN", "value": "run-1"}, {"name": "LABRAM_LOG", "value": "json"}]
 
 
 def test_a_workspace_that_the_nodes_do_not_see_is_refused(launcher, job):
