@@ -4,7 +4,6 @@ Each corpus is known in the store by a keyed hash of its folder, so a folder tha
 catalogue, and no folder's name is kept.
 """
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from labram.corpus.entry import writes_to
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import Summary, judge, summarise
 from labram.corpus.store import CORPORA, Store
-from labram.errors import CorpusError, PlatformError
+from labram.errors import CorpusError
 from labram.events import Monitor
 from labram.recipe import Recipe
 
@@ -68,7 +67,7 @@ def take_in(
         PlatformError: If the store is a bucket and there is no key of subject names.
     """
     started = time.monotonic()
-    key = _subject_key(store)
+    key = privacy.load_key(store.root, shared=store.shared)
     name = privacy.pseudonym(key, CORPORA, str(data.resolve()), *datasets)
     with _alone(store, name, monitor), TemporaryDirectory() as scratch:
         part, judged = Path(scratch, "part"), Path(scratch, "judged")
@@ -123,17 +122,6 @@ def _alone(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _subject_key(store: Store) -> bytes:
-    if store.shared and not os.environ.get(privacy.KEY_VARIABLE):
-        raise PlatformError(
-            "a store in a bucket is shared, and so must be the key that stands for subjects in it",
-            file=str(store.location),
-            field=privacy.KEY_VARIABLE,
-            remedy=f"Set {privacy.KEY_VARIABLE} to the same secret on every machine that ingests",
-        )
-    return privacy.load_key(store.root)
 
 
 def _judged(part: Path, out: Path, recipe: Recipe) -> Summary:

@@ -51,17 +51,27 @@ def known_reference(text: str) -> str:
     return text if all(word in _REFERENCE_TERMS or canonical_name(word) for word in words) else ""
 
 
-def load_key(workspace: Path) -> bytes:
+def load_key(workspace: Path, *, shared: bool = False) -> bytes:
     """The key of the environment variable `LABRAM_SUBJECT_KEY`, else the workspace's own, made at random when absent.
 
     Whoever has the key and a list of names can tell subjects, so it is never logged and its file is its owner's alone.
 
+    Args:
+        workspace: Folder of its own key.
+        shared: What the key stands for subjects in is a bucket, where each machine's own key would split a subject.
+
     Raises:
-        PlatformError: If the workspace's key cannot be read or written, or is empty.
+        PlatformError: If the workspace's key cannot be read or written, or is empty, or a shared one is not given.
     """
     given = os.environ.get(KEY_VARIABLE)
     if given:
         return given.encode()
+    if shared:
+        raise PlatformError(
+            "a store in a bucket is shared, and so must be the key that stands for subjects in it",
+            field=KEY_VARIABLE,
+            remedy=f"Set {KEY_VARIABLE} to the same secret on every machine that ingests",
+        )
     path = workspace / KEY_FILE
     try:
         workspace.mkdir(parents=True, exist_ok=True)

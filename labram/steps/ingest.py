@@ -23,17 +23,18 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
         out: Folder for the part of the catalogue.
     """
     place = Workspace.at(workspace)
+    store = Store(place.store)
     number, total = (int(part) for part in shard.split("/"))
     with tracked("ingest", place.root, label=shard) as run:
         done = corpus.ingest(
             corpus_folder(data),
             datasets,
             Path(out),
-            store=Store(place.store),
+            store=store,
             preprocessing=PreprocessingRecipe.from_json(preprocessing),
             shard=number,
             shards=total,
-            subject_key=load_key(place.root),
+            subject_key=load_key(place.root, shared=store.shared),
             monitor=run,
         )
         run.note(str(done))

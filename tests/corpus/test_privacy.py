@@ -41,6 +41,14 @@ def test_the_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "subject.key").exists()
 
 
+def test_what_is_shared_wants_a_key_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PlatformError, match=f"{KEY_VARIABLE}: a store in a bucket is shared"):
+        load_key(tmp_path, shared=True)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv(KEY_VARIABLE, "given")
+    assert load_key(tmp_path, shared=True) == b"given"
+
+
 def test_an_empty_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "subject.key").write_text("\n")
     with pytest.raises(PlatformError, match="empty"):
