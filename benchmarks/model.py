@@ -18,6 +18,7 @@ import published
 import torch
 from torch.nn import functional
 
+from labram.memory import keep_freed_memory
 from labram.models import bench
 from labram.models.config import SAMPLES, BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
+    keep_freed_memory()
     for step in options.steps:
         runs = {"labram": _ours(step), "published": _theirs(step)}
         for precision in options.precisions:
@@ -62,7 +64,7 @@ def _theirs(step: bench.Step) -> Callable[[Any], object]:
         tokenizer(x, rows)
         published.as_published(tokenizer)
         return bench._training(tokenizer, lambda: tokenizer(x, rows).loss)
-    if step == "masked":
+    if step.startswith("masked"):
         masked: Any = published.as_published(MaskedModel(BackboneConfig.base()))
         frozen: Any = published.as_published(Tokenizer(TokenizerConfig.base()).eval())
         length = LOAD.channels * LOAD.seconds

@@ -16,18 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from labram.errors import LabramError, PlatformError
+from labram.memory import keep_freed_memory
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _SERVE = "import sys; from labram.corpus.workers import serve; serve(int(sys.argv[1]))"
-SURROUNDINGS = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),  # more than that glibc refuses
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-}
-"""Variables of a child process: one thread, for there are other processes; and memory that one block no longer needs is
-kept for the next, because to ask the system for it again, page by page, takes as long as the filters do (glibc)."""
+SURROUNDINGS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Variables of a child process: one thread, for there are other processes."""
 _FIRST_TO_GO = "500"
 _PATIENCE_SECONDS = 10.0
 
@@ -144,6 +140,7 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(OSError):  # where memory runs out, this process goes and not the one that counts what is lost
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+    keep_freed_memory()
     connection = Connection(descriptor)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         work = connection.recv()

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
+
+from labram.models.products import product
 
 LOGITS_AT_ONCE = 2**21
 """Largest piece of the logits in memory: 8 MiB."""
@@ -54,28 +55,34 @@ class _CodeCrossEntropy(torch.autograd.Function):
         weight, bias = weight_KD.to(precision), bias_K.to(precision)
         at_once = max(1, LOGITS_AT_ONCE // len(bias))
         losses, hits, token_gradients = [], [], []
-        weight_gradient, bias_gradient = torch.zeros_like(weight_KD), torch.zeros_like(bias_K)
+        weight_gradient_DK = weight_KD.new_zeros(weight_KD.shape[::-1])
+        bias_gradient = torch.zeros_like(bias_K)
         for tokens, codes, shares in zip(
             tokens_MD.split(at_once), codes_M.split(at_once), shares_M.split(at_once), strict=True
         ):
-            tokens = tokens.to(precision)
-            logits = functional.linear(tokens, weight, bias).float()
-            codes = codes.unsqueeze(1)
+            logits = product(tokens.to(precision), weight, bias).float()
+            codes, shares = codes.unsqueeze(1), shares.unsqueeze(1)
             largest, likeliest = logits.max(1, keepdim=True)
             hits.append((likeliest == codes).squeeze(1))
             of_codes = logits.gather(1, codes) - largest
             exponentials = logits.sub_(largest).exp_()  # in place: a second piece would not fit the cache
             sums = exponentials.sum(1, keepdim=True)
-            losses.append(((sums.log() - of_codes).squeeze(1) * shares).sum())
+            losses.append(((sums.log() - of_codes) * shares).sum())
             if differentiate:
-                shares = shares.unsqueeze(1)
-                gradient = exponentials.mul_(shares / sums).scatter_add_(1, codes, -shares)
-                bias_gradient += gradient.sum(0)
-                gradient = gradient.to(precision)
-                token_gradients.append(gradient @ weight)
-                weight_gradient += gradient.T @ tokens
+                # The logits' gradient is exponentials · shares / sums, less the shares at the true codes. The factor
+                # of a token goes into its products, the true codes come last: the large matrix needs no further pass.
+                factors = shares / sums
+                bias_gradient += torch.mv(exponentials.T, factors.squeeze(1))
+                exponentials = exponentials.to(precision)
+                token_gradients.append(product(exponentials, weight.T) * factors)
+                weight_gradient_DK += product((tokens * factors).to(precision).T, exponentials.T)
         if differentiate:
-            ctx.save_for_backward(torch.cat(token_gradients).to(tokens_MD.dtype), weight_gradient, bias_gradient)
+            shares_M1 = shares_M.unsqueeze(1)
+            weight_gradient = weight_gradient_DK.T.contiguous()
+            weight_gradient.index_add_(0, codes_M, (tokens_MD * -shares_M1).to(weight_gradient.dtype))
+            bias_gradient.index_add_(0, codes_M, -shares_M)
+            token_gradient = torch.cat(token_gradients) - weight_KD[codes_M] * shares_M1
+            ctx.save_for_backward(token_gradient.to(tokens_MD.dtype), weight_gradient, bias_gradient)
         hits_M = torch.cat(hits)
         ctx.mark_non_differentiable(hits_M)
         return torch.stack(losses).sum(), hits_M

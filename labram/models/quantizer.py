@@ -11,6 +11,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from labram.models.config import Compatibility
+from labram.models.products import product
 
 KMEANS_ITERATIONS = 10
 SCORES_AT_ONCE = 2**21
@@ -72,7 +73,7 @@ class Quantizer(nn.Module):
         half_squares_K = self.codebook.square().sum(-1) / 2
         z_MC = z.reshape(-1, z.shape[-1])
         pieces = z_MC.split(max(1, SCORES_AT_ONCE // len(self.codebook)))
-        codes = [torch.addmm(half_squares_K, piece, self.codebook.T, alpha=-1).min(-1).indices for piece in pieces]
+        codes = [product(piece, self.codebook, -half_squares_K).max(-1).indices for piece in pieces]
         return torch.cat(codes).view(z.shape[:-1])
 
     @torch.no_grad()
@@ -142,7 +143,7 @@ def spherical_kmeans(z_MC: Tensor, codes: int) -> tuple[Tensor, Tensor]:
     counts_K = z_MC.new_zeros(codes)
     for _ in range(KMEANS_ITERATIONS):
         pieces = z_MC.split(max(1, SCORES_AT_ONCE // codes))
-        nearest_M = torch.cat([(piece @ means_KC.T).max(-1).indices for piece in pieces])
+        nearest_M = torch.cat([product(piece, means_KC).max(-1).indices for piece in pieces])
         counts_K = count_codes(nearest_M, codes)
         sums_KC = torch.zeros_like(means_KC).index_add_(0, nearest_M, z_MC)
         new_KC = functional.normalize(sums_KC / counts_K.clamp_min(1.0).unsqueeze(1), dim=-1)

@@ -10,6 +10,7 @@ from labram.models.config import SAMPLES, TokenizerConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
 from labram.models.patches import CodeEmbedding, TemporalEncoder
+from labram.models.products import Linear
 from labram.models.quantizer import Quantized, Quantizer
 from labram.models.spectrum import spectral_targets
 
@@ -95,4 +96,4 @@ class Tokenizer(nn.Module):
 
 
 def _head(width: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs))
+    return nn.Sequential(Linear(width, width), nn.Tanh(), Linear(width, outputs))

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from labram.models.attention import attend
 from labram.models.config import EncoderConfig
+from labram.models.products import Linear, linear
 
 NORM_EPS = 1e-6
 
@@ -29,22 +30,22 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = config.heads
         head_width = config.width // config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.qkv = Linear(config.width, 3 * config.width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(config.width)) if config.qkv_bias else None
         self.v_bias = nn.Parameter(torch.zeros(config.width)) if config.qkv_bias else None
         self.q_norm = HeadNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
         self.k_norm = HeadNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
-        self.proj = nn.Linear(config.width, config.width)
+        self.proj = Linear(config.width, config.width)
 
     def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
         """Attend over all tokens of a window, and scale the result: [B, S, D] to [B, S, D]."""
         bias = None
         if self.q_bias is not None and self.v_bias is not None:
             bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv_BS3HE = functional.linear(x_BSD, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
+        qkv_BS3HE = linear(x_BSD, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
         q_BSHE, k_BSHE, v_BSHE = qkv_BS3HE.unbind(2)
         y_BHSE = attend(*(x.transpose(1, 2) for x in (self.q_norm(q_BSHE), self.k_norm(k_BSHE), v_BSHE)))
-        return _scaled(self.proj, y_BHSE.transpose(1, 2).flatten(2), gamma_D)
+        return self.proj(y_BHSE.transpose(1, 2).flatten(2), gamma_D)  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -52,12 +53,12 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
+        self.fc1 = Linear(width, 4 * width)
+        self.fc2 = Linear(4 * width, width)
 
     def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
         """[B, S, D] to [B, S, D], token by token, and scaled."""
-        return _scaled(self.fc2, functional.gelu(self.fc1(x_BSD)), gamma_D)
+        return self.fc2(functional.gelu(self.fc1(x_BSD)), gamma_D)  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -91,10 +92,3 @@ class Block(nn.Module):
             return branch_BSD
         kept_B11 = torch.bernoulli(self.keep.expand(len(branch_BSD), 1, 1))
         return branch_BSD * (kept_B11 / self.keep).to(branch_BSD.dtype)
-
-
-def _scaled(linear: nn.Linear, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
-    """Scale W x + b by gamma, as (gamma · W) x + gamma · b: a product of the size of W instead of one of all tokens."""
-    if gamma_D is None:
-        return linear(x_BSD)  # type: ignore[no-any-return]
-    return functional.linear(x_BSD, gamma_D.unsqueeze(1) * linear.weight, gamma_D * linear.bias)

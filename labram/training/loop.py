@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from labram.errors import CheckpointError, LabramWarning, TrainingError
 from labram.events import Monitor
+from labram.memory import keep_freed_memory
 from labram.recipe import OptimiserRecipe
 from labram.training import device as devices
 from labram.training import seeds
@@ -156,6 +157,7 @@ def fit(
         TrainingError: If loss or gradient were not finite in three steps running.
         SystemExit: With code 143 after SIGTERM; a checkpoint was written.
     """
+    keep_freed_memory()
     saved = Writer(checkpoints, lambda error: tell(monitor, f"training goes on without a checkpoint: {error}"))
     training = _Training(objective, plan, groups, saved, identity, monitor)
     with devices.reproducible(training.device, plan.threads), noticed() as interruption, saved:

@@ -25,6 +25,23 @@ def test_reduced_precision_on_the_cpu_equals_float32(monkeypatch, at_once):
         torch.testing.assert_close(one.grad.float(), other.grad, atol=3e-2, rtol=3e-2)
 
 
+def test_scores_that_no_exponential_could_hold():
+    reduced = [
+        x.detach().mul(factor).requires_grad_() for x, factor in zip(_heads(torch.bfloat16), (40, 40, 1), strict=True)
+    ]
+    exact = [x.detach().double().requires_grad_() for x in reduced]
+    found, expected = attention.attend(*reduced), functional.scaled_dot_product_attention(*exact)
+    assert found.isfinite().all()
+    # Scores of some hundreds are rounded to whole numbers: compare where one key outweighs the others.
+    clear = (functional.one_hot((exact[0] @ exact[1].mT).argmax(-1), 40).double() @ exact[2] - expected).abs().amax(
+        -1
+    ) < 1e-3
+    assert clear.float().mean() > 0.5
+    torch.testing.assert_close(found.double()[clear], expected[clear], atol=2e-2, rtol=2e-2)
+    found.float().sum().backward()
+    assert all(x.grad.isfinite().all() for x in reduced)
+
+
 def test_the_operator_keeps_the_rules_of_pytorch():
     q, k, v = (x.detach().flatten(0, 1).requires_grad_() for x in _heads(torch.bfloat16))
     torch.library.opcheck(attention._attend, (q, k, v), test_utils=("test_schema", "test_faketensor"))
