@@ -42,7 +42,7 @@ def inside(pool: Pool, claim: str) -> Iterator[Finding]:
         return
     yield kubernetes.settings(os.environ)
     if ENDPOINT in os.environ:
-        yield services.pipelines(Cluster(os.environ[ENDPOINT], patience=0))
+        yield looked("Kubeflow Pipelines", services.pipelines, Cluster(os.environ[ENDPOINT], patience=0))
     namespace = (kubernetes.ACCOUNT / "namespace").read_text().strip()
     yield looked(f"volume {claim}", kubernetes.volume, namespace, claim)
     yield from _trainings(os.environ, pool)
@@ -56,7 +56,10 @@ def outside(pipelines: Cluster, namespace: str, gpus: int) -> Iterator[Finding]:
         namespace: Of the manifests.
         gpus: That one training task asks for; with 0 the pool is not looked at.
     """
-    yield services.pipelines(pipelines)
+    try:
+        yield services.pipelines(pipelines)
+    except PlatformError as error:
+        yield wrong("Kubeflow Pipelines", f"{pipelines.host}: {error.problem}", error.remedy)
     try:
         kubernetes.get("/version")
         found = kubernetes.get(f"/api/v1/namespaces/{namespace}/configmaps/{kubernetes.ENVIRONMENT}") or {}

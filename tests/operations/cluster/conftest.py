@@ -1,6 +1,7 @@
 """Servers on loopback that keep state: Kubeflow Pipelines' API, and as much of Kubernetes' as kubectl reads."""
 
 import json
+import shutil
 import ssl
 import subprocess
 import threading
@@ -181,11 +182,12 @@ def quiet_environment(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-@pytest.fixture
-def pod(state, tmp_path, monkeypatch) -> Iterator[Path]:
-    """This process is a pod: it has an account, and the API answers over TLS to its token alone."""
-    account, key = tmp_path / "account", tmp_path / "key.pem"
-    account.mkdir()
+@pytest.fixture(scope="session")
+def account(tmp_path_factory) -> Path:
+    """What Kubernetes puts into a pod, and beside it the key of the API's certificate."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    account, key = tmp_path_factory.mktemp("account"), tmp_path_factory.mktemp("api") / "key.pem"
     subprocess.run(
         [*("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"),
          *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(account / "ca.crt"))],
@@ -193,10 +195,17 @@ def pod(state, tmp_path, monkeypatch) -> Iterator[Path]:
     )  # fmt: skip
     (account / "token").write_text("token-of-the-pod\n")
     (account / "namespace").write_text("labram")
+    (account / "key").symlink_to(key)
+    return account
+
+
+@pytest.fixture
+def pod(state, account, monkeypatch) -> Iterator[Path]:
+    """This process is a pod: it has an account, and the API answers over TLS to its token alone."""
     state.pod_token = "token-of-the-pod"
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"state": state}))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(account / "ca.crt", key)
+    context.load_cert_chain(account / "ca.crt", account / "key")
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setattr(kubernetes, "ACCOUNT", account)

@@ -82,7 +82,6 @@ def test_a_volume_that_comes_with_its_first_pod_is_no_fault(healthy) -> None:
         ({}, 401, "does not know this account", "Correct the Secret"),
         ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 200, "does not answer", "its pods are ready"),
         ({"MLFLOW_TRACKING_URI": ""}, 200, "does not name MLflow's server", "apply -k"),
-        ({"KF_PIPELINES_ENDPOINT": "http://127.0.0.1:9"}, 200, "Kubeflow Pipelines does not answer", "--host"),
         ({"LABRAM_STORE": "s3://patches", "AWS_EC2_METADATA_DISABLED": "1"}, 200, "no credentials", "labram-storage"),
         ({"LABRAM_NODES": "2", "LABRAM_TRAIN_JOB": "{"}, 200, "a training on 2 nodes needs", "Set it to JSON"),
     ],
@@ -97,6 +96,17 @@ def test_a_missing_secret_or_server_is_named(healthy, state, monkeypatch, variab
         asked()
     assert said in refusal.value.problem
     assert remedy in refusal.value.remedy
+
+
+def test_the_bucket_of_the_store_is_asked_for(healthy, bucket, monkeypatch) -> None:
+    monkeypatch.setenv("LABRAM_STORE", f"{bucket}/patches")
+    asked()
+    monkeypatch.setenv("LABRAM_STORE", f"{bucket}-elsewhere/patches")
+    with pytest.raises(PlatformError, match=r"object store: there is no bucket \S+-elsewhere\. Make it, or correct"):
+        asked()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(PlatformError, match=r"object store: it does not answer .*AWS_ENDPOINT_URL"):
+        asked()
 
 
 def test_an_old_back_end_is_named(healthy, state) -> None:
@@ -114,9 +124,11 @@ def test_all_that_is_wrong_is_said_at_once(healthy, state) -> None:
 def test_what_the_account_may_not_read_and_what_may_yet_grow_are_doubts(healthy, state, caplog, monkeypatch) -> None:
     healthy[NODES] = {"items": []}
     state.forbidden = {CLAIM}
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://127.0.0.1:9")
     with caplog.at_level(logging.INFO):
         asked()
     assert "it could not be looked at: this pod's account may not read" in caplog.text
+    assert "Kubeflow Pipelines: it could not be looked at" in caplog.text, "it has started this pod, so it is there"
     assert "no node has the label labram.dev/pool=gpu" in caplog.text
 
 
