@@ -1,0 +1,153 @@
+"""The services start as the manifests say, and a look at where things lie finds what is missing or left behind."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from hashlib import md5
+from pathlib import Path
+
+import boto3
+import pandas as pd
+import pytest
+import requests
+
+from labram import recipe as recipes
+from labram.errors import PlatformError
+from pipelines.services import proof, servers
+
+WEIGHTS = b"weights"
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Iterator[str]:
+    """All services, found by the standard variables; the address of PostgreSQL."""
+    if not list(servers.POSTGRESQL.glob("*/bin/initdb")):
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    folder = tmp_path_factory.mktemp("services")
+    with ExitStack() as services, pytest.MonkeyPatch.context() as patch:
+        for name, value in services.enter_context(servers.object_store(folder / "s3.log")).items():
+            patch.setenv(name, value)
+        for bucket in proof.BUCKETS:
+            proof.Objects().make(bucket)
+        address = services.enter_context(servers.database())
+        account = services.enter_context(servers.tracking(address, f"s3://{proof.MODELS}", folder / "mlflow.log"))
+        for name, value in account.items():
+            patch.setenv(name, value)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def champion(database, tmp_path_factory) -> str:
+    """A model that was registered over HTTP and promoted, with a run that has a metric and the report."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    (folder / "config.json").write_text("{}")
+    (folder / "report.html").write_text("the report")
+    from labram.operations import registry, tracking
+
+    tracking.configure(folder)
+    client = registry.client()
+    run = client.create_run(tracking.experiment_id(client)).info.run_id
+    client.log_metric(run, "loss", 1.0)
+    client.log_artifact(run, str(folder / "report.html"))
+    made = registry.register(
+        "labram-gait", folder, run_id=run, recipe=recipes.load("demo"), lineage={"git_commit": "abc"}, card="a card"
+    )
+    client.set_registered_model_alias(made.name, registry.CHAMPION, made.version)
+    return str(made.version)
+
+
+def put(bucket: str, name: str, content: bytes) -> None:
+    boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=content)
+
+
+def remove(bucket: str, name: str) -> None:
+    boto3.client("s3").delete_object(Bucket=bucket, Key=name)
+
+
+def test_mlflow_keeps_runs_in_postgresql_and_weights_in_the_bucket(database, champion) -> None:
+    put(proof.ARTEFACTS, "runs/r/finetune/model/model.safetensors", WEIGHTS)
+    assert proof.models_are_those_of_the_tasks(proof.Objects(), 1).startswith("weights of 1 models")
+    assert proof.champions_are_in_the_database(database, {"labram-gait": champion}).startswith("1 champions, 1 metrics")
+    with pytest.raises(PlatformError, match="expected are 2"):
+        proof.models_are_those_of_the_tasks(proof.Objects(), 2)
+    with pytest.raises(PlatformError, match="promoted were"):
+        proof.champions_are_in_the_database(database, {"labram-gait": "7"})
+
+
+def test_a_model_does_not_bring_the_steps_and_commands_along(champion) -> None:
+    along = {name.partition("/code/")[2] for name in proof.Objects().listing(proof.MODELS) if "/code/" in name}
+    assert {"labram/evaluation/inference.py", "labram/models/encoder.py"} <= along
+    assert not [name for name in along if name.startswith(("labram/steps", "labram/cli", "labram/operations"))]
+
+
+def test_only_the_account_of_the_tasks_is_let_in(database) -> None:
+    def status(user: str, password: str) -> int:
+        address = f"{os.environ['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search"
+        return requests.post(address, json={"max_results": 1}, auth=(user, password), timeout=30).status_code
+
+    assert status("labram", os.environ["MLFLOW_TRACKING_PASSWORD"]) == 200
+    assert status("labram", "another") == 401
+
+
+def test_a_file_of_the_corpus_that_was_not_pushed_is_found(database, tmp_path) -> None:
+    file = md5(b"recording").hexdigest()
+    listed = json.dumps([{"md5": file, "relpath": "a.edf"}]).encode()
+    version = f"{md5(listed).hexdigest()}.dir"
+    (tmp_path / "data.dvc").write_text(json.dumps({"outs": [{"md5": version, "path": "data"}]}))
+    for name, content in ((file, b"recording"), (version, listed)):
+        put(proof.CORPUS, f"corpus/files/md5/{name[:2]}/{name[2:]}", content)
+    assert proof.corpus_is_in_the_remote(proof.Objects(), tmp_path) == f"corpus {version}: 1 files"
+    remove(proof.CORPUS, f"corpus/files/md5/{file[:2]}/{file[2:]}")
+    with pytest.raises(PlatformError, match="1 files of the corpus are not in the bucket"):
+        proof.corpus_is_in_the_remote(proof.Objects(), tmp_path)
+
+
+def test_patches_of_an_accepted_recording_that_are_not_in_the_store_are_found(database, tmp_path) -> None:
+    catalogue = pd.DataFrame({"store_key": ["aa1", ""], "verdict": ["accepted", "quarantined"]})
+    catalogue.to_parquet(tmp_path / "catalogue.parquet")
+    put(proof.ARTEFACTS, "runs/r/quality/corpus/catalogue.parquet", (tmp_path / "catalogue.parquet").read_bytes())
+    with pytest.raises(PlatformError, match=r"such as v1/aa/aa1\.arrow"):
+        proof.patches_are_in_the_store(proof.Objects())
+    put(proof.PATCHES, "v1/aa/aa1.arrow", b"patches")
+    assert proof.patches_are_in_the_store(proof.Objects()) == "patches of 1 recordings"
+
+
+def test_an_artefact_that_is_no_object_is_found(database, tmp_path) -> None:
+    def said(uri: str) -> Path:
+        folder = tmp_path / "pipeline" / "run" / "task"
+        folder.mkdir(parents=True, exist_ok=True)
+        answer = {"artifacts": {"made": {"artifacts": [{"uri": uri}]}}}
+        (folder / "executor_output.json").write_text(json.dumps(answer))
+        return tmp_path
+
+    put(proof.ARTEFACTS, "runs/run/task/made/a.json", b"{}")
+    here = said(f"s3://{proof.ARTEFACTS}/runs/run/task/made")
+    assert proof.artefacts_are_objects(proof.Objects(), here) == "1 artefacts of 1 tasks"
+    with pytest.raises(PlatformError, match="artefacts of tasks are not in the bucket"):
+        proof.artefacts_are_objects(proof.Objects(), said(str(tmp_path / "pipeline" / "run" / "task" / "made")))
+
+
+@pytest.mark.parametrize("left", ["pipeline/r/t/model/model.safetensors", "store/aa/a.arrow", "mlflow/mlflow.db"])
+def test_what_should_be_at_an_address_and_is_here_is_found(tmp_path, left: str) -> None:
+    checkpoint = tmp_path / "checkpoints" / "step-000001" / "weights.safetensors"
+    for path in (checkpoint, tmp_path / "runs" / "r" / "report.html"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert proof.nothing_else_is_here(tmp_path).startswith("2 files")
+    (tmp_path / left).parent.mkdir(parents=True)
+    (tmp_path / left).touch()
+    with pytest.raises(PlatformError, match="should lie at an address"):
+        proof.nothing_else_is_here(tmp_path)
+
+
+def test_a_server_that_ends_at_once_is_named_with_its_log(tmp_path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no room')"]
+    with (
+        pytest.raises(PlatformError, match="MLflow does not start"),
+        servers._server("MLflow", command, "http://127.0.0.1:9", tmp_path / "log"),
+    ):
+        pass
+    assert (tmp_path / "log").read_text() == "no room\n"
