@@ -16,6 +16,7 @@ def evaluate(
     seed: int,
     evaluation: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    label: str = "",
 ) -> None:
     """Writes scores with confidence intervals, and predictions."""
     import json
@@ -31,6 +32,7 @@ def evaluate(
         gates=gates,
         seed=seed,
         out=evaluation.path,
+        label=label,
     )
     metrics.metadata.update(figures)
     with open(metrics.path, "w") as file:

@@ -13,8 +13,17 @@ def finetune(
     task: str,
     seed: int,
     model: dsl.Output[dsl.Model],
+    label: str = "",
 ) -> None:
     """Writes the task model's weights, history and task."""
     from labram.steps.finetune import finetune
 
-    finetune(workspace=workspace, corpus=corpus.path, backbone=backbone.path, task=task, seed=seed, out=model.path)
+    finetune(
+        workspace=workspace,
+        corpus=corpus.path,
+        backbone=backbone.path,
+        task=task,
+        seed=seed,
+        out=model.path,
+        label=label,
+    )

@@ -10,10 +10,11 @@ def gate(
     workspace: str,
     recipe: str,
     corpus: dsl.Input[dsl.Dataset],
-    tokenizer: dsl.Input[dsl.Model],
-    evaluations: dsl.Input[list[dsl.Dataset]],
     versions: dsl.Input[dsl.Dataset],
     verdicts: dsl.Output[dsl.Dataset],
+    tokenizer: dsl.Input[dsl.Model] = None,
+    backbone: dsl.Input[dsl.Model] = None,
+    evaluations: dsl.Input[list[dsl.Dataset]] = None,
 ) -> None:
     """Writes every gate's verdict."""
     from labram.steps.gate import gate
@@ -22,8 +23,9 @@ def gate(
         workspace=workspace,
         recipe=recipe,
         corpus=corpus.path,
-        tokenizer=tokenizer.path,
-        evaluations=[evaluation.path for evaluation in evaluations],
+        tokenizer=tokenizer and tokenizer.path,
+        backbone=backbone and backbone.path,
+        evaluations=[evaluation.path for evaluation in evaluations or ()],
         versions=versions.path,
         out=verdicts.path,
     )

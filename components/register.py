@@ -11,11 +11,12 @@ def register(
     corpus_version: str,
     recipe: str,
     corpus: dsl.Input[dsl.Dataset],
-    tokenizer: dsl.Input[dsl.Model],
-    backbone: dsl.Input[dsl.Model],
-    models: dsl.Input[list[dsl.Model]],
-    evaluations: dsl.Input[list[dsl.Dataset]],
     versions: dsl.Output[dsl.Dataset],
+    start: str = "",
+    tokenizer: dsl.Input[dsl.Model] = None,
+    backbone: dsl.Input[dsl.Model] = None,
+    models: dsl.Input[list[dsl.Model]] = None,
+    evaluations: dsl.Input[list[dsl.Dataset]] = None,
 ) -> None:
     """Writes the registered versions."""
     from labram.steps.register import register
@@ -25,9 +26,10 @@ def register(
         corpus_version=corpus_version,
         recipe=recipe,
         corpus=corpus.path,
-        tokenizer=tokenizer.path,
-        backbone=backbone.path,
-        models=[model.path for model in models],
-        evaluations=[evaluation.path for evaluation in evaluations],
+        start=start,
+        tokenizer=tokenizer and tokenizer.path,
+        backbone=backbone and backbone.path,
+        models=[model.path for model in models or ()],
+        evaluations=[evaluation.path for evaluation in evaluations or ()],
         out=versions.path,
     )

@@ -11,24 +11,26 @@ def report(
     corpus_version: str,
     recipe: str,
     corpus: dsl.Input[dsl.Dataset],
-    tokenizer: dsl.Input[dsl.Model],
-    backbone: dsl.Input[dsl.Model],
-    evaluations: dsl.Input[list[dsl.Dataset]],
     verdicts: dsl.Input[dsl.Dataset],
     promotions: dsl.Input[dsl.Dataset],
     page: dsl.Output[dsl.HTML],
-) -> None:
-    """Writes the report and closes the run."""
+    start: str = "",
+    tokenizer: dsl.Input[dsl.Model] = None,
+    backbone: dsl.Input[dsl.Model] = None,
+    evaluations: dsl.Input[list[dsl.Dataset]] = None,
+) -> str:
+    """Writes the report and closes the run; gives `promoted`, or `refused` if a gate was not passed."""
     from labram.steps.report import report
 
-    report(
+    return report(
         workspace=workspace,
         corpus_version=corpus_version,
         recipe=recipe,
         corpus=corpus.path,
-        tokenizer=tokenizer.path,
-        backbone=backbone.path,
-        evaluations=[evaluation.path for evaluation in evaluations],
+        start=start,
+        tokenizer=tokenizer and tokenizer.path,
+        backbone=backbone and backbone.path,
+        evaluations=[evaluation.path for evaluation in evaluations or ()],
         verdicts=verdicts.path,
         promotions=promotions.path,
         out=page.path,

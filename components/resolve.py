@@ -11,12 +11,16 @@ def resolve(
     workspace: str,
     recipe: str,
     force: bool,
+    pipeline: str,
     corpus_version: dsl.OutputPath(str),  # type: ignore[valid-type]
+    start: dsl.OutputPath(str),  # type: ignore[valid-type]
+    backbone: str = "",
 ) -> str:
-    """Gives `changed` or `unchanged`, and the corpus version."""
+    """Gives `changed` or `unchanged`, the corpus version, and which backbone the run starts from, if from one."""
     from labram.steps.resolve import resolve
 
-    plan = resolve(data=data, workspace=workspace, recipe=recipe, force=force)
-    with open(corpus_version, "w") as file:
-        file.write(plan.corpus_version)
+    plan = resolve(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, backbone=backbone)
+    for path, text in ((corpus_version, plan.corpus_version), (start, plan.start)):
+        with open(path, "w") as file:
+            file.write(text)
     return plan.decision

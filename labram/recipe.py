@@ -287,6 +287,25 @@ class GateRecipe(Section):
     bootstrap: Positive = Field(default=2000, description="Resamplings of subjects for confidence intervals.")
 
 
+class VariantRecipe(Section):
+    """One way to fine-tune, in a study."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    pretrained: bool = Field(default=True, description="false: from random values, to see what pre-training is worth.")
+    subjects: float = Field(default=1.0, gt=0.0, le=1.0, description="Share of the training subjects that it sees.")
+    task: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of a task, such as layer_decay, that it has instead of the recipe's.",
+    )
+
+
+class StudyRecipe(Section):
+    """What `labram study` compares: every variant on every task with every seed."""
+
+    seeds: Positive = Field(default=3, description="Fine-tunings of each variant; their seeds count up from `seed`.")
+    variants: tuple[VariantRecipe, ...] = Field(default=(), description="The others are compared with the first.")
+
+
 class Recipe(Section):
     """Every setting of a run."""
 
@@ -300,19 +319,18 @@ class Recipe(Section):
     architecture: ArchitectureRecipe = ArchitectureRecipe()
     tokenizer: TokenizerRecipe
     pretraining: PretrainingRecipe
-    tasks: tuple[TaskRecipe, ...]
+    tasks: tuple[TaskRecipe, ...] = Field(default=(), description="None: a run ends with the backbone.")
     gates: GateRecipe = GateRecipe()
+    study: StudyRecipe = StudyRecipe()
 
     @model_validator(mode="after")
-    def _tasks_can_be_told_apart(self) -> Self:
+    def _names_can_be_told_apart(self) -> Self:
         names = [task.name for task in self.tasks]
-        if not names:
-            raise ValueError("a run needs at least one labelled task: its gates judge the models by their tasks")
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two tasks are called {name!r}")
-            if name in {"tokenizer", "backbone"}:
-                raise ValueError(f"a task may not be called {name!r}: that is the registered name of another model")
+        for kind, given in (("tasks", names), ("variants", [variant.name for variant in self.study.variants])):
+            if twice := [name for name in given if given.count(name) > 1]:
+                raise ValueError(f"two {kind} are called {twice[0]!r}")
+        if taken := {"tokenizer", "backbone"} & set(names):
+            raise ValueError(f"a task may not be called {min(taken)!r}: that is the registered name of another model")
         if unknown := sorted(set(self.gates.floors) - set(names)):
             raise ValueError(f"gates.floors names {', '.join(unknown)}, which is no task of this recipe")
         return self
@@ -380,16 +398,16 @@ def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:
             field="extends",
             remedy=f"Name a recipe that comes with labram: {', '.join(available())}",
         )
-    return source, _merged(_settings(extended)[1], settings)
+    return source, merged(_settings(extended)[1], settings)
 
 
-def _merged(below: Any, above: Any) -> Any:
+def merged(below: Any, above: Any) -> Any:
     """Settings of both, those `above` first. Entries of lists are told by their ``name``; other lists are replaced."""
     if isinstance(below, dict) and isinstance(above, dict):
-        return {key: _merged(below.get(key), above.get(key, below.get(key))) for key in {**below, **above}}
+        return {key: merged(below.get(key), above.get(key, below.get(key))) for key in {**below, **above}}
     if isinstance(below, list) and isinstance(above, list) and all(isinstance(x, dict) for x in (*below, *above)):
         named = {entry.get("name"): entry for entry in below}
-        return [_merged(named.get(entry.get("name")), entry) for entry in above]
+        return [merged(named.get(entry.get("name")), entry) for entry in above]
     return above
 
 

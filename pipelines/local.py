@@ -12,25 +12,28 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kfp import local
+from kfp import components, local
 
 from labram.operations.workspace import CORPUS, Workspace
 from labram.recipe import Recipe
+from pipelines.compile import compile_pipeline
 from pipelines.launcher import through_bucket
-from pipelines.retrain import arguments, retrain
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def run(workspace: str, recipe: str, *, force: bool) -> None:
-    """Run `retrain` with subprocesses for tasks; finished tasks of earlier runs are taken from the cache.
+def run(folder: Path, workspace: str, pipeline: str, recipe: str, **given: Any) -> None:
+    """Compile a pipeline and run that file: what runs here is what a cluster would get.
 
-    The corpus folder is that of the environment variable ``LABRAM_CORPUS``.
+    Finished tasks of earlier runs are taken from the cache. The corpus folder is that of the environment variable
+    ``LABRAM_CORPUS``.
 
     Args:
-        workspace: Folder for everything that is written.
+        folder: For the compiled pipeline.
+        workspace: Folder for everything else that is written.
+        pipeline: One of `pipelines.compile.PIPELINES`.
         recipe: The resolved recipe as JSON.
-        force: Run every task, changed or not.
+        **given: Other arguments of the pipeline; with `force`, every task runs, changed or not.
 
     Raises:
         RuntimeError: If a task failed. What failed and why is in the events file.
@@ -38,10 +41,12 @@ def run(workspace: str, recipe: str, *, force: bool) -> None:
     root = Workspace.at(workspace).pipeline
     root.mkdir(parents=True, exist_ok=True)
     runner = local.SubprocessRunner(use_venv=False)
-    forget_retries(retrain)
-    through_bucket(retrain, root)
-    local.init(runner=runner, pipeline_root=str(root), enable_caching=not force, raise_on_error=True)
-    retrain(**arguments(Recipe.from_json(recipe), data=CORPUS, workspace=workspace, force=force))
+    path = compile_pipeline(pipeline, Recipe.from_json(recipe), folder, data=CORPUS, workspace=workspace, **given)
+    compiled = components.load_component_from_file(str(path))
+    forget_retries(compiled)
+    through_bucket(compiled, root)
+    local.init(runner=runner, pipeline_root=str(root), enable_caching=not given["force"], raise_on_error=True)
+    compiled()
 
 
 def forget_retries(pipeline: Any) -> None:
@@ -61,4 +66,5 @@ def _end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    run(**json.loads(Path(sys.argv[1]).read_text()))
+    request = Path(sys.argv[1])
+    run(request.parent, **json.loads(request.read_text()))

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labram.cli.run import DONE, FAILED, INTERRUPTED, REFUSED
 from labram.errors import PlatformError
 
 if TYPE_CHECKING:
     from labram.operations.cluster import Cluster, Package
 
 app = typer.Typer(help="Compile pipelines; run and schedule them on a cluster.", no_args_is_help=True)
-NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="Such as retrain.")]
+NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="retrain, pretrain (without labels), adapt or study.")]
 RECIPE = Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")]
 OVERRIDE = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Change a setting: tokenizer.steps=50; repeatable.")
@@ -30,7 +31,6 @@ PARAMETER = Annotated[
 HOST = Annotated[str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Kubeflow Pipelines' API.")]
 NAMESPACE = Annotated[str, typer.Option("--namespace", help="Of runs, where Kubeflow Pipelines serves several.")]
 LOCALHOST = "http://localhost:8888"
-INTERRUPTED = 130
 _STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow"}
 
 
@@ -84,8 +84,8 @@ def submit(
 ) -> None:
     """Upload a pipeline as a version named by recipe and commit, and run it on the cluster.
 
-    Exit codes with --wait: 0 the run succeeded (a gate may have refused; its report says so), 1 it failed, 130 it was
-    cancelled, or you stopped waiting.
+    Exit codes with --wait: 0 done and promoted, or nothing to do; 3 done, but a gate refused; 1 the run failed; 130 it
+    was cancelled, or you stopped waiting.
     """
     from labram.cli.progress import console
     from labram.operations.cluster import Cluster
@@ -103,16 +103,20 @@ def submit(
 
 
 def _follow(cluster: "Cluster", run: str) -> int:
-    """Show what a run does until it ends; gives its exit code."""
+    """Show what a run does until it ends; gives its exit code, which is that of `labram run`."""
     from labram.cli.progress import console
+    from labram.operations.cluster import REFUSED_TASK
 
+    done = DONE
     try:
         for name, state in cluster.follow(run):
             console.print(f"{name or 'the run'} {state.lower()}", style=_STYLES.get(state))
+            if (name, state) == (REFUSED_TASK, "SUCCEEDED"):
+                done = REFUSED
     except KeyboardInterrupt:
         console.print("the run goes on; you have stopped waiting for it", style="yellow")
         return INTERRUPTED
-    return {"SUCCEEDED": 0, "CANCELED": INTERRUPTED}.get(state, 1)
+    return {"SUCCEEDED": done, "CANCELED": INTERRUPTED}.get(state, FAILED)
 
 
 @app.command()

@@ -1,12 +1,13 @@
-"""`labram run`: the whole DAG on this machine."""
+"""`labram run`, `labram adapt` and `labram study`: the pipelines on this machine."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labram.errors import CorpusError
+from labram.errors import CorpusError, RecipeError, WeightsError
 
 if TYPE_CHECKING:
     from labram.operations.runs import LocalRun
@@ -16,37 +17,112 @@ if TYPE_CHECKING:
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 3, 130
 
 
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", "-d", help="Folder of recordings. Default: the corpus of ./data.dvc.")
+]
+OverrideOption = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Change a setting: tokenizer.steps=50; repeatable.")
+]
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder for everything written.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Run although nothing changed; trainings that are finished are taken over.")
+]
+BackboneArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[BACKBONE]",
+        help="models:/NAME@ALIAS or models:/NAME/VERSION, the folder of a backbone, or a published .pth file. "
+        "Default: the champion.",
+    ),
+]
+HERE = Path(".labram")
+
+
 def run(
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")] = "demo",
-    data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Folder of recordings. Default: the corpus of ./data.dvc.")
-    ] = None,
-    override: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Change a setting: tokenizer.steps=50; repeatable.")
-    ] = None,
-    workspace: Annotated[
-        Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder for everything written.")
-    ] = Path(".labram"),
-    force: Annotated[
-        bool, typer.Option("--force", help="Run although nothing changed; trainings that are finished are taken over.")
-    ] = False,
+    recipe: RecipeOption = "demo",
+    data: DataOption = None,
+    override: OverrideOption = None,
+    workspace: WorkspaceOption = HERE,
+    force: ForceOption = False,
 ) -> None:
     """Take recordings through the whole loop: checks, tokenizer, pre-training, tasks, gates, promotion, report.
 
     A run that was killed goes on where it was when the same command is given again. A run with nothing changed since
-    the last one stops at once and shows its result.
+    the last one stops at once and shows its result. With a recipe without tasks, it ends with the backbone.
 
     Exit codes: 0 done and promoted, or nothing to do; 3 done, but a gate refused; 1 failed; 130 interrupted.
     """
     from labram import recipe as recipes
-    from labram.operations import runs
-    from labram.operations.workspace import Workspace
 
     chosen = recipes.load(recipe, override or [])
-    place = Workspace.at(workspace)
-    with runs.alone(place):
-        code = _run(chosen, _corpus(data), place, force=force)
-    raise typer.Exit(code)
+    _run("retrain" if chosen.tasks else "pretrain", chosen, data, workspace, force=force)
+
+
+def adapt(
+    backbone: BackboneArgument = None,
+    recipe: RecipeOption = "demo",
+    data: DataOption = None,
+    override: OverrideOption = None,
+    workspace: WorkspaceOption = HERE,
+    force: ForceOption = False,
+) -> None:
+    """Fine-tune a backbone that there is for the recipe's tasks; evaluate, judge and promote the models of the tasks.
+
+    Nothing is pre-trained; checks, splits, baselines, gates and report are those of `labram run`. What a published
+    backbone has seen is not known, so its models are promoted only if the recipe says gates.allow_overlap: true.
+
+    Exit codes: those of `labram run`.
+    """
+    from labram import recipe as recipes
+
+    chosen = recipes.load(recipe, override or [])
+    if not chosen.tasks:
+        raise RecipeError("it has no tasks to adapt to", file=chosen.name, field="tasks", remedy="Name a task")
+    _run("adapt", chosen, data, workspace, force=force, **_begin(backbone))
+
+
+def study(
+    backbone: BackboneArgument = None,
+    recipe: RecipeOption = "demo-study",
+    data: DataOption = None,
+    override: OverrideOption = None,
+    workspace: WorkspaceOption = HERE,
+    force: ForceOption = False,
+) -> None:
+    """Fine-tune a backbone in the several ways of the recipe's study, and say which differ beyond doubt.
+
+    Every variant is trained with every seed and scored on the same test windows; nothing is registered. See the section
+    `study` of `labram recipe keys`.
+
+    Exit codes: 0 done, or nothing to do; 1 failed; 130 interrupted.
+    """
+    from labram import recipe as recipes
+    from labram.evaluation.study import trials
+
+    chosen = recipes.load(recipe, override or [])
+    trials(chosen)
+    _run("study", chosen, data, workspace, force=force, **_begin(backbone))
+
+
+def _begin(backbone: str | None) -> dict[str, str]:
+    """The argument for a pipeline's backbone, good in any folder; looked at here, before anything is started."""
+    from labram.operations.workspace import check_path
+
+    if backbone is None or backbone.startswith("models:/"):
+        return {"backbone": backbone} if backbone else {}
+    path = Path(backbone).absolute()
+    if not path.exists():
+        raise WeightsError(
+            "there is no such backbone",
+            file=path,
+            field="BACKBONE",
+            remedy="Give models:/labram-backbone@champion, the folder of a backbone, or a published .pth file",
+        )
+    check_path(path, field="BACKBONE", forbidden=("python3", "#"))
+    return {"backbone": str(path)}
 
 
 def _corpus(folder: Path | None) -> Path:
@@ -76,12 +152,24 @@ def _corpus(folder: Path | None) -> Path:
     return data
 
 
-def _run(recipe: "Recipe", data: Path, workspace: "Workspace", *, force: bool) -> int:
+def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace: Path, **given: object) -> None:
+    """Run a pipeline, alone in its workspace, and end with its exit code."""
+    from labram.operations import runs
+    from labram.operations.workspace import Workspace
+
+    place = Workspace.at(workspace)
+    with runs.alone(place):
+        code = _carry_out(pipeline, recipe, _corpus(data), place, given)
+    raise typer.Exit(code)
+
+
+def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspace", given: Mapping[str, object]) -> int:
     from labram.cli.progress import StepDisplay, console
+    from labram.cli.result import show_result
     from labram.operations import runs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    local = runs.prepare(workspace, recipe, data, force=force)
+    local = runs.prepare(workspace, pipeline, recipe, data, **given)
     console.print(f"{'going on with' if local.resumed else 'run'} {local.name}", style="bold")
     console.print(recipe.description)
     process = runs.start(local, data)
@@ -104,12 +192,12 @@ def _run(recipe: "Recipe", data: Path, workspace: "Workspace", *, force: bool) -
         runs.forget(local)
         show_result(runs.result_of(workspace, display.unchanged_since), workspace, data, recipe)
         return DONE
-    reused = [step for step in steps_of(recipe) if step not in display.finished]
+    reused = [step for step in steps_of(pipeline, recipe) if step not in display.finished]
     if reused:
         console.print(f"reused from earlier runs: {', '.join(reused)}")
     result = local.result or {}
     show_result(result, workspace, data, recipe)
-    return DONE if result.get("outcome") == "promoted" else REFUSED
+    return REFUSED if result.get("outcome") == "refused" else DONE
 
 
 def _abandon(workspace: "Workspace", name: str, status: str) -> None:
@@ -120,17 +208,20 @@ def _abandon(workspace: "Workspace", name: str, status: str) -> None:
     tracking.abandon(name, status)
 
 
-def steps_of(recipe: "Recipe") -> list[str]:
-    """Names of the DAG's steps for a recipe, in order, as their events give them."""
+def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
+    """Names of a pipeline's steps for a recipe, in order, as their events give them."""
+    from labram.evaluation.study import trials
+
     shards = recipe.corpus.shards
+    labels = [one.label for one in trials(recipe)] if pipeline == "study" else [task.name for task in recipe.tasks]
+    learning = {"retrain": ["tokenizer", "pretrain"], "pretrain": ["tokenizer", "pretrain"]}.get(pipeline, ["obtain"])
+    turn = ("trial", "finetune", "evaluate") if pipeline == "study" else ("finetune", "evaluate")
     return [
         *("preflight", "resolve"),
         *(f"ingest {shard}/{shards}" for shard in range(shards)),
-        "quality",
-        "tokenizer",
-        "pretrain",
-        *(f"{step} {task.name}" for task in recipe.tasks for step in ("finetune", "evaluate")),
-        *("register", "gate", "promote", "report"),
+        *("quality", *learning),
+        *(f"{step} {label}" for label in labels for step in turn),
+        *(["compare"] if pipeline == "study" else ["register", "gate", "promote", "report"]),
     ]
 
 
@@ -145,56 +236,3 @@ def _explain_failure(local: "LocalRun", failures: list[str]) -> None:
         console.print("the pipeline ended without a word from a step; the end of its log:", style="red")
         console.print(runs.last_lines(local))
     console.print(f"log: {local.folder / runs.LOG}; the same command goes on from the failed step", soft_wrap=True)
-
-
-def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, recipe: "Recipe") -> None:
-    """Print what came out: quarantine, task table, gates, where to look next."""
-    from rich.table import Table
-
-    from labram.cli.evaluate import interval
-    from labram.cli.progress import console
-    from labram.evaluation.statistics import Estimate
-
-    _show_unused(data, recipe)
-    _show_quarantine(result["quarantined"], data, recipe, workspace)
-    table = Table("task", "metric", "model [95 % CI]", "baseline [95 % CI]", "beats baseline", "gate")
-    for row in result["tasks"]:
-        model, baseline = (Estimate.model_validate(row[side]) if row[side] else None for side in ("model", "baseline"))
-        beats = "yes" if row["beats_baseline"] else "no"
-        table.add_row(row["task"], row["metric"], interval(model), interval(baseline), beats, row["gate"])
-    console.print(table)
-    for gate in result["refused"]:
-        console.print(f"gate refused  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
-    for promotion in result["promotions"]:
-        console.print(f"champion  models:/{promotion['model']}@champion is now version {promotion['version']}")
-    console.print(f"report    {workspace.run(result['run']) / 'report.html'}")
-    console.print(
-        f"tracking  make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
-    )
-
-
-def _show_unused(data: Path, recipe: "Recipe") -> None:
-    from labram.cli.progress import console
-    from labram.corpus.datasets import find, unused
-
-    names = unused(data, find(data, recipe.corpus.datasets))
-    if names:
-        console.print(f"EEG that no dataset of the recipe uses: {', '.join(names)}", style="yellow", soft_wrap=True)
-
-
-def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Recipe", workspace: "Workspace") -> None:
-    """Quarantine lines. Paths stand on the terminal only: what is written to disk names recordings by their ids."""
-    from labram.cli.progress import console
-
-    if not quarantined:
-        return
-    from labram.corpus.privacy import load_key
-    from labram.corpus.scan import locate
-    from labram.corpus.store import Store
-
-    ids = {row["recording_id"] for row in quarantined}
-    paths = locate(data, recipe.corpus.datasets, ids, load_key(workspace.root), Store(workspace.store))
-    console.print(f"{len(quarantined)} recordings in quarantine:")
-    for row in quarantined:
-        where = paths.get(row["recording_id"], row["recording_id"])
-        console.print(f"  {where}: {', '.join(row['reasons'])}", soft_wrap=True)

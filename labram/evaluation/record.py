@@ -51,6 +51,15 @@ class Predictions:
             columns["baseline"] = _lists(self.baseline)
         pd.DataFrame(columns).to_parquet(path, index=False)
 
+    def same_windows(self, other: "Predictions") -> bool:
+        """Whether these are about the same windows with the same labels, in the same order."""
+        return (
+            len(self.y) == len(other.y)
+            and bool(np.array_equal(self.recording_id, other.recording_id))
+            and bool(np.allclose(self.start.astype(float), other.start.astype(float)))
+            and bool(np.array_equal(self.y, other.y))
+        )
+
     @classmethod
     def read(cls, path: Path) -> "Predictions":
         """The predictions that `write` wrote."""

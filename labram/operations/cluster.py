@@ -25,6 +25,8 @@ PAGE = 100
 SECONDS_TO_ANSWER = 60
 SECONDS_BETWEEN_LOOKS = 10.0
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+REFUSED_TASK = "refused"
+"""The task of a pipeline that runs only if a gate refused: KFP's API tells states of tasks, and nothing else."""
 FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
 
 

@@ -102,7 +102,7 @@ def metric_not_worse(
         seed: Of the resampling.
     """
     name = "metric"
-    if not _same_windows(candidate, champion):
+    if not candidate.same_windows(champion):
         detail = "candidate and champion were not evaluated on the same windows"
         return Gate(name=name, passed=False, detail=detail)
     draws = statistics.resample(candidate.subject_key, draws=bootstrap, seed=seed)
@@ -143,6 +143,30 @@ def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
     return Gate(
         name="codebook", passed=passed, detail=detail, figures={"used": used, "perplexity": round(perplexity, 3)}
     )
+
+
+def learnt_from_context(validation: Mapping[str, float]) -> Gate:
+    """The masked model names hidden codes better than by always naming the commonest: asked where no task judges it.
+
+    Args:
+        validation: `accuracy` and `majority` on windows of validation subjects.
+    """
+    reached, majority = float(validation["accuracy"]), float(validation["majority"])
+    detail = f"{reached:.2%} of the hidden patches' codes are named right; the commonest code would be {majority:.2%}"
+    figures: dict[str, Figure] = {"accuracy": round(reached, 6), "majority": round(majority, 6)}
+    return Gate(name="context", passed=reached > majority, detail=detail, figures=figures)
+
+
+def nothing_to_compare(champion: str | None) -> Gate:
+    """In a run without tasks: a champion that there is stays, because nothing says that another one is as good.
+
+    Args:
+        champion: Its version; None where there is none yet.
+    """
+    if champion is None:
+        return Gate(name="tasks", passed=True, detail="no champion yet, and the recipe has no tasks to judge by")
+    detail = f"the recipe has no tasks, so nothing says whether it is as good as version {champion}"
+    return Gate(name="tasks", passed=False, detail=detail)
 
 
 def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
@@ -186,15 +210,6 @@ def smoke_inference(output: np.ndarray | LabramError, expected: tuple[int, ...])
     finite = bool(np.isfinite(output).all())
     detail = f"shape {output.shape}, {'finite' if finite else 'not finite'}; {expected} expected"
     return Gate(name="inference", passed=finite and output.shape == expected, detail=detail)
-
-
-def _same_windows(one: Predictions, other: Predictions) -> bool:
-    return (
-        len(one.y) == len(other.y)
-        and bool(np.array_equal(one.recording_id, other.recording_id))
-        and bool(np.allclose(one.start.astype(float), other.start.astype(float)))
-        and bool(np.array_equal(one.y, other.y))
-    )
 
 
 def _rounded(value: float) -> float | None:

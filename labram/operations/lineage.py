@@ -53,14 +53,15 @@ def dirty() -> bool:
     return bool(_git("status", "--porcelain", "--untracked-files=no"))
 
 
-def describe(recipe: Recipe, corpus_version: str) -> dict[str, str]:
+def describe(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
     """Everything that says where a run's results come from, as MLflow tags.
 
     Args:
         recipe: The resolved recipe.
         corpus_version: See `labram.corpus.versions.corpus_version`.
+        start: Address and digest of the backbone that the run started from; empty if from none.
     """
-    return {
+    return ({"backbone": start} if start else {}) | {
         "git_commit": commit(),
         "git_dirty": str(dirty()).lower(),
         "code_version": code_version(),

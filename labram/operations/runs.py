@@ -50,9 +50,17 @@ class LocalRun:
         return json.loads(path.read_text()) if path.exists() else None
 
 
-def prepare(workspace: Workspace, recipe: Recipe, data: Path, *, force: bool) -> LocalRun:
-    """The folder of a new run, or of the killed one with the same request and code."""
-    request = {"workspace": str(workspace.root), "recipe": recipe.to_json(), "force": force}
+def prepare(workspace: Workspace, pipeline: str, recipe: Recipe, data: Path, **given: object) -> LocalRun:
+    """The folder of a new run, or of the killed one with the same request and code.
+
+    Args:
+        workspace: The workspace.
+        pipeline: Name of the pipeline.
+        recipe: The resolved recipe.
+        data: Folder of the corpus.
+        **given: Other arguments of the pipeline, such as `force`.
+    """
+    request = {"workspace": str(workspace.root), "pipeline": pipeline, "recipe": recipe.to_json(), **given}
     text = json.dumps(request, sort_keys=True, indent=1)
     identity = pseudonym(load_key(workspace.root), code_version(), str(data), text)
     for folder in sorted(workspace.run("").glob("*"), reverse=True):
@@ -75,7 +83,7 @@ def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
         "LABRAM_RUN": run.name,
         CORPUS_VARIABLE: str(data),
         "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
-        "LABRAM_IMAGE": f"labram-python:{commit()[:12] or 'source'}-{code_version()}",
+        "LABRAM_IMAGE": f"localhost/labram-python:{commit()[:12] or 'source'}-{code_version()}",
         "PYTHONUNBUFFERED": "1",
         "PYTHONSAFEPATH": "1",  # no module of the current folder stands in for one of ours
         "GX_ANALYTICS_ENABLED": "false",

@@ -10,11 +10,20 @@ from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
 
-FROM_THE_MODEL = ("history.jsonl", "task.json")
+FROM_THE_MODEL = ("history.jsonl", "resumed.json", "task.json")
 
 
 def evaluate(
-    *, workspace: str, corpus_version: str, corpus: str, model: str, task: str, gates: str, seed: int, out: str
+    *,
+    workspace: str,
+    corpus_version: str,
+    corpus: str,
+    model: str,
+    task: str,
+    gates: str,
+    seed: int,
+    out: str,
+    label: str = "",
 ) -> dict[str, float]:
     """Write the evaluation, the predictions and the fitted baseline; gives the model's and the baseline's metrics.
 
@@ -27,10 +36,11 @@ def evaluate(
         gates: The recipe's section `gates`, as JSON.
         seed: Of the resampling.
         out: Folder for the evaluation.
+        label: Tells runs of the step apart; by default the task's name.
     """
     place, settings, target = Workspace.at(workspace), TaskRecipe.from_json(task), Path(out)
     target.mkdir(parents=True, exist_ok=True)
-    with tracked("evaluate", place.root, label=settings.name) as run:
+    with tracked("evaluate", place.root, label=label or settings.name) as run:
         evaluation = scoring.evaluate(
             Corpus.load(Path(corpus)),
             Store(place.store),

@@ -13,7 +13,7 @@ from labram.training.job import Job
 from labram.training.launchers import chosen
 
 
-def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int, out: str) -> None:
+def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int, out: str, label: str = "") -> None:
     """Fine-tune on the training subjects of the task's dataset, choosing the epoch on the validation subjects.
 
     Args:
@@ -23,10 +23,11 @@ def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int
         task: One of the recipe's `tasks`, as JSON.
         seed: For the head, the order of windows and drop path.
         out: Folder for the model.
+        label: Tells runs of the step apart; by default the task's name.
     """
     place, recordings, settings = Workspace.at(workspace), Corpus.load(Path(corpus)), TaskRecipe.from_json(task)
     key = checkpoint_key(corpus, digest(Path(backbone)), task, str(seed))
-    with tracked("finetune", place.root, label=settings.name) as run:
+    with tracked("finetune", place.root, label=label or settings.name) as run:
         job = Job(
             stage="finetune",
             corpus=Path(corpus),

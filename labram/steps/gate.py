@@ -1,7 +1,7 @@
 """Gate: may the challengers become champions?"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
@@ -26,23 +26,26 @@ def gate(
     workspace: str,
     recipe: str,
     corpus: str,
-    tokenizer: str,
     evaluations: Sequence[str],
     versions: str,
     out: str,
+    tokenizer: str | None = None,
+    backbone: str | None = None,
 ) -> None:
     """Judge every registered version; write `verdicts.json`.
 
-    Tokenizer and backbone are as good as the tasks that were fine-tuned from them: they pass when every task does.
+    Tokenizer and backbone are as good as the tasks that were fine-tuned from them: they pass when every task does. In a
+    run without tasks the first backbone passes if it has learnt more than how often each code occurs.
 
     Args:
         workspace: The workspace.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
-        tokenizer: Folder of the tokenizer.
         evaluations: Folders of the evaluations, in the order of the recipe's tasks.
         versions: Folder that `register` wrote.
         out: Folder for `verdicts.json`.
+        tokenizer: Folder of the tokenizer; None if the run made none.
+        backbone: Folder of the backbone; None if the run made none.
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     registered: dict[str, str] = json.loads((Path(versions) / VERSIONS_FILE).read_text())
@@ -52,11 +55,8 @@ def gate(
             _judge_task(task, settings, registered, recordings, store, Path(scored))
             for task, scored in zip(settings.tasks, evaluations, strict=True)
         ]
-        tasks = _all_tasks(verdicts)
-        codebook = json.loads((Path(tokenizer) / "codebook.json").read_text())
-        health = gates.codebook_health(codebook, settings.gates)
-        for name, own in ((registry.TOKENIZER, [health]), (registry.BACKBONE, [])):
-            verdicts.append(_verdict(name, registered[name], [*own, *smoke_test(name, registered[name]), tasks]))
+        if tokenizer is not None and backbone is not None:
+            verdicts += list(_judge_pretrained(verdicts, settings, registered, Path(tokenizer), Path(backbone)))
         for verdict in verdicts:
             run.note(f"{verdict.model} version {verdict.version}: {'passed' if verdict.passed else 'refused'}")
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -92,6 +92,24 @@ def _judge_task(
     evaluated = seen(corpus, "test", dataset=task.dataset)
     leak = gates.leakage(Ledger.read(folder), evaluated, allow=recipe.gates.allow_overlap)
     return _verdict(name, registered[name], [good, leak, *smoke_test(name, registered[name])])
+
+
+def _judge_pretrained(
+    tasks: Sequence[Verdict], recipe: Recipe, registered: dict[str, str], tokenizer: Path, backbone: Path
+) -> Iterator[Verdict]:
+    codebook = json.loads((tokenizer / "codebook.json").read_text())
+    own = {registry.TOKENIZER: [gates.codebook_health(codebook, recipe.gates)], registry.BACKBONE: []}
+    if not tasks:
+        own[registry.BACKBONE].append(gates.learnt_from_context(_last_validation(backbone)))
+    for name, judged in own.items():
+        champion = registry.aliased(name, registry.CHAMPION)
+        others = _all_tasks(tasks) if tasks else gates.nothing_to_compare(champion.version if champion else None)
+        yield _verdict(name, registered[name], [*judged, *smoke_test(name, registered[name]), others])
+
+
+def _last_validation(model: Path) -> dict[str, float]:
+    rows = [json.loads(line) for line in (model / "history.jsonl").read_text().splitlines()]
+    return dict(next(row for row in reversed(rows) if row.get("phase") == "validation"))
 
 
 def _verdict(name: str, version: str, judged: Sequence[Gate]) -> Verdict:

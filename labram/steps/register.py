@@ -19,11 +19,12 @@ def register(
     corpus_version: str,
     recipe: str,
     corpus: str,
-    tokenizer: str,
-    backbone: str,
     models: Sequence[str],
     evaluations: Sequence[str],
     out: str,
+    start: str = "",
+    tokenizer: str | None = None,
+    backbone: str | None = None,
 ) -> None:
     """Register every model with its card and lineage; write `versions.json`: registered name to version.
 
@@ -32,15 +33,16 @@ def register(
         corpus_version: What `resolve` found.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
-        tokenizer: Folder of the tokenizer.
-        backbone: Folder of the backbone.
         models: Folders of the task models, in the order of the recipe's tasks.
         evaluations: Folders of their evaluations, likewise.
         out: Folder for `versions.json`.
+        start: The backbone that the run started from, see `labram.steps.obtain.settle`; empty if from none.
+        tokenizer: Folder of the tokenizer; None if the run made none.
+        backbone: Folder of the backbone; None if the run made none.
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     with tracking.tracked("register", place.root) as run:
-        origin = lineage.describe(settings, corpus_version) | {"pipeline_run": tracking.pipeline_run()}
+        origin = lineage.describe(settings, corpus_version, start) | {"pipeline_run": tracking.pipeline_run()}
         data = model_card.TrainedOn.of(Corpus.load(Path(corpus)))
         parent = tracking.find_parent(tracking.pipeline_run()) or run.run_id
 
@@ -51,11 +53,13 @@ def register(
             run.note(f"{name} version {version.version} is challenger")
             return version.version
 
-        codebook = json.loads((Path(tokenizer) / "codebook.json").read_text())
-        versions = {
-            registry.TOKENIZER: put(registry.TOKENIZER, tokenizer, model_card.tokenizer_card(codebook, data, origin)),
-            registry.BACKBONE: put(registry.BACKBONE, backbone, model_card.backbone_card(data, origin)),
-        }
+        versions = {}
+        if tokenizer is not None:
+            codebook = json.loads((Path(tokenizer) / "codebook.json").read_text())
+            card = model_card.tokenizer_card(codebook, data, origin)
+            versions[registry.TOKENIZER] = put(registry.TOKENIZER, tokenizer, card)
+        if backbone is not None:
+            versions[registry.BACKBONE] = put(registry.BACKBONE, backbone, model_card.backbone_card(data, origin))
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
             name, scored = registry.task_model(task.name), Path(evaluation)
             card = model_card.task_card(name, Evaluation.read(scored / "evaluation.json"), data, origin)

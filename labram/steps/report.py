@@ -1,7 +1,5 @@
 """Report: one page about the run, and its result for whoever started it."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +12,9 @@ from labram.operations import lineage, registry, tracking
 from labram.operations import report as page
 from labram.operations.gates import Verdict
 from labram.operations.promotion import Move
-from labram.operations.runs import RESULT
 from labram.operations.workspace import Workspace
 from labram.recipe import Recipe
+from labram.steps.conclusion import conclude
 from labram.steps.gate import read_verdicts
 from labram.steps.promote import read_moves
 
@@ -27,26 +25,28 @@ def report(
     corpus_version: str,
     recipe: str,
     corpus: str,
-    tokenizer: str,
-    backbone: str,
     evaluations: Sequence[str],
     verdicts: str,
     promotions: str,
     out: str,
-) -> None:
-    """Write the report and `result.json` into the run's folder, and close the run in MLflow.
+    start: str = "",
+    tokenizer: str | None = None,
+    backbone: str | None = None,
+) -> str:
+    """Write the report and `result.json` into the run's folder, and close the run in MLflow; gives the outcome.
 
     Args:
         workspace: The workspace.
         corpus_version: What `resolve` found.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
-        tokenizer: Folder of the tokenizer.
-        backbone: Folder of the backbone.
         evaluations: Folders of the evaluations, in the order of the recipe's tasks.
         verdicts: Folder that `gate` wrote.
         promotions: Folder that `promote` wrote.
         out: The HTML file.
+        start: The backbone that the run started from, see `labram.steps.obtain.settle`; empty if from none.
+        tokenizer: Folder of the tokenizer; None if the run made none.
+        backbone: Folder of the backbone; None if the run made none.
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     with tracking.tracked("report", place.root) as run:
@@ -63,8 +63,8 @@ def report(
             corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
             simulated=all(ADAPTERS[dataset].simulated for dataset in datasets),
             corpus=Path(corpus),
-            tokenizer=Path(tokenizer),
-            backbone=Path(backbone),
+            tokenizer=Path(tokenizer) if tokenizer else None,
+            backbone=Path(backbone) if backbone else None,
             tasks={task.name: Path(scored) for task, scored in zip(settings.tasks, evaluations, strict=True)},
             gates=[
                 page.GateOutcome(verdict.model, gate.name, gate.passed, gate.detail, gate.figures)
@@ -76,18 +76,12 @@ def report(
                 for move in moves
                 if move.moved
             ],
-            lineage=lineage.describe(settings, corpus_version),
+            lineage=lineage.describe(settings, corpus_version, start),
         )
         page.write(record, Path(out))
         result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], judged, moves)
-        folder = place.run(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(out, folder / "report.html")
-        run.files(folder, "report.html", "recipe.yaml")
-        whole = folder / f".{RESULT}"
-        whole.write_text(json.dumps(result, indent=1))
-        whole.rename(folder / RESULT)
-        tracking.close_parent(parent, result["outcome"])
+        conclude(run, place, parent, Path(out), result)
+    return str(result["outcome"])
 
 
 def _result(

@@ -12,31 +12,43 @@ from labram.operations import lineage, tracking
 from labram.operations.doctor import require, services
 from labram.operations.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
+from labram.steps.obtain import settle
 
-IDENTITY = ("corpus_version", "recipe_hash", "code_version")
+IDENTITY = ("pipeline", "corpus_version", "recipe_hash", "code_version", "backbone")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the run is going to do."""
+    """What the run is going to do.
+
+    Attributes:
+        decision: Whether there is anything to do.
+        corpus_version: See `labram.corpus.versions.corpus_version`.
+        start: The backbone that it starts from, see `labram.steps.obtain.settle`; empty if from none.
+    """
 
     decision: Literal["changed", "unchanged"]
     corpus_version: str
+    start: str
 
 
-def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
-    """Compare corpus, recipe and code with those of the last finished run; open this run's parent in MLflow.
+def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "") -> Plan:
+    """Compare corpus, recipe, code and backbone with those of the last finished run; open this run's parent in MLflow.
 
     Args:
         data: Folder of the corpus (see `labram.operations.workspace.corpus_folder`).
         workspace: The workspace.
         recipe: The whole recipe as JSON.
         force: Do everything, changed or not.
+        pipeline: Its name.
+        backbone: That it starts from, see `labram.steps.obtain.settle`; empty if from none.
 
     Raises:
         PlatformError: If the workspace cannot be written to.
         CorpusError: If there is nothing to read.
         LabelError: If no dataset of the recipe has labels for one of its tasks.
+        RegistryError: If the registry does not have the backbone.
+        WeightsError: If the backbone's file or folder cannot be used.
     """
     settings, place = Recipe.from_json(recipe), Workspace.at(workspace)
     with step("resolve") as reporter:
@@ -45,14 +57,16 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool) -> Plan:
         _check_tasks(settings)
         version = versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))
         tracking.configure(place.root)
-        tags = lineage.describe(settings, version)
-        before = None if force else tracking.latest_finished({name: tags[name] for name in IDENTITY})
+        start = settle(backbone) if backbone else ""
+        tags = lineage.describe(settings, version, start) | {"pipeline": pipeline}
+        same = {name: tags[name] for name in IDENTITY if name in tags}
+        before = None if force else tracking.latest_finished(same)
         if before is not None:
             emit("unchanged", step="resolve", since=before[tracking.RUN_TAG])
-            return Plan("unchanged", version)
+            return Plan("unchanged", version, start)
         reporter.note(f"corpus version {version}")
         tracking.open_parent(_flat(settings.model_dump(mode="json")), tags)
-    return Plan("changed", version)
+    return Plan("changed", version, start)
 
 
 def _check_tasks(recipe: Recipe) -> None:

@@ -1,37 +1,50 @@
 """What a cluster gets: the compiled file, its rules, and that it starts."""
 
 import copy
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from kfp import components, local
 
 from components import check_image
 from labram import recipe as recipes
 from labram.errors import PlatformError
-from pipelines.compile import compile_pipeline
+from pipelines.compile import PIPELINES, compile_pipeline
 from pipelines.lint import check, complaints_about, read
-from pipelines.local import forget_retries
-from pipelines.placement import CLUSTER, NEEDS
+from pipelines.placement import CLUSTER
 
 LABRAM = Path(sys.executable).with_name("labram")
 DIGEST = "registry.example/labram-python@sha256:" + "5" * 64
-GOLDEN = Path(__file__).with_name("golden_retrain.yaml")
+COMPILE_ALL = """
+import sys
+from pathlib import Path
+from labram import recipe
+from pipelines.compile import compile_pipeline
+for name, of, changes in (
+    ("retrain", "demo", []), ("pretrain", "demo", ["tasks=[]"]), ("adapt", "demo", []), ("study", "demo-study", [])
+):
+    compile_pipeline(name, recipe.load(of, changes), Path(sys.argv[1]))
+"""
 
 
-def compile_into(folder: Path, image: str = DIGEST) -> subprocess.CompletedProcess[str]:
-    command = [str(LABRAM), "pipeline", "compile", "retrain", "--image", image, "--out", str(folder)]
+def compile_into(folder: Path, *more: str, image: str = DIGEST) -> subprocess.CompletedProcess[str]:
+    command = [str(LABRAM), "pipeline", "compile", *more, "--image", image, "--out", str(folder)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("ir")
-    done = compile_into(folder)
-    assert done.returncode == 0, done.stderr
+def folder(tmp_path_factory) -> Path:
+    """All pipelines, compiled in one process that has the image from its beginning."""
+    made = tmp_path_factory.mktemp("ir")
+    subprocess.run([sys.executable, "-c", COMPILE_ALL, made], env={**os.environ, "LABRAM_IMAGE": DIGEST}, check=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def path(folder) -> Path:
     return folder / "retrain.yaml"
 
 
@@ -40,14 +53,17 @@ def documents(path) -> tuple[dict, dict]:
     return copy.deepcopy(read(path))
 
 
-def test_compiling_twice_gives_the_same_bytes(path, tmp_path) -> None:
-    compile_into(tmp_path)
-    assert (tmp_path / "retrain.yaml").read_bytes() == path.read_bytes()
+def test_compiling_twice_gives_the_same_bytes(folder, tmp_path) -> None:
+    done = compile_into(tmp_path, "study", "--recipe", "demo-study")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "study.yaml").read_bytes() == (folder / "study.yaml").read_bytes()
 
 
-def test_the_structure_is_the_one_that_was_reviewed(path) -> None:
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_structure_is_the_one_that_was_reviewed(folder, name) -> None:
     """After a wanted change: write `structure` into the golden file, and read its diff."""
-    assert structure(path) == yaml.safe_load(GOLDEN.read_text())
+    golden = Path(__file__).with_name(f"golden_{name}.yaml")
+    assert structure(folder / f"{name}.yaml") == yaml.safe_load(golden.read_text())
 
 
 def structure(path: Path) -> dict:
@@ -78,7 +94,7 @@ def test_an_image_that_can_change_under_its_name_is_refused(image) -> None:
 
 
 def test_a_component_cannot_be_compiled_with_latest(tmp_path) -> None:
-    done = compile_into(tmp_path, "labram-python:latest")
+    done = compile_into(tmp_path, image="labram-python:latest")
     assert done.returncode == 1
     assert "neither a digest nor a commit" in done.stderr
     assert "Traceback" not in done.stderr
@@ -90,11 +106,11 @@ def test_the_laptops_image_is_no_image_for_a_cluster(tmp_path) -> None:
         compile_pipeline("retrain", recipes.load("demo"), tmp_path)
 
 
-def test_every_step_has_its_needs_and_the_parameters_have_the_recipes_values(documents) -> None:
-    pipeline, platform = documents
-    assert {f"exec-{name}" for name in NEEDS} == set(platform)
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_run_needs_no_arguments(folder, name) -> None:
+    pipeline, _ = read(folder / f"{name}.yaml")
     parameters = pipeline["root"]["inputDefinitions"]["parameters"]
-    assert all("defaultValue" in parameter for parameter in parameters.values()), "a run needs no arguments"
+    assert all("defaultValue" in parameter for parameter in parameters.values())
     assert {name: parameters[name]["defaultValue"] for name in CLUSTER} == CLUSTER
     assert parameters["data"]["defaultValue"] == "/workspace/data"
 
@@ -159,16 +175,3 @@ def test_the_lint_refuses_what_is_no_compiled_pipeline(tmp_path) -> None:
     other.write_text("kind: Pod\n")
     with pytest.raises(PlatformError, match="not a compiled pipeline"):
         check(other)
-
-
-def test_the_compiled_file_starts_and_its_first_task_speaks(path, tmp_path, capfd, monkeypatch) -> None:
-    """With no corpus, so that it ends there; the whole DAG runs in test_run."""
-    monkeypatch.setenv("LABRAM_RUN", "compiled")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("builtins.print", print)  # KFP patches it
-    pipeline = components.load_component_from_file(str(path))
-    forget_retries(pipeline)
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root"))
-    with pytest.raises(RuntimeError, match="resolve"):
-        pipeline(data=str(tmp_path / "nothing"), workspace=str(tmp_path / "workspace"))
-    assert "there is no such folder" in "".join(capfd.readouterr())

@@ -8,12 +8,12 @@ from pathlib import Path
 import yaml
 
 from labram.operations import plots
-from labram.operations.report import corpus, quality, summary, tasks, training
+from labram.operations.report import corpus, quality, study, summary, tasks, training
 from labram.operations.report.elements import Chapter, Table, duration, moment
 from labram.operations.report.pages import environment
 from labram.operations.report.record import GateOutcome, Promotion, RunRecord
 
-__all__ = ["GateOutcome", "Promotion", "RunRecord", "quality", "write"]
+__all__ = ["GateOutcome", "Promotion", "RunRecord", "quality", "study", "write"]
 
 LONGEST_CORPUS_NAME = 48
 LINEAGE_TITLES = {
@@ -77,12 +77,14 @@ def _lineage(record: RunRecord) -> Chapter:
     lead = ("Everything that a rerun needs to give the same result.",)
     if changed:
         lead = ("The source tree had uncommitted changes: its commit alone does not reproduce this run.",)
-    task = record.recipe.tasks[0].name
     commands = (
         ("Open the experiment tracker", "make ui"),
-        (
-            "Score the champion on a folder of recordings",
-            f"labram evaluate models:/labram-{task}@champion --data FOLDER --task {task} --json",
+        *(
+            (
+                "Score the champion on a folder of recordings",
+                f"labram evaluate models:/labram-{task.name}@champion --data FOLDER --task {task.name} --json",
+            )
+            for task in record.recipe.tasks[:1]
         ),
         ("Run again, every step", f"labram run --recipe {record.recipe.name} --force"),
     )

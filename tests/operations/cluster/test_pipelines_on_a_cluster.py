@@ -105,6 +105,14 @@ def test_waiting_shows_each_task_and_gives_the_runs_exit_code(host, state, state
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("state_of_the_task", "code"), [("SUCCEEDED", 3), ("SKIPPED", 0)])
+def test_a_run_in_which_a_gate_refused_ends_as_on_a_laptop(host, state, state_of_the_task, code) -> None:
+    """All that KFP tells is which tasks ran, so `pipelines.stages` has one that runs only then."""
+    refused = {"task_id": "t", "display_name": "refused", "state": state_of_the_task}
+    state.states = [{"state": "SUCCEEDED", "run_details": {"task_details": [refused]}}]
+    assert submit(host, "--wait").exit_code == code
+
+
 def test_a_server_that_is_busy_for_a_moment_is_asked_again(host, state) -> None:
     state.failures = [503, 502]
     assert submit(host, "--wait").exit_code == 0

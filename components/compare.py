@@ -1,0 +1,29 @@
+"""What the variants of a study differ in."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def compare(
+    workspace: str,
+    corpus_version: str,
+    recipe: str,
+    corpus: dsl.Input[dsl.Dataset],
+    start: str,
+    evaluations: dsl.Input[list[dsl.Dataset]],
+    page: dsl.Output[dsl.HTML],
+) -> None:
+    """Writes the page of the study and closes the run."""
+    from labram.steps.compare import compare
+
+    compare(
+        workspace=workspace,
+        corpus_version=corpus_version,
+        recipe=recipe,
+        corpus=corpus.path,
+        start=start,
+        evaluations=[evaluation.path for evaluation in evaluations],
+        out=page.path,
+    )

@@ -1,0 +1,33 @@
+"""What one fine-tuning of a study starts from."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def trial(
+    workspace: str,
+    corpus: dsl.Input[dsl.Dataset],
+    backbone: dsl.Input[dsl.Model],
+    settings: str,
+    part: dsl.Output[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    task: dsl.OutputPath(str),  # type: ignore[valid-type]
+    trial_seed: dsl.OutputPath(int),  # type: ignore[valid-type]
+    label: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> None:
+    """Writes the part of the corpus that it may see, its backbone, its task, its seed and what it is called."""
+    from labram.steps.trial import trial
+
+    said = trial(
+        workspace=workspace,
+        corpus=corpus.path,
+        backbone=backbone.path,
+        settings=settings,
+        part=part.path,
+        model=model.path,
+    )
+    for path, text in ((task, said.task.to_json()), (trial_seed, str(said.seed)), (label, said.label)):
+        with open(path, "w") as file:
+            file.write(text)

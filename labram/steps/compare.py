@@ -1,0 +1,60 @@
+"""Compare: what the variants of a study differ in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.datasets import ADAPTERS
+from labram.evaluation import study
+from labram.evaluation.record import Predictions
+from labram.evaluation.scoring import PREDICTIONS
+from labram.operations import lineage, tracking
+from labram.operations.report.study import StudyRecord, write
+from labram.operations.workspace import Workspace
+from labram.recipe import Recipe
+from labram.steps.conclusion import conclude
+
+
+def compare(
+    *, workspace: str, corpus_version: str, recipe: str, corpus: str, start: str, evaluations: Sequence[str], out: str
+) -> None:
+    """Write the page of the study and `result.json` into the run's folder, and close the run in MLflow.
+
+    Args:
+        workspace: The workspace.
+        corpus_version: What `resolve` found.
+        recipe: The whole recipe as JSON.
+        corpus: Folder that `quality` wrote.
+        start: The backbone, see `labram.steps.obtain.settle`.
+        evaluations: Folders of the evaluations, in the order of `labram.evaluation.study.trials`.
+        out: The HTML file.
+    """
+    place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
+    with tracking.tracked("compare", place.root) as run:
+        recordings = Corpus.load(Path(corpus))
+        outcomes = study.compare(
+            study.trials(settings),
+            [Predictions.read(Path(folder) / PREDICTIONS) for folder in evaluations],
+            bootstrap=settings.gates.bootstrap,
+            seed=settings.seed,
+        )
+        name = tracking.pipeline_run()
+        datasets = sorted(set(recordings.catalogue["dataset"]))
+        record = StudyRecord(
+            run_name=name,
+            recipe=settings,
+            corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
+            simulated=all(ADAPTERS[dataset].simulated for dataset in datasets),
+            outcomes=outcomes,
+            lineage=lineage.describe(settings, corpus_version, start),
+        )
+        write(record, Path(out))
+        known = {f"{one.task}/{one.variant}": one.score.value for one in outcomes}
+        run.metrics(0, {label: value for label, value in known.items() if value is not None})
+        result = {
+            "run": name,
+            "outcome": "compared",
+            "study": [one.model_dump() for one in outcomes],
+            "quarantined": recordings.quarantined()[["recording_id", "reasons"]].to_dict("records"),
+        }
+        conclude(run, place, tracking.find_parent(name) or run.run_id, Path(out), result)

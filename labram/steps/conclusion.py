@@ -1,0 +1,33 @@
+"""What the last step of every run does: its page and its result become those of the run."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labram.operations import tracking
+from labram.operations.runs import RESULT
+from labram.operations.workspace import Workspace
+
+PAGE = "report.html"
+
+
+def conclude(run: tracking.TrackedStep, place: Workspace, parent: str, page: Path, result: Mapping[str, Any]) -> None:
+    """Write page and result into the run's folder, the result last, and close the run in MLflow.
+
+    Args:
+        run: The step.
+        place: The workspace.
+        parent: MLflow's id of the run.
+        page: The HTML file.
+        result: What whoever started the run is told; its `run` names the folder, its `outcome` becomes a tag.
+    """
+    folder = place.run(result["run"])
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(page, folder / PAGE)
+    run.files(folder, PAGE, "recipe.yaml")
+    whole = folder / f".{RESULT}"
+    whole.write_text(json.dumps(result, indent=1))
+    whole.rename(folder / RESULT)
+    tracking.close_parent(parent, result["outcome"])

@@ -1,0 +1,130 @@
+"""The DAGs as artefacts: what they compile to holds what clusters and caches rely on."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import compiler
+
+from labram import recipe as recipes
+from labram.errors import RecipeError
+from labram.operations.cluster import REFUSED_TASK
+from labram.recipe import Recipe
+from pipelines.compile import PIPELINES
+from pipelines.placement import NEEDS
+
+ENDING = {"register", "gate", "promote", "report", "refused"}
+SIDE_EFFECTS = {"preflight", "resolve", "compare"} | ENDING
+CORPUS = {"preflight", "resolve", "ingest", "quality"}
+LEARNING, TUNING = {"tokenizer", "pretrain"}, {"finetune", "evaluate"}
+STEPS = {
+    "retrain": CORPUS | LEARNING | TUNING | ENDING,
+    "pretrain": CORPUS | LEARNING | ENDING,
+    "adapt": CORPUS | {"obtain"} | TUNING | ENDING,
+    "study": CORPUS | {"obtain", "trial"} | TUNING | {"compare"},
+}
+
+
+def recipe_for(name: str, *overrides: str) -> Recipe:
+    """The shipped recipe that the pipeline can run."""
+    return recipes.load({"study": "demo-study"}.get(name, "demo"), [*overrides, *["tasks=[]"] * (name == "pretrain")])
+
+
+def arguments(name: str, *overrides: str) -> dict[str, object]:
+    return import_module(f"pipelines.{name}").arguments(recipe_for(name, *overrides), data="d", workspace="w")
+
+
+def compiled_to(path: Path, name: str) -> dict:
+    compiler.Compiler().compile(getattr(import_module(f"pipelines.{name}"), name), str(path))
+    return next(yaml.safe_load_all(path.read_text()))
+
+
+@pytest.fixture(scope="module", params=PIPELINES)
+def dag(request, tmp_path_factory) -> tuple[str, dict]:
+    return request.param, compiled_to(tmp_path_factory.mktemp("ir") / "dag.yaml", request.param)
+
+
+def tasks(compiled: dict) -> dict[str, dict]:
+    found = dict(compiled["root"]["dag"]["tasks"])
+    for component in compiled["components"].values():
+        found |= component.get("dag", {}).get("tasks", {})
+    return {name: task for name, task in found.items() if not name.startswith(("condition", "for-loop"))}
+
+
+def test_every_step_of_the_design_is_there(dag) -> None:
+    name, compiled = dag
+    assert set(tasks(compiled)) == STEPS[name]
+
+
+def test_every_step_is_used() -> None:
+    assert set().union(*STEPS.values()) == set(NEEDS)
+
+
+def test_side_effects_are_never_cached_and_work_always_is(dag) -> None:
+    name, compiled = dag
+    cached = {step for step, task in tasks(compiled).items() if task["cachingOptions"].get("enableCache")}
+    assert cached == STEPS[name] - SIDE_EFFECTS
+
+
+def test_the_arguments_of_a_recipe_are_the_parameters_of_the_pipeline(dag) -> None:
+    name, compiled = dag
+    given = arguments(name)
+    assert set(given) == set(compiled["root"]["inputDefinitions"]["parameters"])
+    json.dumps(given)
+
+
+def test_no_loop_is_over_nothing() -> None:
+    """KFP's local runner breaks off behind such a loop."""
+    for name in PIPELINES:
+        assert all(given for given in (arguments(name).get(loop, True) for loop in ("shards", "tasks", "study_trials")))
+    with pytest.raises(RecipeError, match="no tasks"):
+        import_module("pipelines.retrain").arguments(recipe_for("pretrain"), data="d", workspace="w")
+
+
+def test_changing_one_task_leaves_the_arguments_of_training_alone() -> None:
+    plain, changed = arguments("retrain"), arguments("retrain", "tasks.gait.epochs=1")
+    assert {name for name in plain if plain[name] != changed[name]} == {"recipe", "tasks"}
+
+
+def test_adapting_starts_from_the_champion_unless_told_otherwise() -> None:
+    assert arguments("adapt")["backbone"] == "models:/labram-backbone@champion"
+
+
+def test_a_study_has_a_trial_for_each_task_variant_and_seed() -> None:
+    trials = [json.loads(text) for text in arguments("study")["study_trials"]]
+    recipe = recipe_for("study")
+    assert len(trials) == len(recipe.tasks) * len(recipe.study.variants) * recipe.study.seeds
+    assert len({(one["task"]["name"], one["variant"]["name"], one["seed"]) for one in trials}) == len(trials)
+
+
+def test_compiling_is_deterministic(dag, tmp_path: Path) -> None:
+    name, compiled = dag
+    assert compiled_to(tmp_path / "again.yaml", name) == compiled
+
+
+def conditions(compiled: dict) -> dict[str, str]:
+    """By name of the task below it, the condition that a branch hangs on."""
+    found = {}
+    for dag in (compiled["root"], *compiled["components"].values()):
+        for task in dag.get("dag", {}).get("tasks", {}).values():
+            if condition := task.get("triggerPolicy", {}).get("condition"):
+                branch = compiled["components"][task["componentRef"]["name"]]["dag"]["tasks"]
+                found |= dict.fromkeys(branch, condition)
+    return found
+
+
+def test_conditions_are_of_the_kind_that_the_local_runner_resolves(dag) -> None:
+    """KFP 2.17's local runner skips a branch, silently, when its condition is on a named output."""
+    _, compiled = dag
+    assert all("-Output" in condition for condition in conditions(compiled).values())
+    assert "resolve-Output" in conditions(compiled)["quality"]
+
+
+def test_whether_a_gate_refused_shows_in_the_tasks_of_a_run(dag) -> None:
+    name, compiled = dag
+    if name != "study":
+        assert conditions(compiled)[REFUSED_TASK] == (
+            "inputs.parameter_values['pipelinechannel--report-Output'] == 'refused'"
+        )
