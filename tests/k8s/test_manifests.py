@@ -20,7 +20,7 @@ SECRET_KEYS = {
     "labram-database": {"password"},
     "labram-mlflow-server": {"backend-store-uri", "flask-secret-key", "admin-password", "basic_auth.ini"},
     "labram-mlflow-user": {"username", "password"},
-    "labram-storage": {"access-key-id", "secret-access-key"},
+    "labram-storage": {"access-key-id", "secret-access-key"},  # and subject-key, for tasks alone
 }
 
 

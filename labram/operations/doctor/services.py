@@ -7,6 +7,7 @@ from pathlib import Path
 
 import requests
 
+from labram.corpus.privacy import KEY_VARIABLE
 from labram.operations.cluster import Cluster
 from labram.operations.doctor.finding import Finding, fine, wrong
 
@@ -57,7 +58,7 @@ def mlflow(uri: str) -> Finding:
 
 
 def store(uri: str) -> Finding:
-    """Ask for the bucket of an ``s3://`` address."""
+    """Ask for the bucket of an ``s3://`` address, and look for what writing to it takes."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -80,6 +81,9 @@ def store(uri: str) -> Finding:
     except BotoCoreError as error:
         remedy = "Correct AWS_ENDPOINT_URL in labram-environment, and see that the network lets you through"
         return wrong(subject, f"it does not answer ({type(error).__name__})", remedy)
+    if not os.environ.get(KEY_VARIABLE):
+        remedy = f"Put it into the Secret labram-storage as subject-key, or set {KEY_VARIABLE}"
+        return wrong(subject, "a store that is shared wants a key of subjects that is, and none is given", remedy)
     return fine(subject, f"{bucket} can be listed")
 
 

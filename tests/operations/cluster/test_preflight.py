@@ -100,6 +100,9 @@ def test_a_missing_secret_or_server_is_named(healthy, state, monkeypatch, variab
 
 def test_the_bucket_of_the_store_is_asked_for(healthy, bucket, monkeypatch) -> None:
     monkeypatch.setenv("LABRAM_STORE", f"{bucket}/patches")
+    with pytest.raises(PlatformError, match=r"wants a key of subjects.*Secret labram-storage"):
+        asked()
+    monkeypatch.setenv("LABRAM_SUBJECT_KEY", "0123")
     asked()
     monkeypatch.setenv("LABRAM_STORE", f"{bucket}-elsewhere/patches")
     with pytest.raises(PlatformError, match=r"object store: there is no bucket \S+-elsewhere\. Make it, or correct"):
