@@ -1,5 +1,6 @@
 """`labram bench`: how fast models, training loop and loading are on this machine."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,9 +8,12 @@ import typer
 if TYPE_CHECKING:
     from labram.models.bench import Load, Measurement
     from labram.training.bench import Loading, Overhead
+    from labram.training.throughput import Throughput
 
 app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
-_STEPS, _PRECISIONS, _MODES = ["tokenizer", "masked", "finetune", "inference"], ["fp32", "bf16"], ["eager", "compiled"]
+_STEPS = ["tokenizer", "masked", "masked-stored", "finetune", "inference"]
+_PRECISIONS, _MODES = ["fp32", "bf16"], ["eager", "compiled"]
+RESULTS = Path("benchmarks/results")
 
 
 @app.callback()
@@ -94,6 +98,76 @@ def data(
     from labram.training.bench import loading
 
     _print(loading(recipes.load(recipe, [*SMALL, *(override or [])]), steps), json=json)
+
+
+@app.command()
+def throughput(
+    recipe: RecipeOption = "base",
+    override: OverrideOption = None,
+    step: Annotated[list[str], typer.Option(help=f"One of {', '.join(_STEPS)}; repeatable.")] = _STEPS,
+    mode: Annotated[list[str], typer.Option(help="eager or compiled; repeatable.")] = _MODES,
+    batch: Annotated[int, typer.Option(min=1, help="Windows of 32 channels × 8 s.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each; the median counts.")] = 5,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result, a JSON file.")] = RESULTS,
+) -> None:
+    """What this machine makes of a recipe's models: rates, utilisation, and what takes how long in a training step.
+
+    On a GPU where there is one, in bf16; else on the CPU, in both precisions. Utilisation is the share of the data
+    sheet's peak, or of what large matrix products alone reach. Steps of pre-training have 2 micro-batches of 1024
+    patches unless --set says otherwise. The result is kept with date, hardware and commit.
+    """
+    from labram import recipe as recipes
+    from labram.models.bench import Load
+    from labram.operations import lineage
+    from labram.training import device
+    from labram.training.throughput import measure
+
+    place = device.choose().type
+    result = measure(
+        recipes.load(recipe, [*SMALL, *(override or [])]),
+        commit=lineage.commit() + "+" * lineage.dirty(),
+        steps=_chosen(step, _STEPS, "--step"),
+        precisions=("bf16",) if place == "cuda" else ("fp32", "bf16"),
+        modes=_chosen(mode, _MODES, "--mode"),
+        load=Load(batch=batch, device=place),
+        repeats=repeats,
+        tell=lambda rate: typer.echo(f"{rate.step} {rate.precision} {rate.mode}: {rate.patches_per_s:.0f} patches/s"),
+    )
+    _print_throughput(result)
+    typer.echo(f"kept in {result.write(out)}")
+
+
+@app.command()
+def hours(
+    results: Annotated[
+        list[Path] | None, typer.Argument(help=f"What `bench throughput` wrote. Default: all of {RESULTS}.")
+    ] = None,
+) -> None:
+    """How long the published trainings on 2,500 hours would take on the machines that were measured, as Markdown."""
+    from labram import recipe as recipes
+    from labram.training.projection import project, table
+    from labram.training.throughput import Throughput
+
+    found = [Throughput.read(path) for path in results or sorted(RESULTS.glob("*.json"))]
+    typer.echo(table(row for result in found for row in project(recipes.load(result.recipe), result)))
+
+
+def _print_throughput(result: "Throughput") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rates = Table("step", "patches/s", "tokens/s", "signal GB/s", "TFLOP/s", "utilisation")
+    for rate in result.rates:
+        speeds = f"{rate.patches_per_s:,.0f}", f"{rate.tokens_per_s:,.0f}", f"{rate.signal_gb_per_s:.3g}"
+        name = f"{rate.step} {rate.precision} {rate.mode}"
+        rates.add_row(name, *speeds, f"{rate.tflop_per_s:.3g}", f"{rate.utilisation:.1%}")
+    parts = Table("part of a pre-training step", "seconds", "share")
+    whole = sum(result.parts.values())
+    for name, seconds in result.parts.items():
+        parts.add_row(name, f"{seconds:.4g}", f"{seconds / whole:.1%}")
+    console = Console()
+    console.print(rates)
+    console.print(parts)
 
 
 def _print(figures: "Overhead | Loading", *, json: bool) -> None:

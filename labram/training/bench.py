@@ -72,9 +72,9 @@ def loop_overhead(recipe: Recipe, steps: int) -> Overhead:
         steps: How many; more than `checkpoint_every` of the recipe.
     """
     settings = recipe.pretraining
-    with _scratch() as (folder, store, corpus):
+    with noise_corpus() as (folder, store, corpus):
         batches = sampler(corpus, store, settings, recipe.seed)
-        objective, bare = _objective(recipe), _Bare(recipe)
+        objective, bare = masked_objective(recipe), _Bare(recipe)
         monitor = _Alternates(bare, batches, folder / "checkpoints")
         fit(
             objective,
@@ -104,7 +104,7 @@ def loading(recipe: Recipe, steps: int) -> Loading:
         recipe: Its sections `architecture` and `pretraining` are measured.
         steps: Steps of each; loading goes on for five seconds at least.
     """
-    with _scratch() as (_, store, corpus), devices.reproducible(devices.choose(), recipe.pretraining.threads):
+    with noise_corpus() as (_, store, corpus), devices.reproducible(devices.choose(), recipe.pretraining.threads):
         batches, bare = sampler(corpus, store, recipe.pretraining, recipe.seed), _Bare(recipe)
         samples = [batches.batch(step) for step in range(steps)]
         taken = statistics.median(bare.seconds(step, sample) for step, sample in enumerate(samples))
@@ -137,7 +137,7 @@ class _Bare:
     """The step without a loop around it: forward, backward, optimiser."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._objective = _objective(recipe)
+        self._objective = masked_objective(recipe)
         optimiser = recipe.pretraining.optimiser
         self._optimiser = adamw(parameter_groups(self._objective.model, optimiser.weight_decay), optimiser)
         self._seed, self._clip = recipe.seed, optimiser.clip_norm
@@ -185,7 +185,8 @@ class _Alternates(Silent):
         self._resumed = time.perf_counter()
 
 
-def _objective(recipe: Recipe) -> MaskedObjective:
+def masked_objective(recipe: Recipe) -> MaskedObjective:
+    """A fresh masked model and tokenizer where training runs."""
     device = devices.choose()
     teacher = Tokenizer(tokenizer_config(recipe.architecture, TokenizerRecipe(steps=1)))
     model = MaskedModel(backbone_config(recipe.architecture, recipe.architecture.codes))
@@ -200,7 +201,7 @@ def _plan(settings: PretrainingRecipe, seed: int, steps: int) -> Plan:
 
 
 @contextmanager
-def _scratch() -> Iterator[tuple[Path, Store, Corpus]]:
+def noise_corpus() -> Iterator[tuple[Path, Store, Corpus]]:
     """A folder, a store in it with a recording of each montage, and the corpus that they are."""
     with tempfile.TemporaryDirectory(prefix="labram-bench-") as name:
         folder = Path(name)
