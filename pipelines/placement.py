@@ -4,7 +4,7 @@ What differs from cluster to cluster is a parameter of the pipeline (`CLUSTER` h
 to step stands in `NEEDS`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kfp import kubernetes
@@ -68,19 +68,24 @@ class Needs:
 
 
 _SMALL = Needs(cpu=("500m", "2"), memory=("2Gi", "4Gi"), hours=1, acts=True)
+_SMALL_WORK = replace(_SMALL, acts=False)
 NEEDS = {
     "preflight": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, acts=True, stores=False),
     "resolve": _SMALL,
+    "obtain": _SMALL_WORK,
     "ingest": Needs(cpu=("4", "8"), memory=("8Gi", "16Gi"), hours=24),
     "quality": Needs(cpu=("1", "4"), memory=("8Gi", "16Gi"), hours=4),
     "tokenizer": Needs(cpu=("4", "16"), memory=("24Gi", "64Gi"), hours=72, retries=8, trains=True),
     "pretrain": Needs(cpu=("4", "16"), memory=("24Gi", "64Gi"), hours=168, retries=8, trains=True),
+    "trial": _SMALL_WORK,
     "finetune": Needs(cpu=("4", "16"), memory=("16Gi", "48Gi"), hours=24, retries=8, trains=True),
     "evaluate": Needs(cpu=("4", "8"), memory=("16Gi", "32Gi"), hours=6),
     "register": _SMALL,
     "gate": Needs(cpu=("2", "4"), memory=("8Gi", "16Gi"), hours=2, acts=True),
     "promote": _SMALL,
     "report": _SMALL,
+    "refused": _SMALL,
+    "compare": _SMALL,
 }
 
 
