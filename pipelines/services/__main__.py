@@ -22,6 +22,7 @@ from pipelines.services import proof
 from pipelines.services.servers import database, do, object_store, tracking
 
 HOME = Path(".labram", "services").absolute()
+WORKSPACE, ELSEWHERE, CACHE = HOME / "workspace", HOME / "elsewhere", HOME / "cache"
 LABRAM = str(Path(sys.executable).with_name("labram"))
 
 
@@ -34,50 +35,56 @@ def main(options: list[str]) -> None:
     """
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
-    objects, workspace = proof.Objects(), HOME / "workspace"
+    objects, run = proof.Objects(), ("run", "--workspace", str(WORKSPACE), *options)
     with ExitStack() as services:
-        os.environ |= services.enter_context(object_store(HOME / "object-store.log"))
-        for bucket in proof.BUCKETS:
-            objects.make(bucket)
-        address = services.enter_context(database())
-        os.environ |= services.enter_context(tracking(address, f"s3://{proof.MODELS}", HOME / "mlflow.log"))
-        os.environ |= {
-            "LABRAM_STORE": f"s3://{proof.PATCHES}/v1",
-            ROOT_VARIABLE: f"s3://{proof.ARTEFACTS}/runs",
-            "LABRAM_SUBJECT_KEY": secrets.token_hex(16),
-            "XDG_CACHE_HOME": str(HOME / "cache"),
-        }
-        _say("PostgreSQL", address.rpartition("@")[2])
-        _say("object store", os.environ["AWS_ENDPOINT_URL"])
-        _say("MLflow", os.environ["MLFLOW_TRACKING_URI"])
+        address = _start(services, objects)
         clone = _clone_with_corpus()
-        run = ("run", "--workspace", str(workspace), *options)
         _labram(clone, *run)
-        promoted = {row["model"]: row["version"] for row in proof.result_of(workspace)["promotions"]}
-        _say(proof.CORPUS, proof.corpus_is_in_the_remote(objects, clone))
-        _say(proof.PATCHES, proof.patches_are_in_the_store(objects))
-        _say(proof.ARTEFACTS, proof.artefacts_are_objects(objects, workspace))
-        _say(proof.MODELS, proof.models_are_those_of_the_tasks(objects, len(promoted)))
-        _say("PostgreSQL", proof.champions_are_in_the_database(address, promoted))
-        _say("this machine", proof.nothing_else_is_here(workspace))
+        promoted = _look(objects, clone, address)
         before = objects.everything()
         _labram(clone, *run, expecting="nothing to do")
         if objects.everything() != before:
             raise proof.wrong("a run with nothing to do has changed objects")
-        shutil.rmtree(HOME / "cache")
+        shutil.rmtree(CACHE)
         name = next(name for name in promoted if name not in (TOKENIZER, BACKBONE))
-        task = name.removeprefix(PREFIX)
-        _labram(
-            clone,
-            "evaluate",
-            f"models:/{name}@champion",
-            "--data",
-            "data",
-            "--task",
-            task,
-            "--workspace",
-            str(HOME / "another machine"),
-        )
+        scored = ("--data", "data", "--task", name.removeprefix(PREFIX), "--workspace", str(ELSEWHERE))
+        _labram(clone, "evaluate", f"models:/{name}@champion", *scored)
+        _say("elsewhere", proof.nothing_else_is_here(ELSEWHERE))
+
+
+def _start(services: ExitStack, objects: proof.Objects) -> str:
+    """Start all services, and name them in the environment; gives the address of PostgreSQL."""
+    os.environ |= services.enter_context(object_store(HOME / "object-store.log"))
+    for bucket in proof.BUCKETS:
+        objects.make(bucket)
+    address = services.enter_context(database())
+    os.environ |= services.enter_context(tracking(address, f"s3://{proof.MODELS}", HOME / "mlflow.log"))
+    os.environ |= {
+        "LABRAM_STORE": f"s3://{proof.PATCHES}/v1",
+        ROOT_VARIABLE: f"s3://{proof.ARTEFACTS}/runs",
+        "LABRAM_SUBJECT_KEY": secrets.token_hex(16),
+        "XDG_CACHE_HOME": str(CACHE),
+    }
+    _say("PostgreSQL", address.rpartition("@")[2])
+    _say("object store", os.environ["AWS_ENDPOINT_URL"])
+    _say("MLflow", os.environ["MLFLOW_TRACKING_URI"])
+    return address
+
+
+def _look(objects: proof.Objects, clone: Path, address: str) -> dict[str, str]:
+    """Say where everything lies; gives the versions that were promoted, by the names of models.
+
+    Raises:
+        PlatformError: If something lies elsewhere, or nowhere.
+    """
+    promoted = {row["model"]: row["version"] for row in proof.result_of(WORKSPACE)["promotions"]}
+    _say(proof.CORPUS, proof.corpus_is_in_the_remote(objects, clone))
+    _say(proof.PATCHES, proof.patches_are_in_the_store(objects))
+    _say(proof.ARTEFACTS, proof.artefacts_are_objects(objects, WORKSPACE))
+    _say(proof.MODELS, proof.models_are_those_of_the_tasks(objects, len(promoted)))
+    _say("PostgreSQL", proof.champions_are_in_the_database(address, promoted))
+    _say("this machine", proof.nothing_else_is_here(WORKSPACE))
+    return promoted
 
 
 def _say(subject: str, found: str) -> None:
