@@ -12,6 +12,7 @@ from labram.errors import WeightsError
 from labram.evaluation import leakage
 from labram.models import weights
 from labram.models.masked import MaskedModel
+from labram.models.official import import_checkpoint
 from labram.operations import registry
 from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
@@ -50,32 +51,36 @@ def obtain(*, workspace: str, start: str, out: str) -> None:
         out: Folder for the backbone.
 
     Raises:
-        WeightsError: If the backbone is no longer the one that was meant, or is none.
+        WeightsError: As `bring` does.
     """
-    address, _, _ = start.rpartition("#")
     with tracked("obtain", Workspace.at(workspace).root) as run:
-        if settle(address) != start:
-            raise WeightsError(
-                "these are no longer the weights that the run began with", file=address, remedy="Start the run again"
-            )
-        if Path(address).is_file():
-            from labram.models.official import import_checkpoint
-
-            import_checkpoint(Path(address), kind="backbone", out=Path(out))
-        else:
-            _copy(registry.resolve(address), Path(out))
-        if not isinstance(weights.load(Path(out)), MaskedModel):
-            raise WeightsError(
-                "this is not a pre-trained backbone",
-                file=address,
-                field="backbone",
-                remedy=f"Name one, such as models:/{registry.BACKBONE}@{registry.CHAMPION}",
-            )
+        bring(start, Path(out))
         run.note(f"starts from {start}")
 
 
-def _copy(folder: Path, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, out / name)
+def bring(start: str, out: Path) -> None:
+    """Write the backbone of `start` to a folder.
+
+    Raises:
+        WeightsError: If it is no longer the one that was meant, or is no backbone.
+    """
+    address, _, _ = start.rpartition("#")
+    if settle(address) != start:
+        raise WeightsError(
+            "these are no longer the weights that the run began with", file=address, remedy="Start the run again"
+        )
+    if Path(address).is_file():
+        import_checkpoint(Path(address), kind="backbone", out=out)
+    else:
+        folder = registry.resolve(address)
+        out.mkdir(parents=True, exist_ok=True)
+        for name in KEPT:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, out / name)
+    if not isinstance(weights.load(out), MaskedModel):
+        raise WeightsError(
+            "this is not a pre-trained backbone",
+            file=address,
+            field="backbone",
+            remedy=f"Name one, such as models:/{registry.BACKBONE}@{registry.CHAMPION}",
+        )

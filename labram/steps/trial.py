@@ -30,7 +30,7 @@ def trial(*, workspace: str, corpus: str, backbone: str, settings: str, part: st
         seen = whole if wanted.variant.subjects == 1.0 else fewer_subjects(whole, wanted)
         seen.save(Path(part))
         subjects = seen.accepted("train", wanted.task.dataset)["subject_key"].nunique()
-        run.note(f"{wanted.label}: {subjects} training subjects")
+        run.note(f"{subjects} training subjects")
         if wanted.variant.pretrained:
             shutil.copytree(backbone, model, dirs_exist_ok=True)
         else:
