@@ -120,7 +120,7 @@ def nothing_else_is_here(workspace: Path) -> str:
     if left or (workspace / "mlflow").exists() or (workspace / "store").exists():
         raise wrong(f"what should lie at an address lies here: {[str(path) for path in left]}")
     size = sum(path.stat().st_size for path in here) / 1e6
-    return f"{len(here)} files, {size:.0f} MB: checkpoints, the run's folder, KFP's notes"
+    return f"{len(here)} files, {size:.0f} MB, none of what lies at an address"
 
 
 def result_of(workspace: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ BASE = Path(__file__).parents[2] / "k8s" / "base"
 POSTGRESQL = Path("/usr/lib/postgresql")
 """Where Debian keeps PostgreSQL's programs, a folder a version."""
 LOCALHOST = "127.0.0.1"
-SECONDS_TO_START = 180
+SECONDS_TO_START = 600
 ACCOUNTS = """\
 [mlflow]
 default_permission = EDIT

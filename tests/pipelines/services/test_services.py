@@ -12,27 +12,34 @@ import boto3
 import pandas as pd
 import pytest
 import requests
+import yaml
 
 from labram import recipe as recipes
 from labram.errors import PlatformError
 from pipelines.services import proof, servers
 
 WEIGHTS = b"weights"
+CHAMPION = servers.BASE.parent / "components" / "serving" / "champion.yaml"
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory) -> Iterator[str]:
+def log(tmp_path_factory) -> Path:
+    """What MLflow's server says."""
+    return tmp_path_factory.mktemp("services") / "mlflow.log"
+
+
+@pytest.fixture(scope="module")
+def database(log) -> Iterator[str]:
     """All services, found by the standard variables; the address of PostgreSQL."""
     if not list(servers.POSTGRESQL.glob("*/bin/initdb")):
         pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    folder = tmp_path_factory.mktemp("services")
     with ExitStack() as services, pytest.MonkeyPatch.context() as patch:
-        for name, value in services.enter_context(servers.object_store(folder / "s3.log")).items():
+        for name, value in services.enter_context(servers.object_store(log.with_name("s3.log"))).items():
             patch.setenv(name, value)
         for bucket in proof.BUCKETS:
             proof.Objects().make(bucket)
         address = services.enter_context(servers.database())
-        account = services.enter_context(servers.tracking(address, f"s3://{proof.MODELS}", folder / "mlflow.log"))
+        account = services.enter_context(servers.tracking(address, f"s3://{proof.MODELS}", log))
         for name, value in account.items():
             patch.setenv(name, value)
         yield address
@@ -81,6 +88,23 @@ def test_a_model_does_not_bring_the_steps_and_commands_along(champion) -> None:
     along = {name.partition("/code/")[2] for name in proof.Objects().listing(proof.MODELS) if "/code/" in name}
     assert {"labram/evaluation/inference.py", "labram/models/encoder.py"} <= along
     assert not [name for name in along if name.startswith(("labram/steps", "labram/cli", "labram/operations"))]
+
+
+def test_a_serving_pod_gets_its_model_from_mlflow_alone(champion, log, monkeypatch) -> None:
+    """MLflow's client fetches from the bucket by addresses that the server signs, unless it is told not to."""
+    from labram.operations import registry
+
+    def signed() -> int:
+        registry.resolve(f"models:/labram-gait/{champion}")
+        return log.read_text().count("/presigned/")
+
+    before = signed()
+    assert before > 0
+    (pod,) = (d for d in yaml.safe_load_all(CHAMPION.read_text()) if d["kind"] == "InferenceService")
+    for entry in pod["spec"]["predictor"]["containers"][0]["env"]:
+        if entry["name"].startswith("MLFLOW_") and "value" in entry:
+            monkeypatch.setenv(entry["name"], entry["value"])
+    assert signed() == before
 
 
 def test_only_the_account_of_the_tasks_is_let_in(database) -> None:
