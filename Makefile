@@ -3,12 +3,13 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TARGETS ?= cpu mlflow
 # pip is told about versions by constraints.txt alone; torch comes first, so that a CPU build is taken where pip has one.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run run-services test lint ui browser postgresql clean
+.PHONY: help run run-services run-containers images lock test lint ui browser postgresql clean
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; about two minutes)"
@@ -23,6 +24,18 @@ run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a reg
 
 run-services: $(READY) postgresql  ## The demo with patches, artefacts and models on the services of a cluster
 	@$(BIN)/python -m pipelines.services
+
+images: $(READY)  ## Images for a cluster (TARGETS="cpu gpu mlflow"); REGISTRY=… pushes them and writes their digests into k8s/images
+	@$(BIN)/python k8s/images/build.py $(TARGETS) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(BASE),--base $(BASE))
+
+run-containers: $(READY)  ## The demo with a container a task, and whether its models are those of `make run`
+	@$(BIN)/python k8s/images/build.py cpu
+	@$(BIN)/labram run
+	@$(BIN)/labram run --containers --workspace .labram/containers
+	@$(BIN)/python k8s/images/equal.py .labram .labram/containers
+
+lock: $(READY)  ## The hashed requirements of the images, from pyproject.toml and constraints.txt
+	@$(BIN)/python k8s/images/lock.py
 
 test: $(READY) browser  ## All tests
 	@$(BIN)/python -m pytest -q

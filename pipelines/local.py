@@ -14,15 +14,18 @@ from typing import Any
 
 from kfp import components, local
 
+from labram.errors import LabramError
+from labram.events import emit
 from labram.operations.workspace import CORPUS, Workspace
 from labram.recipe import Recipe
 from pipelines.compile import compile_pipeline
+from pipelines.containers import in_containers
 from pipelines.launcher import through_bucket
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def run(folder: Path, workspace: str, pipeline: str, recipe: str, **given: Any) -> None:
+def run(folder: Path, workspace: str, pipeline: str, recipe: str, *, containers: bool = False, **given: Any) -> None:
     """Compile a pipeline and run that file: what runs here is what a cluster would get.
 
     Finished tasks of earlier runs are taken from the cache. The corpus folder is that of the environment variable
@@ -33,6 +36,7 @@ def run(folder: Path, workspace: str, pipeline: str, recipe: str, **given: Any) 
         workspace: Folder for everything else that is written.
         pipeline: One of `pipelines.compile.PIPELINES`.
         recipe: The resolved recipe as JSON.
+        containers: Each task is a container, not a subprocess.
         **given: Other arguments of the pipeline; with `force`, every task runs, changed or not.
 
     Raises:
@@ -40,7 +44,7 @@ def run(folder: Path, workspace: str, pipeline: str, recipe: str, **given: Any) 
     """
     root = Workspace.at(workspace).pipeline
     root.mkdir(parents=True, exist_ok=True)
-    runner = local.SubprocessRunner(use_venv=False)
+    runner = in_containers(Workspace.at(workspace)) if containers else local.SubprocessRunner(use_venv=False)
     path = compile_pipeline(pipeline, Recipe.from_json(recipe), folder, data=CORPUS, workspace=workspace, **given)
     compiled = components.load_component_from_file(str(path))
     forget_retries(compiled)
@@ -67,4 +71,8 @@ def _end_with(parent: int) -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     request = Path(sys.argv[1])
-    run(request.parent, **json.loads(request.read_text()))
+    try:
+        run(request.parent, **json.loads(request.read_text()))
+    except LabramError as error:  # before any step could speak
+        emit("failed", step="start", kind=type(error).__name__, text=str(error))
+        sys.exit(1)

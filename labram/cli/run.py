@@ -47,6 +47,9 @@ def run(
     override: OverrideOption = None,
     workspace: WorkspaceOption = HERE,
     force: ForceOption = False,
+    containers: Annotated[
+        bool, typer.Option("--containers", help="Each task in a container of the image that `make images` built.")
+    ] = False,
 ) -> None:
     """Take recordings through the whole loop: checks, tokenizer, pre-training, tasks, gates, promotion, report.
 
@@ -58,7 +61,7 @@ def run(
     from labram import recipe as recipes
 
     chosen = recipes.load(recipe, override or [])
-    _run("retrain" if chosen.tasks else "pretrain", chosen, data, workspace, force=force)
+    _run("retrain" if chosen.tasks else "pretrain", chosen, data, workspace, force=force, containers=containers)
 
 
 def adapt(

@@ -1,6 +1,7 @@
 """Where a result comes from: commit, code, recipe and corpus version."""
 
 import hashlib
+import os
 import platform
 import subprocess
 from functools import cache
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from labram.recipe import Recipe
 
+COMMIT_VARIABLE, DIRTY = "LABRAM_COMMIT", "-dirty"
+"""An image has no checkout: it says its commit, and whether the source tree differed from it."""
 PROGRAM = ("labram", "components", "pipelines")
 
 
@@ -43,14 +46,15 @@ def _git(*arguments: str) -> str:
 
 @cache
 def commit() -> str:
-    """The commit of the program's source tree; empty outside a checkout."""
-    return _git("rev-parse", "HEAD")
+    """The commit of the program's source tree, or of the image that it is in; empty outside both."""
+    return os.environ.get(COMMIT_VARIABLE, "").removesuffix(DIRTY) or _git("rev-parse", "HEAD")
 
 
 @cache
 def dirty() -> bool:
     """Whether the source tree differs from its commit."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+    given = os.environ.get(COMMIT_VARIABLE)
+    return given.endswith(DIRTY) if given else bool(_git("status", "--porcelain", "--untracked-files=no"))
 
 
 def describe(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
