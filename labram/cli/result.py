@@ -1,5 +1,6 @@
 """What a finished run came to, on the terminal."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,9 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
         _show_tasks(result["tasks"])
         _show_gates(result)
     console.print(f"report    {workspace.run(result['run']) / 'report.html'}")
-    console.print(
-        f"tracking  make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
-    )
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    here = f"make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
+    console.print(f"tracking  {server if server.startswith('http') else here}")
 
 
 def _show_tasks(rows: list[dict[str, Any]]) -> None:
