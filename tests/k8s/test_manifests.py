@@ -10,6 +10,7 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
 
 from labram.training import train_job
+from pipelines.placement import ENVIRONMENT
 
 K8S = Path(__file__).parents[2] / "k8s"
 OVERLAYS = ["overlays/local", "overlays/cloud", "overlays/airgapped"]
@@ -182,6 +183,14 @@ def test_clients_of_mlflow_are_let_in_by_the_names_that_they_use(documents) -> N
     (config, *_) = (i for i in documents if i["kind"] == "ConfigMap" and i["metadata"]["name"] == "labram-environment")
     assert config["data"]["MLFLOW_TRACKING_URI"].removeprefix("http://").replace("5000", "*") in hosts
     assert {"--app-name=basic-auth", "--host=0.0.0.0"} <= set(server["args"])
+
+
+def test_tasks_get_every_variable_that_the_config_map_sets_and_the_guide_explains_it(documents) -> None:
+    guide = (K8S.parent / "docs" / "kubernetes.md").read_text()
+    for item in documents:
+        if item["kind"] == "ConfigMap" and item["metadata"]["name"] == "labram-environment":
+            assert set(item["data"]) <= set(ENVIRONMENT)
+    assert all(f"`{variable}`" in guide for variable in ENVIRONMENT)
 
 
 def test_the_workspace_can_be_mounted_by_tasks_on_several_nodes(rendered) -> None:
