@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 PROGRAM = """
 import sys
 from pathlib import Path
-from kfp import dsl, local
+from kfp import compiler, components, dsl, local
 from pipelines.launcher import through_bucket
 
 def component(function):
@@ -47,6 +48,9 @@ def two(texts: list[str]):
     join(folders=dsl.Collected(made.outputs["folder"]), files=dsl.Collected(made.outputs["file"]))
 
 root = Path(sys.argv[1])
+file = str(root.with_name("two.yaml"))
+compiler.Compiler().compile(two, file)
+two = components.load_component_from_file(file)
 through_bucket(two, root)
 local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), enable_caching=True, raise_on_error=True)
 two(texts=["x", "y"])
@@ -67,7 +71,7 @@ def run(bucket: str, tmp_path: Path):
 
     def start() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, program, tmp_path / "root"], env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, program, tmp_path / "root"], env=environment, capture_output=True, text=True, timeout=240
         )
 
     return start
@@ -106,3 +110,25 @@ def test_the_cache_has_addresses_and_what_is_no_longer_there_is_said(run, bucket
     assert [event["event"] for event in told] == ["failed"]
     assert "no longer in the bucket" in told[0]["text"]
     assert "--force" in told[0]["text"]
+
+
+def test_a_task_that_is_told_to_stop_is_waited_for(bucket: str, tmp_path: Path) -> None:
+    task = "trap 'sleep 0.5; touch checkpoint; exit 0' TERM; echo begun; while true; do sleep 0.1; done"
+    answer = tmp_path / "root" / "executor_output.json"
+    request = json.dumps({"inputs": {}, "outputs": {"outputFile": str(answer)}})
+    launcher = [sys.executable, "-m", "pipelines.launcher", bucket, str(tmp_path / "root")]
+    process = subprocess.Popen(
+        [*launcher, "sh", "-c", task, "--executor_input", request],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    answer.parent.mkdir()
+    answer.write_text("{}")
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert (tmp_path / "checkpoint").exists()
+    assert list(tmp_path.glob("labram-task-*")) == []
