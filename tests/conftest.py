@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.services import servers
+
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -26,26 +28,19 @@ def real_eeg() -> Path:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """A server of the S3 API on this machine."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def object_store(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """A server of the S3 API on this machine: the variables by which clients find it."""
+    with servers.object_store(tmp_path_factory.mktemp("s3") / "log") as variables:
+        yield variables
 
 
 @pytest.fixture
-def bucket(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(object_store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Address of an empty bucket, with the variables by which the standard clients find it."""
     import boto3
 
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tester")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in object_store.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     name = f"b{secrets.token_hex(8)}"
     boto3.client("s3").create_bucket(Bucket=name)

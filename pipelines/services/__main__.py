@@ -8,12 +8,14 @@ to do; and another machine, with nothing of all that, evaluates a champion.
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from labram.cli.progress import Bar, console
+from labram.cli.run import INTERRUPTED
 from labram.corpus import versions
 from labram.errors import LabramError
 from labram.operations.registry import BACKBONE, PREFIX, TOKENIZER
@@ -128,7 +130,10 @@ def _labram(folder: Path, *arguments: str, expecting: str = "") -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the services are ended however this one ends
     try:
         main(sys.argv[1:])
     except LabramError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
