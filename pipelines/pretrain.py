@@ -14,12 +14,11 @@ from pipelines.stages import Stages
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False) -> dict[str, object]:
-    """A recipe as the arguments of `pretrain`; see `pipelines.stages.arguments`."""
-    return stages.arguments(recipe, data=data, workspace=workspace, force=force) | {
-        "architecture": recipe.architecture.to_json(),
-        "tokenizer_settings": recipe.tokenizer.to_json(),
-        "pretraining_settings": recipe.pretraining.to_json(),
-    }
+    """A recipe, without its tasks, as the arguments of `pretrain`; see `pipelines.stages.arguments`."""
+    gates = recipe.gates.model_copy(update={"floors": {}})
+    unlabelled = recipe.model_copy(update={"tasks": (), "gates": gates})
+    given = stages.arguments(unlabelled, data=data, workspace=workspace, force=force)
+    return given | stages.learning(unlabelled)
 
 
 @dsl.pipeline(name="pretrain", description="LaBraM's tokenizer and backbone from raw recordings without labels")

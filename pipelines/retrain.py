@@ -8,7 +8,7 @@ preflight ─> resolve ─> ingest (each shard) ─> quality ─> tokenizer ─>
 from kfp import dsl
 
 from labram.recipe import Recipe
-from pipelines import pretrain, stages
+from pipelines import stages
 from pipelines.placement import Placement
 from pipelines.stages import Stages
 
@@ -19,7 +19,8 @@ def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False)
     Raises:
         RecipeError: If the recipe has no tasks.
     """
-    return pretrain.arguments(recipe, data=data, workspace=workspace, force=force) | stages.labelled(recipe)
+    given = stages.arguments(recipe, data=data, workspace=workspace, force=force)
+    return given | stages.learning(recipe) | stages.labelled(recipe)
 
 
 @dsl.pipeline(name="retrain", description="LaBraM from raw recordings to a gated champion")

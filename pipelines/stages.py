@@ -57,6 +57,15 @@ def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool) -> dict
     }
 
 
+def learning(recipe: Recipe) -> dict[str, object]:
+    """The arguments of pipelines that learn without labels."""
+    return {
+        "architecture": recipe.architecture.to_json(),
+        "tokenizer_settings": recipe.tokenizer.to_json(),
+        "pretraining_settings": recipe.pretraining.to_json(),
+    }
+
+
 def labelled(recipe: Recipe) -> dict[str, object]:
     """The arguments of pipelines that fine-tune.
 

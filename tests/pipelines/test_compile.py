@@ -23,10 +23,8 @@ import sys
 from pathlib import Path
 from labram import recipe
 from pipelines.compile import compile_pipeline
-for name, of, changes in (
-    ("retrain", "demo", []), ("pretrain", "demo", ["tasks=[]"]), ("adapt", "demo", []), ("study", "demo-study", [])
-):
-    compile_pipeline(name, recipe.load(of, changes), Path(sys.argv[1]))
+for name, of in (("retrain", "demo"), ("pretrain", "demo"), ("adapt", "demo"), ("study", "demo-study")):
+    compile_pipeline(name, recipe.load(of), Path(sys.argv[1]))
 """
 
 

@@ -29,7 +29,7 @@ STEPS = {
 
 def recipe_for(name: str, *overrides: str) -> Recipe:
     """The shipped recipe that the pipeline can run."""
-    return recipes.load({"study": "demo-study"}.get(name, "demo"), [*overrides, *["tasks=[]"] * (name == "pretrain")])
+    return recipes.load({"study": "demo-study"}.get(name, "demo"), overrides)
 
 
 def arguments(name: str, *overrides: str) -> dict[str, object]:
@@ -80,7 +80,13 @@ def test_no_loop_is_over_nothing() -> None:
     for name in PIPELINES:
         assert all(given for given in (arguments(name).get(loop, True) for loop in ("shards", "tasks", "study_trials")))
     with pytest.raises(RecipeError, match="no tasks"):
-        import_module("pipelines.retrain").arguments(recipe_for("pretrain"), data="d", workspace="w")
+        arguments("retrain", "tasks=[]")
+
+
+def test_pretraining_leaves_the_tasks_of_a_recipe_aside() -> None:
+    given = arguments("pretrain", "gates.floors={gait: 0.1}")
+    assert given["label_sources"] == {}
+    assert Recipe.from_json(str(given["recipe"])).tasks == ()
 
 
 def test_changing_one_task_leaves_the_arguments_of_training_alone() -> None:
