@@ -56,6 +56,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def complaints_about(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterator[str]:
     """Every rule that a task breaks, as a sentence."""
+    name = pipeline["pipelineInfo"]["name"]
+    if f"comp-{name}" in pipeline["components"]:
+        yield f"{name}: a task has the name of the pipeline, and KFP takes the file for it"
     dags = {"root": pipeline["root"]} | {n: part for n, part in pipeline["components"].items() if "dag" in part}
     for dag in dags.values():
         given = set(dag.get("inputDefinitions", {}).get("parameters", {}))

@@ -77,7 +77,7 @@ def labelled(recipe: Recipe) -> dict[str, object]:
             "it has no tasks, and this pipeline fine-tunes for them",
             file=recipe.name,
             field="tasks",
-            remedy="Name a task, or take the pipeline `pretrain`, which ends with the backbone",
+            remedy="Name a task, or take the pipeline `unlabelled`, which ends with the backbone",
         )
     return {"tasks": [task.to_json() for task in recipe.tasks], "gates": recipe.gates.to_json()}
 

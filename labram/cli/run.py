@@ -61,7 +61,7 @@ def run(
     from labram import recipe as recipes
 
     chosen = recipes.load(recipe, override or [])
-    _run("retrain" if chosen.tasks else "pretrain", chosen, data, workspace, force=force, containers=containers)
+    _run("retrain" if chosen.tasks else "unlabelled", chosen, data, workspace, force=force, containers=containers)
 
 
 def adapt(
@@ -217,7 +217,7 @@ def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
 
     shards = recipe.corpus.shards
     labels = [one.label for one in trials(recipe)] if pipeline == "study" else [task.name for task in recipe.tasks]
-    learning = {"retrain": ["tokenizer", "pretrain"], "pretrain": ["tokenizer", "pretrain"]}.get(pipeline, ["obtain"])
+    learning = ["tokenizer", "pretrain"] if pipeline in {"retrain", "unlabelled"} else ["obtain"]
     turn = ("trial", "finetune", "evaluate") if pipeline == "study" else ("finetune", "evaluate")
     return [
         *("preflight", "resolve"),

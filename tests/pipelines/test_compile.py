@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from labram import recipe
 from pipelines.compile import compile_pipeline
-for name, of in (("retrain", "demo"), ("pretrain", "demo"), ("adapt", "demo"), ("study", "demo-study")):
+for name, of in (("retrain", "demo"), ("unlabelled", "demo"), ("adapt", "demo"), ("study", "demo-study")):
     compile_pipeline(name, recipe.load(of), Path(sys.argv[1]))
 """
 
@@ -145,9 +145,17 @@ def lose_a_parameter(pipeline: dict, platform: dict) -> None:
     del pipeline["components"]["comp-condition-1"]["inputDefinitions"]["parameters"]["pipelinechannel--gpus"]
 
 
+def name_the_pipeline_after_a_step(pipeline: dict, platform: dict) -> None:
+    pipeline["pipelineInfo"]["name"] = "pretrain"
+
+
 @pytest.mark.parametrize(
     ("edit", "complaint"),
     [
+        (
+            name_the_pipeline_after_a_step,
+            "pretrain: a task has the name of the pipeline, and KFP takes the file for it",
+        ),
         (forget("container", "resources", "resourceMemoryLimit"), "pretrain: no resourceMemoryLimit"),
         (forget("container", "resources", "resourceCpuRequest"), "pretrain: no resourceCpuRequest"),
         (forget("task", "retryPolicy"), "pretrain: no backoffDuration of a retry policy"),

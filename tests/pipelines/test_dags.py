@@ -21,7 +21,7 @@ CORPUS = {"preflight", "resolve", "ingest", "quality"}
 LEARNING, TUNING = {"tokenizer", "pretrain"}, {"finetune", "evaluate"}
 STEPS = {
     "retrain": CORPUS | LEARNING | TUNING | ENDING,
-    "pretrain": CORPUS | LEARNING | ENDING,
+    "unlabelled": CORPUS | LEARNING | ENDING,
     "adapt": CORPUS | {"obtain"} | TUNING | ENDING,
     "study": CORPUS | {"obtain", "trial"} | TUNING | {"compare"},
 }
@@ -83,8 +83,8 @@ def test_no_loop_is_over_nothing() -> None:
         arguments("retrain", "tasks=[]")
 
 
-def test_pretraining_leaves_the_tasks_of_a_recipe_aside() -> None:
-    given = arguments("pretrain", "gates.floors={gait: 0.1}")
+def test_without_labels_the_tasks_of_a_recipe_are_left_aside() -> None:
+    given = arguments("unlabelled", "gates.floors={gait: 0.1}")
     assert given["label_sources"] == {}
     assert Recipe.from_json(str(given["recipe"])).tasks == ()
 

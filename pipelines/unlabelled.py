@@ -14,15 +14,14 @@ from pipelines.stages import Stages
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False) -> dict[str, object]:
-    """A recipe, without its tasks, as the arguments of `pretrain`; see `pipelines.stages.arguments`."""
+    """A recipe, without its tasks, as the arguments of `unlabelled`; see `pipelines.stages.arguments`."""
     gates = recipe.gates.model_copy(update={"floors": {}})
-    unlabelled = recipe.model_copy(update={"tasks": (), "gates": gates})
-    given = stages.arguments(unlabelled, data=data, workspace=workspace, force=force)
-    return given | stages.learning(unlabelled)
+    rest = recipe.model_copy(update={"tasks": (), "gates": gates})
+    return stages.arguments(rest, data=data, workspace=workspace, force=force) | stages.learning(rest)
 
 
-@dsl.pipeline(name="pretrain", description="LaBraM's tokenizer and backbone from raw recordings without labels")
-def pretrain(
+@dsl.pipeline(name="unlabelled", description="LaBraM's tokenizer and backbone from raw recordings without labels")
+def unlabelled(
     data: str,
     workspace: str,
     recipe: str,
@@ -48,7 +47,7 @@ def pretrain(
 ) -> None:
     """See the module; the parameters are those of `arguments`."""
     place = Placement(gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret)
-    run = Stages.resolved(place, "pretrain", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed)
+    run = Stages.resolved(place, "unlabelled", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed)
     with run.changed():
         corpus = run.corpus(
             data=data,
