@@ -71,7 +71,7 @@ def database() -> Iterator[str]:
     Raises:
         PlatformError: If PostgreSQL is not installed.
     """
-    programs = _programs()
+    tools = programs()
     password, port = secrets.token_hex(8), _free_port()
     with TemporaryDirectory(prefix="labram-postgresql-") as name:
         folder = Path(name)
@@ -83,15 +83,15 @@ def database() -> Iterator[str]:
                 shutil.chown(path, "postgres")
         data = str(folder / "data")
         secret = ("-A", "scram-sha-256", "--pwfile", str(folder / "password"))
-        do(*account, f"{programs}/initdb", "-D", data, "-U", "mlflow", *secret)
-        control = (*account, f"{programs}/pg_ctl", "-D", data, "-w")
+        do(*account, f"{tools}/initdb", "-D", data, "-U", "mlflow", *secret)
+        control = (*account, f"{tools}/pg_ctl", "-D", data, "-w")
         options = f"-p {port} -k {folder} -c listen_addresses={LOCALHOST} -c fsync=off"
         do(*control, "-o", options, "-l", str(folder / "log"), "start")
         try:
             address = f"postgresql://mlflow:{password}@{LOCALHOST}:{port}"
-            do(f"{programs}/psql", f"{address}/postgres", "-c", "CREATE DATABASE mlflow")
+            do(f"{tools}/psql", f"{address}/postgres", "-c", "CREATE DATABASE mlflow")
             do(
-                f"{programs}/psql",
+                f"{tools}/psql",
                 f"{address}/mlflow",
                 "-c",
                 _manifest("database.yaml", "ConfigMap")["data"]["accounts.sql"],
@@ -192,8 +192,12 @@ def _manifest(file: str, kind: str) -> dict[str, Any]:
     return next(document for document in documents if document["kind"] == kind)
 
 
-def _programs() -> Path:
-    """The folder of the newest PostgreSQL's programs."""
+def programs() -> Path:
+    """The folder of the newest PostgreSQL's programs.
+
+    Raises:
+        PlatformError: If there is none.
+    """
     found = sorted(POSTGRESQL.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         raise PlatformError(

@@ -1,16 +1,17 @@
 """The backup and the restore, as their manifests write them, on a real PostgreSQL."""
 
 import os
-import shutil
-import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from pipelines.services import servers
+
 K8S = Path(__file__).parents[2] / "k8s"
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 def script(manifest: str) -> str:
@@ -20,28 +21,20 @@ def script(manifest: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory) -> dict[str, str]:
+def database() -> Iterator[dict[str, str]]:
     """Environment of a client of a new server with the two databases."""
-    if not BINARIES:
+    if not list(servers.POSTGRESQL.glob("*/bin/initdb")):
         pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    folder = tmp_path_factory.mktemp("postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-    if user:
-        for parent in (folder, *folder.parents[:3]):
-            parent.chmod(parent.stat().st_mode | 0o055)
-        shutil.chown(folder, "postgres")
-    tool, data = BINARIES[-1], folder / "data"
-    subprocess.run([*user, tool / "initdb", "-D", data, "-U", "mlflow", "-A", "trust"], check=True, capture_output=True)
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    start = [*user, tool / "pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log"]
-    subprocess.run([*start, "start"], check=True, capture_output=True)
-    environment = {**os.environ, "PATH": f"{tool}:{os.environ['PATH']}", "PGHOST": "127.0.0.1"}
-    environment |= {"PGPORT": str(port), "PGUSER": "mlflow"}
-    yield environment
-    subprocess.run([*start, "-m", "immediate", "stop"], check=True, capture_output=True)
+    with servers.database() as address:
+        place = urlsplit(address)
+        yield {
+            **os.environ,
+            "PATH": f"{servers.programs()}:{os.environ['PATH']}",
+            "PGHOST": place.hostname,
+            "PGPORT": str(place.port),
+            "PGUSER": place.username,
+            "PGPASSWORD": place.password,
+        }
 
 
 def sql(environment: dict[str, str], name: str, text: str) -> str:
@@ -58,7 +51,6 @@ def run(text: str, backup: Path, environment: dict[str, str]) -> subprocess.Comp
 def test_what_was_backed_up_is_there_again_after_a_restore(database, tmp_path) -> None:
     backup, restore = script("base/backup.yaml"), script("restore/restore.yaml")
     for name in ("mlflow", "accounts"):
-        sql(database, "postgres", f"CREATE DATABASE {name}")
         sql(database, name, f"CREATE TABLE t AS SELECT generate_series(1, 100) AS n, '{name}' AS origin")
     done = run(backup, tmp_path, database)
     assert done.returncode == 0, done.stderr
