@@ -16,14 +16,14 @@ from labram.errors import PlatformError
 LAPTOP = "labram-python:source"
 """Stands for the source tree where no image is started, and nothing is cached across changes of it."""
 IMAGE = os.environ.get("LABRAM_IMAGE", LAPTOP)
-_FIXED = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64}|:(?=[\w.-]*[0-9a-f]{12})[\w.-]{12,128})")
+_FIXED = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64}|:(source-)?[0-9a-f]{12,40}(-[\w.-]+)?)")
 
 
 def check_image(reference: str) -> None:
     """Refuse an image reference that may mean another image tomorrow: its name is part of KFP's cache key.
 
     Raises:
-        PlatformError: If it is neither a digest nor a tag that holds 12 hexadecimal digits of a commit.
+        PlatformError: If it is neither a digest nor a tag that begins with 12 hexadecimal digits of a commit.
     """
     if reference != LAPTOP and not _FIXED.fullmatch(reference):
         raise PlatformError(
