@@ -14,6 +14,7 @@ def compare(
     start: str,
     evaluations: dsl.Input[list[dsl.Dataset]],
     page: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
 ) -> None:
     """Writes the page of the study and closes the run."""
     from labram.steps.compare import compare
@@ -26,4 +27,5 @@ def compare(
         start=start,
         evaluations=[evaluation.path for evaluation in evaluations],
         out=page.path,
+        summary=summary.path,
     )

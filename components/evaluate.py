@@ -16,9 +16,11 @@ def evaluate(
     seed: int,
     evaluation: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    confusion: dsl.Output[dsl.ClassificationMetrics],
+    summary: dsl.Output[dsl.Markdown],
     label: str = "",
 ) -> None:
-    """Writes scores with confidence intervals, and predictions."""
+    """Writes scores with confidence intervals, and predictions; of a classification, the confusion matrix too."""
     import json
 
     from labram.steps.evaluate import evaluate
@@ -32,8 +34,15 @@ def evaluate(
         gates=gates,
         seed=seed,
         out=evaluation.path,
+        summary=summary.path,
         label=label,
     )
     metrics.metadata.update(figures)
     with open(metrics.path, "w") as file:
         json.dump(figures, file)
+    with open(f"{evaluation.path}/evaluation.json") as file:
+        scored = json.load(file)
+    if scored["confusion"]:
+        confusion.log_confusion_matrix(scored["classes"], scored["confusion"])
+    with open(confusion.path, "w") as file:
+        json.dump(confusion.metadata, file)

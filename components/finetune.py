@@ -13,6 +13,7 @@ def finetune(
     task: str,
     seed: int,
     model: dsl.Output[dsl.Model],
+    summary: dsl.Output[dsl.Markdown],
     label: str = "",
 ) -> None:
     """Writes the task model's weights, history and task."""
@@ -25,5 +26,6 @@ def finetune(
         task=task,
         seed=seed,
         out=model.path,
+        summary=summary.path,
         label=label,
     )

@@ -12,6 +12,7 @@ def gate(
     corpus: dsl.Input[dsl.Dataset],
     versions: dsl.Input[dsl.Dataset],
     verdicts: dsl.Output[dsl.Dataset],
+    summary: dsl.Output[dsl.Markdown],
     tokenizer: dsl.Input[dsl.Model] = None,
     backbone: dsl.Input[dsl.Model] = None,
     evaluations: dsl.Input[list[dsl.Dataset]] = None,
@@ -28,4 +29,5 @@ def gate(
         evaluations=[evaluation.path for evaluation in evaluations or ()],
         versions=versions.path,
         out=verdicts.path,
+        summary=summary.path,
     )

@@ -15,6 +15,7 @@ def pretrain(
     seed: int,
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
 ) -> None:
     """Writes the backbone's weights and history."""
     import json
@@ -29,6 +30,7 @@ def pretrain(
         settings=settings,
         seed=seed,
         out=model.path,
+        summary=summary.path,
     )
     metrics.metadata.update(figures)
     with open(metrics.path, "w") as file:

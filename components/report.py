@@ -14,6 +14,7 @@ def report(
     verdicts: dsl.Input[dsl.Dataset],
     promotions: dsl.Input[dsl.Dataset],
     page: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
     start: str = "",
     tokenizer: dsl.Input[dsl.Model] = None,
     backbone: dsl.Input[dsl.Model] = None,
@@ -34,4 +35,5 @@ def report(
         verdicts=verdicts.path,
         promotions=promotions.path,
         out=page.path,
+        summary=summary.path,
     )

@@ -14,6 +14,7 @@ def tokenizer(
     seed: int,
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
 ) -> None:
     """Writes the tokenizer's weights, history, codebook usage and example spectra."""
     import json
@@ -27,6 +28,7 @@ def tokenizer(
         settings=settings,
         seed=seed,
         out=model.path,
+        summary=summary.path,
     )
     metrics.metadata.update(figures)
     with open(metrics.path, "w") as file:

@@ -73,8 +73,4 @@ def _show(evaluation: "Evaluation", model: str) -> None:
 
 def interval(estimate: "Estimate | None") -> str:
     """Such as ``0.812 [0.754, 0.871]``."""
-    if estimate is None or estimate.value is None:
-        return "–"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return "–" if estimate is None else str(estimate)

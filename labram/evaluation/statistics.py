@@ -27,6 +27,14 @@ class Estimate(Section):
     low: float | None = None
     high: float | None = None
 
+    def __str__(self) -> str:
+        """Such as ``0.812 [0.754, 0.871]``; a dash where there is no value."""
+        if self.value is None:
+            return "–"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
     def excludes_zero(self) -> bool:
         """Whether the whole interval lies on one side of zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)

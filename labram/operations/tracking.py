@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labram.events import StepReporter, step
+from labram.operations import task_page
 from labram.operations.spool import Spool
 from labram.operations.system_metrics import watched
 
@@ -161,6 +162,10 @@ class TrackedStep:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """See `labram.events.Monitor.metrics`; does not wait for the server."""
         self.spool.add(step, values)
+
+    def summarise(self, file: str, *parts: str) -> None:
+        """Write the page of the step's task: its place in MLflow, and parts as `labram.operations.task_page` has."""
+        task_page.write(Path(file), self.reporter.name, task_page.link_to_run(self.run_id), *parts)
 
     def files(self, folder: Path, *patterns: str) -> None:
         """Keep small files of a step's output folder, such as histories and evaluations."""

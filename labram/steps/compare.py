@@ -8,7 +8,7 @@ from labram.corpus.datasets import ADAPTERS
 from labram.evaluation import study
 from labram.evaluation.record import Predictions
 from labram.evaluation.scoring import PREDICTIONS
-from labram.operations import lineage, tracking
+from labram.operations import lineage, task_page, tracking
 from labram.operations.report.study import StudyRecord, write
 from labram.operations.workspace import Workspace
 from labram.recipe import Recipe
@@ -16,7 +16,15 @@ from labram.steps.conclusion import conclude
 
 
 def compare(
-    *, workspace: str, corpus_version: str, recipe: str, corpus: str, start: str, evaluations: Sequence[str], out: str
+    *,
+    workspace: str,
+    corpus_version: str,
+    recipe: str,
+    corpus: str,
+    start: str,
+    evaluations: Sequence[str],
+    out: str,
+    summary: str,
 ) -> None:
     """Write the page of the study and `result.json` into the run's folder, and close the run in MLflow.
 
@@ -28,6 +36,7 @@ def compare(
         start: The backbone, see `labram.steps.obtain.settle`.
         evaluations: Folders of the evaluations, in the order of `labram.evaluation.study.trials`.
         out: The HTML file.
+        summary: Markdown file for what Kubeflow Pipelines shows.
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     with tracking.tracked("compare", place.root) as run:
@@ -57,4 +66,8 @@ def compare(
             "study": [one.model_dump() for one in outcomes],
             "quarantined": recordings.quarantined()[["recording_id", "reasons"]].to_dict("records"),
         }
-        conclude(run, place, tracking.find_parent(name) or run.run_id, Path(out), result)
+        parent = tracking.find_parent(name) or run.run_id
+        rows = ((one.task, one.variant, str(one.score), str(one.difference)) for one in outcomes)
+        heads = ("task", "variant", "score [95 % CI]", "difference [95 % CI]")
+        run.summarise(summary, f"The whole run: {task_page.link_to_run(parent)}", task_page.table(heads, rows))
+        conclude(run, place, parent, Path(out), result)

@@ -6,6 +6,7 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.corpus.store import Store
 from labram.evaluation import scoring
+from labram.operations import task_page
 from labram.operations.tracking import tracked
 from labram.operations.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
@@ -23,6 +24,7 @@ def evaluate(
     gates: str,
     seed: int,
     out: str,
+    summary: str,
     label: str = "",
 ) -> dict[str, float]:
     """Write the evaluation, the predictions and the fitted baseline; gives the model's and the baseline's metrics.
@@ -36,6 +38,7 @@ def evaluate(
         gates: The recipe's section `gates`, as JSON.
         seed: Of the resampling.
         out: Folder for the evaluation.
+        summary: Markdown file for what Kubeflow Pipelines shows.
         label: Tells runs of the step apart; by default the task's name.
     """
     place, settings, target = Workspace.at(workspace), TaskRecipe.from_json(task), Path(out)
@@ -58,4 +61,8 @@ def evaluate(
         known = {name: value for name, value in figures.items() if value is not None}
         run.metrics(0, known)
         run.files(target, "evaluation.json")
+        rows = ((n, str(found), str(evaluation.baseline.get(n, "–"))) for n, found in evaluation.model.items())
+        run.summarise(
+            summary, task_page.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows), *evaluation.notes
+        )
     return known

@@ -13,7 +13,9 @@ from labram.training.job import Job
 from labram.training.launchers import chosen
 
 
-def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int, out: str, label: str = "") -> None:
+def finetune(
+    *, workspace: str, corpus: str, backbone: str, task: str, seed: int, out: str, summary: str, label: str = ""
+) -> None:
     """Fine-tune on the training subjects of the task's dataset, choosing the epoch on the validation subjects.
 
     Args:
@@ -23,6 +25,7 @@ def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int
         task: One of the recipe's `tasks`, as JSON.
         seed: For the head, the order of windows and drop path.
         out: Folder for the model.
+        summary: Markdown file for what Kubeflow Pipelines shows.
         label: Tells runs of the step apart; by default the task's name.
     """
     place, recordings, settings = Workspace.at(workspace), Corpus.load(Path(corpus)), TaskRecipe.from_json(task)
@@ -41,4 +44,4 @@ def finetune(*, workspace: str, corpus: str, backbone: str, task: str, seed: int
         figures = chosen().run(job, run)
         used = seen(recordings, "train", "validation", dataset=settings.dataset)
         Ledger.read(Path(backbone)).after(settings.name, used).write(Path(out))
-        publish(run, Path(out), figures)
+        publish(run, Path(out), figures, summary)

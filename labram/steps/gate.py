@@ -9,7 +9,7 @@ from labram.corpus.store import Store
 from labram.evaluation.leakage import Ledger
 from labram.evaluation.record import Evaluation, Predictions
 from labram.evaluation.scoring import champion_predictions
-from labram.operations import gates, registry
+from labram.operations import gates, registry, task_page
 from labram.operations.gates import Gate, Verdict
 from labram.operations.smoke import smoke_test
 from labram.operations.tracking import tracked
@@ -29,6 +29,7 @@ def gate(
     evaluations: Sequence[str],
     versions: str,
     out: str,
+    summary: str,
     tokenizer: str | None = None,
     backbone: str | None = None,
 ) -> None:
@@ -44,6 +45,7 @@ def gate(
         evaluations: Folders of the evaluations, in the order of the recipe's tasks.
         versions: Folder that `register` wrote.
         out: Folder for `verdicts.json`.
+        summary: Markdown file for what Kubeflow Pipelines shows.
         tokenizer: Folder of the tokenizer; None if the run made none.
         backbone: Folder of the backbone; None if the run made none.
     """
@@ -63,6 +65,14 @@ def gate(
         written = json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=1)
         (Path(out) / VERDICTS_FILE).write_text(written)
         run.files(Path(out), VERDICTS_FILE)
+        run.summarise(summary, task_page.table(("model", "gate", "", "why"), _rows(verdicts)))
+
+
+def _rows(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
+    for verdict in verdicts:
+        model = task_page.link_to_model(verdict.model, verdict.version)
+        for gate in verdict.gates:
+            yield model, gate.name, "passed" if gate.passed else "**refused**", gate.detail
 
 
 def read_verdicts(folder: str) -> list[Verdict]:

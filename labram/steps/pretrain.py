@@ -13,7 +13,7 @@ from labram.training.launchers import chosen
 
 
 def pretrain(
-    *, workspace: str, corpus: str, tokenizer: str, architecture: str, settings: str, seed: int, out: str
+    *, workspace: str, corpus: str, tokenizer: str, architecture: str, settings: str, seed: int, out: str, summary: str
 ) -> dict[str, float]:
     """Pre-train the backbone on the training subjects; gives its last validation figures.
 
@@ -25,6 +25,7 @@ def pretrain(
         settings: The recipe's section `pretraining`, as JSON.
         seed: For initial values, windows and masks.
         out: Folder for the model.
+        summary: Markdown file for what Kubeflow Pipelines shows.
     """
     place, recordings = Workspace.at(workspace), Corpus.load(Path(corpus))
     key = checkpoint_key(corpus, digest(Path(tokenizer)), architecture, settings, str(seed))
@@ -42,5 +43,5 @@ def pretrain(
         )
         figures = chosen().run(job, run)
         Ledger.read(Path(tokenizer)).after(PRETRAINING, seen(recordings, "train")).write(Path(out))
-        publish(run, Path(out), figures)
+        publish(run, Path(out), figures, summary)
     return figures

@@ -8,7 +8,7 @@ from typing import Any
 from labram.corpus.catalogue import Corpus
 from labram.corpus.datasets import ADAPTERS
 from labram.evaluation.record import Evaluation
-from labram.operations import lineage, registry, tracking
+from labram.operations import lineage, registry, task_page, tracking
 from labram.operations import report as page
 from labram.operations.gates import Verdict
 from labram.operations.promotion import Move
@@ -29,6 +29,7 @@ def report(
     verdicts: str,
     promotions: str,
     out: str,
+    summary: str,
     start: str = "",
     tokenizer: str | None = None,
     backbone: str | None = None,
@@ -44,6 +45,7 @@ def report(
         verdicts: Folder that `gate` wrote.
         promotions: Folder that `promote` wrote.
         out: The HTML file.
+        summary: Markdown file for what Kubeflow Pipelines shows.
         start: The backbone that the run started from, see `labram.steps.obtain.settle`; empty if from none.
         tokenizer: Folder of the tokenizer; None if the run made none.
         backbone: Folder of the backbone; None if the run made none.
@@ -80,6 +82,9 @@ def report(
         )
         page.write(record, Path(out))
         result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], judged, moves)
+        new = {move.model: move.version for move in moves if move.moved and move.version}
+        champions = (f"Champion: {task_page.link_to_model(name, version)}" for name, version in new.items())
+        run.summarise(summary, f"The whole run: {task_page.link_to_run(parent)}", *champions)
         conclude(run, place, parent, Path(out), result)
     return str(result["outcome"])
 

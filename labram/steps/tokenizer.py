@@ -12,7 +12,7 @@ from labram.training.launchers import chosen
 
 
 def tokenizer(
-    *, workspace: str, corpus: str, architecture: str, settings: str, seed: int, out: str
+    *, workspace: str, corpus: str, architecture: str, settings: str, seed: int, out: str, summary: str
 ) -> dict[str, float]:
     """Train the tokenizer on the training subjects; gives its last validation figures.
 
@@ -23,6 +23,7 @@ def tokenizer(
         settings: The recipe's section `tokenizer`, as JSON.
         seed: For initial values and windows.
         out: Folder for the model.
+        summary: Markdown file for what Kubeflow Pipelines shows.
     """
     place, recordings = Workspace.at(workspace), Corpus.load(Path(corpus))
     with tracked("tokenizer", place.root) as run:
@@ -38,5 +39,5 @@ def tokenizer(
         )
         figures = chosen().run(job, run)
         Ledger().after("tokenizer", seen(recordings, "train")).write(Path(out))
-        publish(run, Path(out), figures)
+        publish(run, Path(out), figures, summary)
     return figures

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from labram.corpus.catalogue import CATALOGUE_FILE, LABELS_FILE, Corpus, Split
 from labram.evaluation.leakage import Seen
+from labram.operations import task_page
 from labram.operations.lineage import source_digest
 from labram.operations.tracking import TrackedStep
 
@@ -30,7 +31,8 @@ def seen(corpus: Corpus, *splits: Split, dataset: str | None = None) -> Seen:
     )
 
 
-def publish(run: TrackedStep, out: Path, figures: Mapping[str, float]) -> None:
-    """Keep the step's last figures and small files with its MLflow run."""
+def publish(run: TrackedStep, out: Path, figures: Mapping[str, float], summary: str) -> None:
+    """Keep the step's last figures and small files with its MLflow run, and show the figures on its task's page."""
     run.metrics(0, {f"final/{name}": value for name, value in figures.items()})
     run.files(out, "*.json", "history.jsonl")
+    run.summarise(summary, task_page.figures(figures))

@@ -212,7 +212,7 @@ from labram.steps import quality, register, report, resolve, tokenizer
 place, text = sys.argv[1:]
 recipe, out = Recipe.from_json(text), Path(place) / "pipeline"
 task, at = recipe.tasks[0], lambda name: str(out / name)
-plan = resolve.resolve(data=CORPUS, workspace=place, recipe=text, force=False)
+plan = resolve.resolve(data=CORPUS, workspace=place, recipe=text, force=False, pipeline="retrain")
 common = {"workspace": place}
 ingest.ingest(
     **common, data=CORPUS, shard="0/1", datasets=[], preprocessing=recipe.preprocessing.to_json(), out=at("part")
@@ -222,22 +222,23 @@ quality.quality(
     split=recipe.split.to_json(), seed=0, out=at("corpus"),
 )
 common["corpus"] = at("corpus")
-model = {"architecture": recipe.architecture.to_json(), "seed": 0}
+shown = {"summary": at("summary.md")}
+model = {**shown, "architecture": recipe.architecture.to_json(), "seed": 0}
 tokenizer.tokenizer(**common, **model, settings=recipe.tokenizer.to_json(), out=at("tokenizer"))
 pretrain.pretrain(
     **common, **model, tokenizer=at("tokenizer"), settings=recipe.pretraining.to_json(), out=at("backbone")
 )
-finetune.finetune(**common, backbone=at("backbone"), task=task.to_json(), seed=0, out=at("task"))
+finetune.finetune(**common, **shown, backbone=at("backbone"), task=task.to_json(), seed=0, out=at("task"))
 evaluate.evaluate(
-    **common, corpus_version=plan.corpus_version, model=at("task"), task=task.to_json(), gates=recipe.gates.to_json(),
-    seed=0, out=at("scored"),
+    **common, **shown, corpus_version=plan.corpus_version, model=at("task"), task=task.to_json(),
+    gates=recipe.gates.to_json(), seed=0, out=at("scored"),
 )
 known = {**common, "recipe": text, "tokenizer": at("tokenizer"), "evaluations": [at("scored")]}
 version = {"corpus_version": plan.corpus_version, "backbone": at("backbone")}
 register.register(**known, **version, models=[at("task")], out=at("versions"))
-gate.gate(**known, versions=at("versions"), out=at("verdicts"))
+gate.gate(**known, **shown, versions=at("versions"), out=at("verdicts"))
 promote.promote(workspace=place, versions=at("versions"), verdicts=at("verdicts"), out=at("promotions"))
-report.report(**known, **version, verdicts=at("verdicts"), promotions=at("promotions"), out=at("report"))
+report.report(**known, **version, **shown, verdicts=at("verdicts"), promotions=at("promotions"), out=at("report"))
 """
 STAGE = {
     "steps": 1, "warmup_steps": 0, "micro_batches": 1, "patches": 128, "log_every": 1, "validate_every": 1,

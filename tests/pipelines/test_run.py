@@ -119,6 +119,17 @@ def test_it_ends_with_a_table_a_report_and_champions(killed_then_finished, works
     assert (runs(workspace)[0] / "report.html").stat().st_size > 50_000
 
 
+def test_tasks_leave_pages_and_classifications_a_confusion_matrix(killed_then_finished, workspace) -> None:
+    pages = {path.parent.name: path.read_text() for path in (workspace / "pipeline").rglob("summary")}
+    assert {"tokenizer", "pretrain", "finetune", "evaluate", "gate", "report"} <= set(pages)
+    assert all("MLflow run `" in page for page in pages.values())
+    assert "| loss |" in pages["tokenizer"]
+    assert "| labram-gait version 1 | inference | passed |" in pages["gate"]
+    matrices = [json.loads(path.read_text()) for path in (workspace / "pipeline").rglob("confusion")]
+    (matrix,) = (found["confusionMatrix"] for found in matrices if found)
+    assert [entry["displayName"] for entry in matrix["annotationSpecs"]] == ["normal", "abnormal"]
+
+
 def test_a_corrupt_file_among_good_ones_is_a_quarantine_line(killed_then_finished, workspace) -> None:
     lines = [line for line in killed_then_finished.stdout.splitlines() if "broken.bdf" in line]
     assert len(lines) == 1
