@@ -341,10 +341,11 @@ class TaskObjective:
 
     def _answer(self, output: Tensor) -> npt.NDArray[np.float64]:
         """Probability of class 1 [n], of each class [n, K], or values [n, M] in the targets' unit."""
+        output = output.double()  # where a probability of 1 - 1e-9 is not 1, and such answers can be ranked
         if self.kind == "regression":
-            return np.asarray(output.double().cpu().numpy() * self.target_sd + self.target_mean)
+            return np.asarray(output.cpu().numpy() * self.target_sd + self.target_mean)
         answer = output[:, 0].sigmoid() if self.kind == "binary" else output.softmax(dim=1)
-        return np.asarray(answer.double().cpu().numpy())
+        return np.asarray(answer.cpu().numpy())
 
 
 def weighted_mean(parts: Iterable[tuple[float, Metrics]]) -> Metrics:
