@@ -249,5 +249,6 @@ def test_a_history_cut_short_by_a_kill_is_read_up_to_there(make_run: MakeRun, tm
     record = make_run()
     assert record.backbone is not None
     path = record.backbone / "history.jsonl"
-    path.write_text(path.read_text() + '{"step": 310, "loss": NaN}\n{"step": 320, "lo')
-    assert "It was trained for 310 of 300 steps." in text_of(page_of(record, tmp_path))
+    steps = record.recipe.pretraining.steps
+    path.write_text(path.read_text() + f'{{"step": {steps + 10}, "loss": NaN}}\n{{"step": {steps + 20}, "lo')
+    assert f"It was trained for {steps + 10} of {steps} steps." in text_of(page_of(record, tmp_path))
