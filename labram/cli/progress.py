@@ -4,15 +4,31 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
 from labram.events import figures_text
 
 console = Console(highlight=False, markup=False)
+
+
+class Times(ProgressColumn):
+    """How long a step has taken and, while it runs, how long it will yet take at its present pace."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """Such as ``0:01:05, 0:12:40 left``."""
+        taken = task.finished_time if task.finished else task.elapsed
+        text = str(timedelta(seconds=int(taken or 0.0)))
+        if not task.finished and task.time_remaining is not None:
+            text += f", {timedelta(seconds=int(task.time_remaining))} left"
+        return Text(text, style="progress.elapsed")
 
 
 def bars() -> Progress:
@@ -22,7 +38,7 @@ def bars() -> Progress:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[figures]}", markup=False),
-        TimeElapsedColumn(),
+        Times(),
         console=console,
     )
 
