@@ -19,7 +19,8 @@ SECRETS = {
     "labram-mlflow-server": ("backend-store-uri", "flask-secret-key", "admin-password", "basic_auth.ini"),
     "labram-mlflow-user": ("username", "password"),
 }
-"""Secrets that the manifests cannot do without, and their keys. `labram-storage` is optional: a pod may have a role."""
+"""Secrets that the manifests cannot do without, and their keys. Of `labram-storage` the keys of the object store are
+optional, since a pod may have a role; the key of subjects is not, where the store is a bucket."""
 CLAIM = "labram-workspace"
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 
@@ -69,6 +70,8 @@ def outside(pipelines: Cluster, namespace: str, gpus: int) -> Iterator[Finding]:
     for name, keys in SECRETS.items():
         yield looked(f"Secret {name}", kubernetes.secret, namespace, name, keys)
     environment: dict[str, str] = found.get("data", {})
+    if environment.get(STORE_VARIABLE, "").startswith("s3://"):
+        yield looked("Secret labram-storage", kubernetes.secret, namespace, "labram-storage", ("subject-key",))
     yield kubernetes.settings(environment)
     yield looked(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
     yield looked("MLflow", kubernetes.server, namespace)

@@ -98,6 +98,14 @@ def test_a_wrong_storage_class_is_named(host, healthy) -> None:
     assert "waits for a storage class shared-files, and there is none" in doctor(host).output
 
 
+def test_a_store_in_a_bucket_wants_a_key_of_subjects(host, healthy) -> None:
+    given = {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "LABRAM_STORE": "s3://patches"}
+    healthy[f"{NAMESPACED}/configmaps/labram-environment"] = {"data": given}
+    assert "Secret labram-storage: it is not in the namespace" in doctor(host).output
+    healthy[f"{NAMESPACED}/secrets/labram-storage"] = {"data": {"subject-key": "c2VjcmV0"}}
+    assert doctor(host).exit_code == 0
+
+
 def test_a_pool_that_grows_from_nothing_is_a_doubt(host, healthy) -> None:
     healthy[NODES] = {"items": []}
     done = doctor(host)
