@@ -344,8 +344,10 @@ class Recipe(Section):
         for task in self.tasks:
             if task.name == name:
                 return task
-        known = ", ".join(task.name for task in self.tasks)
-        raise RecipeError(f"recipe {self.name!r} has no task {name!r}", field="tasks", remedy=f"Choose one of: {known}")
+        remedy = (
+            f"Choose one of: {', '.join(task.name for task in self.tasks)}" if self.tasks else "It has none: add one"
+        )
+        raise RecipeError(f"recipe {self.name!r} has no task {name!r}", field="tasks", remedy=remedy)
 
 
 def available() -> list[str]:

@@ -81,11 +81,20 @@ def test_an_unknown_key_of_a_task_is_named() -> None:
         ("tokenizer.steps", "is not key=value"),
         ("tasks=3", "tasks"),
         ("name.first=3", "there is no 'name'"),
+        ("gates.floors={gate: 0.1}", "gates.floors names gate, which is no task of this recipe"),
+        ("study.variants=[{name: one}, {name: one}]", "two variants are called 'one'"),
     ],
 )
 def test_a_bad_value_is_explained(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipes.load("demo", [override])
+
+
+def test_a_recipe_may_have_no_tasks() -> None:
+    without = recipes.load("demo", ["tasks=[]"])
+    assert without.tasks == ()
+    with pytest.raises(RecipeError, match=r"no task 'gait'.*It has none"):
+        without.task("gait")
 
 
 def test_a_recipe_that_does_not_exist_names_those_that_do() -> None:

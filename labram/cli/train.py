@@ -92,7 +92,7 @@ def _begin(stage: Stage, folder: Path | None) -> Path | None:
 
 def _settings(recipe: "Recipe", stage: Stage, task: str | None) -> str:
     if stage is Stage.FINETUNE:
-        return recipe.task(task or recipe.tasks[0].name).to_json()
+        return recipe.task(task or next((one.name for one in recipe.tasks), "")).to_json()
     return (recipe.tokenizer if stage is Stage.TOKENIZER else recipe.pretraining).to_json()
 
 

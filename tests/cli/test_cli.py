@@ -13,7 +13,9 @@ def labram(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([LABRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("command", ["", "run", "evaluate", "corpus", "recipe", "models", "weights", "bench"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "adapt", "study", "evaluate", "corpus", "recipe", "models", "weights", "bench"]
+)
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     done = labram(*command.split(), "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -25,6 +27,20 @@ def test_a_folder_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "there is no such folder" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_backbone_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
+    done = labram("adapt", tmp_path / "labram-base.pth", "--data", tmp_path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "there is no such backbone" in done.stderr
+    assert "models:/labram-backbone@champion" in done.stderr
+
+
+@pytest.mark.parametrize(("job", "lack"), [("adapt", "no tasks to adapt to"), ("study", "there is nothing to compare")])
+def test_a_recipe_that_is_none_for_the_job_is_one_clear_error(job: str, lack: str, tmp_path: Path) -> None:
+    done = labram(job, "--data", tmp_path, "--recipe", "demo", "--set", "tasks=[]", cwd=tmp_path)
+    assert done.returncode == 1
+    assert lack in done.stderr
 
 
 def test_an_unknown_recipe_key_is_one_clear_error(tmp_path: Path) -> None:
