@@ -67,6 +67,9 @@ def test_the_training_runtime_has_the_parts_that_train_jobs_patch(documents) -> 
     for runtime in (item for item in documents if item["kind"] == "ClusterTrainingRuntime"):
         (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
         (pod,) = pods(replicated)
+        document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node"}, "spec": pod}
+        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+        assert pod["restartPolicy"] == "Never", "one rank alone would meet ranks that are further"
         assert replicated["name"] == train_job.REPLICATED
         assert [container["name"] for container in pod["containers"]] == [train_job.CONTAINER]
         mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
