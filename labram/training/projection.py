@@ -14,6 +14,7 @@ from labram.training.stages import backbone_config, tokenizer_config
 from labram.training.throughput import Throughput, operations
 
 SECONDS_AN_HOUR = 3600.0
+BUSY = 0.05
 PRECISION: dict[str, Precision] = {"cpu": "fp32", "cuda": "bf16"}
 COLUMNS = ("recipe", "stage", "patches", "operations", "measured on", "patches/s", "device-hours")
 
@@ -66,7 +67,7 @@ def project(recipe: Recipe, result: Throughput) -> Iterator[Projection]:
             file=result.file,
             remedy="Measure the recipe as it is",
         )
-    precision, machine = PRECISION[result.machine.device], result.machine
+    precision = PRECISION[result.machine.device]
     rates = {rate.step: rate for rate in result.rates if (rate.mode, rate.precision) == ("eager", precision)}
     tokenizer = tokenizer_config(recipe.architecture, recipe.tokenizer)
     backbone = backbone_config(recipe.architecture, recipe.architecture.codes)
@@ -78,7 +79,7 @@ def project(recipe: Recipe, result: Throughput) -> Iterator[Projection]:
                 stage=stage,
                 patches=patches,
                 operations=patches * operations(step, tokenizer, backbone, patches=settings.window_patches),
-                machine=f"{machine.name}, {machine.threads} threads" if machine.device == "cpu" else machine.name,
+                machine=_described(result),
                 patches_per_s=speed,
                 hours=patches / speed / SECONDS_AN_HOUR,
             )
@@ -88,6 +89,14 @@ def table(projections: Iterable[Projection]) -> str:
     """All of them as Markdown."""
     rows = (COLUMNS, ("---",) * len(COLUMNS), *(projection.row for projection in projections))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _described(result: Throughput) -> str:
+    """The machine, and whether it had other things to do."""
+    machine = result.machine
+    threads = f", threads: {machine.threads}" if machine.device == "cpu" else ""
+    busy = f"; other processes took {result.others:.0%} of it" if result.others > BUSY else ""
+    return f"{machine.name}{threads}{busy}"
 
 
 def _stages(recipe: Recipe) -> Iterator[tuple[str, TrainingRecipe, Step]]:

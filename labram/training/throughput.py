@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import torch
 from pydantic import ValidationError
 
@@ -94,6 +95,8 @@ class Throughput(Section):
             other; GPU and host wait for each other in between.
         patches_a_step: Of that step.
         memory_gb: Most that was in use on the GPU meanwhile; None on a CPU.
+        others: The share of the machine's processors that other processes took meanwhile. Figures of a busy machine
+            say little about it.
     """
 
     date: str
@@ -106,6 +109,7 @@ class Throughput(Section):
     parts: dict[str, float]
     patches_a_step: float
     memory_gb: float | None
+    others: float
 
     @property
     def file(self) -> str:
@@ -162,6 +166,7 @@ def measure(
     """
     tokenizer = tokenizer_config(recipe.architecture, recipe.tokenizer)
     backbone = backbone_config(recipe.architecture, recipe.architecture.codes)
+    others = _Others()
     machine, rates = _machine(load.device, precisions), []
     for found in bench(
         steps=steps,
@@ -188,6 +193,7 @@ def measure(
         parts=parts,
         patches_a_step=patches,
         memory_gb=memory,
+        others=others.share(),
     )
 
 
@@ -293,6 +299,23 @@ def step_parts(recipe: Recipe, steps: int) -> tuple[dict[str, float], float, flo
             clock.stop("optimiser")
     memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
     return {part: seconds / steps for part, seconds in clock.seconds.items()}, patches / steps, memory
+
+
+class _Others:
+    """How much of the processors' time other processes take from now on."""
+
+    def __init__(self) -> None:
+        self._before = self._seconds()
+
+    def share(self) -> float:
+        """Of all time of all processors."""
+        every, idle, own = (now - then for now, then in zip(self._seconds(), self._before, strict=True))
+        return max(0.0, (every - idle - own) / every)
+
+    @staticmethod
+    def _seconds() -> tuple[float, float, float]:
+        machine, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        return sum(machine), machine.idle, own.user + own.system
 
 
 class _Clock:

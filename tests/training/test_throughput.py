@@ -1,7 +1,6 @@
 """What machines make of the models: counted, measured, kept, projected."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,8 +18,6 @@ from labram.models.tokenizer import Tokenizer
 from labram.training.projection import project
 from labram.training.throughput import Throughput, operations
 
-ROOT = Path(__file__).parents[2]
-RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 TINY = "{width: 100, conv_channels: 4, heads: 5, depth: 1, decoder_depth: 1, codes: 16, code_width: 8}"
 WINDOWS, CHANNELS, SECONDS = 2, 4, 3
 
@@ -96,6 +93,7 @@ def test_a_step_is_divided_into_its_parts(result):
     assert list(result.parts) == ["loading", "to the device", "codes", "forward", "backward", "optimiser"]
     assert min(result.parts.values()) > 0
     assert result.patches_a_step > 64
+    assert 0 <= result.others <= 1
 
 
 def test_hours_are_patches_over_speed(result):
@@ -105,6 +103,14 @@ def test_hours_are_patches_over_speed(result):
     assert (found.recipe, found.stage) == ("base", "pretraining")
     assert found.patches == 222750 * 8 * 16384
     assert found.hours == pytest.approx(found.patches / result.rates[0].patches_per_s / 3600)
+
+
+@pytest.mark.parametrize(("others", "said"), [(0.01, False), (0.4, True)])
+def test_a_machine_that_had_other_things_to_do_is_said_to(result, others, said):
+    base = recipes.load("base")
+    measured = result.model_copy(update={"architecture": base.architecture, "others": others})
+    (found,) = project(base, measured)
+    assert ("other processes took 40% of it" in found.machine) == said
 
 
 def test_what_was_measured_with_other_dimensions_is_not_projected(result):
