@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labram.evaluation.statistics import LEVEL, Estimate
+from labram.evaluation.statistics import LEVEL, MIN_SUBJECTS, Estimate
 from labram.evaluation.study import Outcome
 from labram.operations import plots
 from labram.operations.plots import Interval
@@ -108,11 +108,13 @@ def _task(record: StudyRecord, name: str) -> Chapter:
         alt="; ".join(f"{row.label}: {number(row.value)}" for row in scores),
         caption=f"{metric} of each variant, mean over the seeds, beside the baseline that saw the same subjects.",
     )
-    lead = f"{task.title}: {count(reference.subjects, 'test subject')}, the same windows for every variant."
+    lead = [f"{count(reference.subjects, 'test subject')}, the same windows for every variant."]
+    if reference.subjects < MIN_SUBJECTS:
+        lead.append(f"They are too few to tell variants apart, whatever the intervals say: {MIN_SUBJECTS} are needed.")
     return Chapter(
         f"task-{name}",
         task.title,
-        (lead,),
+        tuple(lead),
         pictures=(figure,),
         tables=(Table("Variants", head, rows, frozenset({1, 2, 3, 4})),),
         short=name,

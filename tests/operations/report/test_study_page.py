@@ -11,7 +11,9 @@ from labram.evaluation.study import Outcome
 from labram.operations.report.study import StudyRecord, write
 
 
-def outcome(variant: str, value: float, difference: float | None = None, *, significant: bool = False) -> Outcome:
+def outcome(
+    variant: str, value: float, difference: float | None = None, *, significant: bool = False, subjects: int = 9
+) -> Outcome:
     gap = Estimate(value=difference)
     if difference is not None:
         gap = Estimate(value=difference, low=difference - 0.01, high=difference + 0.01)
@@ -24,17 +26,20 @@ def outcome(variant: str, value: float, difference: float | None = None, *, sign
         baseline=Estimate(value=0.5, low=0.4, high=0.6),
         difference=gap,
         significant=significant,
-        subjects=9,
+        subjects=subjects,
     )
 
 
-def text_of(folder: Path, *others: Outcome, simulated: bool = True) -> str:
+REFERENCE = outcome("pretrained", 0.6)
+
+
+def text_of(folder: Path, *others: Outcome, simulated: bool = True, reference: Outcome = REFERENCE) -> str:
     record = StudyRecord(
         run_name="demo-study-1",
         recipe=recipes.load("demo-study"),
         corpus_title="somewhere",
         simulated=simulated,
-        outcomes=[outcome("pretrained", 0.6), *others],
+        outcomes=[reference, *others],
         lineage={"backbone": "models:/labram-backbone/3#0123456789abcdef"},
     )
     page = write(record, folder / "study.html").read_text()
@@ -59,6 +64,11 @@ def test_where_nothing_differs_it_says_so(tmp_path):
     text = text_of(tmp_path, outcome("same", 0.61, 0.01))
     assert "On gait: no variant differs from pretrained beyond doubt." in text
     assert "1 comparison was made" in text
+    assert "too few" not in text
+
+
+def test_few_subjects_are_called_too_few(tmp_path):
+    assert "They are too few" in text_of(tmp_path, reference=outcome("pretrained", 0.6, subjects=3))
 
 
 @pytest.mark.parametrize("simulated", [True, False])
