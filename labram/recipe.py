@@ -275,7 +275,7 @@ class GateRecipe(Section):
 
     margin: float = Field(default=0.02, ge=0.0, description="How much worse than the champion a metric may be.")
     floors: dict[str, float] = Field(
-        default_factory=dict,
+        default={},
         description="By task: what the interval of a first champion's metric must clear. A task that is not named must "
         "clear what answers that ignore the signals get.",
     )
@@ -294,7 +294,7 @@ class VariantRecipe(Section):
     pretrained: bool = Field(default=True, description="false: from random values, to see what pre-training is worth.")
     subjects: float = Field(default=1.0, gt=0.0, le=1.0, description="Share of the training subjects that it sees.")
     task: dict[str, Any] = Field(
-        default_factory=dict,
+        default={},
         description="Settings of a task, such as layer_decay, that it has instead of the recipe's.",
     )
 
