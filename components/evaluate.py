@@ -38,11 +38,10 @@ def evaluate(
         label=label,
     )
     metrics.metadata.update(figures)
-    with open(metrics.path, "w") as file:
-        json.dump(figures, file)
     with open(f"{evaluation.path}/evaluation.json") as file:
         scored = json.load(file)
     if scored["confusion"]:
         confusion.log_confusion_matrix(scored["classes"], scored["confusion"])
-    with open(confusion.path, "w") as file:
-        json.dump(confusion.metadata, file)
+    for artifact in (metrics, confusion):
+        with open(artifact.path, "w") as file:
+            json.dump(artifact.metadata, file)
