@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,10 @@ class Checkpoint:
     state: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     loss: float | None = None
+
+    def each(self, change: Callable[[Tensors], Tensors]) -> "Checkpoint":
+        """The same with every group of tensors changed."""
+        return replace(self, tensors={group: change(tensors) for group, tensors in self.tensors.items()})
 
 
 @dataclass(frozen=True)

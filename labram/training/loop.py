@@ -201,7 +201,7 @@ class _Training(Generic[Batch]):
 
     def begin(self, newest: Callable[[], Checkpoint | None], start: Callable[[], None] | None) -> None:
         """From the newest checkpoint, or from the start; all ranks from that of the first."""
-        checkpoint = self.ranks.first_says(newest)
+        checkpoint = self._agreed(newest)
         if checkpoint is not None:
             self._restore(checkpoint)
             self.monitor.note(f"goes on after step {checkpoint.step} of {self.plan.steps}")
@@ -212,6 +212,15 @@ class _Training(Generic[Batch]):
             self.ranks.copy_first(replicated(self.model.state_dict().values()))
         self.model.train()
         self._clock = time.monotonic()
+
+    def _agreed(self, newest: Callable[[], Checkpoint | None]) -> Checkpoint | None:
+        """What the first rank finds. Its tensors go one by one: a message needs four times their size."""
+        found = newest() if self.ranks.first else None
+        outline = self.ranks.first_says(lambda: found and found.each(_outlines))
+        checkpoint = found or (outline and outline.each(_blanks))
+        for tensors in checkpoint.tensors.values() if checkpoint else ():
+            self.ranks.copy_first(list(tensors.values()))
+        return checkpoint
 
     def step(self, batches: Sequence[Batch]) -> None:
         """One optimiser step. If loss or gradient are not finite, weights and buffers stay as they were.
@@ -405,6 +414,16 @@ class _Training(Generic[Batch]):
     def _load(self, weights: Tensors) -> None:
         own = self.model.state_dict()
         self.model.load_state_dict({name: share(value, own.get(name, value)) for name, value in weights.items()})
+
+
+def _outlines(tensors: Tensors) -> Tensors:
+    """Names, shapes and types without values."""
+    return {name: tensor.to("meta") for name, tensor in tensors.items()}
+
+
+def _blanks(outlines: Tensors) -> Tensors:
+    """Tensors in the host's memory whose values are yet to come."""
+    return {name: torch.empty_like(outline, device="cpu") for name, outline in outlines.items()}
 
 
 def tell(monitor: Monitor, text: str) -> None:

@@ -36,8 +36,7 @@ class Writer:
     def save(self, checkpoint: Checkpoint) -> None:
         """Copy the checkpoint as it is now, and have the first rank begin to write it."""
         self.flush()
-        tensors = {group: gathered(named) for group, named in checkpoint.tensors.items()}
-        copy = replace(checkpoint, tensors=tensors, history=list(checkpoint.history))
+        copy = replace(checkpoint.each(gathered), history=list(checkpoint.history))
         if Ranks.here().first:
             self._writing = self._thread.submit(self._checkpoints.save, copy)
 
