@@ -45,6 +45,19 @@ def recipe(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def one_task(recipe) -> Path:
+    """The same with one task, and a study of it."""
+    settings = yaml.safe_load(recipe.read_text()) | {"name": "one"}
+    settings["tasks"] = [task for task in settings["tasks"] if task["name"] == "gait"]
+    settings["gates"]["floors"] = {"gait": -1000.0}
+    half = {"name": "scratch-half", "pretrained": False, "subjects": 0.5}
+    settings["study"] = {"seeds": 1, "variants": [{"name": "pretrained"}, half]}
+    path = recipe.with_name("one.yaml")
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("corpus") / "data"
     simulate(folder)
@@ -58,12 +71,16 @@ def workspace(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("workspace")
 
 
-def command(recipe: Path, data: Path, workspace: Path, *more: str) -> list[str]:
-    return [str(LABRAM), "run", "-r", str(recipe), "-d", str(data), "-w", str(workspace), *more]
+def command(recipe: Path, data: Path, workspace: Path, *more: str, job: str = "run") -> list[str]:
+    return [str(LABRAM), job, "-r", str(recipe), "-d", str(data), "-w", str(workspace), *more]
 
 
-def labram_run(recipe: Path, data: Path, workspace: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(recipe, data, workspace, *more), capture_output=True, text=True, env=environment())
+def labram_run(
+    recipe: Path, data: Path, workspace: Path, *more: str, job: str = "run"
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(recipe, data, workspace, *more, job=job), capture_output=True, text=True, env=environment()
+    )
 
 
 def environment() -> dict[str, str]:
@@ -181,11 +198,47 @@ def test_a_second_run_with_nothing_changed_does_nothing_and_says_so(
     assert time.monotonic() - started < 60
 
 
-def test_a_refused_gate_ends_with_exit_code_3(killed_then_finished, recipe, data, workspace) -> None:
-    done = labram_run(recipe, data, workspace, "--set", "gates.min_perplexity=30")
+def test_without_tasks_a_run_ends_with_the_backbone_and_a_refused_gate_with_exit_code_3(
+    killed_then_finished, recipe, data, workspace
+) -> None:
+    no_tasks = ("--set", "tasks=[]", "--set", "gates.floors={}", "--set", "gates.min_perplexity=30")
+    done = labram_run(recipe, data, workspace, *no_tasks)
     assert done.returncode == 3, done.stdout + done.stderr
+    assert "pretrain done" in done.stdout
+    assert "the recipe has no tasks" in done.stdout
     assert "gate refused  labram-tokenizer: codebook" in done.stdout
-    assert "tokenizer" in next(line for line in done.stdout.splitlines() if line.startswith("reused"))
+    assert "gate refused  labram-backbone: tasks: the recipe has no tasks, so nothing says whether" in done.stdout
+    assert "not promoted  labram-backbone, labram-tokenizer" in done.stdout
+    assert "ingest 0/2" in next(line for line in done.stdout.splitlines() if line.startswith("reused"))
+
+
+@pytest.fixture(scope="module")
+def adapted(killed_then_finished, one_task, data, workspace) -> subprocess.CompletedProcess[str]:
+    return labram_run(one_task, data, workspace, job="adapt")
+
+
+def test_adapting_fine_tunes_the_champion_and_promotes_task_models_alone(adapted, workspace) -> None:
+    assert adapted.returncode == 0, adapted.stdout + adapted.stderr
+    assert "obtain: starts from models:/labram-backbone/1#" in adapted.stdout
+    assert "pretrain" not in adapted.stdout
+    result = json.loads(next(workspace.glob("runs/one-*/result.json")).read_text())
+    assert [row["model"] for row in result["promotions"]] == ["labram-gait"]
+    assert "No model was pre-trained in this run." in next(workspace.glob("runs/one-*/report.html")).read_text()
+
+
+def test_a_study_says_what_its_variants_differ_in_and_registers_nothing(adapted, one_task, data, workspace) -> None:
+    done = labram_run(one_task, data, workspace, job="study")
+    assert done.returncode == 0, done.stdout + done.stderr
+    reused = next(line for line in done.stdout.splitlines() if line.startswith("reused"))
+    assert all(step in reused for step in ("ingest 0/2", "quality", "obtain"))
+    assert "scratch-half" in done.stdout
+    assert "register" not in done.stdout
+    folder = sorted(workspace.glob("runs/one-*"))[-1]
+    result = json.loads((folder / "result.json").read_text())
+    assert [(row["variant"], row["task"]) for row in result["study"]] == [
+        ("pretrained", "gait"), ("scratch-half", "gait")
+    ]  # fmt: skip
+    assert "no variant differs from pretrained beyond doubt" in (folder / "report.html").read_text()
 
 
 def test_a_failing_step_is_named_with_its_own_words(recipe, data, workspace) -> None:
