@@ -6,10 +6,12 @@ registry the images are pushed, and their digests written into kustomization.yam
 """
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 
@@ -99,11 +101,22 @@ def _publish(name: str, image: str, registry: str) -> str:
     """Push an image and write its digest where the manifests have it; gives the reference."""
     there = f"{registry}/{name}:{image.rpartition(':')[2]}"
     _do("tag", image, there)
-    _do("push", "--quiet", there)
-    references = _ask("image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', there).splitlines()
-    reference = next(one for one in references if one.startswith(f"{registry}/{name}@"))
+    reference = f"{registry}/{name}@{_push(there)}"
     write_digest(HERE / "kustomization.yaml", name, reference)
     return reference
+
+
+def _push(reference: str) -> str:
+    """Push; gives the digest under which the registry has the image."""
+    if engine() == "docker":
+        _do("push", "--quiet", reference)
+        known = _ask("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
+        name = reference.rpartition(":")[0]
+        return next(one for one in json.loads(known) if one.startswith(f"{name}@")).partition("@")[2]
+    with TemporaryDirectory() as folder:  # what Podman shows of an image is the digest before it was compressed
+        file = Path(folder, "digest")
+        _do("push", "--quiet", "--digestfile", str(file), reference)
+        return file.read_text().strip()
 
 
 def write_digest(path: Path, name: str, reference: str) -> None:
