@@ -14,6 +14,7 @@ app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
 _STEPS = ["tokenizer", "masked", "masked-stored", "finetune", "inference"]
 _PRECISIONS, _MODES = ["fp32", "bf16"], ["eager", "compiled"]
 RESULTS = Path("benchmarks/results")
+PUBLISHED = ("base", "large", "huge")
 
 
 @app.callback()
@@ -149,7 +150,9 @@ def hours(
     from labram.training.throughput import Throughput
 
     found = [Throughput.read(path) for path in results or sorted(RESULTS.glob("*.json"))]
-    typer.echo(table(row for result in found for row in project(recipes.load(result.recipe), result)))
+    names = dict.fromkeys([*PUBLISHED, *(result.recipe for result in found)])
+    measured = {name: [result for result in found if result.recipe == name] for name in names}
+    typer.echo(table(row for name in names for row in project(recipes.load(name), measured[name])))
 
 
 def _print_throughput(result: "Throughput") -> None:

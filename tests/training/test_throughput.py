@@ -1,6 +1,7 @@
 """What machines make of the models: counted, measured, kept, projected."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from labram.models.tokenizer import Tokenizer
 from labram.training.projection import project
 from labram.training.throughput import Throughput, operations
 
+ROOT = Path(__file__).parents[2]
 TINY = "{width: 100, conv_channels: 4, heads: 5, depth: 1, decoder_depth: 1, codes: 16, code_width: 8}"
 WINDOWS, CHANNELS, SECONDS = 2, 4, 3
 
@@ -99,7 +101,8 @@ def test_a_step_is_divided_into_its_parts(result):
 def test_hours_are_patches_over_speed(result):
     base = recipes.load("base")
     measured = result.model_copy(update={"architecture": base.architecture})
-    (found,) = project(base, measured)
+    tokenizer, found = project(base, [measured])
+    assert (tokenizer.stage, tokenizer.machine) == ("tokenizer", None)
     assert (found.recipe, found.stage) == ("base", "pretraining")
     assert found.patches == 222750 * 8 * 16384
     assert found.hours == pytest.approx(found.patches / result.rates[0].patches_per_s / 3600)
@@ -109,13 +112,13 @@ def test_hours_are_patches_over_speed(result):
 def test_a_machine_that_had_other_things_to_do_is_said_to(result, others, said):
     base = recipes.load("base")
     measured = result.model_copy(update={"architecture": base.architecture, "others": others})
-    (found,) = project(base, measured)
+    _, found = project(base, [measured])
     assert ("other processes took 40% of it" in found.machine) == said
 
 
 def test_what_was_measured_with_other_dimensions_is_not_projected(result):
     with pytest.raises(PlatformError, match="other dimensions than those of the recipe 'base'"):
-        list(project(recipes.load("base"), result))
+        list(project(recipes.load("base"), [result]))
 
 
 @pytest.mark.parametrize("text", ["{}", "no JSON", json.dumps({"date": "2026-11-21"})])
@@ -123,3 +126,17 @@ def test_a_file_that_is_no_result_is_named(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(PlatformError, match=r"x\.json: this is no result"):
         Throughput.read(tmp_path / "x.json")
+
+
+def test_what_no_machine_was_measured_for_is_not_guessed():
+    (large,) = project(recipes.load("large"), [])
+    assert large.row[:2] == ("large", "pretraining")
+    assert large.row[4:] == ("not measured", "–", "–")
+    assert large.operations / large.patches > 5e8
+
+
+def test_the_table_in_the_documentation_is_the_present_one(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["bench", "hours"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout in (ROOT / "docs" / "training.md").read_text()
