@@ -39,7 +39,10 @@ def save(model: LabramModel, folder: Path) -> str:
     weights, config = folder / WEIGHTS, folder / CONFIG
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     fresh = weights.with_suffix(".partial")
+    fresh.touch()
+    mode = fresh.stat().st_mode
     save_file(tensors, fresh)
+    fresh.chmod(mode)  # safetensors leaves what nobody but its writer may read, and a container's user is another
     _into_place(fresh, weights)
     value = _digest_of(weights)
     fresh = config.with_suffix(".partial")

@@ -45,6 +45,10 @@ def test_saving_again_replaces_and_leaves_no_scrap(models, saved):
     assert isinstance(weights.load(saved), Tokenizer)
 
 
+def test_whoever_may_read_the_configuration_may_read_the_weights(saved):
+    assert (saved / "model.safetensors").stat().st_mode == (saved / "config.json").stat().st_mode
+
+
 def test_a_loaded_tokenizer_keeps_its_codebook_in_training(models, tmp_path, window, rows):
     tokenizer = models["tokenizer"].train()
     tokenizer(window, rows)
