@@ -17,6 +17,8 @@ LABELS = {
     **METRIC_TITLES,
     "amplitude_loss": "MSE of z-scores",
     "phase_loss": "MSE of z-scores",
+    "amplitude_vs_mean": "of the mean's error",
+    "phase_vs_mean": "of the mean's error",
     "accuracy": "right (%)",
     "perplexity": "codes",
 }
