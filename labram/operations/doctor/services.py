@@ -66,7 +66,8 @@ def store(uri: str) -> Finding:
     subject, bucket = "object store", uri.removeprefix("s3://").partition("/")[0]
     patience = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1})
     try:
-        boto3.client("s3", config=patience).head_bucket(Bucket=bucket)
+        fresh = boto3.session.Session()  # the default one keeps the credentials that it found first
+        fresh.client("s3", config=patience).head_bucket(Bucket=bucket)
     except NoCredentialsError:
         remedy = "Make the Secret labram-storage (docs/kubernetes.md, Secrets), or give the service account a role"
         return wrong(subject, "this process has no credentials", remedy)
