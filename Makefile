@@ -38,7 +38,7 @@ lock: $(READY)  ## The hashed requirements of the images, from pyproject.toml an
 	@$(BIN)/python k8s/images/lock.py
 
 test: $(READY) browser  ## All tests
-	@$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -q
 
 lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the manifests
 	@$(BIN)/ruff check .
