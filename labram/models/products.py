@@ -1,7 +1,7 @@
 """Matrix products in float32 on a CPU, by oneDNN rather than by the BLAS that PyTorch was built with.
 
-PyTorch gives float32 products to MKL, which uses half the vector width of a processor that is not Intel's; oneDNN,
-which comes with PyTorch too, uses all of it: 300 to 400 GFLOP/s against 170 to 190 on two cores (benchmarks/model.md).
+PyTorch gives float32 products to MKL, which on an AMD EPYC reaches half of what oneDNN does, which comes with PyTorch
+too: 170 to 190 GFLOP/s against 280 to 400 on two cores (benchmarks/model.md). Other processors were not tried.
 Every other device and precision keeps PyTorch's own way. The numbers are float32 throughout; only the order of a sum
 differs. Shape letters: N counts rows, I and O are the widths in and out.
 """
