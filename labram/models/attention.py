@@ -1,8 +1,8 @@
 """Scaled dot-product attention (paper, equation 3), by the fastest exact way for the device and precision.
 
-PyTorch's kernel is that way everywhere but in bfloat16 on a CPU, where it takes two to three times as long as the products
-it consists of (benchmarks/model.md). There, scores are formed for a few heads at a time, so that they stay in the
-processor's cache, and formed again in the backward pass rather than kept. Softmax has three passes over the scores:
+PyTorch's kernel is that way everywhere but in bfloat16 on a CPU, where it takes two to three times as long as the
+products it consists of (benchmarks/model.md). There, scores are formed for a few heads at a time, so that they stay in
+the processor's cache, and formed again in the backward pass rather than kept. Softmax has three passes over the scores:
 maximum, exponential, sum. Queries and keys that LaBraM normalises have bounded products, so the first is not needed;
 a column of ones beside the values makes the product with them yield the sums too. Shape letters: `config`; G counts
 the heads of all windows.
