@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _OURS = tuple(f"LABRAM_{name}" for name in ("RUN", "EVENTS", "WORKSPACE", "STORE", "SUBJECT_KEY", "PIPELINE_ROOT"))
 for inherited in ("MLFLOW_TRACKING_URI", *_OURS):
     os.environ.pop(inherited, None)
+
+
+@pytest.fixture(autouse=True)
+def _mlflow_as_it_was() -> Iterator[None]:
+    """MLflow keeps the address of its server in a variable and in itself; a test leaves both as they were."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if before is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = before
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(before)
 
 
 @pytest.fixture(scope="session")

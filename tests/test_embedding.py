@@ -160,13 +160,9 @@ def test_a_folder_without_a_model_and_a_tokenizer_are_refused(tmp_path):
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A registry of its own; afterwards MLflow looks where it looked before."""
-    import mlflow
-
-    before = mlflow.get_tracking_uri()
+    """A registry of its own."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    yield tmp_path
-    mlflow.set_tracking_uri(before)
+    return tmp_path
 
 
 def test_the_uri_of_a_registered_model_is_found_in_its_workspace(folder, workspace):

@@ -1,37 +1,48 @@
 """A tracking database of its own for tests of this room, made once, and a small model to register."""
 
-import os
-
 import pytest
 import torch
 
 
 @pytest.fixture(scope="session")
-def tracking_uri(tmp_path_factory):
-    """An SQLite tracking server that all tests of a worker share; models are told apart by name."""
+def tracking_database(tmp_path_factory):
+    """Address of an SQLite tracking server that all tests of a worker share; models are told apart by name."""
+    import mlflow
+
     from labram.operations import tracking
 
-    yield tracking.configure(tmp_path_factory.mktemp("workspace"))
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    mlflow.set_tracking_uri(None)
+    uri = tracking.configure(tmp_path_factory.mktemp("workspace"))
+    mlflow.set_tracking_uri(None)
+    return uri
 
 
 @pytest.fixture
-def run_id(tracking_uri):
-    return new_run()
+def tracking_uri(tracking_database):
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_database)
+    return tracking_database
 
 
 @pytest.fixture(scope="session")
-def session_run_id(tracking_uri):
+def new_run(tracking_database):
+    """Gives a function that opens a run in that database and gives its id."""
+
+    def new_run():
+        from mlflow.tracking import MlflowClient
+
+        from labram.operations.tracking import experiment_id
+
+        client = MlflowClient(tracking_database)
+        return client.create_run(experiment_id(client)).info.run_id
+
+    return new_run
+
+
+@pytest.fixture
+def run_id(tracking_uri, new_run):
     return new_run()
-
-
-def new_run():
-    from mlflow.tracking import MlflowClient
-
-    from labram.operations.tracking import experiment_id
-
-    client = MlflowClient()
-    return client.create_run(experiment_id(client)).info.run_id
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -21,11 +22,17 @@ def register(name, folder, run_id, **settings):
 
 
 @pytest.fixture(scope="session")
-def once(session_run_id, task_folder, tmp_path_factory):
-    """One version that tests only read."""
+def registered(tracking_database, new_run, task_folder, tmp_path_factory):
+    mlflow.set_tracking_uri(tracking_database)
     evaluation = tmp_path_factory.mktemp("evaluation") / "evaluation.json"
     evaluation.write_text("{}")
-    return register("labram-once", task_folder, session_run_id, beside=[evaluation])
+    return register("labram-once", task_folder, new_run(), beside=[evaluation])
+
+
+@pytest.fixture
+def once(registered, tracking_uri):
+    """One version that tests only read."""
+    return registered
 
 
 def test_a_new_version_is_the_challenger_and_carries_its_lineage(once):
