@@ -11,6 +11,7 @@ from pathlib import Path
 from labram.errors import ReadError, Reason
 from labram.signals.readers import (
     ant,
+    apart,
     arff,
     brainvision,
     edf,
@@ -24,7 +25,6 @@ from labram.signals.readers import (
     nicolet,
     smni,
     text,
-    trial,
     xdf,
 )
 from labram.signals.readers.fif import read_events
@@ -59,7 +59,7 @@ class Format:
         recognises: Whether a file with such a suffix is of this kind; None where the suffix says it all.
         content_files: All files that make up a recording, itself first.
         unit: In which it keeps values, where the format fixes that.
-        fragile: Whether a damaged file can crash the library that reads it (see `labram.signals.readers.trial`).
+        fragile: Whether a damaged file can crash the library that reads it (see `labram.signals.readers.apart`).
     """
 
     name: str
@@ -134,14 +134,13 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
     """
     try:
         kind = _format(path)
-        if kind is not None and kind.fragile:
-            trial.survive(path)
-        return open_by_suffix(path).scaled(unit_scale)
+        opened = apart.open_apart(path) if kind is not None and kind.fragile else open_here(path)
+        return opened.scaled(unit_scale)
     except OSError as error:
         raise unreadable(path, error.strerror or type(error).__name__) from None
 
 
-def open_by_suffix(path: Path) -> Recording:
+def open_here(path: Path) -> Recording:
     """Open a recording in this process, come what may: `read` without its precautions."""
     kind = _format(path)
     if kind is None:

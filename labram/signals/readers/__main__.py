@@ -1,8 +1,10 @@
-"""Open a recording and do nothing with it: how `labram.signals.readers.trial` learns whether that can be survived."""
+"""The process in which `labram.signals.readers.apart` has a recording read."""
 
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from labram.signals.readers import open_by_suffix
+from labram.signals.readers import open_here
+from labram.signals.readers.apart import serve
 
-open_by_suffix(Path(sys.argv[1]))
+serve(Path(sys.argv[1]), Connection(int(sys.argv[2])), open_here)
