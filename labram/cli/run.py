@@ -205,10 +205,12 @@ def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspac
 
 def _abandon(workspace: "Workspace", name: str, status: str) -> None:
     """Say in MLflow too that the run has ended."""
+    from labram.cli.progress import console
     from labram.operations import tracking
 
     tracking.configure(workspace.root)
-    tracking.abandon(name, status)
+    if not tracking.abandon(name, status):
+        console.print("MLflow does not answer: there the run stays marked as running until it goes on", style="yellow")
 
 
 def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:

@@ -115,19 +115,28 @@ def close_parent(run_id: str, outcome: str) -> None:
     client.set_terminated(run_id, "FINISHED")
 
 
-def abandon(name: str, status: str) -> None:
+def abandon(name: str, status: str) -> bool:
     """End whatever is still marked as running of a pipeline run that failed or was stopped.
 
     Args:
         name: Of the pipeline run.
         status: ``FAILED`` or ``KILLED``.
+
+    Returns:
+        Whether the server took it. One that is away is not waited for: the run may have failed because of it.
     """
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
+    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
     client = MlflowClient()
     query = f"tags.`{RUN_TAG}` = '{name}' and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment_id(client)], query):
-        client.set_terminated(run.info.run_id, status)
+    try:
+        for run in client.search_runs([experiment_id(client)], query):
+            client.set_terminated(run.info.run_id, status)
+    except MlflowException:
+        return False
+    return True
 
 
 def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:
