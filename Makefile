@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TARGETS ?= cpu mlflow
+WORKERS ?= 2
 # pip is told about versions by constraints.txt alone; torch comes first, so that a CPU build is taken where pip has one.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -37,8 +38,8 @@ run-containers: $(READY)  ## The demo with a container a task, and whether its m
 lock: $(READY)  ## The hashed requirements of the images, from pyproject.toml and constraints.txt
 	@$(BIN)/python k8s/images/lock.py
 
-test: $(READY) browser  ## All tests
-	@$(BIN)/python -m pytest -q
+test: $(READY) browser  ## All tests, in as many processes as WORKERS says
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the manifests
 	@$(BIN)/ruff check .
