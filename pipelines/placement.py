@@ -27,7 +27,7 @@ ConfigMap and Secrets."""
 
 ENVIRONMENT = (
     *("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
-    *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB"),
+    *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB", "LABRAM_COMPILE"),
     *("LABRAM_LOG", "LABRAM_MLFLOW_PAGE", "KF_PIPELINES_ENDPOINT"),
 )
 """Variables that tasks have from the ConfigMap `environment`, those of them that it holds."""

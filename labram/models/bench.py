@@ -16,6 +16,7 @@ from torch.nn import functional
 from labram.memory import keep_freed_memory
 from labram.models.braindecode_class import braindecode_class
 from labram.models.braindecode_layout import constructor
+from labram.models.compilation import compile_blocks
 from labram.models.config import SAMPLES, BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel, random_mask
@@ -133,7 +134,7 @@ def _prepare(
     torch.manual_seed(0)
     x = 0.3 * torch.randn(load.batch, load.channels, load.seconds, SAMPLES, device=load.device)
     rows = torch.arange(1, load.channels + 1, device=load.device)
-    ready = _compiled if mode == "compiled" else _as_it_is
+    ready = compile_blocks if mode == "compiled" else _as_it_is
     if step == "tokenizer":
         tokenizer = ready(_on(load, Tokenizer(tokenizer_config)))
         return _training(tokenizer, lambda: tokenizer(x, rows).loss)
@@ -208,14 +209,6 @@ def _without_gradient(around: AbstractContextManager[Any], forward: Callable[[],
 
 
 def _as_it_is(model: Any) -> Any:
-    return model
-
-
-def _compiled(model: Any) -> Any:
-    """Compile each transformer block: all share one graph, which takes seconds where a whole model takes minutes."""
-    for name, module in model.named_modules():
-        if name.rpartition(".")[0].endswith("blocks"):
-            module.compile()
     return model
 
 

@@ -186,14 +186,11 @@ class _Alternates(Silent):
 
 
 def masked_objective(recipe: Recipe) -> MaskedObjective:
-    """A fresh masked model and tokenizer where training runs."""
-    device = devices.choose()
-    teacher = Tokenizer(tokenizer_config(recipe.architecture, TokenizerRecipe(steps=1)))
-    model = MaskedModel(backbone_config(recipe.architecture, recipe.architecture.codes))
+    """A fresh masked model and tokenizer where training runs, as it runs them."""
+    teacher = devices.place(Tokenizer(tokenizer_config(recipe.architecture, TokenizerRecipe(steps=1))))
+    model = devices.place(MaskedModel(backbone_config(recipe.architecture, recipe.architecture.codes)))
     settings = recipe.pretraining
-    return MaskedObjective(
-        model.to(device).train(), teacher.to(device), mask_ratio=settings.mask_ratio, symmetric=settings.symmetric
-    )
+    return MaskedObjective(model.train(), teacher, mask_ratio=settings.mask_ratio, symmetric=settings.symmetric)
 
 
 def _plan(settings: PretrainingRecipe, seed: int, steps: int) -> Plan:

@@ -1,14 +1,44 @@
-"""Where training runs, and in which precision."""
+"""Where training runs, in which precision, and whether compiled."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+from torch import nn
+
+from labram.errors import TrainingError
+from labram.models.compilation import compile_blocks
+
+Model = TypeVar("Model", bound=nn.Module)
+COMPILE = "LABRAM_COMPILE"
+"""Environment variable: 1 compiles transformer blocks. It is no part of the recipe, as it changes roundings alone."""
 
 
 def choose() -> torch.device:
     """The GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def place(model: Model) -> Model:
+    """The model on that device, its transformer blocks compiled where ``LABRAM_COMPILE`` is 1.
+
+    Raises:
+        TrainingError: If that is asked for where PyTorch finds no compiler.
+    """
+    model.to(device := choose())
+    if os.environ.get(COMPILE, "0") != "1":
+        return model
+    compilers = (os.environ.get("CC"), "gcc", "clang") if device.type == "cuda" else (os.environ.get("CXX"), "g++")
+    if not any(shutil.which(compiler) for compiler in compilers if compiler):
+        raise TrainingError(
+            "models cannot be compiled: there is no C compiler on this machine",
+            field=COMPILE,
+            remedy="Install g++ (images: build them on a base that has it), or unset the variable",
+        )
+    return compile_blocks(model, dynamic=True)
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

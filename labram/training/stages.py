@@ -82,7 +82,7 @@ def train_tokenizer(
         TrainingError: If the loss was not finite three times running, or the codebook collapsed.
     """
     with _seeded(seed):
-        model = Tokenizer(tokenizer_config(architecture, recipe)).to(devices.choose())
+        model = devices.place(Tokenizer(tokenizer_config(architecture, recipe)))
     batches, validation = training_windows(corpus, store, recipe, seed, monitor)
     objective = TokenizerObjective(model, restart_every=recipe.restart_every)
     fitted = fit(
@@ -140,10 +140,9 @@ def pretrain(
         CheckpointError: If the checkpoints belong to another training.
         TrainingError: If the loss was not finite three times running.
     """
-    device = devices.choose()
-    teacher = load_tokenizer(tokenizer).to(device)
+    teacher = devices.place(load_tokenizer(tokenizer))
     with _seeded(seed):
-        model = MaskedModel(backbone_config(architecture, teacher.config.codes)).to(device)
+        model = devices.place(MaskedModel(backbone_config(architecture, teacher.config.codes)))
     batches, validation = training_windows(corpus, store, recipe, seed, monitor)
     if recipe.stored_codes:
         batches = tokenize(batches, teacher.eval(), weights.digest(tokenizer), monitor)
@@ -209,7 +208,7 @@ def finetune(
         tell(monitor, f"no validation subject has windows of {task.name}: the last epoch is kept, not the best")
     with _seeded(seed):
         model, report = weights.backbone_to_downstream(backbone, task.outputs, drop_path=task.drop_path)
-    model.to(devices.choose())
+    devices.place(model)
     about = _task_file(task, windows)
     batches = Shuffled(windows, task.batch, seed)
     if batches.smallest < Ranks.here().world:

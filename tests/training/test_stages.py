@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -220,3 +221,33 @@ def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
     assert balanced[0] * 6 == pytest.approx(balanced[1] * 2)
     assert balanced[2] == 0
     assert balanced[y.astype(int)].mean() == pytest.approx(1.0)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles for the CPU with g++")
+def test_compiled_models_learn_the_same_from_windows_of_every_size(
+    mixed, architecture, tmp_path, monkeypatch, tokenizer_recipe, pretraining_recipe, task_recipe
+):
+    histories = {}
+    for compiled in ("0", "1"):
+        monkeypatch.setenv("LABRAM_COMPILE", compiled)
+        torch.compiler.reset()
+        torch._dynamo.utils.counters.clear()
+        trainer = Trainer(mixed, architecture, tmp_path / compiled)
+        trainer.tokenizer(tokenizer_recipe())
+        trainer.pretrain(pretraining_recipe())
+        trainer.finetune(task_recipe(drop_path=0.0))
+        rows = [row for name in ("tokenizer", "backbone", "task") for row in trainer.history(name)]
+        histories[compiled] = [{name: value for name, value in row.items() if name != "phase"} for row in rows]
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] > 0
+    assert not counters["graph_break"]
+    for eager, compiled in zip(histories["0"], histories["1"], strict=True):
+        assert compiled == pytest.approx(eager, rel=1e-3, abs=1e-5)
+
+
+def test_compiling_without_a_compiler_says_what_to_do(trainer, tokenizer_recipe, monkeypatch):
+    monkeypatch.setenv("LABRAM_COMPILE", "1")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(TrainingError, match=r"LABRAM_COMPILE.*no C compiler.*g\+\+"):
+        trainer.tokenizer(tokenizer_recipe())
