@@ -92,7 +92,7 @@ class _Worker:
         self.task: int | None = None
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, str(theirs.fileno())],
+                [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **SURROUNDINGS},

@@ -1,6 +1,7 @@
 """Recordings whose library may crash are read by another process, which comes and goes with them."""
 
 import gc
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from antio.libeep import pyeep
 
 from labram.errors import ReadError, Reason
 from labram.signals.readers import read
+from labram.signals.readers.apart import ReaderFailed
 
 RATE = 100
 SIGNAL = np.random.default_rng(3).normal(scale=20.0, size=(2, 5 * RATE))
@@ -48,11 +50,39 @@ def test_scaled_samples_keep_it_alive(path):
 def test_a_crash_while_samples_are_read_refuses_the_file(path):
     recording = read(path)
     (process,) = readers()
-    process.kill()
-    process.wait(10)
+    process.send_signal(signal.SIGSEGV)
     with pytest.raises(ReadError, match=r"a\.cnt.*its library crashes") as refused:
         recording.read([0])
     assert refused.value.reason is Reason.UNREADABLE
+
+
+def test_a_process_that_is_killed_says_nothing_about_the_file(path):
+    """As by a machine that runs out of memory: an ingest must not remember the recording as damaged."""
+    recording = read(path)
+    (process,) = readers()
+    process.kill()
+    with pytest.raises(ReaderFailed, match="ended with -9"):
+        recording.read([0])
+
+
+def test_after_an_interrupted_reading_no_other_samples_are_taken_for_those_asked(path, monkeypatch):
+    recording = read(path)
+    monkeypatch.setattr("multiprocessing.connection.Connection.poll", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        recording.read([0], 0, 10)
+    monkeypatch.undo()
+    with pytest.raises(ReaderFailed, match="interrupted"):
+        recording.read([0], 100, 110)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_modules_of_the_current_folder_are_not_taken_for_ours(path, tmp_path, monkeypatch):
+    (tmp_path / "mne.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert read(path).samples == 5 * RATE
 
 
 def test_a_refusal_leaves_no_process_behind(path):
