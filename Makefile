@@ -39,7 +39,7 @@ lock: $(READY)  ## The hashed requirements of the images, from pyproject.toml an
 	@$(BIN)/python k8s/images/lock.py
 
 test: $(READY) browser  ## All tests, in as many processes as WORKERS says
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the manifests
 	@$(BIN)/ruff check .

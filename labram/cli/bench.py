@@ -79,7 +79,7 @@ def step_(
     """What the training loop costs beside the bare step: loading, logs, checkpoints. The goal is less than 5 %.
 
     Pre-training on noise; after each step of the loop the same step is taken bare. Steps have 2 micro-batches of 1024
-    patches, and every tenth writes a checkpoint, unless --set says otherwise.
+    patches, and every tenth writes a checkpoint, unless --set says otherwise. LABRAM_COMPILE=1 compiles both.
     """
     from labram import recipe as recipes
     from labram.training.bench import loop_overhead

@@ -46,9 +46,10 @@ def train(
 ) -> None:
     """Train the tokenizer, the backbone or a task's model, from the newest checkpoint on if there is one.
 
-    It runs in as many processes as there are GPUs; LABRAM_PROCESSES and LABRAM_NODES say otherwise. If corpus or recipe
-    are not those that the checkpoints were made with, nothing is done and what changed is named, unless --allow is
-    given. Exit codes: 0 done; 1 not possible; 143 after SIGTERM, with a checkpoint written.
+    It runs in as many processes as there are GPUs; LABRAM_PROCESSES and LABRAM_NODES say otherwise. LABRAM_COMPILE=1
+    compiles the model, which is faster and takes a C compiler. If corpus or recipe are not those that the checkpoints
+    were made with, nothing is done and what changed is named, unless --allow is given. Exit codes: 0 done; 1 not
+    possible; 143 after SIGTERM, with a checkpoint written.
     """
     import json as text
 

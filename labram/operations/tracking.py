@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labram.errors import PlatformError
 from labram.events import StepReporter, step
 from labram.operations import task_page
 from labram.operations.spool import Spool
@@ -128,15 +129,28 @@ def abandon(name: str, status: str) -> bool:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
     client = MlflowClient()
     query = f"tags.`{RUN_TAG}` = '{name}' and attributes.status = 'RUNNING'"
-    try:
-        for run in client.search_runs([experiment_id(client)], query):
-            client.set_terminated(run.info.run_id, status)
-    except MlflowException:
-        return False
+    with _impatient():
+        try:
+            for run in client.search_runs([experiment_id(client)], query):
+                client.set_terminated(run.info.run_id, status)
+        except MlflowException:
+            return False
     return True
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """MLflow's client tries once more and not for minutes."""
+    hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = {name: os.environ.get(name) for name in hasty}
+    os.environ |= hasty
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
 def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:
@@ -207,14 +221,26 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
         name: The step, as in the DAG.
         workspace: Where the default tracking database is.
         label: What tells parallel tasks of the same step apart, such as a task's name or a shard.
+
+    Raises:
+        PlatformError: If MLflow is away when the step begins; once it has begun, it is not waited for.
     """
     shown = f"{name} {label}".strip()
     with step(shown) as reporter:
         configure(workspace)
+        from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient()
-        tracked_step = TrackedStep(_open_nested(client, shown), reporter, workspace / SPOOL)
+        try:
+            run_id = _open_nested(client, shown)
+        except MlflowException as error:
+            raise PlatformError(
+                f"MLflow's server does not take a run of this step ({error.error_code})",
+                field="MLFLOW_TRACKING_URI",
+                remedy="See that it answers (labram doctor); the same command, or the pod's next attempt, goes on",
+            ) from None
+        tracked_step = TrackedStep(run_id, reporter, workspace / SPOOL)
         status = "FAILED"
         try:
             with watched(tracked_step.metrics):

@@ -26,11 +26,13 @@ def place(model: Model) -> Model:
     """The model on that device, its transformer blocks compiled where ``LABRAM_COMPILE`` is 1.
 
     Raises:
-        TrainingError: If that is asked for where PyTorch finds no compiler.
+        TrainingError: If that is asked for where PyTorch finds no compiler, or with another word.
     """
     model.to(device := choose())
-    if os.environ.get(COMPILE, "0") != "1":
+    if (asked := os.environ.get(COMPILE) or "0") == "0":
         return model
+    if asked != "1":
+        raise TrainingError(f"is {asked!r}, not 0 or 1", field=COMPILE, remedy="Set it to 1 to compile, or unset it")
     compilers = (os.environ.get("CC"), "gcc", "clang") if device.type == "cuda" else (os.environ.get("CXX"), "g++")
     if not any(shutil.which(compiler) for compiler in compilers if compiler):
         raise TrainingError(

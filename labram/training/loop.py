@@ -159,12 +159,12 @@ def fit(
     """
     keep_freed_memory()
     saved = Writer(checkpoints, lambda error: tell(monitor, f"training goes on without a checkpoint: {error}"))
-    training = _Training(objective, plan, groups, saved, identity, monitor)
+    training = _Training(objective, batches, plan, groups, saved, identity, monitor)
     with devices.reproducible(training.device, plan.threads), noticed() as interruption, saved:
         training.begin(lambda: checkpoints.newest(identity, lambda text: tell(monitor, text), allow=allow), start)
         while not training.over:
-            training.step(batches.batch(training.progress.step, training.ranks.share))
-            training.report(validation)
+            if training.step(interruption):
+                training.report(validation)
             training.keep(interruption)
         return training.finish()
 
@@ -175,13 +175,14 @@ class _Training(Generic[Batch]):
     def __init__(
         self,
         objective: Objective[Batch],
+        batches: Batches[Batch],
         plan: Plan,
         groups: list[dict[str, Any]],
         writer: Writer,
         identity: Mapping[str, Any],
         monitor: Monitor,
     ) -> None:
-        self.objective, self.plan, self.monitor = objective, plan, monitor
+        self.objective, self.batches, self.plan, self.monitor = objective, batches, plan, monitor
         self.writer, self.identity = writer, identity
         self.ranks = Ranks.here()
         self.model: nn.Module = objective.model
@@ -222,18 +223,24 @@ class _Training(Generic[Batch]):
             self.ranks.copy_first(list(tensors.values()))
         return checkpoint
 
-    def step(self, batches: Sequence[Batch]) -> None:
+    def step(self, interruption: Interruption) -> bool:
         """One optimiser step. If loss or gradient are not finite, weights and buffers stay as they were.
 
-        Args:
-            batches: This rank's micro-batches.
+        Returns:
+            Whether it was done. A process that is alone leaves a step that it is interrupted in, as if it had not
+            begun; several must first agree, and finish theirs.
         """
         plan, step, ranks = self.plan, self.progress.step, self.ranks
+        batches = self.batches.batch(step, ranks.share)
         set_learning_rate(self.optimiser, self._learning_rate(step))
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         total = ranks.total(sum(batch.weight for batch in batches))
         parts = []
         for index, batch in enumerate(batches):
+            if interruption.requested and ranks.world == 1:
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+                return False
             seed = seeds.torch_seed(plan.seed, step, ranks.number(index))
             torch.manual_seed(seed)
             loss, metrics = self.objective.loss(batch, torch.Generator().manual_seed(seed))
@@ -245,10 +252,11 @@ class _Training(Generic[Batch]):
         means["grad_norm"] = self._clip(gradients)
         finite = torch.isfinite(means["loss"]) & torch.isfinite(means["grad_norm"])
         self._apply(finite, buffers, batches)
-        self.running.add(means, finite)
         self.progress.step += 1
+        self.running.add(means, finite, self.progress.step)
         self._observe(means["loss"], total)
-        self._check_faults(batches)
+        self._check_faults()
+        return True
 
     def report(self, validation: Sequence[Batch]) -> None:
         """Log and validate where it is due."""
@@ -261,7 +269,7 @@ class _Training(Generic[Batch]):
 
     def keep(self, interruption: Interruption) -> None:
         """Write a checkpoint where it is due; leave if any rank was asked to."""
-        due = self.progress.step % self.plan.checkpoint_every == 0
+        due = self.progress.step % self.plan.checkpoint_every == 0 or self._validation_loss is not None
         asked = self.ranks.total(interruption.requested) > 0
         if due or self.over or asked:
             self._save()
@@ -311,14 +319,16 @@ class _Training(Generic[Batch]):
         if self.device.type == "cpu":
             self._loss = float(loss)
 
-    def _check_faults(self, batches: Sequence[Batch]) -> None:
+    def _check_faults(self) -> None:
+        """A GPU is not asked in each step: when it is, the step that was one too many may lie back."""
         if self.device.type != "cpu" and self.progress.step % self.plan.log_every:
             return
-        if self.running.longest_fault > FAULTS_TOLERATED:
+        if (last := self.running.faults_until(FAULTS_TOLERATED + 1)) is not None:
+            batches = self.batches.batch(last - 1, self.ranks.share)
             names = sorted(set(self.ranks.all_say([name for batch in batches for name in batch.recording_ids])))
             raise TrainingError(
-                f"the loss was not finite {FAULTS_TOLERATED + 1} times running, until step {self.progress.step}; the "
-                f"last windows came from {', '.join(names)}",
+                f"the loss was not finite {FAULTS_TOLERATED + 1} times running, until step {last}; the last windows "
+                f"came from {', '.join(names)}",
                 remedy="Lower optimiser.peak_lr or set optimiser.clip_norm, or look at these recordings",
             )
 
@@ -387,10 +397,16 @@ class _Training(Generic[Batch]):
             tensors["best"] = self.best_weights
         state = {key: value for key, value in vars(self.progress).items() if key not in ("step", "history")}
         progress = self.progress
-        last = progress.history[-1] if progress.history else {}
-        loss = last.get("loss") if (last.get("step"), last.get("phase")) == (progress.step, VALIDATION) else None
+        loss = self._validation_loss
         self.writer.save(Checkpoint(progress.step, self.identity, tensors, state, progress.history, loss))
         self._clock = time.monotonic()
+
+    @property
+    def _validation_loss(self) -> float | None:
+        """Of this very step; None if it was not validated."""
+        last = self.progress.history[-1] if self.progress.history else {}
+        validated = (last.get("step"), last.get("phase")) == (self.progress.step, VALIDATION)
+        return last.get("loss") if validated else None
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         try:

@@ -183,8 +183,9 @@ class TokenizerObjective(_OnWindows):
         }
 
     def code_figures(self, counts: Tensor) -> dict[str, float]:
-        """Perplexity, and codes that occur."""
-        return {"perplexity": perplexity(counts), "used_codes": float((counts > 0).sum())}
+        """Perplexity, codes that occur and codes that do not."""
+        used = float((counts > 0).sum())
+        return {"perplexity": perplexity(counts), "used_codes": used, "dead_codes": len(counts) - used}
 
     def validate(self, batches: Sequence[WindowBatch]) -> dict[str, float]:
         """As in training, and how the spectra compare with the best constant guess.

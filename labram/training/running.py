@@ -7,7 +7,7 @@ from labram.training.checkpoints import Tensors
 from labram.training.objectives import Metrics
 
 _SUM = "sum/"
-_SKIPPED, _IN_A_ROW, _LONGEST = range(3)
+_SKIPPED, _IN_A_ROW, _LONGEST, _LONGEST_UNTIL = range(4)
 
 
 class Running:
@@ -19,18 +19,19 @@ class Running:
     def __init__(self, device: torch.device) -> None:
         self._sums: Metrics = {}
         self._steps = torch.zeros((), device=device)
-        self._faults = torch.zeros(3, device=device)
+        self._faults = torch.zeros(4, dtype=torch.float64, device=device)
 
-    def add(self, metrics: Metrics, finite: Tensor) -> None:
-        """Count one step; `finite` (scalar, bool) says whether it was applied."""
+    def add(self, metrics: Metrics, finite: Tensor, step: int) -> None:
+        """Count one step, whose number is `step`; `finite` (scalar, bool) says whether it was applied."""
         for name, value in metrics.items():
             counted = torch.where(finite, value, torch.zeros_like(value))
             self._sums[name] = self._sums[name] + counted if name in self._sums else counted
         self._steps = self._steps + finite
-        fault = (~finite).float()
-        in_a_row = (self._faults[_IN_A_ROW] + 1) * fault
-        longest = torch.maximum(self._faults[_LONGEST], in_a_row)
-        self._faults = torch.stack([self._faults[_SKIPPED] + fault, in_a_row, longest])
+        skipped, in_a_row, longest, until = self._faults
+        fault = (~finite).double()
+        in_a_row = (in_a_row + 1) * fault
+        until = torch.where(in_a_row > longest, float(step), until)
+        self._faults = torch.stack([skipped + fault, in_a_row, torch.maximum(longest, in_a_row), until])
 
     def take(self) -> Metrics | None:
         """Means since the last call, on the CPU; None if no step was finite."""
@@ -43,10 +44,9 @@ class Running:
         """Steps that were not finite."""
         return int(self._faults[_SKIPPED])
 
-    @property
-    def longest_fault(self) -> int:
-        """Most such steps in a row."""
-        return int(self._faults[_LONGEST])
+    def faults_until(self, number: int) -> int | None:
+        """The last of the most such steps in a row, if these were `number` or more."""
+        return int(self._faults[_LONGEST_UNTIL]) if self._faults[_LONGEST] >= number else None
 
     def tensors(self) -> Tensors:
         """For the checkpoint."""

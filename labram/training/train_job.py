@@ -42,8 +42,8 @@ SECONDS_WITHOUT_AN_ANSWER = 600
 """The API server may be replaced while a training goes on: pods do not need it, and neither does this process."""
 LAST_LINES = 30
 ABSENT, BROKEN = 404, 500
-IDENTITY = ("LABRAM_RUN", "LABRAM_LOG")
-"""Variables that the pods have from this process, so that their logs bear the same ids."""
+HANDED_ON = ("LABRAM_RUN", "LABRAM_LOG", "LABRAM_COMPILE")
+"""Variables that the pods have from this process: their logs bear the same ids, and they compile if it would."""
 
 
 class Cluster(Section):
@@ -158,7 +158,7 @@ class TrainJob:
             "numNodes": self.nodes,
             "numProcPerNode": self.processes,
             "resourcesPerNode": {"requests": cluster.resources, "limits": cluster.resources},
-            "env": [{"name": name, "value": os.environ[name]} for name in IDENTITY if name in os.environ]
+            "env": [{"name": name, "value": os.environ[name]} for name in HANDED_ON if name in os.environ]
             + list(cluster.environment),
         }
         try:

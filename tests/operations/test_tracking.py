@@ -1,16 +1,12 @@
 """What a pipeline run that fails or is stopped leaves in MLflow."""
 
+import os
+
 import pytest
 from mlflow.tracking import MlflowClient
 
+from labram.errors import PlatformError
 from labram.operations import tracking
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """`abandon` shortens MLflow's patience for the rest of its process."""
-    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
-        monkeypatch.setenv(name, "7")
 
 
 def test_abandoning_ends_what_is_running_of_that_run_alone(tracking_uri, monkeypatch):
@@ -28,4 +24,14 @@ def test_abandoning_ends_what_is_running_of_that_run_alone(tracking_uri, monkeyp
 def test_a_server_that_is_away_is_not_waited_for(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     tracking.configure(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
     assert not tracking.abandon("left", "FAILED")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "7"
+
+
+def test_a_step_that_begins_while_it_is_away_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    away = pytest.raises(PlatformError, match=r"MLFLOW_TRACKING_URI.*does not take a run.*labram doctor")
+    with away, tracking.tracked("tokenizer", tmp_path):
+        pytest.fail("the step began")

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from labram.events import Silent
 from labram.recipe import OptimiserRecipe
 from labram.training import loop
 from labram.training.checkpoints import Checkpoints
+from labram.training.interruption import Interruption
 from labram.training.loop import Plan, Selection, fit
 from labram.training.optimiser import parameter_groups
+from labram.training.writer import Writer
 
 
 @dataclass
@@ -155,8 +158,10 @@ def test_an_interrupted_training_that_goes_on_equals_an_uninterrupted_one(tmp_pa
     again, resumed = run(tmp_path / "broken", validation=validation)
     assert equal(again, weights)
     assert resumed == fitted
-    saved = PLAN.checkpoint_every * ((moment - 1) // PLAN.checkpoint_every)
-    assert (fitted.resumed, resumed.resumed) == ((), (saved,) if saved else ())
+    written = [
+        step for step in range(1, moment) if step % PLAN.checkpoint_every == 0 or step % PLAN.validate_every == 0
+    ]
+    assert (fitted.resumed, resumed.resumed) == ((), tuple(written[-1:]))
 
 
 def test_the_best_weights_survive_an_interruption(tmp_path):
@@ -208,6 +213,37 @@ def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path):
 def test_three_such_steps_running_end_the_training_and_name_the_recordings(tmp_path):
     with pytest.raises(TrainingError, match=r"3 times running, until step 4; .* r1, r2"):
         run(tmp_path, Objective(poisoned=(3, 5, 8)))
+
+
+def test_on_a_gpu_that_is_asked_now_and_then_they_are_still_named_by_their_own_windows(tmp_path):
+    class Named(Stream):
+        def batch(self, step, share=slice(None)):
+            return [Numbers(batch.x, (f"of step {step + 1}",)) for batch in super().batch(step, share)]
+
+    objective, plan = Objective(poisoned=(3, 5, 7)), Plan(**{**vars(PLAN), "log_every": 8})
+    groups, writer = parameter_groups(objective.model, 0.01), Writer(Checkpoints(tmp_path), print)
+    training = loop._Training(objective, Named(), plan, groups, writer, {}, Silent())
+    training.device = SimpleNamespace(type="cuda")
+    assert all(training.step(Interruption()) for _ in range(7))
+    with pytest.raises(TrainingError, match=r"until step 4; the last windows came from of step 4\."):
+        training.step(Interruption())
+
+
+def test_sigterm_in_the_middle_of_a_step_leaves_it_as_if_it_had_not_begun(tmp_path):
+    class Asked(Objective):
+        def loss(self, batch, random):
+            if self.calls == 14:  # first of the two micro-batches of the eighth step
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().loss(batch, random)
+
+    weights, _ = run(tmp_path / "whole")
+    objective = Asked()
+    with pytest.raises(SystemExit, match="143"):
+        run(tmp_path / "asked", objective)
+    assert objective.calls == 15
+    again, fitted = run(tmp_path / "asked")
+    assert fitted.resumed == (7,)
+    assert equal(again, weights)
 
 
 def test_two_such_steps_apart_do_not(tmp_path):

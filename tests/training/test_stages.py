@@ -251,3 +251,9 @@ def test_compiling_without_a_compiler_says_what_to_do(trainer, tokenizer_recipe,
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(TrainingError, match=r"LABRAM_COMPILE.*no C compiler.*g\+\+"):
         trainer.tokenizer(tokenizer_recipe())
+
+
+def test_another_word_than_0_or_1_is_named(trainer, tokenizer_recipe, monkeypatch):
+    monkeypatch.setenv("LABRAM_COMPILE", "yes")
+    with pytest.raises(TrainingError, match=r"LABRAM_COMPILE: is 'yes', not 0 or 1"):
+        trainer.tokenizer(tokenizer_recipe())
