@@ -8,7 +8,7 @@ WORKERS ?= 2
 # pip is told about versions by constraints.txt alone; torch comes first, so that a CPU build is taken where pip has one.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run run-services run-containers images lock test lint ui browser postgresql clean
+.PHONY: help run run-services run-containers images results lock test lint ui browser postgresql clean
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -37,6 +37,11 @@ run-containers: $(READY)  ## The demo with a container a task, and whether its m
 
 lock: $(READY)  ## The hashed requirements of the images, from pyproject.toml and constraints.txt
 	@$(BIN)/python k8s/images/lock.py
+
+results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER, and the curves
+	@test -n "$(DATA)" || { echo "say where the recordings are: make results DATA=FOLDER"; exit 2; }
+	@$(BIN)/labram run --data $(DATA) --recipe real-small
+	@$(BIN)/python benchmarks/results.py .labram docs/results.svg
 
 test: $(READY) browser  ## All tests, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder

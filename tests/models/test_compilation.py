@@ -33,8 +33,19 @@ def test_the_masked_step_is_one_graph(tiny_config, window, rows, precision):
         expected = model.loss(window, rows, mask, codes)
         found = _compiled(model.loss, "aot_eager")(window, rows, mask, codes)
     torch.testing.assert_close(found.loss, expected.loss)
-    found.loss.backward()
-    assert all(p.grad is not None for p in model.parameters())
+    gradients = [torch.autograd.grad(output.loss, list(model.parameters())) for output in (expected, found)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(other, one)
+
+
+def test_the_fine_tuning_step_is_one_graph(tiny_config, window, rows):
+    model = DownstreamModel(tiny_config, 2).train()
+    gradients = [
+        torch.autograd.grad(run(window, rows).square().sum(), list(model.parameters()))
+        for run in (model, _compiled(model, "aot_eager"))
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(other, one)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles for the CPU with g++")

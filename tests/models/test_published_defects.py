@@ -80,15 +80,20 @@ def test_defect_5_a_row_outside_the_table_is_named(tiny_config, window):
 
 def test_defect_8_all_ranks_start_from_the_codebook_of_rank_0_and_sum_in_float32(monkeypatch):
     """Published: k-means on each rank's own data, never shared, and 16-bit sums."""
-    seen = []
+    seen, summed = [], []
+
+    def all_reduce(tensor):
+        summed.append(tensor.dtype)
+        tensor.mul_(2)
+
     monkeypatch.setattr(quantizer_module.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(quantizer_module.distributed, "broadcast", lambda tensor, src: seen.append((tensor, src)))
-    monkeypatch.setattr(quantizer_module.distributed, "all_reduce", lambda tensor: tensor.mul_(2))
+    monkeypatch.setattr(quantizer_module.distributed, "all_reduce", all_reduce)
     quantizer = Quantizer(4, 8, decay=0.9, compatibility="corrected").train()
     with torch.autocast("cpu", torch.bfloat16):
-        quantizer(torch.randn(2, 5, 8))
+        quantizer(torch.randn(2, 5, 8).bfloat16())
     assert [(tensor is quantizer.codebook, src) for tensor, src in seen] == [(True, 0)]
-    assert quantizer.usage.dtype == torch.float32
+    assert summed == [torch.float32] * 2
     assert quantizer.usage.sum().item() == pytest.approx(0.1 * 2 * 10)
 
 
