@@ -3,9 +3,10 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,13 @@ from labram.evaluation.inference import (
     Electrodes,
     Inference,
     Signals,
-    check,
+    check_shape,
+    check_values,
     electrodes,
     model_input,
+    real_array,
     resample,
+    texts,
 )
 from labram.models.config import SECONDS
 from labram.models.downstream import DownstreamModel
@@ -34,6 +38,9 @@ Unknown = Literal["raise", "drop"]
 
 UNITS_UV: Mapping[str, float] = MappingProxyType({"uV": 1.0, "µV": 1.0, "μV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3})
 """µV in each unit that signals may come in; µ is written as the micro sign or the Greek letter."""
+
+HIGHEST_UV = 1e5
+"""No amplifier gives more, up or down, once the offset is filtered out."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,8 @@ class Labram:
 
         Raises:
             RecipeError: If a channel is unknown and not to be dropped; says which is closest.
-            WindowError: If shape, rate, unit or values cannot be those of EEG windows, or an option does not fit.
+            WindowError: If shape, rate, unit or values cannot be those of EEG windows, or an option does not fit. What
+                a channel holds that is left out does not matter.
             ReadError: If the recording cannot be filtered.
         """
         found = electrodes(channels, drop_unknown=on_unknown == "drop")
@@ -138,8 +146,11 @@ class Labram:
                 remedy="Give the continuous recording as [channels, samples]",
             )
         else:
-            check(signals, channels, sfreq)
-            windows = resample(signals[:, list(found.picks)], sfreq)
+            check_shape(signals, channels, sfreq)
+            taken = signals[:, list(found.picks)]
+            check_values(taken)
+            windows = resample(taken, sfreq)
+        _check_amplitude(windows, found, unit)
         _check_unit(windows, unit)
         return self._embed(windows, found)
 
@@ -165,6 +176,7 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         labram_: The model.
+        settings_: Channels, rate, unit and so on as they were when it was fitted; `transform` keeps to these.
         dropped_: Labels of the channels that are left out.
     """
 
@@ -192,13 +204,29 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         del X, y
         self.labram_ = self.model if isinstance(self.model, Labram) else Labram.from_pretrained(self.model)
         self.dropped_ = electrodes(self.channels, drop_unknown=self.on_unknown == "drop").dropped
+        self.settings_: dict[str, Any] = {
+            "channels": texts(self.channels),
+            "sfreq": self.sfreq,
+            "unit": self.unit,
+            "on_unknown": self.on_unknown,
+        }
         return self
 
     def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Vectors [n, D] of windows [n, channels, samples]; see `Labram.embed` for what the model expects."""
+        """Vectors [n, D] of windows [n, channels, samples]; see `Labram.embed` for what the model expects.
+
+        Raises:
+            WindowError: If there are not three dimensions, and for what `Labram.embed` refuses.
+        """
         check_is_fitted(self)
-        found = self.labram_.embed(X, self.channels, sfreq=self.sfreq, unit=self.unit, on_unknown=self.on_unknown)
-        return found.windows
+        windows = real_array(X)
+        if windows.ndim != 3:  # a row must go in for each vector that comes out
+            raise WindowError(
+                f"windows have {windows.ndim} dimensions and not 3",
+                field="X",
+                remedy="Give [windows, channels, samples]: x[None] for one window; Labram.embed cuts whole recordings",
+            )
+        return self.labram_.embed(windows, **self.settings_).windows
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
         """``labram0`` and so on, one for each number of a vector."""
@@ -218,7 +246,8 @@ def _registered(uri: str, workspace: str | Path | None) -> Path:
 def _in_microvolts(x: npt.ArrayLike, unit: str) -> Signals:
     if unit not in UNITS_UV:
         raise WindowError(f"{unit!r} is no unit of EEG", field="unit", remedy=f"Give one of {', '.join(UNITS_UV)}")
-    return np.asarray(np.asarray(x, dtype=np.float64) * UNITS_UV[unit], dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        return np.asarray(real_array(x).astype(np.float64, copy=False) * UNITS_UV[unit], dtype=np.float32)
 
 
 def _continuous(
@@ -230,9 +259,11 @@ def _continuous(
     mains_hz: float | None,
 ) -> Signals:
     """The channels that the model takes, at 200 Hz: [N, samples]."""
-    check(signals[np.newaxis], channels, sfreq)
+    check_shape(signals[np.newaxis], channels, sfreq)
+    taken = signals[list(found.picks)]
+    check_values(taken)
     if not preprocess:
-        return resample(signals[list(found.picks)], sfreq)
+        return resample(taken, sfreq)
     if mains_hz is None:
         raise WindowError(
             "the mains frequency is not stated", field="mains_hz", remedy="Give 50 or 60, as where it was recorded"
@@ -240,12 +271,13 @@ def _continuous(
     from labram.signals.preprocessing import preprocess as filtered
     from labram.signals.recording import Recording
 
-    blocks = filtered(Recording(signals, tuple(channels), sfreq), found.picks, mains_hz=mains_hz)
+    blocks = filtered(Recording(signals, tuple(channels), float(sfreq)), found.picks, mains_hz=mains_hz)
     return np.concatenate(list(blocks), axis=1)
 
 
 def _cut(signals: Signals, seconds: int | None) -> Signals:
     """Consecutive windows [n, N, samples] of a recording [N, samples]."""
+    _check_whole(seconds)
     whole = signals.shape[1] // RATE
     longest = min(SECONDS, MAX_PATCHES // len(signals))
     length = min(longest, whole) if seconds is None else seconds
@@ -258,6 +290,28 @@ def _cut(signals: Signals, seconds: int | None) -> Signals:
     count = whole // length
     windows = signals[:, : count * length * RATE].reshape(len(signals), count, length * RATE)
     return np.ascontiguousarray(windows.swapaxes(0, 1))
+
+
+def _check_whole(seconds: object) -> None:
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, Integral)):
+        raise WindowError(
+            f"{seconds!r} is no whole number of seconds",
+            field="seconds",
+            remedy="Give a whole number, such as seconds=4",
+        )
+
+
+def _check_amplitude(windows: Signals, found: Electrodes, unit: str) -> None:
+    """Refuse what no amplifier gives in any channel; one such value spoils the vectors of all."""
+    highest = np.abs(windows).max(axis=(0, 2))
+    beyond = ~(highest <= HIGHEST_UV)
+    if beyond.any():
+        names = ", ".join(name for name, wrong in zip(found.names, beyond, strict=True) if wrong)
+        raise WindowError(
+            f"{names}: values up to {highest[beyond].max():.3g} µV, which no EEG has",
+            field="unit",
+            remedy=f"Check that these channels are in {unit}, else give unit=, or leave the channels out",
+        )
 
 
 def _check_unit(windows: Signals, unit: str) -> None:

@@ -141,6 +141,83 @@ def test_what_cannot_be_eeg_windows_is_refused_in_words(model, x, settings, says
         model.embed(x, NAMES, sfreq=200, **settings)
 
 
+@pytest.mark.parametrize("factor", [1e5, 1e12, 1e18, 1e30])
+def test_one_channel_that_no_amplifier_gives_is_refused_by_name_with_the_unit_as_remedy(model, factor):
+    x = signals()
+    x[1, 2] *= factor
+    with pytest.raises(WindowError, match=r"O2: values up to .*µV, which no EEG has.*unit=") as caught:
+        model.embed(x, NAMES, sfreq=200)
+    assert caught.value.field == "unit"
+    assert "FP1" not in str(caught.value)
+    with pytest.raises(WindowError, match="O2: values up to"):
+        model.embed(x[1], NAMES, sfreq=200)
+    assert model.embed(x, ["FP1", "CZ", "EKG"], sfreq=200, on_unknown="drop").channels == ("FP1", "CZ")
+
+
+def test_an_offset_counts_only_after_the_filter_that_takes_it_out(model):
+    x = signals(windows=1, samples=200 * 50)[0] + np.array([[0.0], [0.0], [2e5]], dtype=np.float32)
+    with pytest.raises(WindowError, match="O2: values up to 2e"):
+        model.embed(x, NAMES, sfreq=200)
+    assert len(model.embed(x, NAMES, sfreq=200, preprocess=True, mains_hz=50).windows) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"x": signals()[:0]}, "signals"),
+        ({"x": [[[1.0, 2.0]], [[1.0]]]}, "signals"),
+        ({"x": signals().astype(str)}, "signals"),
+        ({"x": signals() + 1j}, "signals"),
+        ({"x": signals().astype(np.float64) * 1e40}, "signals"),
+        ({"sfreq": 500_000, "x": signals(windows=1, samples=500_000)}, "sfreq"),
+        ({"sfreq": "200"}, "sfreq"),
+        ({"sfreq": None}, "sfreq"),
+        ({"sfreq": True}, "sfreq"),
+        ({"sfreq": float("nan")}, "sfreq"),
+        ({"seconds": 1.5, "x": signals()[0]}, "seconds"),
+        ({"seconds": "2", "x": signals()[0]}, "seconds"),
+        ({"channels": ["FP1", None, "O2"]}, "channels"),
+        ({"channels": ["FP1", 3, "O2"]}, "channels"),
+        ({"channels": None}, "channels"),
+        ({"channels": "CZ"}, "channels"),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_an_error_of_ours_with_field_and_remedy(model, given, field):
+    arguments = {"x": signals(), "channels": NAMES, "sfreq": 200} | given
+    with pytest.raises(WindowError) as caught:
+        model.embed(**arguments)
+    assert caught.value.field == field
+    assert caught.value.remedy
+
+
+def test_numbers_of_numpy_are_rates_and_seconds_too(model):
+    x = signals()[0]
+    found = model.embed(x, np.array(NAMES), sfreq=np.float32(200), seconds=np.int64(1))
+    assert np.array_equal(found.windows, model.embed(x, NAMES, sfreq=200, seconds=1).windows)
+    assert len(model.embed(x, NAMES, sfreq=np.float32(256), seconds=1).windows) == 1
+
+
+def test_what_a_dropped_channel_holds_does_not_matter(model):
+    x = signals(samples=400 * 50)
+    expected = model.embed(x[:, [0, 2], :400], ["FP1", "O2"], sfreq=200).windows
+    x[:, 1] = np.nan
+    labels = ("FP1", "EKG", "O2")
+    assert np.array_equal(model.embed(x[..., :400], labels, sfreq=200, on_unknown="drop").windows, expected)
+    assert len(model.embed(x[0], labels, sfreq=200, on_unknown="drop", seconds=10).windows) == 10
+    filtering = {"on_unknown": "drop", "preprocess": True, "mains_hz": 50}
+    assert np.isfinite(model.embed(x[0], labels, sfreq=200, **filtering).windows).all()
+    with pytest.raises(WindowError, match="1 channels of signals, 3 names"):
+        model.embed(x[:, :1], labels, sfreq=200, on_unknown="drop")
+    x[0, 2, 7] = np.nan
+    with pytest.raises(WindowError, match="NaN"):
+        model.embed(x[..., :400], labels, sfreq=200, on_unknown="drop")
+
+
+def test_a_channel_that_occurs_twice_is_named_with_both_spellings(model):
+    with pytest.raises(WindowError, match=r"occurs twice: CZ as 'Cz\.' and 'EEG CZ-REF'"):
+        model.embed(signals(), ["Cz.", "FP1", "EEG CZ-REF"], sfreq=200)
+
+
 def test_a_finetuned_model_embeds_with_its_own_pooling(tmp_path):
     torch.manual_seed(0)
     tuned = DownstreamModel(BackboneConfig(**SMALL), 3, pooling="cls")
@@ -204,6 +281,24 @@ def test_the_embedder_keeps_to_scikit_learns_contract(folder, model):
 
 def test_a_loaded_model_serves_many_embedders(model):
     assert LabramEmbedder(model, NAMES).fit_transform(signals()).shape == (4, 100)
+
+
+@pytest.mark.parametrize("x", [signals()[0], signals()[0].tolist(), signals()[np.newaxis]])
+def test_the_embedder_takes_no_recording_for_windows(model, x):
+    with pytest.raises(WindowError, match=r"dimensions and not 3\. .*x\[None\]"):
+        LabramEmbedder(model, NAMES).fit(x).transform(x)
+
+
+def test_the_embedder_keeps_to_what_it_was_fitted_with_until_it_is_fitted_again(model):
+    channels = list(NAMES)
+    embedder = LabramEmbedder(model, channels).fit(None)
+    x = signals()
+    before = embedder.transform(x)
+    embedder.set_params(channels=["FP2", "PZ", "O1"], sfreq=100, unit="nV")
+    channels.reverse()
+    assert np.array_equal(embedder.transform(x), before)
+    embedder.set_params(sfreq=200, unit="uV").fit(None)
+    assert not np.array_equal(embedder.transform(x), before)
 
 
 def test_the_embedder_refuses_unknown_channels_before_any_window(folder):

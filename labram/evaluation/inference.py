@@ -5,9 +5,10 @@ expected as ingest leaves them, band-passed and free of mains hum; what is done 
 scaling.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from labram.training.task_file import TaskFile
 RATE = 200
 SCALE_UV = 100.0
 """The model's unit (specification 1.1)."""
+HIGHEST_RATE = 100_000
+"""Hz; no recorder of EEG samples faster."""
 MAX_PATCHES = 256
 PATCHES_AT_ONCE = 8192
 Signals = npt.NDArray[np.float32]
@@ -61,11 +64,12 @@ class Inference:
             See `predict`.
 
         Raises:
-            WindowError: If the shape does not fit, a value is not finite, or the window is too short or too long.
+            WindowError: If the shape does not fit, a value is no finite number, or the window is too short or too long.
             RecipeError: If a channel is no electrode that the model knows; says which is closest.
         """
-        windows = np.asarray(signals, dtype=np.float32)
-        check(windows, channels, sfreq)
+        windows = real_array(signals).astype(np.float32, copy=False)
+        check_shape(windows, channels, sfreq)
+        check_values(windows)
         return self.predict(resample(windows, sfreq), electrodes(channels).names)
 
     @torch.inference_mode()
@@ -116,11 +120,10 @@ def electrodes(labels: Sequence[str], *, drop_unknown: bool = False) -> Electrod
 
     Raises:
         RecipeError: If a label is no electrode that the model knows; says which is closest.
-        WindowError: If an electrode occurs twice, or none is left.
+        WindowError: If a label is no text, an electrode occurs twice, or none is left.
     """
-    known = [name for name in map(canonical_name, labels) if name]
-    if len(set(known)) < len(known):
-        raise WindowError("a channel occurs twice", field="channels", remedy="Give each electrode once")
+    labels = texts(labels)
+    _check_once(labels)
     names = canonical_names(labels)
     unknown = tuple(label for label, name in zip(labels, names, strict=True) if name is None)
     if unknown and not drop_unknown:
@@ -133,6 +136,35 @@ def electrodes(labels: Sequence[str], *, drop_unknown: bool = False) -> Electrod
         raise WindowError("no channel is left", field="channels", remedy="Use names of the 10-10 system, such as FP1")
     picks = tuple(index for index, name in enumerate(names) if name)
     return Electrodes(picks, tuple(filter(None, names)), unknown)
+
+
+def texts(labels: object) -> tuple[str, ...]:
+    """Labels of channels, whatever kind of list they come in.
+
+    Raises:
+        WindowError: If they are no list of texts.
+    """
+    found = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else (labels,)
+    wrong = [label for label in found if not isinstance(label, str)]
+    if wrong or isinstance(labels, str):
+        raise WindowError(
+            f"{(wrong or [labels])[0]!r} is no {'label' if wrong else 'list of labels'}",
+            field="channels",
+            remedy="Name every channel by a text, such as channels=['FP1', 'FP2']",
+        )
+    return found
+
+
+def _check_once(labels: Sequence[str]) -> None:
+    spellings: dict[str, list[str]] = {}
+    for label in labels:
+        if name := canonical_name(label):
+            spellings.setdefault(name, []).append(label)
+    twice = [f"{name} as {' and '.join(map(repr, given))}" for name, given in spellings.items() if len(given) > 1]
+    if twice:
+        raise WindowError(
+            f"a channel occurs twice: {', '.join(twice)}", field="channels", remedy="Give each electrode once"
+        )
 
 
 def _hint(label: str) -> str:
@@ -178,15 +210,36 @@ def resample(signals: Signals, sfreq: float) -> Signals:
     """
     if sfreq == RATE:
         return signals
-    ratio = Fraction(RATE / sfreq).limit_denominator(1000)
+    ratio = Fraction(RATE / float(sfreq)).limit_denominator(1000)
     return np.asarray(resample_poly(signals, ratio.numerator, ratio.denominator, axis=-1), dtype=np.float32)
 
 
-def check(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
-    """Refuse signals that cannot be windows of these channels at this rate.
+def real_array(signals: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Signals as an array, of the type that they came in.
 
     Raises:
-        WindowError: If the shape does not fit, a value is not finite, or the windows are shorter than a second.
+        WindowError: If they are ragged, or no real numbers.
+    """
+    try:
+        array = np.asarray(signals)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WindowError(
+            f"signals make no array: {error}", field="signals", remedy="Give windows and channels of equal lengths"
+        ) from error
+    if array.dtype.kind not in "iuf":
+        raise WindowError(
+            f"signals are of type {array.dtype}",
+            field="signals",
+            remedy="Give an array of real numbers, such as float32",
+        )
+    return array
+
+
+def check_shape(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
+    """Refuse arrays that cannot be windows of these channels at this rate, whatever their values.
+
+    Raises:
+        WindowError: If the shape or the rate does not fit, or the windows are none or shorter than a second.
     """
     if windows.ndim != 3:
         raise WindowError(
@@ -194,17 +247,42 @@ def check(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
             field="signals",
             remedy="Give an array [windows, channels, samples] in µV",
         )
-    if windows.shape[1] != len(channels):
+    if not len(windows):
+        raise WindowError("there are no windows", field="signals", remedy="Give at least one")
+    names = texts(channels)
+    if windows.shape[1] != len(names):
         raise WindowError(
-            f"{windows.shape[1]} channels of signals, {len(channels)} names",
+            f"{windows.shape[1]} channels of signals, {len(names)} names",
             field="channels",
             remedy="Name every channel, in the order of the signals, such as channels=['FP1', 'FP2']",
         )
-    if not np.isfinite(windows).all():
-        raise WindowError("signals hold NaN or infinite values", field="signals", remedy="Leave such windows out")
+    _check_rate(sfreq)
     if not sfreq > 0 or windows.shape[2] < sfreq:
         raise WindowError(
             f"{windows.shape[2]} samples at {sfreq} Hz are less than a second",
             field="sfreq",
             remedy="Give windows of at least one second, and their rate in Hz",
+        )
+
+
+def _check_rate(sfreq: object) -> None:
+    if isinstance(sfreq, bool) or not isinstance(sfreq, Real) or float(sfreq) > HIGHEST_RATE:
+        raise WindowError(
+            f"{sfreq!r} is no sampling rate",
+            field="sfreq",
+            remedy=f"Give the rate in Hz as a number up to {HIGHEST_RATE}, such as sfreq=256",
+        )
+
+
+def check_values(signals: Signals) -> None:
+    """Refuse values that are no finite numbers.
+
+    Raises:
+        WindowError: If there is one.
+    """
+    if not np.isfinite(signals).all():
+        raise WindowError(
+            "signals hold values that are NaN, infinite or too large for float32",
+            field="signals",
+            remedy="Leave such windows out, and check the unit",
         )

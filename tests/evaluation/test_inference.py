@@ -107,6 +107,13 @@ def test_a_rest_shorter_than_a_second_is_cut_off(tmp_path):
         (signals(), ["CZ", "PZ"], 0.0, "less than a second"),
         (signals(samples=200 * 17), ["CZ", "PZ"], 200.0, "at most 16 s"),
         (signals() * np.nan, ["CZ", "PZ"], 200.0, "NaN"),
+        (signals()[:0], ["CZ", "PZ"], 200.0, "no windows"),
+        (signals() + 1j, ["CZ", "PZ"], 200.0, "type complex"),
+        ([[[1.0, 2.0]], [[1.0]]], ["CZ", "PZ"], 200.0, "make no array"),
+        (signals(), ["CZ", None], 200.0, "None is no label"),
+        (signals(), "CZ", 200.0, "'CZ' is no list of labels"),
+        (signals(), ["CZ", "PZ"], "200", "'200' is no sampling rate"),
+        (signals(samples=500_000), ["CZ", "PZ"], 500_000, "500000 is no sampling rate"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_in_words(tmp_path, bad, channels, sfreq, says):
