@@ -75,7 +75,8 @@ def export(
 
 def _show(report: "LoadReport") -> None:
     rows = [("loaded", f"{len(report.matched)} tensors", "into the model, by name and shape")]
-    _table(rows + [("left out", name, why) for name, why in sorted(report.excused.items())])
+    rows += [("left out", name, why) for name, why in sorted(report.excused.items())]
+    _table(rows + [("assumed", what, value) for what, value in sorted(report.assumed.items())])
 
 
 def _show_unmatched(error: "MisfitWeightsError") -> None:
@@ -105,3 +106,5 @@ def _show_call(model: "LabramModel", out: Path, seconds: int) -> None:
     given = ", ".join([*(f"{name}={value!r}" for name, value in arguments.items()), f"qk_norm={norm}"])
     typer.echo(f"model = braindecode.models.Labram({given})")
     typer.echo(f"model.load_state_dict(torch.load({out.name!r}, weights_only=True))")
+    if not arguments["n_outputs"]:
+        typer.echo("no head goes out with a pre-trained backbone: one that comes back has a head of zeros")

@@ -6,9 +6,14 @@ the weights; a file that asks for anything else is refused unread.
 
 import argparse
 import dataclasses
+import math
 import pickle
+import re
+import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +28,7 @@ from labram.errors import (
     WeightsError,
 )
 from labram.models import weights
-from labram.models.braindecode_layout import from_braindecode, is_braindecode, to_braindecode
+from labram.models.braindecode_layout import TEMPORAL, from_braindecode, is_braindecode, to_braindecode
 from labram.models.config import SECONDS, BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.loading import LoadReport, fill
@@ -35,18 +40,25 @@ Kind = Literal["tokenizer", "backbone"]
 Layout = Literal["official", "braindecode"]
 
 _CONTAINERS = ("model", "module", "state_dict")
+_OURS = "labram"
+_STATED = ("heads", "layer_scale", "compatibility", "codes", "ema_decay")
+_AVERAGED = "model_ema"
 _WRAPPERS = ("module.", "_orig_mod.")
 _IGNORED = ("loss", "teacher", "scaling")
 _HEADS = {200: 10, 400: 16, 800: 16}
 _UNUSED_REASON = "stored by the published code, read by no computation"
-_NO_HEAD_REASON = "the file has no head: it starts from its initial value"
+_IGNORED_REASON = "the published loader drops what is named so"
+_NO_TENSOR_REASON = "not a tensor"
+_NO_HEAD_REASON = "the file has no head: it starts from zero"
+_NO_CHECKPOINT = (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
 def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = False) -> LoadReport:
     """Turn a published checkpoint into a folder of ours; nothing is written unless every tensor is accounted for.
 
     A pre-training checkpoint becomes a masked model; a fine-tuning checkpoint, or one of braindecode's class, becomes a
-    downstream model, with a new head for one output where it has none. The dimensions come from the shapes.
+    downstream model, with a head of zeros for one output where it has none. The dimensions come from the shapes, and
+    from what `export_checkpoint` stated beside them; the report names what was assumed.
 
     Args:
         file: A `.pth` file: the state dict itself, or under `model`, `module` or `state_dict`.
@@ -59,18 +71,31 @@ def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = Fals
         UnsafeWeightsError: If it holds more than tensors and arguments.
         MisfitWeightsError: If tensors are missing, surplus or of a wrong shape, such as those of a block.
         CodebookSizeError: If two tensors disagree about the number of codes.
-        NonFiniteWeightsError: If a value is NaN or infinite.
+        NonFiniteWeightsError: If a value is NaN or infinite, or too large for float32.
+        WeightsError: If the folder cannot be written, or the file states impossible dimensions.
     """
-    official = _unwrap(_state_dict(read_checkpoint(file), file, average=average))
-    excused: dict[str, str] = {}
+    content = read_checkpoint(file)
+    found, excused = _state_dict(content, file, average=average)
+    official = _unwrap(found)
+    ignored = {name for name in official if name.startswith(_IGNORED)}
+    excused |= dict.fromkeys(ignored, _IGNORED_REASON)
+    official = {name: tensor for name, tensor in official.items() if name not in ignored}
     if is_braindecode(official):
-        official, excused = from_braindecode(official)
-    model = _model_for(official, kind, file)
+        _size(official, TEMPORAL, 3, file)
+        official, unfilled = from_braindecode(official)
+        excused |= unfilled
+    stated = _stated(content, file)
+    model = _model_for(official, kind, file, stated)
     tensors = from_official(type(model), official, model.state_dict())
     excused |= dict.fromkeys(official.keys() & UNUSED, _UNUSED_REASON)
     if isinstance(model, DownstreamModel) and not any(name.startswith("head.") for name in official):
         excused |= dict.fromkeys(("head.weight", "head.bias"), _NO_HEAD_REASON)
+        nn.init.zeros_(model.head.weight)
+        nn.init.zeros_(model.head.bias)
     report = fill(model, tensors, source=file, excused=excused)
+    if "heads" not in stated and not any(name.endswith("blocks.0.attn.q_norm.weight") for name in official):
+        heads = f"{model.config.heads}, as published for width {model.config.width}: no tensor shows their number"
+        report = dataclasses.replace(report, assumed={"heads": heads})
     weights.save(model, out)
     return report
 
@@ -80,20 +105,38 @@ def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", 
 
     Args:
         folder: Of a model.
-        file: To write: `{"model": state dict}` for the published code, the bare state dict for braindecode.
+        file: To write: `{"model": state dict}` for the published code, with `labram` beside it for what no shape shows
+            (heads, initial layer scale, compatibility); the bare state dict for braindecode.
         layout: Whose.
         seconds: Length of the windows that braindecode's class will be built for; the published code takes any.
 
     Raises:
-        WeightsError: If the folder cannot be used, or braindecode has no class for its model.
+        WeightsError: If the folder cannot be used, braindecode has no class for its model, or the file cannot be
+            written.
     """
+    if file.is_dir():
+        raise WeightsError("is a folder, not a file", file=file, remedy="Name the file to write, such as labram.pth")
     model = weights.load(folder)
     tensors = to_official(model) if layout == "official" else to_braindecode(model, seconds=seconds)
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    _write({"model": tensors, _OURS: _statement(model)} if layout == "official" else tensors, file)
+
+
+def _write(content: Mapping[str, Any], file: Path) -> None:
+    """Beside its place, then renamed; what fails leaves nothing."""
     fresh = file.with_name(f"{file.name}.partial")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"model": tensors} if layout == "official" else tensors, fresh)
-    fresh.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, fresh)
+        fresh.replace(file)
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):
+            fresh.unlink()
+        raise WeightsError(
+            f"the file cannot be written ({type(error).__name__})",
+            file=file,
+            remedy="Name a file in a place that you may write to and that has room",
+        ) from error
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
@@ -103,8 +146,17 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
         DamagedWeightsError: If it is absent, truncated or no checkpoint.
         UnsafeWeightsError: If it needs objects beyond tensors, plain containers and `argparse.Namespace`.
     """
+    if not file.exists():
+        raise DamagedWeightsError("there is no such file", file=file, remedy="Correct the name of the checkpoint")
+    if file.is_dir():
+        raise DamagedWeightsError(
+            "is a folder, not a PyTorch checkpoint",
+            file=file,
+            remedy="Name the .pth file; labram's folders need no import",
+        )
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if not _whole(file):
@@ -114,7 +166,7 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
             file=file,
             remedy="Save its state dict alone, in an environment where you trust the file",
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except _NO_CHECKPOINT as error:
         raise _damaged(file) from error
     if not isinstance(content, Mapping):
         raise _damaged(file)
@@ -137,28 +189,64 @@ def _damaged(file: Path) -> DamagedWeightsError:
     )
 
 
-def _state_dict(content: Mapping[str, Any], file: Path, *, average: bool) -> dict[str, Tensor]:
-    if average and "model_ema" not in content:
-        raise WeightsError("has no averaged weights", file=file, field="model_ema", remedy="Import it without --ema")
-    found: Any = content["model_ema"] if average else next((content[k] for k in _CONTAINERS if k in content), content)
+def _state_dict(content: Mapping[str, Any], file: Path, *, average: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors, and the entries beside them that are none, each with the reason why it is left out."""
+    if average and _AVERAGED not in content:
+        raise WeightsError("has no averaged weights", file=file, field=_AVERAGED, remedy="Import it without --ema")
+    found: Any = content[_AVERAGED] if average else next((content[k] for k in _CONTAINERS if k in content), content)
     if not isinstance(found, Mapping):
         raise WeightsError("has no state dict", file=file, remedy="Expected under model, module or state_dict")
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    if not tensors and not average and _AVERAGED in content:
+        raise WeightsError("has averaged weights alone", file=file, field=_AVERAGED, remedy="Import it with --ema")
     if not tensors:
         raise WeightsError("has no tensors", file=file, remedy="Name a checkpoint of the published code")
+    strange = tuple(sorted(name for name, tensor in tensors.items() if not _plain(tensor)))
+    if strange:
+        raise MisfitWeightsError(
+            f"{len(strange)} tensors are sparse, nested, quantised or empty shells (such as {strange[0]})",
+            file=file,
+            remedy="Save them as plain tensors",
+            unmatched={"not plain": strange},
+        )
+    return tensors, dict.fromkeys((str(name) for name in found if str(name) not in tensors), _NO_TENSOR_REASON)
+
+
+def _plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta)
+
+
+def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefixes of distributed and compiled training, in whatever order they were put on."""
+    while wrapper := next((one for one in _WRAPPERS if all(name.startswith(one) for name in tensors)), None):
+        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     return tensors
 
 
-def _unwrap(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefixes of distributed and compiled training, and without what the published loader drops."""
-    for wrapper in _WRAPPERS:
-        if all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_IGNORED)}
+def _statement(model: LabramModel) -> dict[str, Any]:
+    """What no shape shows, as plain values, under the names of the configuration."""
+    return {name: value for name, value in model.config.to_json().items() if name in _STATED}
 
 
-def _model_for(official: Mapping[str, Tensor], kind: Kind, file: Path) -> LabramModel:
-    """An empty model of the kind and dimensions that the shapes show."""
+def _stated(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """What `_statement` wrote; nothing in a file of others."""
+    stated = content.get(_OURS)
+    if not isinstance(stated, Mapping):
+        return {}
+    for name, value in stated.items():
+        number = type(value) in (int, float) and math.isfinite(value) and value >= 0
+        count = type(value) is int and value >= 1
+        sound = {"heads": count, "codes": count, "layer_scale": number, "ema_decay": number and value <= 1}
+        sound["compatibility"] = isinstance(value, str) and value in ("corrected", "published")
+        if not sound.get(str(name), False):
+            raise WeightsError(
+                f"{value!r} is not what labram states", file=file, field=f"{_OURS}.{name}", remedy="Export it again"
+            )
+    return {str(name): value for name, value in stated.items()}
+
+
+def _model_for(official: Mapping[str, Tensor], kind: Kind, file: Path, stated: Mapping[str, Any]) -> LabramModel:
+    """An empty model of the kind and dimensions that the shapes show and the file states."""
     found = _layout(official, file)
     if (found is Tokenizer) != (kind == "tokenizer"):
         raise MisfitWeightsError(
@@ -168,17 +256,25 @@ def _model_for(official: Mapping[str, Tensor], kind: Kind, file: Path) -> Labram
         )
     try:
         if found is Tokenizer:
-            return Tokenizer(_tokenizer_config(official, file))
+            return Tokenizer(_tokenizer_config(official, file, stated))
         if found is MaskedModel:
-            return MaskedModel(_backbone_config(official, "student.", file))
+            return MaskedModel(_backbone_config(official, "student.", file, stated))
         return DownstreamModel(
-            _backbone_config(official, "", file),
-            len(official.get("head.weight", official["cls_token"])),
+            _backbone_config(official, "", file, stated),
+            _size(official, "head.weight", 2, file)[0] if "head.weight" in official else 1,
             pooling="cls" if "norm.weight" in official else "mean",
         )
     except KeyError as error:
         raise MisfitWeightsError(
             f"the weights lack {error.args[0]}", file=file, remedy="Name a whole checkpoint of the published code"
+        ) from error
+    except WeightsError as error:
+        if error.file:
+            raise
+        raise MisfitWeightsError(
+            f"no model has the dimensions of these weights: {error.field} {error.problem}",
+            file=file,
+            remedy="Name a whole checkpoint of the published code",
         ) from error
 
 
@@ -196,21 +292,29 @@ def _layout(official: Mapping[str, Tensor], file: Path) -> type[nn.Module]:
     )
 
 
-def _tokenizer_config(official: Mapping[str, Tensor], file: Path) -> TokenizerConfig:
-    codes, code_width = official["quantize.embedding.weight"].shape
-    _same_codes(codes, len(official["quantize.cluster_size"]), file)
-    shared = _dimensions(official, "encoder.")
-    decoder_depth = _depth(official, "decoder.")
-    return TokenizerConfig(**shared, codes=codes, code_width=code_width, decoder_depth=decoder_depth)
+def _tokenizer_config(official: Mapping[str, Tensor], file: Path, stated: Mapping[str, Any]) -> TokenizerConfig:
+    codes, code_width = _size(official, "quantize.embedding.weight", 2, file)
+    _same_codes(codes, _size(official, "quantize.cluster_size", 1, file)[0], file)
+    config = TokenizerConfig(
+        **_dimensions(official, "encoder.", file),
+        codes=codes,
+        code_width=code_width,
+        decoder_depth=_depth(official, "decoder.", file),
+    )
+    return dataclasses.replace(config, **_known(stated, TokenizerConfig))
 
 
-def _backbone_config(official: Mapping[str, Tensor], prefix: str, file: Path) -> BackboneConfig:
+def _backbone_config(
+    official: Mapping[str, Tensor], prefix: str, file: Path, stated: Mapping[str, Any]
+) -> BackboneConfig:
     """Released backbones were trained with the published slip of the CLS row, so they keep it."""
     block = f"{prefix}blocks.0."
-    shared = _dimensions(official, prefix)
+    shared = _dimensions(official, prefix, file)
     if prefix:
-        shared["codes"] = len(official["lm_head.weight"])
-        _same_codes(shared["codes"], len(official.get("student.lm_head.weight", official["lm_head.weight"])), file)
+        shared["codes"] = _size(official, "lm_head.weight", 2, file)[0]
+        for name, dimensions in (("lm_head.bias", 1), ("student.lm_head.weight", 2), ("student.lm_head.bias", 1)):
+            if name in official:
+                _same_codes(shared["codes"], _size(official, name, dimensions, file)[0], file)
     config = BackboneConfig(
         **shared,
         qk_norm=f"{block}attn.q_norm.weight" in official,
@@ -222,25 +326,55 @@ def _backbone_config(official: Mapping[str, Tensor], prefix: str, file: Path) ->
     initial = {(size.width, size.depth): size.layer_scale for size in sizes}
     if config.layer_scale:
         scale = initial.get((config.width, config.depth), config.layer_scale)
-        return dataclasses.replace(config, layer_scale=scale)
-    return config
+        config = dataclasses.replace(config, layer_scale=scale)
+    return dataclasses.replace(config, **_known(stated, BackboneConfig))
 
 
-def _dimensions(official: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
-    width = official[f"{prefix}cls_token"].shape[-1]
-    head_width = official.get(f"{prefix}blocks.0.attn.q_norm.weight")
+def _known(stated: Mapping[str, Any], config: type[TokenizerConfig | BackboneConfig]) -> dict[str, Any]:
+    return {one.name: stated[one.name] for one in dataclasses.fields(config) if one.name in stated}
+
+
+def _dimensions(official: Mapping[str, Tensor], prefix: str, file: Path) -> dict[str, Any]:
+    width = _size(official, f"{prefix}cls_token", 3, file)[-1]
+    normed = f"{prefix}blocks.0.attn.q_norm.weight"
+    depth = _depth(official, prefix, file)
     return {
         "width": width,
-        "conv_channels": len(official[f"{prefix}patch_embed.conv1.weight"]),
-        "depth": _depth(official, prefix),
-        "heads": width // len(head_width) if head_width is not None else _HEADS.get(width, width // 20),
+        "conv_channels": _size(official, f"{prefix}patch_embed.conv1.weight", 4, file)[0],
+        "depth": depth,
+        "heads": width // _size(official, normed, 1, file)[0] if normed in official else _published_heads(width),
     }
 
 
-def _depth(official: Mapping[str, Tensor], prefix: str) -> int:
+def _published_heads(width: int) -> int:
+    return _HEADS.get(width, max(1, width // 20))
+
+
+def _depth(official: Mapping[str, Tensor], prefix: str, file: Path) -> int:
     """One more than the highest block: a hole among the blocks then shows as missing tensors."""
-    blocks = f"{prefix}blocks."
-    return 1 + max((int(n.removeprefix(blocks).split(".")[0]) for n in official if n.startswith(blocks)), default=-1)
+    found = [re.match(rf"{re.escape(prefix)}blocks\.([0-9]{{1,9}})\.", name) for name in official]
+    depth = 1 + max((int(one[1]) for one in found if one), default=-1)
+    if not 1 <= depth <= len(official):
+        raise MisfitWeightsError(
+            f"the weights have {depth} blocks and {len(official)} tensors" if depth else "the weights have no block",
+            file=file,
+            field=f"{prefix}blocks",
+            remedy="Name a whole checkpoint of the published code",
+        )
+    return depth
+
+
+def _size(official: Mapping[str, Tensor], name: str, dimensions: int, file: Path) -> tuple[int, ...]:
+    """The shape of a tensor that gives the model its dimensions; none of them may be empty."""
+    shape = tuple(official[name].shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise MisfitWeightsError(
+            f"has the shape {shape}, expected {dimensions} dimensions with something in each",
+            file=file,
+            field=name,
+            remedy="Name a whole checkpoint of the published code",
+        )
+    return shape
 
 
 def _same_codes(one: int, other: int, file: Path) -> None:

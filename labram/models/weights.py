@@ -34,8 +34,18 @@ def save(model: LabramModel, folder: Path) -> str:
     """Write a model's weights and configuration; returns the digest of the weights.
 
     Each file is written beside its place and renamed, the configuration last: it vouches for the weights.
+
+    Raises:
+        WeightsError: If the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"the folder cannot be made ({type(error).__name__})",
+            file=folder,
+            remedy="Name a folder, new or existing, in a place that you may write to",
+        ) from error
     weights, config = folder / WEIGHTS, folder / CONFIG
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     fresh = weights.with_suffix(".partial")

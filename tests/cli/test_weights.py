@@ -93,6 +93,27 @@ def test_weights_go_to_braindecode_and_back(labram, tmp_path):
     assert weights.digest(tmp_path / "again") == weights.digest(tmp_path / "ours")
 
 
+def test_a_pretrained_backbone_goes_to_braindecode_and_back_with_a_head_of_zeros(labram, tmp_path):
+    weights.save(MaskedModel(BackboneConfig(**SMALL)), tmp_path / "ours")
+    file = tmp_path / "out.pth"
+    _, out, _ = labram("weights", "export", tmp_path / "ours", "--layout", "braindecode", "--out", file)
+    assert "has a head of zeros" in out
+    _, out, _ = labram("weights", "import", file, "--as", "backbone", "--out", tmp_path / "in")
+    assert "the file has no head: it starts from zero" in out
+    model = weights.load(tmp_path / "in")
+    assert not model.head.weight.any()
+    assert not model.head.bias.any()
+    labram("weights", "import", file, "--as", "backbone", "--out", tmp_path / "again")
+    assert weights.digest(tmp_path / "again") == weights.digest(tmp_path / "in")
+
+
+def test_an_assumed_number_of_heads_is_said(labram, published, tmp_path):
+    file = published(model=_tokenizer())
+    _, out, _ = labram("weights", "import", file, "--as", "tokenizer", "--out", tmp_path / "in")
+    assert "assumed" in out
+    assert "5, as published for width 100" in out
+
+
 class _Code:
     def __reduce__(self):
         return (exec, ("raise RuntimeError('code ran')",))
@@ -101,6 +122,12 @@ class _Code:
 def _truncated(published):
     file = published()
     file.write_bytes(file.read_bytes()[:-500])
+    return file
+
+
+def _averaged_only(published):
+    file = published()
+    torch.save({"model_ema": torch.load(file, weights_only=False)["model"]}, file)
     return file
 
 
@@ -129,7 +156,8 @@ BAD = {
     "of a wrong shape": (lambda published: published(_other_width), "of another shape"),
     "with another codebook": (lambda published: published(_other_codes), "16 codes in one tensor and 32"),
     "of another kind": (lambda published: published(model=_tokenizer()), "holds a tokenizer, not a backbone"),
-    "absent": (lambda published: Path("nowhere.pth"), "not a whole PyTorch checkpoint"),
+    "absent": (lambda published: Path("nowhere.pth"), "no such file"),
+    "averaged only": (_averaged_only, "Import it with --ema"),
 }
 
 
@@ -165,7 +193,7 @@ def _more_codes(description):
     [
         (_permute, "in another order"),
         (_deeper, r"tensors missing (such as encoder.blocks.3."),
-        (_more_codes, r"of another shape (such as lm_head."),
+        (_more_codes, "has 16 codes, the model 32"),
     ],
 )
 def test_a_folder_whose_description_does_not_fit_is_not_exported(labram, tmp_path, change, says):

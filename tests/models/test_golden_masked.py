@@ -7,8 +7,19 @@ import torch
 
 from labram.models.config import BackboneConfig
 from labram.models.masked import MaskedModel, random_mask
+from labram.signals.electrodes import CANONICAL
+from labram.signals.electrodes import rows as spatial_rows
 
 pytestmark = pytest.mark.golden
+
+MONTAGES = {
+    "TUH23": (
+        *("FP1", "FP2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "F7", "F8"),
+        *("T3", "T4", "T5", "T6", "A1", "A2", "FZ", "CZ", "PZ", "T1", "T2"),
+    ),
+    "SIX": ("FP1", "F3", "C3", "PZ", "O2", "T8"),
+}
+"""The montages whose rows the published code was asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +106,16 @@ def test_random_masks_of_seed_42(golden, length):
     assert torch.equal(random_mask(len(expected), length, 0.5), expected)
     generator = torch.Generator().manual_seed(42)
     assert torch.equal(random_mask(len(expected), length, 0.5, generator), expected)
+
+
+def test_rows_of_the_spatial_table_stand_for_the_published_names(golden):
+    """Published names beyond the 128th have no row (defect 5)."""
+    published = golden("aux.pt")["standard_1020"]
+    assert [name.upper() for name in CANONICAL] == [name.upper() for name in published[: len(CANONICAL)]]
+
+
+@pytest.mark.parametrize("montage", MONTAGES)
+def test_rows_of_a_montage_are_the_published_ones(golden, montage):
+    cls_row, *expected = golden("aux.pt")["input_chans"][montage]
+    assert cls_row == 0
+    assert list(spatial_rows(MONTAGES[montage])) == expected

@@ -1,8 +1,10 @@
 """Published checkpoints come in whole or not at all, run no code, and go out as they came."""
 
 import argparse
+import dataclasses
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -78,8 +80,9 @@ def test_a_pretraining_checkpoint_comes_in_with_each_unused_tensor_excused(backb
     assert found.config.compatibility == "published"
 
 
-def test_prefixes_of_distributed_training_are_taken_off(backbone, state, checkpoint, tmp_path):
-    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_distributed_and_compiled_training_are_taken_off(backbone, state, checkpoint, tmp_path, prefix):
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in state.items()}
     import_checkpoint(checkpoint(wrapped), kind="backbone", out=tmp_path / "in")
     assert _same(weights.load(tmp_path / "in"), backbone)
 
@@ -91,6 +94,9 @@ def test_the_averaged_copy_on_demand(tiny_config, backbone, state, checkpoint, t
     assert _same(weights.load(tmp_path / "in"), other)
     with pytest.raises(WeightsError, match="no averaged weights"):
         import_checkpoint(checkpoint(state), kind="backbone", out=tmp_path / "none", average=True)
+    torch.save({"model_ema": state, "epoch": 3}, tmp_path / "average.pth")
+    with pytest.raises(WeightsError, match="--ema"):
+        import_checkpoint(tmp_path / "average.pth", kind="backbone", out=tmp_path / "none")
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
@@ -102,12 +108,67 @@ def test_a_finetuning_checkpoint_becomes_a_downstream_model(tiny_config, checkpo
     assert (found.outputs, found.pooling) == (4, pooling)
 
 
-def test_out_and_in_again(tiny_tokenizer_config, backbone, tmp_path):
-    for kind, model in (("tokenizer", Tokenizer(tiny_tokenizer_config)), ("backbone", backbone)):
-        weights.save(model, tmp_path / kind)
-        export_checkpoint(tmp_path / kind, tmp_path / "out.pth")
-        import_checkpoint(tmp_path / "out.pth", kind=kind, out=tmp_path / f"{kind}-again")
-        assert _same(weights.load(tmp_path / f"{kind}-again"), model)
+@pytest.fixture
+def again(tmp_path):
+    """A model after the way out, in the official layout, and in again; and the load report."""
+
+    def pass_on(model, kind="backbone"):
+        weights.save(model, tmp_path / "ours")
+        export_checkpoint(tmp_path / "ours", tmp_path / "out.pth")
+        report = import_checkpoint(tmp_path / "out.pth", kind=kind, out=tmp_path / "again")
+        return weights.load(tmp_path / "again"), report
+
+    return pass_on
+
+
+@pytest.mark.parametrize("compatibility", ["corrected", "published"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"qk_norm": False, "qkv_bias": True, "heads": 10}, {"layer_scale": 0.0}, {"layer_scale": 0.3}]
+)
+def test_out_and_in_again_is_the_same_model(tiny_config, again, window, rows, compatibility, changes):
+    """Same tensors are not enough: heads and compatibility show in no shape, and change what is computed."""
+    config = dataclasses.replace(tiny_config, compatibility=compatibility, **changes)
+    for model in (MaskedModel(config).eval(), DownstreamModel(config, 3).eval()):
+        found, report = again(model)
+        assert _same(found, model)
+        assert found.config == config
+        assert not report.assumed
+        with torch.no_grad():
+            assert torch.equal(found(window, rows), model(window, rows))
+
+
+def test_a_tokenizer_out_and_in_again_is_the_same(tiny_tokenizer_config, again, window, rows):
+    config = dataclasses.replace(tiny_tokenizer_config, heads=10, compatibility="published", ema_decay=0.9)
+    model = Tokenizer(config).eval()
+    found, report = again(model, "tokenizer")
+    assert _same(found, model)
+    assert found.config == config
+    assert not report.assumed
+    assert torch.equal(found.encode(window, rows), model.encode(window, rows))
+
+
+def test_an_exported_file_is_read_without_running_code_and_its_model_strictly(tiny_config, again, tmp_path):
+    again(MaskedModel(tiny_config))
+    content = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert content["model"].keys() == to_official(MaskedModel(tiny_config)).keys()
+    assert content["labram"] == {"heads": 5, "layer_scale": 0.1, "compatibility": "corrected", "codes": 48}
+
+
+def test_a_number_of_heads_that_no_tensor_shows_is_reported(tiny_config, checkpoint, tmp_path):
+    config = dataclasses.replace(tiny_config, qk_norm=False)
+    report = import_checkpoint(checkpoint(to_official(MaskedModel(config))), kind="backbone", out=tmp_path / "in")
+    assert report.assumed["heads"].startswith("5, as published for width 100")
+    assert report.to_json()["assumed"] == report.assumed
+    report = import_checkpoint(checkpoint(to_official(MaskedModel(tiny_config))), kind="backbone", out=tmp_path / "in")
+    assert not report.assumed
+
+
+def test_what_is_ignored_is_reported(state, checkpoint, tmp_path):
+    more = {"teacher.norm.weight": torch.zeros(3), "loss_scale": torch.zeros(()), "scaling": torch.ones(1), "step": 7}
+    report = import_checkpoint(checkpoint(state | more), kind="backbone", out=tmp_path / "in")
+    assert more.keys() < report.excused.keys()
+    assert report.excused["teacher.norm.weight"] == "the published loader drops what is named so"
+    assert report.excused["step"] == "not a tensor"
 
 
 @pytest.fixture
@@ -131,7 +192,8 @@ def test_a_truncated_checkpoint_is_damaged(state, checkpoint, refused, share):
 
 
 def test_an_absent_or_foreign_file_is_damaged(tmp_path, refused):
-    refused(tmp_path / "nowhere.pth", DamagedWeightsError, "not a whole")
+    refused(tmp_path / "nowhere.pth", DamagedWeightsError, "no such file")
+    refused(tmp_path, DamagedWeightsError, "is a folder")
     (tmp_path / "text.pth").write_text("hello, this is no checkpoint")
     refused(tmp_path / "text.pth", DamagedWeightsError, "not a whole")
 
@@ -148,9 +210,101 @@ def test_a_pickle_with_code_is_refused_and_the_code_not_run(state, checkpoint, r
     refused(bare, UnsafeWeightsError, "was not read")
 
 
+def test_a_bare_pickle_of_a_newer_protocol_is_refused_without_a_warning(refused, tmp_path, recwarn):
+    bare = tmp_path / "bare.pth"
+    bare.write_bytes(pickle.dumps({"model": _Code()}, protocol=4))
+    refused(bare, UnsafeWeightsError, "was not read")
+    assert not recwarn.list
+
+
 def test_values_that_are_not_finite_are_refused(state, checkpoint, refused):
     state["student.norm.weight"][3] = torch.nan
     refused(checkpoint(state), NonFiniteWeightsError, "NaN")
+
+
+def test_values_that_float32_cannot_hold_are_refused(state, checkpoint, refused):
+    state["student.norm.weight"] = torch.full((100,), 1e300, dtype=torch.float64)
+    refused(checkpoint(state), NonFiniteWeightsError, "too large")
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
+def test_numbers_of_another_kind_are_refused(state, checkpoint, refused, dtype):
+    state["student.norm.weight"] = torch.ones(100, dtype=dtype)
+    refused(checkpoint(state), MisfitWeightsError, "1 tensors of another type .* encoder.norm.weight")
+
+
+def _block_without_number(state):
+    state["student.blocks.x.norm1.weight"] = torch.zeros(100)
+
+
+def _block_out_of_reach(state):
+    state["student.blocks.99999999.norm1.weight"] = torch.zeros(100)
+
+
+def _no_block(state):
+    for name in [name for name in state if ".blocks." in name]:
+        del state[name]
+
+
+def _no_dimension(state):
+    state["student.cls_token"] = torch.tensor(0.0)
+
+
+def _nothing_in_a_head(state):
+    state["student.blocks.0.attn.q_norm.weight"] = torch.zeros(0)
+
+
+def _sparse(state):
+    state["student.cls_token"] = state["student.cls_token"].to_sparse()
+
+
+def _odd_width(state):
+    state["student.cls_token"] = torch.zeros(1, 1, 101)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (_block_without_number, "1 tensors unexpected"),
+        (_block_out_of_reach, "100000000 blocks"),
+        (_no_block, "published.pth, student.blocks: the weights have no block"),
+        (_no_dimension, r"student.cls_token: has the shape \(\)"),
+        (_nothing_in_a_head, r"q_norm.weight: has the shape \(0,\)"),
+        (_sparse, "1 tensors are sparse"),
+        (_odd_width, "published.pth: no model has the dimensions of these weights: width"),
+    ],
+)
+def test_tensors_that_give_no_dimensions_are_refused(state, checkpoint, refused, change, match):
+    change(state)
+    refused(checkpoint(state), MisfitWeightsError, match)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"heads": 0}, {"heads": "5"}, {"compatibility": "else"}, {"layer_scale": torch.nan}, {"other": 1}]
+)
+def test_a_file_that_states_the_impossible_is_refused(state, checkpoint, refused, wrong):
+    refused(checkpoint(state, labram=wrong), WeightsError, f"labram.{next(iter(wrong))}")
+    refused(checkpoint(state, labram={"heads": 3}), WeightsError, "divisor of width")
+
+
+def test_a_place_that_cannot_be_written_is_named_and_nothing_left(backbone, state, checkpoint, tmp_path):
+    file = checkpoint(state)
+    before = file.read_bytes()
+    for out in (file, file / "in", Path("/proc/nowhere")):
+        with pytest.raises(WeightsError, match=f"{out}: the folder cannot be made"):
+            import_checkpoint(file, kind="backbone", out=out)
+    weights.save(backbone, tmp_path / "ours")
+    present = sorted(tmp_path.rglob("*"))
+    for out, says in (
+        (tmp_path / "ours", "is a folder"),
+        (Path(), "is a folder"),
+        (file / "out.pth", "cannot be written"),
+        (Path("/proc/out.pth"), "cannot be written"),
+    ):
+        with pytest.raises(WeightsError, match=says):
+            export_checkpoint(tmp_path / "ours", out)
+    assert sorted(tmp_path.rglob("*")) == present
+    assert file.read_bytes() == before
 
 
 def test_a_missing_block_is_refused(state, checkpoint, refused):
@@ -176,6 +330,21 @@ def test_a_codebook_of_two_sizes_is_refused(tiny_tokenizer_config, checkpoint, r
     state = to_official(Tokenizer(tiny_tokenizer_config))
     state["quantize.cluster_size"] = torch.zeros(64)
     refused(checkpoint(state), CodebookSizeError, "48 codes in one tensor and 64", kind="tokenizer")
+
+
+def test_a_head_of_two_sizes_is_refused(state, checkpoint, refused):
+    state["lm_head.bias"] = torch.zeros(64)
+    refused(checkpoint(state), CodebookSizeError, "48 codes in one tensor and 64")
+
+
+def test_a_description_with_another_number_of_codes_is_refused(tiny_tokenizer_config, backbone, tmp_path):
+    for model in (backbone, Tokenizer(tiny_tokenizer_config)):
+        weights.save(model, tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        config["config"]["codes"] = 64
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(CodebookSizeError, match="has 48 codes, the model 64"):
+            weights.load(tmp_path)
 
 
 def test_our_weights_with_a_permuted_electrode_table_are_refused(backbone, tmp_path):
