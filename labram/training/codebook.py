@@ -1,14 +1,15 @@
-"""What a trained codebook looks like on the validation windows, for gates and reports."""
+"""What a codebook looks like on the validation windows: for gates and reports, and while it is trained."""
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from labram.events import Monitor
 from labram.models.config import SAMPLES
 from labram.models.tokenizer import Tokenizer
 from labram.training.objectives import on_device, perplexity
@@ -67,3 +68,27 @@ def write_examples(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) 
         frequencies=np.arange(BINS, dtype=np.float32),
         names=np.array(names),
     )
+
+
+class Watch:
+    """Listens to a tokenizer's training for somebody else, and says once that the codebook is collapsing.
+
+    Args:
+        monitor: Is told everything.
+        least: Perplexity on validation windows that the training must have reached at its end.
+    """
+
+    def __init__(self, monitor: Monitor, least: float) -> None:
+        self.monitor, self.least, self.told = monitor, least, False
+        self.progress, self.note = monitor.progress, monitor.note
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """See `labram.events.Monitor.metrics`."""
+        self.monitor.metrics(step, values)
+        found = values.get("validation/perplexity", self.least)
+        if found < self.least and not self.told:
+            self.told = True
+            self.note(
+                f"after step {step} the codebook's perplexity is {found:.2f} on validation windows; below "
+                f"tokenizer.min_perplexity, {self.least:g}, it fails at the end. It may recover: see the curve"
+            )

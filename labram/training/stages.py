@@ -29,7 +29,7 @@ from labram.models.tokenizer import Tokenizer
 from labram.recipe import ArchitectureRecipe, PretrainingRecipe, Section, TaskRecipe, TokenizerRecipe, TrainingRecipe
 from labram.training import device as devices
 from labram.training.checkpoints import HISTORY, Checkpoints
-from labram.training.codebook import write_codebook, write_examples
+from labram.training.codebook import Watch, write_codebook, write_examples
 from labram.training.codes import tokenize
 from labram.training.labelled import LabelledWindows, Shuffled
 from labram.training.loop import Fitted, Plan, Selection, fit, tell
@@ -93,7 +93,7 @@ def train_tokenizer(
         groups=parameter_groups(model, recipe.optimiser.weight_decay),
         checkpoints=Checkpoints(checkpoints),
         identity=_identity(corpus, seed, architecture=architecture, tokenizer=recipe),
-        monitor=monitor,
+        monitor=Watch(monitor, recipe.min_perplexity),
         allow=allow,
         start=lambda: objective.start(list(_first_windows(batches, KMEANS_PATCHES_PER_CODE * architecture.codes))),
     )

@@ -90,9 +90,12 @@ def test_the_tokenizer_learns(trainer, tokenizer_recipe):
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_a_collapsed_codebook_fails_with_advice(trainer, tokenizer_recipe):
+def test_a_collapsed_codebook_is_told_of_early_and_fails_with_advice(trainer, tokenizer_recipe, monkeypatch):
+    notes = []
+    monkeypatch.setattr(Silent, "note", lambda _, text: notes.append(text))
     with pytest.raises(TrainingError, match=r"collapsed.*fewer architecture\.codes"):
         trainer.tokenizer(tokenizer_recipe(min_perplexity=1000.0))
+    assert [note.split(" the codebook")[0] for note in notes if "perplexity" in note] == ["after step 3"]
 
 
 def test_pretraining_compares_accuracy_with_the_commonest_code(trained):
