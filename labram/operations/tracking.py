@@ -150,7 +150,9 @@ def _impatient() -> Iterator[None]:
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:

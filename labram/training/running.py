@@ -61,4 +61,5 @@ class Running:
         self._sums = {
             name.removeprefix(_SUM): value.to(device) for name, value in tensors.items() if name.startswith(_SUM)
         }
-        self._steps, self._faults = tensors["steps"].to(device), tensors["faults"].to(device)
+        self._steps, faults = tensors["steps"].to(device), tensors["faults"]
+        self._faults[: len(faults)] = faults  # checkpoints of before the last of them was counted have three

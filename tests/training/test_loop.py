@@ -21,6 +21,7 @@ from labram.training.checkpoints import Checkpoints
 from labram.training.interruption import Interruption
 from labram.training.loop import Plan, Selection, fit
 from labram.training.optimiser import parameter_groups
+from labram.training.running import Running
 from labram.training.writer import Writer
 
 
@@ -227,6 +228,13 @@ def test_on_a_gpu_that_is_asked_now_and_then_they_are_still_named_by_their_own_w
     assert all(training.step(Interruption()) for _ in range(7))
     with pytest.raises(TrainingError, match=r"until step 4; the last windows came from of step 4\."):
         training.step(Interruption())
+
+
+def test_counts_of_an_older_checkpoint_are_taken_over():
+    running = Running(torch.device("cpu"))
+    running.restore({"steps": torch.tensor(5.0), "faults": torch.tensor([4.0, 2.0, 2.0])})
+    running.add({}, torch.tensor(False), 9)
+    assert (running.skipped, running.faults_until(3)) == (5, 9)
 
 
 def test_sigterm_in_the_middle_of_a_step_leaves_it_as_if_it_had_not_begun(tmp_path):
