@@ -28,17 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.corpus.catalogue import ACCEPTED
-from labram.corpus.datasets.base import Dataset, Source
-from labram.corpus.examine import examine
 from labram.corpus.ingest import ingest
+from labram.corpus.process_pool import SURROUNDINGS
+from labram.corpus.process_recording import examine
 from labram.corpus.scan import Item
-from labram.corpus.store import Store
-from labram.corpus.workers import SURROUNDINGS
+from labram.datasets.base import Dataset, Source
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import CANONICAL
 from labram.signals.preprocessing import BackEnd, preprocess
 from labram.signals.recording import Recording, Samples
+from labram.store.store import Store
 
 GOALS = {"filters": 5.0, "ingest": 4.0}
 MEMORY_GOAL_MIB = 1000 * 1000**2 / 1024**2

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from labram.models.masked import MaskedModel
-from labram.models.products import Linear
+from labram.models.onednn_linear import Linear
 from labram.models.quantizer import Quantized, Quantizer
 from labram.models.tokenizer import Tokenizer
 from labram.models.transformer import Attention, Block

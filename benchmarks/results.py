@@ -6,9 +6,9 @@ labram run --data FOLDER --recipe real-small && python benchmarks/results.py .la
 import sys
 from pathlib import Path
 
-from labram.operations import plots
-from labram.operations.report.record import History
-from labram.operations.report.training import Reference, panel
+from labram.reporting import plots
+from labram.reporting.run_record import History
+from labram.reporting.training import Reference, panel
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labram.corpus.store import RATE_HZ, Store
+from labram.store.store import RATE_HZ, Store
 
 GOAL_MB_PER_S = 300
 CHANNELS, SECONDS, RECORDINGS = 64, 600, 16

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from labram.corpus.spectra import unit_correction
 from labram.errors import MisfitWeightsError, WindowError
-from labram.evaluation.inference import (
+from labram.inference.predictor import (
     MAX_PATCHES,
     RATE,
     Electrodes,
@@ -236,11 +236,12 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _registered(uri: str, workspace: str | Path | None) -> Path:
-    from labram.operations import registry, tracking
-    from labram.operations.workspace import Workspace
+    from labram.platform.workspace import Workspace
+    from labram.registry import model_registry
+    from labram.tracking import mlflow_runs
 
-    tracking.configure(Workspace.at(workspace or os.environ.get("LABRAM_WORKSPACE", ".labram")).root)
-    return registry.resolve(uri)
+    mlflow_runs.configure(Workspace.at(workspace or os.environ.get("LABRAM_WORKSPACE", ".labram")).root)
+    return model_registry.resolve(uri)
 
 
 def _in_microvolts(x: npt.ArrayLike, unit: str) -> Signals:

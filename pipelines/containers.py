@@ -16,10 +16,10 @@ from docker.types import Mount
 from kfp import local
 
 from components import IMAGE
-from labram.corpus.privacy import KEY_VARIABLE, load_key
+from labram.corpus.pseudonyms import KEY_VARIABLE, load_key
 from labram.errors import PlatformError
 from labram.logs import CORPUS_VARIABLE
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 
 FORWARDED = ("LABRAM_", "MLFLOW_", "AWS_", "OMP_")
 """How the names begin of environment variables that tasks see, as subprocesses see all."""

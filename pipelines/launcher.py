@@ -16,9 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from labram.corpus.bucket import Bucket
 from labram.errors import LabramError, StoreError
 from labram.events import emit
+from labram.store.s3 import Bucket
 
 ROOT_VARIABLE = "LABRAM_PIPELINE_ROOT"
 _REQUEST = "--executor_input"

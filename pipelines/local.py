@@ -16,7 +16,7 @@ from kfp import components, local
 
 from labram.errors import LabramError
 from labram.events import emit
-from labram.operations.workspace import CORPUS, Workspace
+from labram.platform.workspace import CORPUS, Workspace
 from labram.recipe import Recipe
 from pipelines.compile import compile_pipeline
 from pipelines.containers import in_containers

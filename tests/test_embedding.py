@@ -245,13 +245,14 @@ def workspace(tmp_path, monkeypatch):
 def test_the_uri_of_a_registered_model_is_found_in_its_workspace(folder, workspace):
     from mlflow.tracking import MlflowClient
 
-    from labram.operations import registry, tracking
     from labram.recipe import load
+    from labram.registry import model_registry
+    from labram.tracking import mlflow_runs
 
-    tracking.configure(workspace)
+    mlflow_runs.configure(workspace)
     client = MlflowClient()
-    run = client.create_run(tracking.experiment_id(client)).info.run_id
-    registry.register(registry.BACKBONE, folder, run_id=run, recipe=load("demo"), lineage={}, card="")
+    run = client.create_run(mlflow_runs.experiment_id(client)).info.run_id
+    model_registry.register(model_registry.BACKBONE, folder, run_id=run, recipe=load("demo"), lineage={}, card="")
     found = Labram.from_pretrained("models:/labram-backbone@challenger", workspace=workspace)
     expected = Labram.from_pretrained(folder).embed(signals(), NAMES, sfreq=200)
     assert np.array_equal(found.embed(signals(), NAMES, sfreq=200).windows, expected.windows)

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from labram.errors import LabramError, PlatformError
-from labram.operations.lineage import DIRTY, code_version, commit, dirty
+from labram.tracking.lineage import DIRTY, code_version, commit, dirty
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 WHEELS = ROOT / ".labram" / "wheels"

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from labram.operations import registry
+from labram.registry import model_registry
 
 
 def main(one: Path, other: Path) -> None:
@@ -20,7 +20,7 @@ def digests(workspace: Path) -> dict[str, str]:
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{workspace.absolute()}/mlflow/mlflow.db")
-    return {version.name: version.tags[registry.DIGEST_TAG] for version in reversed(registry.versions())}
+    return {version.name: version.tags[model_registry.DIGEST_TAG] for version in reversed(model_registry.versions())}
 
 
 if __name__ == "__main__":

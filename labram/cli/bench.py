@@ -119,7 +119,7 @@ def throughput(
     """
     from labram import recipe as recipes
     from labram.models.bench import Load
-    from labram.operations import lineage
+    from labram.tracking import lineage
     from labram.training import device
     from labram.training.throughput import measure
 

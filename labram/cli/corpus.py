@@ -33,7 +33,7 @@ def simulate(
     paper's four tasks. It shows that the machine works; it never stands in for a result.
     """
     from labram.cli.progress import Bar
-    from labram.corpus.simulate import simulate as write
+    from labram.simulation.simulate import simulate as write
 
     with Bar(f"simulating {out}") as bar:
         write(out, seed=seed, monitor=bar)

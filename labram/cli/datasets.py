@@ -15,7 +15,7 @@ def datasets(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
 ) -> None:
     """Name the datasets that labram knows: tasks, mains frequency, licence and how to obtain them."""
-    from labram.corpus.datasets import ADAPTERS
+    from labram.datasets import ADAPTERS
 
     if as_json:
         typer.echo(json.dumps([_about(adapter) for adapter in ADAPTERS.values()]))
@@ -45,8 +45,8 @@ def fetch(
     An interrupted download goes on where it stopped. For a dataset that is not open, says how to apply; exit code 2.
     """
     from labram.cli.progress import Bar
-    from labram.corpus.datasets import adapter_named
-    from labram.corpus.fetch import fetch as bring
+    from labram.datasets import adapter_named
+    from labram.datasets.fetch import fetch as bring
 
     adapter = adapter_named(name)
     if adapter.download is None:

@@ -24,8 +24,8 @@ def doctor(
     Exit codes: 0 nothing is wrong; 1 something is, and what to do is beside it.
     """
     from labram.cli.progress import console
-    from labram.operations import doctor
-    from labram.operations.cluster import Cluster
+    from labram.platform import doctor
+    from labram.platform.kfp_client import Cluster
 
     findings = (
         doctor.outside(Cluster(host, patience=0), namespace, gpus) if cluster else doctor.here(workspace.absolute())

@@ -26,17 +26,18 @@ def evaluate(
     """
     import warnings
 
-    from labram.corpus.privacy import load_key
+    from labram.corpus.pseudonyms import load_key
     from labram.corpus.scan import fingerprint
-    from labram.corpus.store import Store
     from labram.errors import LabramWarning
-    from labram.evaluation.unseen import score_folder
-    from labram.operations import registry, tracking
-    from labram.operations.workspace import Workspace
+    from labram.evaluation.external_evaluation import score_folder
+    from labram.platform.workspace import Workspace
+    from labram.registry import model_registry
+    from labram.store.store import Store
+    from labram.tracking import mlflow_runs
 
     place = Workspace.at(workspace)
-    tracking.configure(place.root)
-    folder = registry.resolve(model)
+    mlflow_runs.configure(place.root)
+    folder = model_registry.resolve(model)
     store = Store(place.store)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LabramWarning)  # what it says is among the notes, which are shown

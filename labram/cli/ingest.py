@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from labram.corpus.catalogue import Corpus
-    from labram.corpus.corpora import TakenIn
+    from labram.corpus.local_ingest import TakenIn
     from labram.corpus.quality import Summary
 
 _NAMED = 4
@@ -47,8 +47,8 @@ def ingest(
     """
     from labram import recipe as recipes
     from labram.cli.progress import Bar
-    from labram.corpus.corpora import take_in
-    from labram.corpus.store import Store
+    from labram.corpus.local_ingest import take_in
+    from labram.store.store import Store
 
     chosen = recipes.load(recipe or "demo")
     names = [name for given in datasets or () for name in given.split(",")]
@@ -79,9 +79,9 @@ def status(
 ) -> None:
     """Print what the corpora of a store hold: recordings and hours by dataset, montage, verdict, reason and warning."""
     from labram.cli.progress import console
-    from labram.corpus.corpora import published
+    from labram.corpus.local_ingest import published
     from labram.corpus.quality import summarise
-    from labram.corpus.store import Store
+    from labram.store.store import Store
 
     corpora = published(Store(store))
     if json:

@@ -17,8 +17,8 @@ def list_(workspace: WORKSPACE = Path(".labram")) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from labram.operations.registry import versions
-    from labram.operations.tracking import configure
+    from labram.registry.model_registry import versions
+    from labram.tracking.mlflow_runs import configure
 
     configure(workspace)
     table = Table("model", "version", "aliases", "gate", "corpus", "commit")
@@ -42,8 +42,8 @@ def rollback(
     workspace: WORKSPACE = Path(".labram"),
 ) -> None:
     """Make the previous champion champion again."""
-    from labram.operations.promotion import rollback as back
-    from labram.operations.tracking import configure
+    from labram.registry.promotion import rollback as back
+    from labram.tracking.mlflow_runs import configure
 
     configure(workspace)
     typer.echo(back(name, why=why))

@@ -14,7 +14,7 @@ from labram.cli.run import DONE, FAILED, INTERRUPTED, REFUSED
 from labram.errors import PlatformError
 
 if TYPE_CHECKING:
-    from labram.operations.cluster import Cluster, Package
+    from labram.platform.kfp_client import Cluster, Package
 
 app = typer.Typer(help="Compile pipelines; run and schedule them on a cluster.", no_args_is_help=True)
 NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="retrain, unlabelled, adapt or study.")]
@@ -88,7 +88,7 @@ def submit(
     was cancelled, or you stopped waiting.
     """
     from labram.cli.progress import console
-    from labram.operations.cluster import Cluster
+    from labram.platform.kfp_client import Cluster
 
     cluster, given = Cluster(host, namespace), _parameters(parameter or [])
     with TemporaryDirectory() as folder:
@@ -105,7 +105,7 @@ def submit(
 def _follow(cluster: "Cluster", run: str) -> int:
     """Show what a run does until it ends; gives its exit code, which is that of `labram run`."""
     from labram.cli.progress import console
-    from labram.operations.cluster import REFUSED_TASK
+    from labram.platform.kfp_client import REFUSED_TASK
 
     done = DONE
     try:
@@ -133,8 +133,8 @@ def schedule(
     A schedule that differs is deleted and made anew, because KFP cannot change one; one that matches is left alone.
     """
     from labram.cli.progress import console
-    from labram.operations import schedules
-    from labram.operations.cluster import Cluster
+    from labram.platform import schedules
+    from labram.platform.kfp_client import Cluster
 
     cluster = Cluster(host, namespace)
     experiment = cluster.find_experiment(schedules.EXPERIMENT)
@@ -161,7 +161,7 @@ def schedule(
 
 
 def _package(name: str, recipe: str, override: list[str], image: str, folder: Path) -> "Package":
-    from labram.operations.cluster import Package
+    from labram.platform.kfp_client import Package
 
     return Package.of(compiled(name, recipe, override, image, folder), Path(recipe).stem)
 

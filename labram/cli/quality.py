@@ -17,8 +17,8 @@ def quality(
 
     The pages load nothing from anywhere. A run leaves the same page of its own corpus.
     """
-    from labram.corpus.store import Store
-    from labram.operations.report import quality as page
+    from labram.reporting import quality as page
+    from labram.store.store import Store
 
     folders = Store(store).corpora()
     if not folders:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labram.operations.workspace import Workspace
+    from labram.platform.workspace import Workspace
     from labram.recipe import Recipe
 
 
@@ -75,7 +75,7 @@ def _show_variants(rows: list[dict[str, Any]]) -> None:
 
 def _show_unused(data: Path, recipe: "Recipe") -> None:
     from labram.cli.progress import console
-    from labram.corpus.datasets import find, unused
+    from labram.datasets import find, unused
 
     names = unused(data, find(data, recipe.corpus.datasets))
     if names:
@@ -88,9 +88,9 @@ def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Rec
 
     if not quarantined:
         return
-    from labram.corpus.privacy import load_key
+    from labram.corpus.pseudonyms import load_key
     from labram.corpus.scan import locate
-    from labram.corpus.store import Store
+    from labram.store.store import Store
 
     ids = {row["recording_id"] for row in quarantined}
     paths = locate(data, recipe.corpus.datasets, ids, load_key(workspace.root), Store(workspace.store))

@@ -10,8 +10,8 @@ import typer
 from labram.errors import CorpusError, RecipeError, WeightsError
 
 if TYPE_CHECKING:
-    from labram.operations.runs import LocalRun
-    from labram.operations.workspace import Workspace
+    from labram.platform.local_runs import LocalRun
+    from labram.platform.workspace import Workspace
     from labram.recipe import Recipe
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 3, 130
@@ -112,7 +112,7 @@ def study(
 
 def _begin(backbone: str | None) -> dict[str, str]:
     """The argument for a pipeline's backbone, good in any folder; looked at here, before anything is started."""
-    from labram.operations.workspace import check_path
+    from labram.platform.workspace import check_path
 
     if backbone is None or backbone.startswith("models:/"):
         return {"backbone": backbone} if backbone else {}
@@ -130,7 +130,7 @@ def _begin(backbone: str | None) -> dict[str, str]:
 
 def _corpus(folder: Path | None) -> Path:
     """The folder to read: the one named, else that of ./data.dvc, brought here if need be."""
-    from labram.operations.workspace import check_path
+    from labram.platform.workspace import check_path
 
     if folder is not None:
         if not folder.is_dir():
@@ -148,7 +148,7 @@ def _corpus(folder: Path | None) -> Path:
     data = pointer.with_suffix("")
     if not data.exists():
         from labram.cli.progress import Bar
-        from labram.corpus.versions import obtain
+        from labram.corpus.dvc_versions import obtain
 
         with Bar("obtaining data") as bar:
             obtain(pointer, bar)
@@ -157,11 +157,11 @@ def _corpus(folder: Path | None) -> Path:
 
 def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace: Path, **given: object) -> None:
     """Run a pipeline, alone in its workspace, and end with its exit code."""
-    from labram.operations import runs
-    from labram.operations.workspace import Workspace
+    from labram.platform import local_runs
+    from labram.platform.workspace import Workspace
 
     place = Workspace.at(workspace)
-    with runs.alone(place):
+    with local_runs.alone(place):
         code = _carry_out(pipeline, recipe, _corpus(data), place, given)
     raise typer.Exit(code)
 
@@ -169,20 +169,20 @@ def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace: Path, **
 def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspace", given: Mapping[str, object]) -> int:
     from labram.cli.progress import StepDisplay, console
     from labram.cli.result import show_result
-    from labram.operations import runs
+    from labram.platform import local_runs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    local = runs.prepare(workspace, pipeline, recipe, data, **given)
+    local = local_runs.prepare(workspace, pipeline, recipe, data, **given)
     console.print(f"{'going on with' if local.resumed else 'run'} {local.name}", style="bold")
     console.print(recipe.description)
-    process = runs.start(local, data)
+    process = local_runs.start(local, data)
     with StepDisplay() as display:
         try:
-            for event in runs.follow(local, process):
+            for event in local_runs.follow(local, process):
                 display.show(event)
         except KeyboardInterrupt:
             console.print("stopping: training writes its checkpoint", style="yellow")
-            runs.stop(process)
+            local_runs.stop(process)
             _abandon(workspace, local.name, "KILLED")
             console.print("stopped; the same command goes on from here", style="yellow")
             return INTERRUPTED
@@ -192,8 +192,8 @@ def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspac
         return FAILED
     if display.unchanged_since is not None:
         console.print(f"nothing to do: corpus, recipe and code are those of {display.unchanged_since}; its result:")
-        runs.forget(local)
-        show_result(runs.result_of(workspace, display.unchanged_since), workspace, data, recipe)
+        local_runs.forget(local)
+        show_result(local_runs.result_of(workspace, display.unchanged_since), workspace, data, recipe)
         return DONE
     reused = [step for step in steps_of(pipeline, recipe) if step not in display.finished]
     if reused:
@@ -206,10 +206,10 @@ def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspac
 def _abandon(workspace: "Workspace", name: str, status: str) -> None:
     """Say in MLflow too that the run has ended."""
     from labram.cli.progress import console
-    from labram.operations import tracking
+    from labram.tracking import mlflow_runs
 
-    tracking.configure(workspace.root)
-    if not tracking.abandon(name, status):
+    mlflow_runs.configure(workspace.root)
+    if not mlflow_runs.abandon(name, status):
         console.print("MLflow does not answer: there the run stays marked as running until it goes on", style="yellow")
 
 
@@ -233,11 +233,13 @@ def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
 def _explain_failure(local: "LocalRun", failures: list[str]) -> None:
     """The failing step's own words; the log's end only when no step could speak."""
     from labram.cli.progress import console
-    from labram.operations import runs
+    from labram.platform import local_runs
 
     for failure in dict.fromkeys(failures):
         console.print(f"failed: {failure}", style="red")
     if not failures:
         console.print("the pipeline ended without a word from a step; the end of its log:", style="red")
-        console.print(runs.last_lines(local))
-    console.print(f"log: {local.folder / runs.LOG}; the same command goes on from the failed step", soft_wrap=True)
+        console.print(local_runs.last_lines(local))
+    console.print(
+        f"log: {local.folder / local_runs.LOG}; the same command goes on from the failed step", soft_wrap=True
+    )

@@ -25,10 +25,11 @@ def tokenize(
     from labram import recipe as recipes
     from labram.cli.progress import Bar
     from labram.corpus.catalogue import Corpus
-    from labram.corpus.store import Store
     from labram.models import weights
-    from labram.training import codes, device
-    from labram.training.stages import load_tokenizer, training_windows
+    from labram.store.store import Store
+    from labram.training import device
+    from labram.training.data import codes
+    from labram.training.train_stages import load_tokenizer, training_windows
 
     chosen, patches = recipes.load(recipe), Store(store)
     model = load_tokenizer(tokenizer).to(device.choose()).eval()

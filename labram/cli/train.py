@@ -55,8 +55,8 @@ def train(
 
     from labram import recipe as recipes
     from labram.cli.progress import Bar, Lines
-    from labram.training.job import Job
-    from labram.training.launchers import chosen
+    from labram.training.distributed.job import Job
+    from labram.training.distributed.launchers import chosen
 
     wanted = recipes.load(recipe, override or [])
     job = Job(
@@ -98,7 +98,7 @@ def _settings(recipe: "Recipe", stage: Stage, task: str | None) -> str:
 
 
 def _only_corpus(store: str) -> Path:
-    from labram.corpus.store import Store
+    from labram.store.store import Store
 
     corpora = Store(store).corpora()
     if len(corpora) != 1:

@@ -24,10 +24,10 @@ def add(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a 
     Files of the same name are replaced, none is removed; `add data` records what was changed there by hand.
     """
     from labram.cli.progress import Bar, console
-    from labram.corpus import versions
+    from labram.corpus import dvc_versions
 
     with Bar("adding") as bar:
-        version = versions.add(folder, Path.cwd(), bar)
+        version = dvc_versions.add(folder, Path.cwd(), bar)
     console.print(f"corpus version {version}")
     console.print("next: git add data.dvc .gitignore && git commit, and dvc push if there is a remote")
 
@@ -35,9 +35,9 @@ def add(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a 
 def version(json: JsonOption = False) -> None:
     """Print the corpus version of the last commit, and whether the data are just that. Exit codes: 0 yes, 3 no."""
     from labram.cli.progress import console
-    from labram.corpus import versions
+    from labram.corpus import dvc_versions
 
-    committed, state = versions.committed_version(Path.cwd()), versions.state(Path.cwd())
+    committed, state = dvc_versions.committed_version(Path.cwd()), dvc_versions.state(Path.cwd())
     if json:
         typer.echo(text.dumps({"version": committed, "state": state, "clean": state == "clean"}))
     else:
@@ -53,8 +53,8 @@ def diff(
 ) -> None:
     """Name the recordings that were added, removed and changed between two commits."""
     from labram.cli.progress import console
-    from labram.corpus.difference import difference
-    from labram.corpus.versions import listing
+    from labram.corpus.dvc_versions import listing
+    from labram.corpus.version_diff import difference
 
     found = difference(listing(Path.cwd(), old), listing(Path.cwd(), new))
     if json:
@@ -85,15 +85,15 @@ def pull(
     Without --rev and --repo it is the corpus that ./data.dvc records. Files that no version has are never replaced.
     """
     from labram.cli.progress import Bar, console
-    from labram.corpus import versions
+    from labram.corpus import dvc_versions
 
     with Bar("obtaining data") as bar:
-        if rev is None and repo is None and out == Path(versions.DATA):
-            pointer = Path(versions.POINTER).absolute()
+        if rev is None and repo is None and out == Path(dvc_versions.DATA):
+            pointer = Path(dvc_versions.POINTER).absolute()
             if not pointer.is_file():
                 raise CorpusError("there is no data.dvc here", file=Path.cwd(), remedy="Name a repository with --repo")
-            versions.obtain(pointer, bar)
-            version = versions.recorded_version(pointer)
+            dvc_versions.obtain(pointer, bar)
+            version = dvc_versions.recorded_version(pointer)
         else:
-            version = versions.pull(out.absolute(), repository=repo or str(Path.cwd()), rev=rev)
+            version = dvc_versions.pull(out.absolute(), repository=repo or str(Path.cwd()), rev=rev)
     console.print(f"corpus version {version}")

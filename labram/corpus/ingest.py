@@ -12,23 +12,23 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labram.corpus import datasets as adapters
-from labram.corpus import privacy
+from labram import datasets as adapters
+from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
-from labram.corpus.code import code
-from labram.corpus.examine import examine, refused
+from labram.corpus.process_pool import in_processes
+from labram.corpus.process_recording import examine, refused
 from labram.corpus.scan import Content, Item, companions, content, recording_id, scan
-from labram.corpus.store import Store
-from labram.corpus.workers import in_processes
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
 from labram.signals.version import VERSION as SIGNALS
+from labram.source_hash import code
+from labram.store.store import Store
 
 log = logging.getLogger(__name__)
 
 
-_FACTS = ("examine", "measure", "privacy", "spectra", "ingest")
+_FACTS = ("process_recording", "signal_metrics", "pseudonyms", "spectra", "ingest")
 
 
 @cache
@@ -84,13 +84,13 @@ def ingest(
 
     Args:
         data: The corpus folder.
-        datasets: Adapters to use; empty: those that recognise it (see `labram.corpus.datasets.find`).
+        datasets: Adapters to use; empty: those that recognise it (see `labram.datasets.find`).
         out: Folder for this shard's catalogue and labels.
         store: Where patches go.
         preprocessing: Filters.
         shard: Which share, from 0.
         shards: How many shares there are.
-        subject_key: Key of subject names (see `labram.corpus.privacy.load_key`).
+        subject_key: Key of subject names (see `labram.corpus.pseudonyms.load_key`).
         monitor: Is told of each recording.
         workers: Processes that work at the same time. A recording that ends its process, by what it does to a library
             or to memory, is refused like others that cannot be used; 0, which is for tests, has nothing to end but
@@ -230,12 +230,12 @@ def _identity(item: Item, held: Content, subject_key: bytes) -> dict[str, Any]:
     return {
         "recording_id": recording_id(item, held.digest, subject_key),
         "dataset": dataset.name,
-        "subject_key": privacy.subject_key(subject_key, dataset.population or dataset.name, source.subject),
-        "session": privacy.pseudonym(subject_key, dataset.name, source.subject, source.session),
+        "subject_key": pseudonyms.subject_key(subject_key, dataset.population or dataset.name, source.subject),
+        "session": pseudonyms.pseudonym(subject_key, dataset.name, source.subject, source.session),
         "format": source.path.suffix.lower().removeprefix("."),
         "bytes": held.size,
         "content_hash": held.digest,
-        "reference": privacy.known_reference(source.reference) or dataset.reference,
+        "reference": pseudonyms.known_reference(source.reference) or dataset.reference,
         "mains_hz": dataset.mains(source),
         "unit_scale": dataset.scale(source.path),
         "seconds": 0,

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labram.corpus import privacy
-from labram.corpus.datasets import find
-from labram.corpus.datasets.base import Dataset, Source, walk
-from labram.corpus.store import Store
+from labram.corpus import pseudonyms
+from labram.datasets import find
+from labram.datasets.base import Dataset, Source, walk
 from labram.errors import ReadError, Reason
 from labram.signals.readers import content_files
+from labram.store.store import Store
 
 _CHUNK = 1 << 20
 
@@ -58,7 +58,7 @@ def scan(data: Path, datasets: Sequence[str] = ()) -> list[Item]:
 
     Args:
         data: The corpus folder.
-        datasets: See `labram.corpus.datasets.find`.
+        datasets: See `labram.datasets.find`.
 
     Raises:
         CorpusError: If the folder has no recordings, or lacks a named dataset.
@@ -93,7 +93,7 @@ def recording_id(item: Item, digest: str, key: bytes) -> str:
     under every key. What could not be read has no content and is known by its place alone.
     """
     known = hashlib.sha256(digest.encode()).hexdigest()[:10] if digest else ""
-    place = privacy.pseudonym(key, item.dataset.name, digest, item.place, digits=16)
+    place = pseudonyms.pseudonym(key, item.dataset.name, digest, item.place, digits=16)
     return f"{item.dataset.name}-{(known + place)[:16]}"
 
 

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.corpus.catalogue import Corpus, Split
-from labram.corpus.store import RATE_HZ, Store
 from labram.errors import LabelError
 from labram.evaluation import baselines
 from labram.evaluation.baselines import Baseline, WindowGroup
-from labram.evaluation.inference import SCALE_UV, Inference
 from labram.evaluation.leakage import Seen
 from labram.evaluation.record import Evaluation, Predictions, summarise
+from labram.inference.predictor import SCALE_UV, Inference
 from labram.recipe import TaskRecipe
-from labram.training.labelled import LabelledGroup, LabelledWindows
+from labram.store.store import RATE_HZ, Store
+from labram.training.data.labelled import LabelledGroup, LabelledWindows
 
 WINDOWS_AT_ONCE = 256
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.parquet"

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from labram.models.config import BackboneConfig, Pooling
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
-from labram.models.patches import TemporalEncoder
+from labram.models.patch_embed import TemporalEncoder
 from labram.models.transformer import NORM_EPS
 
 HEAD_SCALE = 0.001

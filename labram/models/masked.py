@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from labram.models.chunked_cross_entropy import code_cross_entropy
 from labram.models.config import BackboneConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import NARROW, draw, initialise_encoder
-from labram.models.patches import TemporalEncoder
-from labram.models.prediction import code_cross_entropy
+from labram.models.patch_embed import TemporalEncoder
 from labram.models.quantizer import count_codes
 
 

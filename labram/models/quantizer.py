@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from labram.models.config import Compatibility
-from labram.models.products import product
+from labram.models.onednn_linear import product
 
 KMEANS_ITERATIONS = 10
 SCORES_AT_ONCE = 2**21

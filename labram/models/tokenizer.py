@@ -9,8 +9,8 @@ from torch.nn import functional
 from labram.models.config import SAMPLES, TokenizerConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
-from labram.models.patches import CodeEmbedding, TemporalEncoder
-from labram.models.products import Linear
+from labram.models.onednn_linear import Linear
+from labram.models.patch_embed import CodeEmbedding, TemporalEncoder
 from labram.models.quantizer import Quantized, Quantizer
 from labram.models.spectrum import spectral_targets
 

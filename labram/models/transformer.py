@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from labram.models.attention import attend
 from labram.models.config import EncoderConfig
-from labram.models.products import Linear, linear
+from labram.models.onednn_linear import Linear, linear
 
 NORM_EPS = 1e-6
 

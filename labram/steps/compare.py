@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.datasets import ADAPTERS
+from labram.datasets import ADAPTERS
 from labram.evaluation import study
 from labram.evaluation.record import Predictions
 from labram.evaluation.scoring import PREDICTIONS
-from labram.operations import lineage, task_page, tracking
-from labram.operations.report.study import StudyRecord, write
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
+from labram.reporting.study import StudyRecord, write
 from labram.steps.conclusion import conclude
+from labram.tracking import kfp_summary, lineage, mlflow_runs
 
 
 def compare(
@@ -39,7 +39,7 @@ def compare(
         summary: Markdown file for what Kubeflow Pipelines shows.
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
-    with tracking.tracked("compare", place.root) as run:
+    with mlflow_runs.tracked("compare", place.root) as run:
         recordings = Corpus.load(Path(corpus))
         outcomes = study.compare(
             study.trials(settings),
@@ -47,7 +47,7 @@ def compare(
             bootstrap=settings.gates.bootstrap,
             seed=settings.seed,
         )
-        name = tracking.pipeline_run()
+        name = mlflow_runs.pipeline_run()
         datasets = sorted(set(recordings.catalogue["dataset"]))
         record = StudyRecord(
             run_name=name,
@@ -66,8 +66,8 @@ def compare(
             "study": [one.model_dump() for one in outcomes],
             "quarantined": recordings.quarantined()[["recording_id", "reasons"]].to_dict("records"),
         }
-        parent = tracking.find_parent(name) or run.run_id
+        parent = mlflow_runs.find_parent(name) or run.run_id
         rows = ((one.task, one.variant, str(one.score), str(one.difference)) for one in outcomes)
         heads = ("task", "variant", "score [95 % CI]", "difference [95 % CI]")
-        run.summarise(summary, f"The whole run: {task_page.link_to_run(parent)}", task_page.table(heads, rows))
+        run.summarise(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", kfp_summary.table(heads, rows))
         conclude(run, place, parent, Path(out), result)

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labram.operations import tracking
-from labram.operations.runs import RESULT
-from labram.operations.workspace import Workspace
+from labram.platform.local_runs import RESULT
+from labram.platform.workspace import Workspace
+from labram.tracking import mlflow_runs
 
 PAGE = "report.html"
 
 
-def conclude(run: tracking.TrackedStep, place: Workspace, parent: str, page: Path, result: Mapping[str, Any]) -> None:
+def conclude(
+    run: mlflow_runs.TrackedStep, place: Workspace, parent: str, page: Path, result: Mapping[str, Any]
+) -> None:
     """Write page and result into the run's folder, the result last, and close the run in MLflow.
 
     Args:
@@ -30,4 +32,4 @@ def conclude(run: tracking.TrackedStep, place: Workspace, parent: str, page: Pat
     whole = folder / f".{RESULT}"
     whole.write_text(json.dumps(result, indent=1))
     whole.rename(folder / RESULT)
-    tracking.close_parent(parent, result["outcome"])
+    mlflow_runs.close_parent(parent, result["outcome"])

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store
 from labram.evaluation import scoring
-from labram.operations import task_page
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
+from labram.store.store import Store
+from labram.tracking import kfp_summary
+from labram.tracking.mlflow_runs import tracked
 
 FROM_THE_MODEL = ("history.jsonl", "resumed.json", "task.json")
 
@@ -63,6 +63,6 @@ def evaluate(
         run.files(target, "evaluation.json")
         rows = ((n, str(found), str(evaluation.baseline.get(n, "–"))) for n, found in evaluation.model.items())
         run.summarise(
-            summary, task_page.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows), *evaluation.notes
+            summary, kfp_summary.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows), *evaluation.notes
         )
     return known

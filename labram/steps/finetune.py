@@ -5,12 +5,12 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.leakage import Ledger
 from labram.models.weights import digest
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import TaskRecipe
 from labram.steps.training import checkpoint_key, publish, seen
-from labram.training.job import Job
-from labram.training.launchers import chosen
+from labram.tracking.mlflow_runs import tracked
+from labram.training.distributed.job import Job
+from labram.training.distributed.launchers import chosen
 
 
 def finetune(

@@ -5,18 +5,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store
 from labram.evaluation.leakage import Ledger
 from labram.evaluation.record import Evaluation, Predictions
 from labram.evaluation.scoring import champion_predictions
-from labram.operations import gates, registry, task_page
-from labram.operations.gates import Gate, Verdict
-from labram.operations.smoke import smoke_test
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import Recipe, TaskRecipe
+from labram.registry import gates, model_registry
+from labram.registry.gates import Gate, Verdict
+from labram.registry.smoke_test import smoke_test
 from labram.steps.register import VERSIONS_FILE
 from labram.steps.training import seen
+from labram.store.store import Store
+from labram.tracking import kfp_summary
+from labram.tracking.mlflow_runs import tracked
 
 VERDICTS_FILE = "verdicts.json"
 
@@ -65,12 +66,12 @@ def gate(
         written = json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=1)
         (Path(out) / VERDICTS_FILE).write_text(written)
         run.files(Path(out), VERDICTS_FILE)
-        run.summarise(summary, task_page.table(("model", "gate", "", "why"), _rows(verdicts)))
+        run.summarise(summary, kfp_summary.table(("model", "gate", "", "why"), _rows(verdicts)))
 
 
 def _rows(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
     for verdict in verdicts:
-        model = task_page.link_to_model(verdict.model, verdict.version)
+        model = kfp_summary.link_to_model(verdict.model, verdict.version)
         for gate in verdict.gates:
             yield model, gate.name, "passed" if gate.passed else "**refused**", gate.detail
 
@@ -83,9 +84,9 @@ def read_verdicts(folder: str) -> list[Verdict]:
 def _judge_task(
     task: TaskRecipe, recipe: Recipe, registered: dict[str, str], corpus: Corpus, store: Store, scored: Path
 ) -> Verdict:
-    name = registry.task_model(task.name)
-    folder = registry.resolve(f"models:/{name}/{registered[name]}")
-    champion = registry.aliased(name, registry.CHAMPION)
+    name = model_registry.task_model(task.name)
+    folder = model_registry.resolve(f"models:/{name}/{registered[name]}")
+    champion = model_registry.aliased(name, model_registry.CHAMPION)
     if champion is not None and champion.version == registered[name]:
         champion = None
     if champion is None:
@@ -93,7 +94,7 @@ def _judge_task(
     else:
         good = gates.metric_not_worse(
             Predictions.read(scored / "predictions.parquet"),
-            champion_predictions(corpus, store, registry.resolve(champion.uri), task),
+            champion_predictions(corpus, store, model_registry.resolve(champion.uri), task),
             task,
             margin=recipe.gates.margin,
             bootstrap=recipe.gates.bootstrap,
@@ -108,11 +109,11 @@ def _judge_pretrained(
     tasks: Sequence[Verdict], recipe: Recipe, registered: dict[str, str], tokenizer: Path, backbone: Path
 ) -> Iterator[Verdict]:
     codebook = json.loads((tokenizer / "codebook.json").read_text())
-    own = {registry.TOKENIZER: [gates.codebook_health(codebook, recipe.gates)], registry.BACKBONE: []}
+    own = {model_registry.TOKENIZER: [gates.codebook_health(codebook, recipe.gates)], model_registry.BACKBONE: []}
     if not tasks:
-        own[registry.BACKBONE].append(gates.learnt_from_context(_last_validation(backbone)))
+        own[model_registry.BACKBONE].append(gates.learnt_from_context(_last_validation(backbone)))
     for name, judged in own.items():
-        champion = registry.aliased(name, registry.CHAMPION)
+        champion = model_registry.aliased(name, model_registry.CHAMPION)
         others = _all_tasks(tasks) if tasks else gates.nothing_to_compare(champion.version if champion else None)
         yield _verdict(name, registered[name], [*judged, *smoke_test(name, registered[name]), others])
 
@@ -123,7 +124,7 @@ def _last_validation(model: Path) -> dict[str, float]:
 
 
 def _verdict(name: str, version: str, judged: Sequence[Gate]) -> Verdict:
-    champion = registry.aliased(name, registry.CHAMPION)
+    champion = model_registry.aliased(name, model_registry.CHAMPION)
     before = champion.version if champion else None
     return Verdict(model=name, version=version, champion=before, gates=tuple(judged))
 

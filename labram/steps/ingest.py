@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labram.corpus import ingest as corpus
-from labram.corpus.privacy import load_key
-from labram.corpus.store import Store
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace, corpus_folder
+from labram.corpus.pseudonyms import load_key
+from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import PreprocessingRecipe
+from labram.store.store import Store
+from labram.tracking.mlflow_runs import tracked
 
 
 def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], preprocessing: str, out: str) -> None:
     """Read, filter and store every recording of a shard; write its part of the catalogue.
 
     Args:
-        data: Folder of the corpus (see `labram.operations.workspace.corpus_folder`).
+        data: Folder of the corpus (see `labram.platform.workspace.corpus_folder`).
         workspace: The workspace.
         shard: ``k/n``: every n-th recording from the k-th.
         datasets: Names of the adapters; empty: all that recognise something.

@@ -13,9 +13,9 @@ from labram.evaluation import leakage
 from labram.models import weights
 from labram.models.masked import MaskedModel
 from labram.models.official import import_checkpoint
-from labram.operations import registry
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
+from labram.registry import model_registry
+from labram.tracking.mlflow_runs import tracked
 
 KEPT = ("model.safetensors", "config.json", leakage.FILE)
 DIGITS = 16
@@ -33,8 +33,8 @@ def settle(backbone: str) -> str:
         WeightsError: If there is no such folder or file, or its weights are damaged.
     """
     if backbone.startswith("models:/"):
-        version = registry.find(backbone)
-        return f"{version.uri}#{version.tags[registry.DIGEST_TAG][:DIGITS]}"
+        version = model_registry.find(backbone)
+        return f"{version.uri}#{version.tags[model_registry.DIGEST_TAG][:DIGITS]}"
     path = Path(backbone)
     if path.is_file():
         with path.open("rb") as file:
@@ -72,7 +72,7 @@ def bring(start: str, out: Path) -> None:
     if Path(address).is_file():
         import_checkpoint(Path(address), kind="backbone", out=out)
     else:
-        folder = registry.resolve(address)
+        folder = model_registry.resolve(address)
         out.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (folder / name).is_file():
@@ -82,5 +82,5 @@ def bring(start: str, out: Path) -> None:
             "this is not a pre-trained backbone",
             file=address,
             field="backbone",
-            remedy=f"Name one, such as models:/{registry.BACKBONE}@{registry.CHAMPION}",
+            remedy=f"Name one, such as models:/{model_registry.BACKBONE}@{model_registry.CHAMPION}",
         )

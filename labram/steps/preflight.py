@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from labram.errors import PlatformError
 from labram.events import step
-from labram.operations import doctor
+from labram.platform import doctor
 
 
 def preflight(

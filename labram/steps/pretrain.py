@@ -5,11 +5,11 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.leakage import PRETRAINING, Ledger
 from labram.models.weights import digest
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.steps.training import checkpoint_key, publish, seen
-from labram.training.job import Job
-from labram.training.launchers import chosen
+from labram.tracking.mlflow_runs import tracked
+from labram.training.distributed.job import Job
+from labram.training.distributed.launchers import chosen
 
 
 def pretrain(

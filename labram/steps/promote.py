@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from labram.operations import promotion, tracking
-from labram.operations.promotion import Move
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
+from labram.registry import promotion
+from labram.registry.promotion import Move
 from labram.steps.gate import read_verdicts
+from labram.tracking import mlflow_runs
 
 PROMOTIONS_FILE = "promotions.json"
 
@@ -21,8 +22,8 @@ def promote(*, workspace: str, versions: str, verdicts: str, out: str) -> None:
         out: Folder for `promotions.json`.
     """
     assert Path(versions).is_dir()
-    with tracking.tracked("promote", Workspace.at(workspace).root) as run:
-        why = f"gates passed in run {tracking.pipeline_run()}"
+    with mlflow_runs.tracked("promote", Workspace.at(workspace).root) as run:
+        why = f"gates passed in run {mlflow_runs.pipeline_run()}"
         moves = [promotion.promote(verdict, why=why) for verdict in read_verdicts(verdicts)]
         for move in moves:
             if move.moved:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labram.corpus.quality import QUALITY_FILE, SUMMARY_FILE, judge
-from labram.operations import report
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import QualityRecipe, SplitRecipe
+from labram.reporting import run_report
+from labram.tracking.mlflow_runs import tracked
 
 
 def quality(
@@ -43,8 +43,8 @@ def quality(
             )
         finally:  # a corpus that cannot be used has all the more to show
             if (Path(out) / QUALITY_FILE).is_file():
-                report.quality.write(Path(out), Path(out) / report.quality.PAGE)
+                run_report.quality.write(Path(out), Path(out) / run_report.quality.PAGE)
         run.note(
             f"{summary.accepted} recordings accepted, {summary.quarantined} in quarantine, {summary.hours:.2f} hours"
         )
-        run.files(Path(out), QUALITY_FILE, SUMMARY_FILE, report.quality.PAGE, "data_docs/*.html")
+        run.files(Path(out), QUALITY_FILE, SUMMARY_FILE, run_report.quality.PAGE, "data_docs/*.html")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.record import Evaluation
-from labram.operations import lineage, model_card, registry, tracking
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
+from labram.registry import model_card, model_registry
+from labram.tracking import lineage, mlflow_runs
 
 VERSIONS_FILE = "versions.json"
 
@@ -41,13 +42,13 @@ def register(
         backbone: Folder of the backbone; None if the run made none.
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
-    with tracking.tracked("register", place.root) as run:
-        origin = lineage.describe(settings, corpus_version, start) | {"pipeline_run": tracking.pipeline_run()}
+    with mlflow_runs.tracked("register", place.root) as run:
+        origin = lineage.describe(settings, corpus_version, start) | {"pipeline_run": mlflow_runs.pipeline_run()}
         data = model_card.TrainedOn.of(Corpus.load(Path(corpus)))
-        parent = tracking.find_parent(tracking.pipeline_run()) or run.run_id
+        parent = mlflow_runs.find_parent(mlflow_runs.pipeline_run()) or run.run_id
 
         def put(name: str, folder: str, card: str, beside: Sequence[Path] = ()) -> str:
-            version = registry.register(
+            version = model_registry.register(
                 name, Path(folder), run_id=parent, recipe=settings, lineage=origin, card=card, beside=beside
             )
             run.note(f"{name} version {version.version} is challenger")
@@ -57,11 +58,13 @@ def register(
         if tokenizer is not None:
             codebook = json.loads((Path(tokenizer) / "codebook.json").read_text())
             card = model_card.tokenizer_card(codebook, data, origin)
-            versions[registry.TOKENIZER] = put(registry.TOKENIZER, tokenizer, card)
+            versions[model_registry.TOKENIZER] = put(model_registry.TOKENIZER, tokenizer, card)
         if backbone is not None:
-            versions[registry.BACKBONE] = put(registry.BACKBONE, backbone, model_card.backbone_card(data, origin))
+            versions[model_registry.BACKBONE] = put(
+                model_registry.BACKBONE, backbone, model_card.backbone_card(data, origin)
+            )
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
-            name, scored = registry.task_model(task.name), Path(evaluation)
+            name, scored = model_registry.task_model(task.name), Path(evaluation)
             card = model_card.task_card(name, Evaluation.read(scored / "evaluation.json"), data, origin)
             beside = [path for path in sorted(scored.iterdir()) if path.name.startswith(("evaluation", "baseline"))]
             versions[name] = put(name, model, card, beside)

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.datasets import ADAPTERS
+from labram.datasets import ADAPTERS
 from labram.evaluation.record import Evaluation
-from labram.operations import lineage, registry, task_page, tracking
-from labram.operations import report as page
-from labram.operations.gates import Verdict
-from labram.operations.promotion import Move
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
+from labram.registry import model_registry
+from labram.registry.gates import Verdict
+from labram.registry.promotion import Move
+from labram.reporting import run_report as page
 from labram.steps.conclusion import conclude
 from labram.steps.gate import read_verdicts
 from labram.steps.promote import read_moves
+from labram.tracking import kfp_summary, lineage, mlflow_runs
 
 
 def report(
@@ -51,15 +52,15 @@ def report(
         backbone: Folder of the backbone; None if the run made none.
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
-    with tracking.tracked("report", place.root) as run:
+    with mlflow_runs.tracked("report", place.root) as run:
         judged, moves, recordings = read_verdicts(verdicts), read_moves(promotions), Corpus.load(Path(corpus))
-        name = tracking.pipeline_run()
-        parent = tracking.find_parent(name) or run.run_id
+        name = mlflow_runs.pipeline_run()
+        parent = mlflow_runs.find_parent(name) or run.run_id
         datasets = sorted(set(recordings.catalogue["dataset"]))
         record = page.RunRecord(
             run_name=name,
             run_id=parent,
-            started=tracking.started(parent),
+            started=mlflow_runs.started(parent),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             recipe=settings,
             corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
@@ -83,8 +84,8 @@ def report(
         page.write(record, Path(out))
         result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], judged, moves)
         new = {move.model: move.version for move in moves if move.moved and move.version}
-        champions = (f"Champion: {task_page.link_to_model(name, version)}" for name, version in new.items())
-        run.summarise(summary, f"The whole run: {task_page.link_to_run(parent)}", *champions)
+        champions = (f"Champion: {kfp_summary.link_to_model(name, version)}" for name, version in new.items())
+        run.summarise(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", *champions)
         conclude(run, place, parent, Path(out), result)
     return str(result["outcome"])
 
@@ -102,7 +103,7 @@ def _result(
     rows = []
     for task, folder in zip(recipe.tasks, evaluations, strict=True):
         evaluation = Evaluation.read(folder / "evaluation.json")
-        model = registry.task_model(task.name)
+        model = model_registry.task_model(task.name)
         rows.append(
             {
                 "task": task.name,

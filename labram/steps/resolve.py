@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from labram.corpus import versions
-from labram.corpus.datasets import ADAPTERS, find
-from labram.corpus.store import Store
+from labram.corpus import dvc_versions
+from labram.datasets import ADAPTERS, find
 from labram.errors import LabelError
 from labram.events import emit, step
-from labram.operations import lineage, tracking
-from labram.operations.doctor import require, services
-from labram.operations.workspace import Workspace, corpus_folder
+from labram.platform.doctor import require, services
+from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
 from labram.steps.obtain import settle
+from labram.store.store import Store
+from labram.tracking import lineage, mlflow_runs
 
 IDENTITY = ("pipeline", "corpus_version", "recipe_hash", "code_version", "backbone")
 
@@ -23,7 +23,7 @@ class Plan:
 
     Attributes:
         decision: Whether there is anything to do.
-        corpus_version: See `labram.corpus.versions.corpus_version`.
+        corpus_version: See `labram.corpus.dvc_versions.corpus_version`.
         start: The backbone that it starts from, see `labram.steps.obtain.settle`; empty if from none.
     """
 
@@ -36,7 +36,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: st
     """Compare corpus, recipe, code and backbone with those of the last finished run; open this run's parent in MLflow.
 
     Args:
-        data: Folder of the corpus (see `labram.operations.workspace.corpus_folder`).
+        data: Folder of the corpus (see `labram.platform.workspace.corpus_folder`).
         workspace: The workspace.
         recipe: The whole recipe as JSON.
         force: Do everything, changed or not.
@@ -55,17 +55,17 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: st
         require([services.workspace(place.root)])
         find(corpus_folder(data), settings.corpus.datasets)
         _check_tasks(settings)
-        version = versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))
-        tracking.configure(place.root)
+        version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))
+        mlflow_runs.configure(place.root)
         start = settle(backbone) if backbone else ""
         tags = lineage.describe(settings, version, start) | {"pipeline": pipeline}
         same = {name: tags[name] for name in IDENTITY if name in tags}
-        before = None if force else tracking.latest_finished(same)
+        before = None if force else mlflow_runs.latest_finished(same)
         if before is not None:
-            emit("unchanged", step="resolve", since=before[tracking.RUN_TAG])
+            emit("unchanged", step="resolve", since=before[mlflow_runs.RUN_TAG])
             return Plan("unchanged", version, start)
         reporter.note(f"corpus version {version}")
-        tracking.open_parent(_flat(settings.model_dump(mode="json")), tags)
+        mlflow_runs.open_parent(_flat(settings.model_dump(mode="json")), tags)
     return Plan("changed", version, start)
 
 

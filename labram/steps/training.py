@@ -6,9 +6,9 @@ from pathlib import Path
 
 from labram.corpus.catalogue import CATALOGUE_FILE, LABELS_FILE, Corpus, Split
 from labram.evaluation.leakage import Seen
-from labram.operations import task_page
-from labram.operations.lineage import source_digest
-from labram.operations.tracking import TrackedStep
+from labram.tracking import kfp_summary
+from labram.tracking.lineage import source_digest
+from labram.tracking.mlflow_runs import TrackedStep
 
 TRAINING_CODE = ("labram.models", "labram.training")
 
@@ -35,4 +35,4 @@ def publish(run: TrackedStep, out: Path, figures: Mapping[str, float], summary: 
     """Keep the step's last figures and small files with its MLflow run, and show the figures on its task's page."""
     run.metrics(0, {f"final/{name}": value for name, value in figures.items()})
     run.files(out, "*.json", "history.jsonl")
-    run.summarise(summary, task_page.figures(figures))
+    run.summarise(summary, kfp_summary.figures(figures))

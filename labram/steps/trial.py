@@ -8,9 +8,9 @@ from labram.corpus.catalogue import Corpus
 from labram.evaluation.study import Trial
 from labram.models import weights
 from labram.models.masked import MaskedModel
-from labram.operations.tracking import tracked
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from labram.recipe import SplitRecipe
+from labram.tracking.mlflow_runs import tracked
 
 
 def trial(*, workspace: str, corpus: str, backbone: str, settings: str, part: str, model: str) -> Trial:

@@ -16,20 +16,20 @@ import numpy as np
 import torch
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import RATE_HZ, Store, to_patches
 from labram.events import Silent
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
 from labram.recipe import PretrainingRecipe, Recipe, TokenizerRecipe
 from labram.signals.electrodes import CANONICAL
+from labram.store.store import RATE_HZ, Store, to_patches
 from labram.training import device as devices
-from labram.training import seeds
 from labram.training.checkpoints import Checkpoints
+from labram.training.data import seeds
+from labram.training.data.windows import WindowBatch, WindowSampler
 from labram.training.loop import Plan, fit
 from labram.training.objectives import MaskedObjective
 from labram.training.optimiser import adamw, parameter_groups
-from labram.training.stages import backbone_config, plan, tokenizer_config
-from labram.training.windows import WindowBatch, WindowSampler
+from labram.training.train_stages import backbone_config, plan, tokenizer_config
 
 CHANNELS = (8, 19, 62)
 RECORDING_SECONDS = 600

@@ -12,8 +12,8 @@ from torch import Tensor
 from labram.events import Monitor
 from labram.models.config import SAMPLES
 from labram.models.tokenizer import Tokenizer
+from labram.training.data.windows import WindowBatch
 from labram.training.objectives import on_device, perplexity
-from labram.training.windows import WindowBatch
 
 EXAMPLES = 6
 BINS = SAMPLES // 2 + 1

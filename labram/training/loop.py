@@ -3,8 +3,8 @@
 A step consists of micro-batches whose gradients are added up, each weighted by its patches (or windows). Everything
 random in a step is a function of (seed, step, micro-batch), so a checkpoint needs no random state, and a training that
 was killed and goes on ends with the same bits as one that was not (on the CPU, with the same number of threads). The
-micro-batches may be shared out to several processes (`labram.training.ranks`); with another number of them the same
-batches are trained on, and only the order of the sums differs.
+micro-batches may be distributed over several ranks (`labram.training.distributed.process_group`); with another number
+of ranks the same batches are trained on, and only the order of the sums differs.
 """
 
 import math
@@ -22,18 +22,18 @@ from labram.events import Monitor
 from labram.memory import keep_freed_memory
 from labram.recipe import OptimiserRecipe
 from labram.training import device as devices
-from labram.training import seeds
+from labram.training.async_checkpoint import Writer
 from labram.training.checkpoints import Checkpoint, Checkpoints, Tensors
-from labram.training.interruption import EXIT_CODE, Interruption, noticed
-from labram.training.labelled import LabelledBatch
+from labram.training.data import seeds
+from labram.training.data.labelled import LabelledBatch
+from labram.training.data.windows import ALL, WindowBatch
+from labram.training.distributed.fsdp import replicated, share, whole
+from labram.training.distributed.process_group import Ranks
+from labram.training.metric_accumulator import Running
 from labram.training.objectives import Objective, weighted_sum
 from labram.training.optimiser import adamw, learning_rate, set_learning_rate
-from labram.training.ranks import Ranks
-from labram.training.running import Running
+from labram.training.preemption import EXIT_CODE, Interruption, noticed
 from labram.training.scores import better
-from labram.training.sharding import replicated, share, whole
-from labram.training.windows import ALL, WindowBatch
-from labram.training.writer import Writer
 
 Batch = TypeVar("Batch", bound=WindowBatch | LabelledBatch)
 Given = TypeVar("Given", bound=WindowBatch | LabelledBatch, covariant=True)

@@ -18,12 +18,12 @@ from labram.models.masked import MaskedModel, random_mask
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
 from labram.recipe import AugmentRecipe
-from labram.training.augment import augment
+from labram.training.data.augment import augment
+from labram.training.data.labelled import LabelledBatch
+from labram.training.data.windows import WindowBatch
 from labram.training.device import mixed_precision
-from labram.training.labelled import LabelledBatch
-from labram.training.ranks import Ranks
+from labram.training.distributed.process_group import Ranks
 from labram.training.scores import score
-from labram.training.windows import WindowBatch
 
 Metrics = dict[str, Tensor]
 AnyBatch = TypeVar("AnyBatch", bound=WindowBatch | LabelledBatch, contravariant=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from labram.errors import PlatformError
 from labram.models.bench import Precision, Step
 from labram.recipe import Recipe, TrainingRecipe
-from labram.training.stages import backbone_config, tokenizer_config
 from labram.training.throughput import Rate, Throughput, operations
+from labram.training.train_stages import backbone_config, tokenizer_config
 
 SECONDS_AN_HOUR = 3600.0
 BUSY = 0.05

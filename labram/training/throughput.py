@@ -20,13 +20,13 @@ from labram.errors import PlatformError
 from labram.models.bench import Load, Mode, Precision, Step, bench
 from labram.models.config import POSITIONS, SAMPLES, BackboneConfig, TokenizerConfig
 from labram.models.masked import random_mask
-from labram.models.products import product
+from labram.models.onednn_linear import product
 from labram.recipe import ArchitectureRecipe, Recipe, Section
 from labram.training import device as devices
 from labram.training.bench import masked_objective, noise_corpus, sampler
 from labram.training.objectives import on_device
 from labram.training.optimiser import adamw, parameter_groups
-from labram.training.stages import backbone_config, tokenizer_config
+from labram.training.train_stages import backbone_config, tokenizer_config
 
 FLOAT_BYTES = 4
 PEAK_TFLOP_PER_S = {"B200": 2250.0, "H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0}

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from labram.cli.progress import Bar, console
 from labram.cli.run import INTERRUPTED
-from labram.corpus import versions
+from labram.corpus import dvc_versions
 from labram.errors import LabramError
-from labram.operations.registry import BACKBONE, PREFIX, TOKENIZER
+from labram.registry.model_registry import BACKBONE, PREFIX, TOKENIZER
 from pipelines.launcher import ROOT_VARIABLE
 from pipelines.services import proof
 from pipelines.services.servers import database, do, object_store, tracking
@@ -102,7 +102,7 @@ def _clone_with_corpus() -> Path:
     git, dvc = ("git", "-c", "user.name=labram", "-c", "user.email=labram@localhost"), (sys.executable, "-m", "dvc")
     do(*git, "init", "--quiet", cwd=author)
     with Bar("obtaining data") as bar:
-        versions.obtain(author / "data.dvc", bar)
+        dvc_versions.obtain(author / "data.dvc", bar)
     do(*dvc, "remote", "add", "--default", "storage", f"s3://{proof.CORPUS}/corpus", cwd=author)
     do(*git, "add", "--all", cwd=author)
     do(*git, "commit", "--quiet", "--message", "the corpus and its remote", cwd=author)

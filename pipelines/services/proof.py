@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from labram.corpus.catalogue import ACCEPTED, CATALOGUE_FILE
-from labram.corpus.versions import POINTER, recorded_version
+from labram.corpus.dvc_versions import POINTER, recorded_version
 from labram.errors import PlatformError
-from labram.operations.registry import CHAMPION, WEIGHTS
-from labram.operations.runs import RESULT
+from labram.platform.local_runs import RESULT
+from labram.registry.model_registry import CHAMPION, WEIGHTS
 
 CORPUS, PATCHES, ARTEFACTS, MODELS = "labram-corpus", "labram-patches", "labram-pipelines", "labram-mlflow"
 BUCKETS = (CORPUS, PATCHES, ARTEFACTS, MODELS)

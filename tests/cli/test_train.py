@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from labram.cli import app
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store, to_patches
+from labram.store.store import Store, to_patches
 
 SMALL = ("steps=4", "warmup_steps=1", "patches=32", "window_patches=16", "checkpoint_every=2", "threads=1")
 SETTINGS = [

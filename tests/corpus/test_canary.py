@@ -205,7 +205,7 @@ FORMATS = {"edf", "bdf", "gdf", "fif", "set", "xdf", "vhdr", "csv", "gz"}
 RUN = """
 import sys
 from pathlib import Path
-from labram.operations.workspace import CORPUS
+from labram.platform.workspace import CORPUS
 from labram.recipe import Recipe
 from labram.steps import evaluate, finetune, gate, ingest, pretrain, promote
 from labram.steps import quality, register, report, resolve, tokenizer

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from labram.corpus.datasets import ADAPTERS, find, unused
-from labram.corpus.datasets.base import Interval, Source, walk
+from labram.datasets import ADAPTERS, find, unused
+from labram.datasets.base import Interval, Source, walk
 from labram.errors import CorpusError, LabelError
 from labram.signals.recording import Event, Recording
 

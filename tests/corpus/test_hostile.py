@@ -23,11 +23,11 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import Ingested, ingest
 from labram.corpus.quality import judge
 from labram.corpus.scan import content, recording_id, scan
-from labram.corpus.store import Store
 from labram.errors import ReadError
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe, QualityRecipe
 from labram.signals.readers import is_recording, read
+from labram.store.store import Store
 
 WriteEdf = Callable[..., Path]
 TakeIn = Callable[..., tuple[Ingested, Corpus]]
@@ -347,7 +347,7 @@ INGEST = """
 import json, resource, sys
 from pathlib import Path
 from labram.corpus.ingest import ingest
-from labram.corpus.store import Store
+from labram.store.store import Store
 from labram.errors import LabramError
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe

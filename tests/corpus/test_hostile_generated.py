@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
-from labram.corpus.store import Store
 from labram.errors import ReadError
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe
 from labram.signals.readers import read
 from labram.signals.readers.edf_header import read_header
+from labram.store.store import Store
 
 CASES = int(os.environ.get("LABRAM_HOSTILE_CASES", "0"))
 RATE, SECONDS, LABELS = 64, 24, ("Fp1", "Cz", "EKG")

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labram.corpus import examine
+from labram.corpus import process_recording
 from labram.corpus.catalogue import Corpus
-from labram.corpus.datasets import ADAPTERS
-from labram.corpus.datasets import base as adapters
-from labram.corpus.datasets.base import Source
 from labram.corpus.ingest import Ingested
 from labram.corpus.scan import Item, fingerprint, scan
-from labram.corpus.store import Store
+from labram.datasets import ADAPTERS
+from labram.datasets import base as adapters
+from labram.datasets.base import Source
 from labram.recipe import PreprocessingRecipe
 from labram.signals.recording import Recording
+from labram.store.store import Store
 
 WriteEdf = Callable[..., Path]
 TakeIn = Callable[..., tuple[Ingested, Corpus]]
@@ -147,7 +147,7 @@ def test_the_second_time_costs_hashing_only(eegmat: Path, take_in: TakeIn, monke
 
 def test_new_labels_cost_no_filters(eegmat: Path, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
     take_in(eegmat)
-    monkeypatch.setattr(examine, "preprocess", None)
+    monkeypatch.setattr(process_recording, "preprocess", None)
     (eegmat / "Subject00_1.edf").rename(eegmat / "Subject00_2x.edf")
     done, corpus = take_in(eegmat)
     assert done.reused == 5
@@ -256,7 +256,7 @@ def test_a_long_recording_is_taken_in_in_little_memory(tmp_path: Path, monkeypat
     item = Item(dataset, tmp_path, Source("folder", tmp_path / "a.edf", "a"))
     store = Store(tmp_path / "store")
     tracemalloc.start()
-    found = examine.examine(item, store, "key", PreprocessingRecipe())
+    found = process_recording.examine(item, store, "key", PreprocessingRecipe())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (found["row"]["verdict"], store.seconds("key")) == ("accepted", 3600 * hours)

@@ -12,9 +12,9 @@ import pytest
 
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import Ingested
-from labram.corpus.measure import Figures
 from labram.corpus.quality import judge
 from labram.corpus.rules import check, rules
+from labram.corpus.signal_metrics import Figures
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.signals.readers import read
 

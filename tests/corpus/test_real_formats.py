@@ -10,15 +10,15 @@ from typing import NamedTuple
 import pytest
 
 from labram.corpus.catalogue import ACCEPTED, Corpus
-from labram.corpus.datasets.base import walk
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import judge
 from labram.corpus.scan import content, recording_id, scan
-from labram.corpus.store import Store
+from labram.datasets.base import walk
 from labram.errors import Reason
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe, QualityRecipe, SplitRecipe
 from labram.signals.readers import content_files
+from labram.store.store import Store
 
 pytestmark = pytest.mark.real
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.datasets import ADAPTERS, find
 from labram.corpus.ingest import Ingested
 from labram.corpus.quality import judge
 from labram.corpus.scan import content, recording_id, scan
+from labram.datasets import ADAPTERS, find
 from labram.recipe import QualityRecipe, SplitRecipe, load
 
 pytestmark = pytest.mark.real

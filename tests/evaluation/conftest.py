@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store, to_patches
 from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.downstream import DownstreamModel
 from labram.recipe import TaskRecipe
-from labram.training.task_file import TaskFile
+from labram.store.store import Store, to_patches
+from labram.training.task_metadata import TaskFile
 
 WORKLOAD = TaskRecipe(
     name="workload",

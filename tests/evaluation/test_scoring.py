@@ -8,7 +8,7 @@ from labram.errors import LabelError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.record import Evaluation, Predictions
 from labram.evaluation.scoring import champion_predictions, evaluate, evaluated
-from labram.training.task_file import TaskFile
+from labram.training.task_metadata import TaskFile
 
 
 @pytest.fixture

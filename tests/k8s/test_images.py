@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from components import check_image
 from labram.errors import PlatformError
-from labram.operations import lineage
+from labram.tracking import lineage
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "k8s" / "images"

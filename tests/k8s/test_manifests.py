@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
 
-from labram.training import train_job
+from labram.training.distributed import train_job
 from pipelines.placement import ENVIRONMENT
 
 K8S = Path(__file__).parents[2] / "k8s"

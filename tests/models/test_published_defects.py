@@ -15,12 +15,12 @@ from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
-from labram.models.patches import TemporalEncoder
+from labram.models.patch_embed import TemporalEncoder
 from labram.models.quantizer import Quantizer
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
+from labram.training.data.windows import WindowBatch
 from labram.training.objectives import TokenizerObjective
-from labram.training.windows import WindowBatch
 
 ROOT = Path(__file__).parents[2]
 OF_THE_MODEL = {1, 2, 3, 4, 5, 8, 16, *range(19, 30), 32, 33}

@@ -13,17 +13,17 @@ import docker
 import pytest
 from docker.errors import DockerException, ImageNotFound
 
-from labram.corpus.privacy import load_key
+from labram.corpus.pseudonyms import load_key
 from labram.errors import PlatformError
 from labram.logs import CORPUS_VARIABLE
-from labram.operations.lineage import code_version, commit
-from labram.operations.workspace import STORE_VARIABLE, Workspace
+from labram.platform.workspace import STORE_VARIABLE, Workspace
+from labram.tracking.lineage import code_version, commit
 from pipelines import containers
 
 IMAGE = f"localhost/labram-python:{commit()[:12]}-{code_version()}"
 LOOK = """
 import importlib.util, json, os, shutil
-from labram.operations.lineage import code_version
+from labram.tracking.lineage import code_version
 def writable(path):
     try:
         open(os.path.join(path, "probe"), "w").close()
@@ -164,7 +164,7 @@ time.sleep(60)
 """
     holder = f"""
 import time
-from labram.operations.workspace import Workspace
+from labram.platform.workspace import Workspace
 from pipelines import containers
 containers.in_containers(Workspace.at({str(workspace.root)!r}))
 open({str(workspace.root / "ready")!r}, "w").close()

@@ -10,7 +10,7 @@ from kfp import compiler
 
 from labram import recipe as recipes
 from labram.errors import RecipeError
-from labram.operations.cluster import REFUSED_TASK
+from labram.platform.kfp_client import REFUSED_TASK
 from labram.recipe import Recipe
 from pipelines.compile import PIPELINES
 from pipelines.placement import NEEDS

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from labram import recipe as recipes
-from labram.corpus.simulate import simulate
+from labram.simulation.simulate import simulate
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
@@ -166,18 +166,18 @@ def test_where_the_corpus_is_and_what_its_files_are_called_stands_in_no_file(
 
 def test_mlflow_has_a_parent_run_with_a_nested_run_a_step(killed_then_finished, workspace, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    from labram.operations import tracking
+    from labram.tracking import mlflow_runs
 
-    tracking.configure(workspace)
+    mlflow_runs.configure(workspace)
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
-    found = client.search_runs([tracking.experiment_id(client)])
-    (parent,) = (run for run in found if run.data.tags[tracking.STEP_TAG] == tracking.PIPELINE)
+    found = client.search_runs([mlflow_runs.experiment_id(client)])
+    (parent,) = (run for run in found if run.data.tags[mlflow_runs.STEP_TAG] == mlflow_runs.PIPELINE)
     assert parent.info.status == "FINISHED"
     assert parent.data.params["tokenizer.steps"] == "6"
     assert {"git_commit", "corpus_version", "recipe_hash", "code_version"} <= set(parent.data.tags)
-    steps = {run.data.tags[tracking.STEP_TAG]: run for run in found if run is not parent}
+    steps = {run.data.tags[mlflow_runs.STEP_TAG]: run for run in found if run is not parent}
     assert {"ingest 0/2", "quality", "tokenizer", "pretrain", "finetune gait", "evaluate gait", "register"} <= set(
         steps
     )

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labram.corpus.simulated import files
 from labram.errors import ReadError
 from labram.signals.preprocessing import BackEnd, preprocess
 from labram.signals.readers import format_of, read
 from labram.signals.recording import Recording
 from labram.signals.version import REVISION, VERSION
+from labram.simulation import files
 
 GOLDEN = Path(__file__).with_name("golden")
 CHANNELS = ["Fp1", "Fp2", "C3"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store, to_patches
 from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TaskRecipe, TokenizerRecipe
+from labram.store.store import Store, to_patches
 
 WIDE = ("FP1", "FP2", "C3", "C4", "O1", "O2")
 NARROW = ("TP9", "AF7", "AF8", "TP10")

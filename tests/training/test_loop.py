@@ -17,12 +17,12 @@ from labram.errors import CheckpointError, LabramWarning, TrainingError
 from labram.events import Silent
 from labram.recipe import OptimiserRecipe
 from labram.training import loop
+from labram.training.async_checkpoint import Writer
 from labram.training.checkpoints import Checkpoints
-from labram.training.interruption import Interruption
 from labram.training.loop import Plan, Selection, fit
+from labram.training.metric_accumulator import Running
 from labram.training.optimiser import parameter_groups
-from labram.training.running import Running
-from labram.training.writer import Writer
+from labram.training.preemption import Interruption
 
 
 @dataclass
@@ -373,10 +373,10 @@ PROGRAM = """
 import pathlib, sys
 import numpy as np
 from labram.corpus.catalogue import Corpus
-from labram.corpus.store import Store
+from labram.store.store import Store
 from labram.events import Silent
 from labram.recipe import ArchitectureRecipe, TokenizerRecipe
-from labram.training.stages import train_tokenizer
+from labram.training.train_stages import train_tokenizer
 import os, signal, time
 
 class Says(Silent):

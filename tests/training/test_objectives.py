@@ -9,7 +9,8 @@ from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
-from labram.training.labelled import LabelledBatch
+from labram.training.data.labelled import LabelledBatch
+from labram.training.data.windows import WindowBatch
 from labram.training.objectives import (
     CODES,
     MaskedObjective,
@@ -18,7 +19,6 @@ from labram.training.objectives import (
     perplexity,
     weighted_mean,
 )
-from labram.training.windows import WindowBatch
 
 SIZES = {"width": 100, "conv_channels": 4, "depth": 1, "heads": 5, "codes": 32}
 

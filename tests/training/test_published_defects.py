@@ -14,14 +14,14 @@ from labram import recipe as recipes
 from labram.events import Silent
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
-from labram.training import loop, objectives, stages
+from labram.training import loop, objectives, train_stages
+from labram.training.async_checkpoint import Writer
 from labram.training.checkpoints import Checkpoints
-from labram.training.interruption import Interruption
-from labram.training.labelled import LabelledBatch
+from labram.training.data.labelled import LabelledBatch
+from labram.training.data.windows import WindowSampler
 from labram.training.objectives import MaskedObjective, TaskObjective, TokenizerObjective
 from labram.training.optimiser import parameter_groups
-from labram.training.windows import WindowSampler
-from labram.training.writer import Writer
+from labram.training.preemption import Interruption
 
 ROOT = Path(__file__).parents[2]
 OF_THE_TRAINING = {6, 12, 13, 14, 15, 16, 26, 29, 31, 34}
@@ -43,7 +43,7 @@ def train(mixed, architecture, tmp_path):
     """Trains a tokenizer, in a folder of its own."""
 
     def run(recipe, monitor=None):
-        return stages.train_tokenizer(
+        return train_stages.train_tokenizer(
             mixed.corpus,
             mixed.store,
             architecture,
@@ -61,13 +61,13 @@ def train(mixed, architecture, tmp_path):
 def windows(mixed, tokenizer_recipe):
     """Training windows, and validation windows of two montages."""
     recipe = tokenizer_recipe(micro_batches=4)
-    return stages.training_windows(mixed.corpus, mixed.store, recipe, 0, Silent())
+    return train_stages.training_windows(mixed.corpus, mixed.store, recipe, 0, Silent())
 
 
 def models(architecture, tokenizer_recipe):
     torch.manual_seed(0)
-    tokenizer = Tokenizer(stages.tokenizer_config(architecture, tokenizer_recipe()))
-    return tokenizer, MaskedModel(stages.backbone_config(architecture, architecture.codes))
+    tokenizer = Tokenizer(train_stages.tokenizer_config(architecture, tokenizer_recipe()))
+    return tokenizer, MaskedModel(train_stages.backbone_config(architecture, architecture.codes))
 
 
 def test_defect_6_a_training_goes_on_where_it_was_and_looks_in_its_own_folder_only(
@@ -92,7 +92,7 @@ def test_defect_12_the_best_epoch_is_chosen_by_the_metric_of_the_paper(task_reci
     base = recipes.load("base")
     assert [task.metric for task in base.tasks] == ["auroc", "cohen_kappa"]
     for task in (*base.tasks, task_recipe("regression")):
-        assert stages._task_plan(task, 10, 0, select=True).selection.metric == task.metric
+        assert train_stages._task_plan(task, 10, 0, select=True).selection.metric == task.metric
 
 
 def test_defect_13_probabilities_are_worked_out_in_float64_from_float32_logits():
@@ -173,7 +173,7 @@ def test_defect_29_no_step_of_the_loop_waits_for_the_device(windows, architectur
     tokenizer, masked = models(architecture, tokenizer_recipe)
     whole = MaskedObjective(masked, tokenizer, mask_ratio=0.5, symmetric=True) if stage == "pretraining" else None
     objective = whole or TokenizerObjective(tokenizer)
-    plan = stages.plan(tokenizer_recipe(steps=100, log_every=50), 0)
+    plan = train_stages.plan(tokenizer_recipe(steps=100, log_every=50), 0)
     groups, writer = parameter_groups(objective.model, 0.05), Writer(Checkpoints(tmp_path), print)
     training = loop._Training(objective, batches, plan, groups, writer, {}, Silent())
     assert training.step(Interruption())

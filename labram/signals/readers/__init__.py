@@ -11,7 +11,6 @@ from pathlib import Path
 from labram.errors import ReadError, Reason
 from labram.signals.readers import (
     ant,
-    apart,
     arff,
     brainvision,
     edf,
@@ -19,6 +18,7 @@ from labram.signals.readers import (
     egi,
     fif,
     gdf,
+    isolated_reader,
     muse,
     muse_monitor,
     neuroscan,
@@ -27,8 +27,8 @@ from labram.signals.readers import (
     text,
     xdf,
 )
+from labram.signals.readers.errors import unreadable
 from labram.signals.readers.fif import read_events
-from labram.signals.readers.refusals import unreadable
 from labram.signals.recording import Recording
 
 __all__ = [
@@ -59,7 +59,7 @@ class Format:
         recognises: Whether a file with such a suffix is of this kind; None where the suffix says it all.
         content_files: All files that make up a recording, itself first.
         unit: In which it keeps values, where the format fixes that.
-        fragile: Whether a damaged file can crash the library that reads it (see `labram.signals.readers.apart`).
+        fragile: Whether a damaged file can crash the library that reads it (see `.isolated_reader`).
     """
 
     name: str
@@ -134,7 +134,7 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
     """
     try:
         kind = _format(path)
-        opened = apart.open_apart(path) if kind is not None and kind.fragile else open_here(path)
+        opened = isolated_reader.open_apart(path) if kind is not None and kind.fragile else open_here(path)
         return opened.scaled(unit_scale)
     except OSError as error:
         raise unreadable(path, error.strerror or type(error).__name__) from None

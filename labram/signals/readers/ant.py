@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from antio import read_cnt
 
-from labram.signals.readers.refusals import empty, unreadable
+from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import UNITS, Event, Recording
 
 _SIGNATURES = (b"RIFF", b"RF64")

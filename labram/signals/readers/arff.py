@@ -12,7 +12,7 @@ from scipy.io import arff
 
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_name
-from labram.signals.readers.refusals import empty, unreadable
+from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import Event, Recording
 
 EPOC = frozenset(("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"))

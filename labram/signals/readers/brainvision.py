@@ -12,7 +12,7 @@ from pathlib import Path
 import mne
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.refusals import epoched, truncated, unreadable
+from labram.signals.readers.errors import epoched, truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 

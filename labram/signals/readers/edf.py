@@ -14,7 +14,7 @@ from labram.signals.electrodes import canonical_names
 from labram.signals.readers.edf_annotations import MOST_EVENTS, Annotation, parse, placed, record_times
 from labram.signals.readers.edf_header import RATES_HZ, Channel, Header, read_header
 from labram.signals.readers.edf_samples import EdfSignal, digital, texts
-from labram.signals.readers.refusals import truncated, unreadable
+from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.recording import Event, Recording
 
 MIN_RECORDS_FRACTION = 0.95

@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.refusals import unreadable
+from labram.signals.readers.errors import unreadable
 from labram.signals.recording import UNITS
 
 RATES_HZ = (1.0, 1e6)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.signals.readers.edf_header import Channel, Header
-from labram.signals.readers.refusals import unreadable
+from labram.signals.readers.errors import unreadable
 from labram.signals.recording import Samples
 
 _BLOCK_BYTES = 1 << 22

@@ -9,7 +9,7 @@ import numpy as np
 import pymatreader
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.refusals import epoched, truncated
+from labram.signals.readers.errors import epoched, truncated
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Recording
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import mne
 
 from labram.errors import ReadError
-from labram.signals.readers.refusals import epoched, unreadable
+from labram.signals.readers.errors import epoched, unreadable
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Event, Recording
 

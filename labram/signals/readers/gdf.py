@@ -11,7 +11,7 @@ import numpy as np
 
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
-from labram.signals.readers.refusals import truncated, unreadable
+from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 

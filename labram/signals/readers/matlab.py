@@ -5,7 +5,7 @@ from typing import Any
 
 import pymatreader
 
-from labram.signals.readers.refusals import unreadable
+from labram.signals.readers.errors import unreadable
 from labram.signals.readers.with_mne import quiet
 
 

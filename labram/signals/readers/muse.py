@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from labram.signals.readers.refusals import empty, unreadable
+from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import Event, Recording
 
 RATE = 256.0

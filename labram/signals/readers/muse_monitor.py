@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.refusals import empty, unreadable
+from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import Recording
 
 _STAMPS = "TimeStamp"

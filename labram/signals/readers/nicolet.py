@@ -4,7 +4,7 @@ from pathlib import Path
 
 import mne
 
-from labram.signals.readers.refusals import truncated, unreadable
+from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 

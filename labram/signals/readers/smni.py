@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.refusals import truncated, unreadable
+from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.recording import Event, Recording
 
 _SIGNATURE = b"# co"

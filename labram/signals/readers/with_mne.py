@@ -12,8 +12,8 @@ from typing import Any
 import mne
 import numpy as np
 
-from labram.signals.readers.refusals import empty, unreadable
-from labram.signals.readers.skips import skips, without_skips
+from labram.signals.readers.acquisition_gaps import skips, without_skips
+from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import UNITS, Event, Recording, Samples
 
 _MICROVOLTS = 1e6

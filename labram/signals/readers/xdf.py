@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
-from labram.signals.readers.refusals import empty, unreadable
+from labram.signals.readers.errors import empty, unreadable
 from labram.signals.readers.with_mne import quiet
 from labram.signals.recording import UNITS, Event, Recording
 

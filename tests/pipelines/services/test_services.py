@@ -52,17 +52,18 @@ def champion(database, tmp_path_factory) -> str:
     (folder / "model.safetensors").write_bytes(WEIGHTS)
     (folder / "config.json").write_text("{}")
     (folder / "report.html").write_text("the report")
-    from labram.operations import registry, tracking
+    from labram.registry import model_registry
+    from labram.tracking import mlflow_runs
 
-    tracking.configure(folder)
-    client = registry.client()
-    run = client.create_run(tracking.experiment_id(client)).info.run_id
+    mlflow_runs.configure(folder)
+    client = model_registry.client()
+    run = client.create_run(mlflow_runs.experiment_id(client)).info.run_id
     client.log_metric(run, "loss", 1.0)
     client.log_artifact(run, str(folder / "report.html"))
-    made = registry.register(
+    made = model_registry.register(
         "labram-gait", folder, run_id=run, recipe=recipes.load("demo"), lineage={"git_commit": "abc"}, card="a card"
     )
-    client.set_registered_model_alias(made.name, registry.CHAMPION, made.version)
+    client.set_registered_model_alias(made.name, model_registry.CHAMPION, made.version)
     return str(made.version)
 
 
@@ -87,15 +88,21 @@ def test_mlflow_keeps_runs_in_postgresql_and_weights_in_the_bucket(database, cha
 def test_a_model_does_not_bring_the_steps_and_commands_along(champion) -> None:
     along = {name.partition("/code/")[2] for name in proof.Objects().listing(proof.MODELS) if "/code/" in name}
     assert {"labram/evaluation/inference.py", "labram/models/encoder.py"} <= along
-    assert not [name for name in along if name.startswith(("labram/steps", "labram/cli", "labram/operations"))]
+    assert not [
+        name
+        for name in along
+        if name.startswith(
+            ("labram/steps", "labram/cli", "labram/tracking", "labram/registry", "labram/reporting", "labram/platform")
+        )
+    ]
 
 
 def test_a_serving_pod_gets_its_model_from_mlflow_alone(champion, log, monkeypatch) -> None:
     """MLflow's client fetches from the bucket by addresses that the server signs, unless it is told not to."""
-    from labram.operations import registry
+    from labram.registry import model_registry
 
     def signed() -> int:
-        registry.resolve(f"models:/labram-gait/{champion}")
+        model_registry.resolve(f"models:/labram-gait/{champion}")
         return log.read_text().count("/presigned/")
 
     before = signed()

@@ -1,0 +1,95 @@
+"""BCI Competition IV, data set 2a: four kinds of imagined movement, 22 channels."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.errors import LabelError, ReadError
+from labram.signals.readers import matlab
+from labram.signals.recording import Recording
+
+_NAMES = "Fz FC3 FC1 FCz FC2 FC4 C5 C3 C1 Cz C2 C4 C6 CP3 CP1 CPz CP2 CP4 P1 Pz P2 POz"
+_ELECTRODES = tuple(_NAMES.split())
+_CUES = {"769": 0.0, "770": 1.0, "771": 2.0, "772": 3.0}
+_UNKNOWN, _TRIAL, _REJECTED = "783", "768", "1023"
+SECONDS = 4.0
+"""From the cue to the end of the imagination."""
+
+
+class BciIv2a(Dataset):
+    """`A01T.gdf` (training) and `A01E.gdf` (evaluation); classes of the latter are in `true_labels/A01E.mat`.
+
+    The files leave most channels without a name; they are in the order of the description. The competition's test
+    session is of the same subjects as its training session, so it is no held-out part here.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "bci_iv_2a"
+    title = "BCI Competition IV, data set 2a"
+    mains_hz = 50.0
+    reference = "left mastoid"
+    licence = "CC BY-ND 4.0"
+    citation = "Tangermann M, et al. Front Neurosci 2012;6:55; Brunner C, et al. BCI Competition 2008, Graz data set A"
+    obtain = "https://www.bbci.de/competition/iv/ (registration by e-mail); true labels from its results page"
+    suffixes = frozenset({".gdf"})
+    layout = ("A0[1-9]?.gdf", "*/A0[1-9]?.gdf")
+    file_name = re.compile(r"(?P<subject>A0\d)(?P<session>[TE])\.gdf")
+    tasks = {"motor_imagery": ("left hand", "right hand", "feet", "tongue")}
+    event_codes = frozenset({*_CUES, _UNKNOWN, _TRIAL, _REJECTED})
+
+    def read(self, source: Source) -> Recording:
+        """The recording, with the names of its electrodes."""
+        recording = super().read(source)
+        named = dict(enumerate(_ELECTRODES)) if len(recording.channels) >= len(_ELECTRODES) else {}
+        return replace(
+            recording, channels=tuple(named.get(place, label) for place, label in enumerate(recording.channels))
+        )
+
+    def companions(self, source: Source) -> list[Path]:
+        """The classes of the evaluation."""
+        return sorted(source.path.parent.glob(f"*/{source.path.stem}.mat")) if source.session == "E" else []
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `motor_imagery`, four seconds from each cue; rejected trials are counted and left out."""
+        cues = list(_cues(recording))
+        classes = self._true_labels(source, len(cues)) if any(code == _UNKNOWN for _, code, _ in cues) else []
+        return [
+            Interval(
+                "motor_imagery",
+                onset,
+                SECONDS,
+                (classes[place] if classes else _CUES[code],),
+                "rejected_trial" if rejected else "",
+            )
+            for place, (onset, code, rejected) in enumerate(cues)
+        ]
+
+    def _true_labels(self, source: Source, trials: int) -> list[float]:
+        paths = self.companions(source)
+        if not paths:
+            raise LabelError(
+                "the classes of the evaluation session are not there",
+                file=source.path.name,
+                remedy=f"Put {source.path.stem}.mat of the results page into true_labels/ beside it",
+            )
+        try:
+            found = [float(label) - 1 for label in matlab.variables(paths[0], "classlabel")["classlabel"]]
+        except (ReadError, TypeError, ValueError):
+            raise contradiction(paths[0]) from None
+        if len(found) != trials or not set(found) <= set(_CUES.values()):
+            raise contradiction(paths[0])
+        return found
+
+
+def _cues(recording: Recording) -> Iterator[tuple[float, str, bool]]:
+    """Onset and code of each cue, and whether its trial was rejected."""
+    rejected = {event.onset for event in recording.events if event.code == _REJECTED}
+    begun = 0.0
+    for event in recording.events:
+        if event.code == _TRIAL:
+            begun = event.onset
+        elif event.code in _CUES or event.code == _UNKNOWN:
+            yield event.onset, event.code, begun in rejected

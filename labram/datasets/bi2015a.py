@@ -1,0 +1,62 @@
+"""Brain Invaders 2015a: a game that is played by looking, 32 electrodes, target and non-target flashes."""
+
+import re
+
+import numpy as np
+
+from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.fetch import Zenodo
+from labram.signals.readers import matlab, table
+from labram.signals.readers.errors import unreadable
+from labram.signals.recording import Event, Recording
+
+_RATE = 512.0
+_NAMES = """
+Fp1 Fp2 AFz F7 F3 F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8 PO7 O1 Oz O2 PO8 PO9 PO10
+"""
+_ELECTRODES = tuple(_NAMES.split())
+_COLUMNS = 1 + len(_ELECTRODES) + 2
+SECONDS = 1.0
+"""After the flash, in which the P300 is."""
+
+
+class Bi2015a(Dataset):
+    """`subject_01_session_01.csv` without a header, or `.mat` with `DATA`: time, 32 electrodes, flash, target; in µV.
+
+    Rest recordings (`subject_01_closing_before.csv` and the like) have no flashes.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "bi2015a"
+    title = "Brain Invaders 2015a: Target Versus Non-Target"
+    mains_hz = 50.0
+    reference = "not stated"
+    licence = "as Zenodo states"
+    citation = "Korczowski L, et al. Brain Invaders bi2015a. GIPSA-lab, 2019"
+    obtain = "https://doi.org/10.5281/zenodo.3266930"
+    download = Zenodo("3266930", subject=r"subject_(\d+)", wanted=r"^subject_\d+_mat\.zip$")
+    suffixes = frozenset({".csv", ".mat"})
+    layout = ("subject_*_session_*.*", "*/subject_*_session_*.*")
+    file_name = re.compile(r"subject_(?P<subject>\d+)_(?P<session>(?:session|opening|closing|fixing)_\w+)\.(?:csv|mat)")
+    seen = True
+    tasks = {"p300": ("non-target", "target")}
+    event_codes = frozenset({"target", "non-target"})
+
+    def read(self, source: Source) -> Recording:
+        """Electrodes; each flash is an event, `target` or `non-target`."""
+        if source.path.suffix == ".mat":
+            rows = np.asarray(matlab.variables(source.path, "DATA")["DATA"], np.float32).T
+        else:
+            _, rows = table.columns(source.path, range(_COLUMNS), header=False)
+        if rows.ndim != 2 or len(rows) != _COLUMNS:
+            raise unreadable(source.path, f"not {_COLUMNS} columns")
+        flash, target = rows[-2], rows[-1]
+        begins = np.flatnonzero(np.diff(flash > 0, prepend=False) & (flash > 0))
+        events = (Event(int(at) / _RATE, 0.0, "target" if target[at] > 0 else "non-target") for at in begins)
+        return Recording(rows[1:-2], _ELECTRODES, _RATE, tuple(events))
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `p300`: one second from each flash."""
+        del source
+        return [Interval("p300", event.onset, SECONDS, (float(event.code == "target"),)) for event in recording.events]

@@ -1,0 +1,61 @@
+"""CHB-MIT Scalp EEG Database: long recordings of children with epilepsy, in a bipolar montage."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from labram.datasets import seizures
+from labram.datasets.base import Dataset, Interval, Source, contradiction, label_text
+from labram.datasets.fetch import PhysioNet
+from labram.signals.recording import Recording
+
+_SAME_PERSON = {"chb21": "chb01"}
+"""Recorded 1.5 years later, of the same girl."""
+_SECONDS = re.compile(r"Seizure\s*\d*\s*(?:Start|End) Time\s*:\s*(\d+) seconds")
+
+
+class ChbMit(Dataset):
+    """`chb01/chb01_01.edf`, with the case's `chb01-summary.txt`.
+
+    The model's table has eight of the bipolar channels; the others are dropped. Cases 1 and 21 are one subject.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "chb_mit"
+    title = "CHB-MIT Scalp EEG Database"
+    mains_hz = 60.0
+    reference = "bipolar"
+    licence = "ODC-By 1.0"
+    citation = "Shoeb A. PhD thesis, MIT, 2009; Goldberger AL, et al. Circulation 2000;101:e215"
+    obtain = "https://physionet.org/content/chbmit/"
+    download = PhysioNet("chbmit", "1.0.0", subject=r"^chb(\d+)/")
+    layout = ("chb[0-9][0-9]/chb*.edf",)
+    file_name = re.compile(r"(?P<subject>chb\d{2})(?P<session>[a-z]?_\d+\+?)\.edf")
+    tasks = {seizures.TASK: seizures.CLASSES}
+
+    def sources(self, folder: Path) -> Iterator[Source]:
+        """Every EEG file; cases of one person are one subject."""
+        for source in super().sources(folder):
+            yield replace(
+                source,
+                subject=_SAME_PERSON.get(source.subject, source.subject),
+                session=f"{source.subject}{source.session}",
+            )
+
+    def companions(self, source: Source) -> list[Path]:
+        """The case's summary."""
+        return [source.path.with_name(f"{source.session[:5]}-summary.txt")]
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `seizure`, as long as each lasts."""
+        (path,) = self.companions(source)
+        _, named, part = label_text(path).partition(f"File Name: {source.path.name}")
+        times = [float(seconds) for seconds in _SECONDS.findall(part.partition("File Name:")[0])]
+        if not named:
+            raise contradiction(path)
+        try:
+            return seizures.intervals(list(zip(times[::2], times[1::2], strict=True)), recording.seconds)
+        except ValueError:
+            raise contradiction(path) from None

@@ -1,0 +1,39 @@
+"""EEG during mental arithmetic: rest and serial subtraction, two recordings a subject."""
+
+import re
+
+from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.fetch import PhysioNet
+from labram.errors import LabelError
+from labram.signals.recording import Recording
+
+_CLASS = {"1": 0.0, "2": 1.0}
+
+
+class Eegmat(Dataset):
+    """`SubjectNN_1.edf` is rest, `SubjectNN_2.edf` mental arithmetic; the state lasts as long as the recording.
+
+    `subject-info.csv` describes the subjects and is not needed.
+    """
+
+    name = "eegmat"
+    title = "EEG During Mental Arithmetic Tasks"
+    mains_hz = 50.0
+    reference = "interconnected ears"
+    licence = "ODC-By 1.0"
+    citation = "Zyma I, et al. Data 2019;4(1):14; Goldberger AL, et al. Circulation 2000;101:e215"
+    obtain = "https://physionet.org/content/eegmat/"
+    download = PhysioNet("eegmat", "1.0.0", subject=r"Subject(\d+)_")
+    layout = ("Subject*.edf",)
+    file_name = re.compile(r"(?P<subject>Subject\d+)_(?P<session>\d+)\.edf", re.IGNORECASE)
+    tasks = {"workload": ("rest", "arithmetic")}
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `workload`: 0 rest, 1 arithmetic, over the whole recording."""
+        if source.session not in _CLASS:
+            raise LabelError(
+                "the name tells neither rest (_1) nor arithmetic (_2)",
+                file=source.path.name,
+                remedy="Name it as the dataset does, SubjectNN_1.edf or SubjectNN_2.edf",
+            )
+        return [Interval("workload", 0.0, recording.seconds, (_CLASS[source.session],))]

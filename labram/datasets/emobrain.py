@@ -1,0 +1,32 @@
+"""eNTERFACE'06 EMOBRAIN: pictures of three kinds of emotion, BioSemi EEG with fNIRS. For pre-training."""
+
+import re
+from dataclasses import replace
+
+from labram.datasets.base import Dataset, Source
+from labram.datasets.biosemi import placed
+from labram.signals.recording import Recording
+
+
+class Emobrain(Dataset):
+    """`Data/EEG/Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf`; its channels of the forehead made room for fNIRS.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "emobrain"
+    title = "eNTERFACE'06 EMOBRAIN"
+    mains_hz = 50.0
+    reference = "none (BioSemi CMS and DRL)"
+    licence = "free for research, by the archive's terms"
+    citation = "Savran A, et al. Emotion detection in the loop from brain signals and facial images. eNTERFACE 2006"
+    obtain = "http://enterface.tel.fer.hr/docs/database_files/eNTERFACE06_EMOBRAIN.html"
+    suffixes = frozenset({".bdf"})
+    layout = ("Part*_IAPS_SES*.bdf", "EEG/Part*_IAPS_SES*.bdf", "Data/EEG/Part*_IAPS_SES*.bdf")
+    file_name = re.compile(r"(?P<subject>Part\d+)_IAPS_(?P<session>SES\d+)_EEG_fNIRS_\d+\.bdf", re.IGNORECASE)
+    seen = True
+
+    def read(self, source: Source) -> Recording:
+        """The recording, with places for names where it has the amplifier's inputs."""
+        recording = super().read(source)
+        return replace(recording, channels=placed(recording.channels))

@@ -1,0 +1,73 @@
+"""Grasp-and-Lift EEG Detection: reaching for an object, lifting and replacing it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.errors import ReadError
+from labram.signals.readers import table
+from labram.signals.recording import Recording
+
+_RATE = 500.0
+_EVENTS = ("HandStart", "FirstDigitTouch", "BothStartLoadPhase", "LiftOff", "Replace", "BothReleased")
+WINDOW_SECONDS = 1.0
+"""The event is in the middle; the files mark it 150 ms either way."""
+
+
+class GraspLift(Dataset):
+    """`train/subj1_series1_data.csv` with `subj1_series1_events.csv`; series 9 and 10, in `test/`, have no events.
+
+    The competition's test series are of the same subjects, so they are no held-out part here.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "grasp_lift"
+    title = "Grasp-and-Lift EEG Detection"
+    mains_hz = 50.0
+    reference = "not stated"
+    licence = "CC BY 4.0 (WAY-EEG-GAL); the competition's terms for these files"
+    citation = "Luciw MD, et al. Sci Data 2014;1:140047"
+    obtain = "https://www.kaggle.com/c/grasp-and-lift-eeg-detection (an account, and consent to its rules)"
+    suffixes = frozenset({".csv"})
+    layout = ("subj*_series*_data.csv", "*/subj*_series*_data.csv")
+    file_name = re.compile(r"(?P<subject>subj\d+)_(?P<session>series\d+)_data\.csv")
+    seen = True
+    tasks = {"grasp": _EVENTS}
+
+    def companions(self, source: Source) -> list[Path]:
+        """The table of events."""
+        return [source.path.with_name(source.path.name.replace("_data", "_events"))]
+
+    def read(self, source: Source) -> Recording:
+        """A column an electrode, a row each 2 ms, in µV."""
+        names, samples = table.columns(source.path, lambda name: name != "id")
+        return Recording(samples, names, _RATE)
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `grasp`: one second about each event."""
+        (path,) = self.companions(source)
+        if not path.is_file() and "test" in source.path.parts:
+            return []
+        try:
+            names, marks = table.columns(path, lambda name: name != "id")
+        except (OSError, ReadError):
+            raise contradiction(path) from None
+        if set(names) != set(_EVENTS) or marks.shape[1] != recording.samples:
+            raise contradiction(path)
+        return sorted(
+            (
+                Interval("grasp", middle / _RATE - WINDOW_SECONDS / 2, WINDOW_SECONDS, (float(_EVENTS.index(name)),))
+                for name, marked in zip(names, marks, strict=True)
+                for middle in _middles(marked)
+            ),
+            key=lambda interval: interval.start,
+        )
+
+
+def _middles(marked: np.ndarray) -> np.ndarray:
+    """Middle sample of each run of ones [events]."""
+    edges = np.diff(np.concatenate([[0.0], marked, [0.0]]))
+    return (np.flatnonzero(edges > 0) + np.flatnonzero(edges < 0)) / 2

@@ -1,0 +1,73 @@
+"""Inria BCI Challenge: a P300 speller's feedback, right or wrong."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+
+from labram.datasets.base import Dataset, Interval, Source, contradiction, label_text
+from labram.signals.readers import table
+from labram.signals.recording import Event, Recording
+
+_RATE = 200.0
+_FEEDBACK = "FeedBackEvent"
+SECONDS = 1.0
+"""After the feedback, in which the potential of an error is."""
+
+
+class InriaBci(Dataset):
+    """`train/Data_S02_Sess01.csv` and `test/…`: time, 56 electrodes, EOG, feedback; `TrainLabels.csv` beside `train`.
+
+    Published at 200 of 600 samples a second; no unit is stated, µV is taken. The test subjects have no labels.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "inria_bci"
+    title = "Inria BCI Challenge (NER 2015)"
+    mains_hz = 50.0
+    reference = "not stated"
+    licence = "the competition's terms"
+    citation = "Margaux P, et al. Adv Hum Comput Interact 2012:578295"
+    obtain = "https://www.kaggle.com/c/inria-bci-challenge (an account, and consent to its rules)"
+    suffixes = frozenset({".csv"})
+    layout = ("Data_S*_Sess*.csv", "*/Data_S*_Sess*.csv")
+    file_name = re.compile(r"Data_(?P<subject>S\d+)_(?P<session>Sess\d+)\.csv")
+    seen = True
+    tasks = {"feedback_error": ("wrong", "right")}
+    event_codes = frozenset({"feedback"})
+
+    def companions(self, source: Source) -> list[Path]:
+        """The table of all labels."""
+        places = (source.path.parent / "TrainLabels.csv", source.path.parent.parent / "TrainLabels.csv")
+        return [path for path in places if path.is_file()]
+
+    def read(self, source: Source) -> Recording:
+        """A column an electrode; each feedback is an event."""
+        names, samples = table.columns(source.path, lambda name: name != "Time")
+        events: tuple[Event, ...] = ()
+        if _FEEDBACK in names:
+            onsets = np.flatnonzero(samples[names.index(_FEEDBACK)] > 0)
+            events = tuple(Event(int(onset) / _RATE, 0.0, "feedback") for onset in onsets)
+        return Recording(samples, names, _RATE, events)
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `feedback_error`, as the table says: 0 the speller chose a wrong letter, 1 the right one."""
+        if "test" in source.path.parts:
+            return []
+        path = next(iter(self.companions(source)), source.path.parent.parent / "TrainLabels.csv")
+        prefix = f"{source.subject}_{source.session}_FB"
+        try:
+            rows = {
+                row["IdFeedBack"]: float(row["Prediction"]) for row in csv.DictReader(label_text(path).splitlines())
+            }
+        except (KeyError, ValueError, TypeError, csv.Error):
+            raise contradiction(path) from None
+        classes = [label for name, label in sorted(rows.items()) if name.startswith(prefix)]
+        if len(classes) != len(recording.events) or not set(classes) <= {0.0, 1.0}:
+            raise contradiction(path)
+        return [
+            Interval("feedback_error", event.onset, SECONDS, (label,))
+            for event, label in zip(recording.events, classes, strict=True)
+        ]

@@ -1,0 +1,116 @@
+"""MoBI: walking on a treadmill with 60 electrodes and joint angles, with and without a brain-computer interface."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.errors import ReadError
+from labram.signals.readers import table
+from labram.signals.readers.errors import unreadable
+from labram.signals.recording import Recording
+
+_NAMES, _ANGLES = "impedances-before.txt", "joints.txt"
+_CHANNELS = 64
+_MOVED = {"T7": "FCz", "T8": "AFz", "TP9": "VEOU", "TP10": "VEOL", "FT9": "HEOL", "FT10": "HEOR"}
+"""Electrodes that the experimenters put elsewhere; four of them are for eye movements."""
+_FULL_ANGLE = 90.0
+"""Degrees that the paper divides the angles by."""
+WINDOW_SECONDS, STRIDE_SECONDS = 2.0, 0.05
+_PLACE = re.compile(r"(?P<subject>SL\d+)-(?P<session>T\d+)")
+
+
+class Mobi(Dataset):
+    """`SL01-T01/eeg.txt`: ``64 channels``, then time and 64 values a line, tab separated.
+
+    The names of the channels are in `impedances-before.txt`. Targets are in `joints.txt`, on the same clock: two lines
+    of header, then time and twelve angles in degrees, six measured (G), six predicted by the interface (P): hip, knee,
+    ankle, right and left. The paper trains on the first ten minutes of each session and tests on its last; here splits
+    are by subject, and the two do not compare.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "mobi"
+    title = "MoBI: treadmill walking with a brain-computer interface"
+    mains_hz = 60.0
+    reference = "not stated"
+    licence = "as its archive states"
+    citation = "He Y, et al. Sci Data 2018;5:180074"
+    obtain = "the archive that the article cites: https://doi.org/10.1038/sdata.2018.74"
+    suffixes = frozenset({".txt"})
+    layout = ("SL*-T*/eeg.txt",)
+    file_name = re.compile(r"eeg\.txt")
+    tasks = {"gait": ("GHR", "GKR", "GAR", "GHL", "GKL", "GAL", "PHR", "PKR", "PAR", "PHL", "PKL", "PAL")}
+
+    def sources(self, folder: Path) -> Iterator[Source]:
+        """Every `eeg.txt`; the folder names subject and session."""
+        for source in super().sources(folder):
+            place = _PLACE.match(source.path.parent.name)
+            parts = place.groupdict() if place else {"subject": source.path.parent.name, "session": ""}
+            yield replace(source, subject=parts["subject"], session=parts["session"])
+
+    def companions(self, source: Source) -> list[Path]:
+        """The angles."""
+        return [source.path.with_name(_ANGLES)]
+
+    def read(self, source: Source) -> Recording:
+        """A column an electrode, in µV; the rate is that of the time stamps."""
+        names = _names(source.path.with_name(_NAMES))
+        _, (seconds, *samples) = table.columns(source.path, range(1 + _CHANNELS), separator="\t", skip=1, header=False)
+        step = float(np.median(np.diff(seconds.astype(np.float64)))) if len(seconds) > 1 else 0.0
+        if not step > 0:
+            raise unreadable(source.path, "time stamps that do not rise")
+        return Recording(np.stack(samples), names, round(1 / step, 1))
+
+    def reading(self, source: Source) -> str:
+        """Changes with the names of the channels, too."""
+        names = source.path.with_name(_NAMES)
+        return f"{super().reading(source)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `gait`: twelve angles at the end of each window of 2 s, a window every 50 ms, over 90 degrees.
+
+        At which moment of the window the paper takes the angles it does not say.
+        """
+        path = source.path.with_name(_ANGLES)
+        targets = len(self.tasks["gait"])
+        try:
+            _, angles = table.columns(path, range(1, 1 + targets), separator="\t", skip=2, header=False)
+        except (OSError, ReadError):
+            raise contradiction(path) from None
+        if angles.shape[1] != recording.samples:
+            raise contradiction(path)
+        count = int((recording.seconds - WINDOW_SECONDS) / STRIDE_SECONDS) + 1
+        starts = STRIDE_SECONDS * np.arange(max(count, 0))
+        ends = np.round((starts + WINDOW_SECONDS) * recording.rate).astype(int) - 1
+        values = np.round(angles[:, ends].T.astype(np.float64) / _FULL_ANGLE, 6)
+        return [
+            Interval(
+                "gait",
+                round(float(start), 2),
+                WINDOW_SECONDS,
+                tuple(value.tolist()),
+                "" if np.isfinite(value).all() else "angle_missing",
+            )
+            for start, value in zip(starts, values, strict=True)
+        ]
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Electrodes in the order of the channels, where the experimenters had put them.
+
+    Rows are ``PhysChn  Name  LabelSet  Impedance``, tab separated, below the amplifier's settings.
+    """
+    try:
+        rows = [[cell.strip() for cell in line.split("\t")] for line in path.read_text("latin1").splitlines()]
+    except OSError:
+        raise unreadable(path, "the names of the channels are not there") from None
+    names = [row[1] for row in rows if len(row) >= 4 and row[0].isdigit()][:_CHANNELS]
+    if len(names) != _CHANNELS:
+        raise unreadable(path, f"not {_CHANNELS} names of channels")
+    return tuple(_MOVED.get(name, name) for name in names)

@@ -1,0 +1,68 @@
+"""Siena Scalp EEG Database: video-EEG of fourteen patients with epilepsy, seizures listed by the clock."""
+
+import re
+from pathlib import Path
+
+from labram.datasets import seizures
+from labram.datasets.base import Dataset, Interval, Source, contradiction, label_text
+from labram.datasets.fetch import PhysioNet
+from labram.signals.recording import Recording
+
+_CLOCK = r"(\d{1,2})[.:](\d{2})[.:](\d{2})"
+_FILE = re.compile(r"File name\s*:\s*(\S+)", re.IGNORECASE)
+_TIME = re.compile(rf"(Registration|Seizure)\s+(start|end)\s+time\s*:\s*{_CLOCK}", re.IGNORECASE)
+_DAY = 24 * 3600
+
+
+class Siena(Dataset):
+    """`PN00/PN00-1.edf`, with the patient's `Seizures-list-PN00.txt`; times are by the clock and may pass midnight.
+
+    Some lists hold mistakes. A list that does not fit the recording (a seizure beyond its end, or that ends before it
+    begins), or that does not name it, is no label.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "siena"
+    title = "Siena Scalp EEG Database"
+    mains_hz = 50.0
+    reference = "not stated"
+    licence = "CC BY 4.0"
+    citation = "Detti P, et al. Processes 2020;8(7):846; Goldberger AL, et al. Circulation 2000;101:e215"
+    obtain = "https://physionet.org/content/siena-scalp-eeg/"
+    download = PhysioNet("siena-scalp-eeg", "1.0.0", subject=r"^PN(\d+)/")
+    layout = ("PN[0-9][0-9]/PN*.edf",)
+    file_name = re.compile(r"(?P<subject>PN\d{2})-(?P<session>[\d.]+)\.edf")
+    seen = True
+    tasks = {seizures.TASK: seizures.CLASSES}
+
+    def companions(self, source: Source) -> list[Path]:
+        """The patient's list."""
+        return [source.path.with_name(f"Seizures-list-{source.subject}.txt")]
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `seizure`, as long as each lasts."""
+        (path,) = self.companions(source)
+        try:
+            return seizures.intervals(_listed(label_text(path), source.path.name), recording.seconds)
+        except (ValueError, KeyError):
+            raise contradiction(path) from None
+
+
+def _listed(text: str, name: str) -> list[tuple[float, float]]:
+    """Seizures of one file, in seconds from its beginning."""
+    clock: dict[str, int] = {}
+    found, here = [], False
+    for line in text.splitlines():
+        if file := _FILE.search(line):
+            here = file[1].lower() == name.lower()
+        elif here and (time := _TIME.search(line)):
+            hours, minutes, seconds = map(int, time.groups()[2:])
+            clock[f"{time[1]} {time[2]}".lower()] = hours * 3600 + minutes * 60 + seconds
+            if "seizure end" in clock:
+                begin = clock["registration start"]
+                start, stop = clock.pop("seizure start") - begin, clock.pop("seizure end") - begin
+                found.append((float(start % _DAY), float(stop % _DAY)))
+    if not clock:
+        raise KeyError(name)
+    return found

@@ -1,0 +1,84 @@
+"""Sleep-EDF Database Expanded: whole nights with two derivations, sleep stages in a file of their own."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import mne
+
+from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.datasets.fetch import PhysioNet
+from labram.errors import LabelError
+from labram.signals.readers.with_mne import quiet
+from labram.signals.recording import Recording
+
+_STAGES = {
+    "Sleep stage W": 0.0,
+    "Sleep stage 1": 1.0,
+    "Sleep stage 2": 2.0,
+    "Sleep stage 3": 3.0,
+    "Sleep stage 4": 3.0,
+    "Sleep stage R": 4.0,
+}
+_PLACES = {"EEG Fpz-Cz": "FPZ", "EEG Pz-Oz": "PZ"}
+
+
+class SleepEdf(Dataset):
+    """`sleep-cassette/SC4001E0-PSG.edf` and `sleep-telemetry/ST7011J0-PSG.edf`, stages in `SC4001EC-Hypnogram.edf`.
+
+    The model's table has no bipolar channels of the midline: Fpz-Cz is taken for FPZ and Pz-Oz for PZ, which is an
+    approximation. A subject's two nights share the first five characters of their names.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "sleep_edf"
+    title = "Sleep-EDF Database Expanded"
+    mains_hz = 50.0
+    reference = "bipolar: Fpz-Cz, Pz-Oz"
+    licence = "ODC-By 1.0"
+    citation = "Kemp B, et al. IEEE TBME 2000;47:1185; Goldberger AL, et al. Circulation 2000;101:e215"
+    obtain = "https://physionet.org/content/sleep-edfx/"
+    download = PhysioNet("sleep-edfx", "1.0.0", subject=r"S[CT][47](\d\d)\d")
+    layout = ("sleep-*/S*-PSG.edf", "S*-PSG.edf")
+    file_name = re.compile(r"(?P<subject>S[CT][47]\d\d)(?P<session>\d[A-Z]\d)-PSG\.edf")
+    tasks = {"sleep_stage": ("wake", "N1", "N2", "N3", "REM")}
+
+    def files(self, folder: Path) -> list[Path]:
+        """EEG files; a hypnogram has a name and a format like a recording's, and is none."""
+        return [path for path in super().files(folder) if not path.name.endswith("-Hypnogram.edf")]
+
+    def companions(self, source: Source) -> list[Path]:
+        """The hypnogram; its name tells its scorer where that of the recording has the recorder."""
+        return sorted(source.path.parent.glob(f"{source.path.name[:7]}?-Hypnogram.edf"))
+
+    def read(self, source: Source) -> Recording:
+        """The recording, with the places that its derivations are taken for."""
+        recording = super().read(source)
+        return replace(recording, channels=tuple(_PLACES.get(name, name) for name in recording.channels))
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `sleep_stage`, as long as each lasts. Stages 3 and 4 are N3; movement and unscored time have none."""
+        hypnograms = self.companions(source)
+        if len(hypnograms) != 1:
+            raise LabelError(
+                f"there must be one hypnogram beside the recording, not {len(hypnograms)}",
+                file=source.path.name,
+                remedy="Get the dataset's own file",
+            )
+        return [
+            Interval("sleep_stage", start, min(seconds, recording.seconds - start), (_STAGES[stage],))
+            for start, seconds, stage in _scored(hypnograms[0])
+            if stage in _STAGES and start < recording.seconds
+        ]
+
+
+def _scored(path: Path) -> Iterator[tuple[float, float, str]]:
+    try:
+        with quiet():
+            scored = mne.read_annotations(path)
+    except Exception:  # as in the readers: MNE raises whatever its parsers meet
+        raise contradiction(path) from None
+    for start, seconds, stage in zip(scored.onset, scored.duration, scored.description, strict=True):
+        yield float(start), float(seconds), str(stage)

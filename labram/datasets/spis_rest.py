@@ -1,0 +1,47 @@
+"""SPIS Resting State: two and a half minutes with eyes closed and open, 64 BioSemi electrodes."""
+
+import re
+
+import numpy as np
+
+from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.biosemi import PLACES
+from labram.signals.readers import matlab
+from labram.signals.readers.errors import unreadable
+from labram.signals.recording import Recording
+
+_RATE = 256.0
+_EYES = {"EO": 0.0, "EC": 1.0}
+
+
+class SpisRest(Dataset):
+    """`Pre-SART EEG/S02_restingPre_EC.mat`: `dataRest` [68, samples], 64 electrodes in BioSemi's order, 3 EOG, trigger.
+
+    Recorded at 2048 samples a second, published at 256, in µV with the amplifier's offset.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "spis_rest"
+    title = "SPIS Resting State Dataset"
+    mains_hz = 50.0
+    reference = "not stated (BioSemi CMS and DRL)"
+    licence = "not stated"
+    citation = "Torkamani-Azar M, et al. IEEE JBHI 2020;24:2550"
+    obtain = "https://github.com/mastaneht/SPIS-Resting-State-Dataset"
+    suffixes = frozenset({".mat"})
+    layout = ("S*_restingPre_E?.mat", "*/S*_restingPre_E?.mat")
+    file_name = re.compile(r"(?P<subject>S\d+)_restingPre_(?P<session>E[CO])\.mat")
+    seen = True
+    tasks = {"eyes": ("open", "closed")}
+
+    def read(self, source: Source) -> Recording:
+        """The electrodes alone."""
+        samples = np.asarray(matlab.variables(source.path, "dataRest")["dataRest"])
+        if samples.ndim != 2 or len(samples) < len(PLACES):
+            raise unreadable(source.path, "no matrix of 64 electrodes and more")
+        return Recording(samples[: len(PLACES)].astype(np.float32), PLACES, _RATE)
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `eyes`: 0 open, 1 closed, over the whole recording."""
+        return [Interval("eyes", 0.0, recording.seconds, (_EYES[source.session],))]

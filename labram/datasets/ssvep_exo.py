@@ -1,0 +1,99 @@
+"""SSVEP exoskeleton: 8 occipital channels, trials of five seconds at rest or before a flickering light."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from labram.datasets.base import Dataset, Interval, Source
+from labram.errors import LabelError, ReadError
+from labram.signals.readers import read_events
+from labram.signals.recording import Recording
+
+_NAME = re.compile(r"(?P<session>record-\[.+\])(?:_raw)?")
+_ANNOUNCED = {"33024": 0.0, "33025": 1.0, "33026": 2.0, "33027": 3.0}
+"""GDF codes that announce the class of the next trial: rest, 13 Hz, 21 Hz, 17 Hz."""
+_ONSET = "32779"
+_EVENTS = {"1": 0.0, "2": 1.0, "3": 2.0, "4": 3.0}
+"""Codes of the event file at trial onset, in the same order of classes."""
+SETTLING_SECONDS, STEADY_SECONDS = 1.0, 4.0
+"""Left out after onset, until the evoked potential is steady; and what is left of the five seconds."""
+
+
+class SsvepExo(Dataset):
+    """`subjectNN/record-[…].gdf` or `…_raw.fif`, with `…-eve.fif`. Where both formats are there, GDF is preferred.
+
+    The files declare the wrong unit: values of a GDF are 1000 times too small, those of a FIF 1000 times too large.
+    """
+
+    name = "ssvep_exo"
+    title = "SSVEP-based exoskeleton control"
+    mains_hz = 50.0
+    reference = "right or left mastoid"
+    licence = "CC0"
+    citation = "Kalunga EK, et al. Neurocomputing 2016"
+    obtain = "https://github.com/sylvchev/dataset-ssvep-exoskeleton"
+    unit_scale = {".gdf": 1e3, ".fif": 1e-3}
+    tasks = {"ssvep": ("rest", "13 Hz", "21 Hz", "17 Hz")}
+    event_codes = frozenset({*_ANNOUNCED, _ONSET})
+
+    def recognises(self, folder: Path) -> bool:
+        """Whether a subject's folder has a file named like the dataset's recordings."""
+        found = (*folder.glob("subject*/record-*.gdf"), *folder.glob("subject*/record-*_raw.fif"))
+        return any(_NAME.fullmatch(path.stem) for path in found)
+
+    def sources(self, folder: Path) -> Iterator[Source]:
+        """Every EEG file; the subject is the folder."""
+        files = self.files(folder)
+        present = set(files)
+        for path in files:
+            match = _NAME.fullmatch(path.stem)
+            session = match["session"] if match else path.stem
+            preferred = path.with_name(f"{session}.gdf")
+            alternate = preferred if preferred in present and preferred != path else None
+            yield Source(self.name, path, path.parent.name, session, alternate_of=alternate)
+
+    def companions(self, source: Source) -> list[Path]:
+        """The event file."""
+        return [_event_file(source)]
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `ssvep`: 0 rest, 1 13 Hz, 2 21 Hz, 3 17 Hz, an interval of four seconds a trial.
+
+        Trials have a fixed length, so recordings without stop codes are no exception.
+        """
+        trials = _announced(recording) or _listed(source, recording.rate)
+        if not trials:
+            raise LabelError(
+                "the recording has no trial codes, and no event file beside it",
+                file=source.path.name,
+                remedy=f"Put {source.session}-eve.fif of the dataset beside it",
+            )
+        return [Interval("ssvep", onset + SETTLING_SECONDS, STEADY_SECONDS, (label,)) for onset, label in trials]
+
+
+def _announced(recording: Recording) -> list[tuple[float, float]]:
+    """Onset in seconds and class of each trial, from the codes in the recording."""
+    trials, label = [], None
+    for event in recording.events:
+        if event.code in _ANNOUNCED:
+            label = _ANNOUNCED[event.code]
+        elif event.code == _ONSET and label is not None:
+            trials.append((event.onset, label))
+            label = None
+    return trials
+
+
+def _listed(source: Source, rate: float) -> list[tuple[float, float]]:
+    """Onset in seconds and class of each trial, from the event file beside the recording."""
+    path = _event_file(source)
+    if not path.is_file():
+        return []
+    try:
+        events = read_events(path, rate=rate)
+    except ReadError as error:
+        raise LabelError("the event file cannot be read", file=path.name, remedy="Get it again") from error
+    return [(event.onset, _EVENTS[event.code]) for event in events if event.code in _EVENTS]
+
+
+def _event_file(source: Source) -> Path:
+    return source.path.with_name(f"{source.session}-eve.fif")

@@ -1,0 +1,58 @@
+"""Two datasets of L. T. Trujillo, Texas State University: 64 BioSemi electrodes, as BDF files. For pre-training."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from labram.datasets.base import Dataset, Source
+from labram.datasets.biosemi import placed
+from labram.datasets.fetch import Dataverse
+from labram.signals.recording import Recording
+
+
+class _Trujillo(Dataset):
+    """Their file names could be anybody's, so the folder must be called as the adapter."""
+
+    mains_hz = 60.0
+    reference = "none (BioSemi CMS and DRL)"
+    licence = "as the Texas Data Repository states"
+    suffixes = frozenset({".bdf"})
+    seen = True
+
+    def recognises(self, folder: Path) -> bool:
+        """Whether the folder has the adapter's name and recordings with the dataset's names in it."""
+        named = (self.file_name.fullmatch(path.name) for path in folder.rglob("*.bdf"))
+        return folder.name == self.name and any(named)
+
+    def read(self, source: Source) -> Recording:
+        """The recording, with places for names where it has the amplifier's inputs."""
+        recording = super().read(source)
+        return replace(recording, channels=placed(recording.channels))
+
+
+class Trujillo2017(_Trujillo):
+    """`…_S01.bdf`: eyes open and closed by turns, a minute each, eight minutes in all.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "trujillo_2017"
+    title = "Resting State EEG Data (Trujillo, Stanfield, Vela 2017)"
+    citation = "Trujillo LT, et al. Front Neurosci 2017;11:425"
+    obtain = "https://doi.org/10.18738/T8/ANS9Q1"
+    download = Dataverse("doi:10.18738/T8/ANS9Q1", subject=r"_S(\d+)\.bdf$", wanted=r"\.bdf$")
+    file_name = re.compile(r".*_(?P<subject>S\d+)\.bdf", re.IGNORECASE)
+
+
+class Trujillo2020(_Trujillo):
+    """`…_II_S01.bdf` and `…_RBII_S01.bdf`: two tasks of sorting into categories.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "trujillo_2020"
+    title = "Raw EEG Data (Trujillo 2020)"
+    citation = "Trujillo LT. Front Neurosci 2019;13:1292"
+    obtain = "https://doi.org/10.18738/T8/SS2NHB"
+    download = Dataverse("doi:10.18738/T8/SS2NHB", subject=r"_S(\d+)\.bdf$", wanted=r"\.bdf$")
+    file_name = re.compile(r".*_(?P<session>II|RBII)_(?P<subject>S\d+)\.bdf", re.IGNORECASE)

@@ -1,0 +1,52 @@
+"""TUH EEG Slowing Corpus: slowing, seizures and background, marked for ten seconds each."""
+
+from pathlib import Path
+
+from labram.datasets.base import Interval, Source, contradiction, label_text
+from labram.datasets.tuh import Span, Tuh, annotations, merged
+from labram.signals.recording import Recording
+
+_CLASSES = {"bckg": 0.0, "slow": 1.0, "seiz": 2.0}
+
+
+class Tusl(Tuh):
+    """`edf/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`, with a `.tse_agg` or `.csv` file.
+
+    `.tse_agg` rows are start, stop, label, confidence, for all channels together.
+
+    Tested on an imitation of its files.
+    """
+
+    name = "tusl"
+    title = "TUH EEG Slowing Corpus"
+    citation = "von Weltin E, et al. IEEE SPMB 2017; Obeid I, Picone J. Front Neurosci 2016;10:196"
+    inside = ("[a-z]*/s*/0[1-4]_tcp_*/*.tse_agg", "[a-z]*/s*/0[1-4]_tcp_*/*_t[0-9][0-9][0-9].csv")
+    seen = True
+    tasks = {"slowing": ("background", "slowing", "seizure")}
+
+    def recognises(self, folder: Path) -> bool:
+        """Whether the layout is found; the seizure corpus has the same one inside its parts, with `.csv_bi` files."""
+        return super().recognises(folder) and not any(folder.glob("[a-z]*/s*/0[1-4]_tcp_*/*.csv_bi"))
+
+    def companions(self, source: Source) -> list[Path]:
+        """The file of events."""
+        return [source.path.with_suffix(suffix) for suffix in (".tse_agg", ".csv")]
+
+    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+        """Task `slowing`, as long as each lasts; other labels are left out and counted."""
+        del recording
+        whole, by_channel = self.companions(source)
+        spans = _whole(whole) if whole.is_file() else annotations(by_channel)
+        return [
+            Interval("slowing", span.start, span.stop - span.start, (_CLASSES.get(span.label, -1.0),), excluded)
+            for span, agree in merged(spans)
+            for excluded in ["" if agree and span.label in _CLASSES else "other_or_conflicting_labels"]
+        ]
+
+
+def _whole(path: Path) -> list[Span]:
+    rows = [line.split() for line in label_text(path).splitlines() if line.strip() and "=" not in line]
+    try:
+        return [Span(float(start), float(stop), label) for start, stop, label, _ in rows]
+    except ValueError:
+        raise contradiction(path) from None

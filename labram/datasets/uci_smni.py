@@ -1,0 +1,33 @@
+"""UCI EEG Database: one-second trials of 64 electrodes, as gzip text."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from labram.datasets.base import Dataset, Source
+
+_NAME = re.compile(r"(?P<subject>co\d[ac]\d+)\.rd\.(?P<trial>\d+)\.gz")
+
+
+class UciSmni(Dataset):
+    """`co2a0000364/co2a0000364.rd.000.gz` and so on: each trial is a recording of one second. For pre-training."""
+
+    name = "uci_smni"
+    title = "EEG Database (Begleiter), UCI Machine Learning Repository"
+    mains_hz = 60.0
+    reference = "Cz"
+    licence = "CC BY 4.0"
+    citation = "Begleiter H. EEG Database. UCI Machine Learning Repository, 1995"
+    obtain = "https://archive.ics.uci.edu/dataset/121/eeg+database"
+    suffixes = frozenset({".gz"})
+
+    def recognises(self, folder: Path) -> bool:
+        """Whether a file is named like the dataset's trials, in a folder named like its subject."""
+        return any(_NAME.fullmatch(path.name) for path in folder.glob("co*/co*.rd.*.gz"))
+
+    def sources(self, folder: Path) -> Iterator[Source]:
+        """Every gzip file; one whose name the dataset does not have belongs to the subject of its folder."""
+        for path in self.files(folder):
+            match = _NAME.fullmatch(path.name)
+            subject, trial = (match["subject"], match["trial"]) if match else (path.parent.name, path.stem)
+            yield Source(self.name, path, subject, trial)

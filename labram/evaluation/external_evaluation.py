@@ -1,0 +1,147 @@
+"""Score a trained model on a folder of recordings that it has never seen."""
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+
+from labram.corpus.catalogue import Corpus
+from labram.corpus.ingest import ingest
+from labram.corpus.quality import judge
+from labram.errors import LabelError, LabramWarning, RecipeError
+from labram.evaluation.baselines import Baseline
+from labram.evaluation.leakage import Ledger
+from labram.evaluation.record import Evaluation, Predictions, summarise
+from labram.evaluation.scoring import EVALUATION, PREDICTIONS, evaluated, predict
+from labram.events import Monitor, Silent
+from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
+from labram.store.store import Store
+from labram.training.data.labelled import LabelledWindows
+from labram.training.task_metadata import TaskFile
+
+log = logging.getLogger(__name__)
+
+
+def score_folder(
+    model: Path,
+    data: Path,
+    task: str,
+    *,
+    store: Store,
+    subject_key: bytes,
+    corpus_version: str = "",
+    monitor: Monitor | None = None,
+    out: Path | None = None,
+) -> Evaluation:
+    """Evaluate every labelled window of a folder, prepared and judged as the model's own recordings were.
+
+    Args:
+        model: Folder of a task's model (see `labram.registry.model_registry.resolve`).
+        data: Folder in the layout of the task's dataset, or one that holds such a folder.
+        task: Name of the task; it must be the model's.
+        store: Where patches are kept; what is in it already is not prepared again.
+        subject_key: Key of subject names: the workspace's own, so that subjects seen in training are recognised.
+        corpus_version: Of `data`.
+        monitor: Is told of each recording.
+        out: Folder for ``evaluation.json`` and ``predictions.parquet``; None: nothing is written.
+
+    Returns:
+        The figures. `overlap` counts recordings that the model's training has seen, by content or subject; there is a
+        warning about them, because scores on them prove nothing.
+
+    Raises:
+        RecipeError: If the model is of another task.
+        CorpusError: If the folder holds no recording of the task's dataset, or none can be used.
+        LabelError: If no recording has labels of the task.
+    """
+    settings = _task_of(model, task)
+    recipe, notes = _recipe_of(model)
+    preprocessing = recipe.preprocessing if recipe else PreprocessingRecipe()
+    quality = recipe.quality if recipe else QualityRecipe()
+    with tempfile.TemporaryDirectory() as temporary:
+        shard, judged = Path(temporary) / "shard", Path(temporary) / "corpus"
+        ingest(
+            data,
+            [settings.dataset],
+            shard,
+            store=store,
+            preprocessing=preprocessing,
+            shard=0,
+            shards=1,
+            subject_key=subject_key,
+            monitor=monitor or Silent(),
+        )
+        summary = judge([shard], judged, quality, "test", tasks={settings.name: settings.dataset})
+        corpus = Corpus.load(judged)
+    if summary.quarantined:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))
+        notes += (f"{summary.quarantined} of {summary.recordings} recordings were refused: {reasons}.",)
+    predictions, method, doubts = _predictions(model, corpus, store, settings)
+    overlap, warning = _overlap(model, corpus, predictions)
+    gates = recipe.gates if recipe else GateRecipe()
+    evaluation = summarise(
+        predictions,
+        settings,
+        split="unseen",
+        corpus_version=corpus_version,
+        bootstrap=gates.bootstrap,
+        seed=recipe.seed if recipe else 0,
+        baseline_method=method,
+        overlap=overlap,
+        notes=(*warning, *notes, *doubts),
+    )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        evaluation.write(out / EVALUATION)
+        predictions.write(out / PREDICTIONS)
+    return evaluation
+
+
+def _task_of(model: Path, task: str) -> TaskRecipe:
+    settings = TaskFile.read(model).recipe
+    if settings.name != task:
+        raise RecipeError(
+            f"the model was fine-tuned for the task {settings.name!r}, not for {task!r}",
+            field="task",
+            remedy=f"Give --task {settings.name}, or another model",
+        )
+    return settings
+
+
+def _recipe_of(model: Path) -> tuple[Recipe | None, tuple[str, ...]]:
+    path = model / MODEL_FILE
+    if path.is_file():
+        return Recipe.from_json(path.read_text()), ()
+    return None, ("The model came without its recipe: preprocessing and quality rules are the defaults.",)
+
+
+def _predictions(
+    model: Path, corpus: Corpus, store: Store, task: TaskRecipe
+) -> tuple[Predictions, str, tuple[str, ...]]:
+    """Predictions, how the baseline works, and what kept it from being used."""
+    windows = LabelledWindows.load(corpus, store, task, "test")
+    baseline = Baseline.load(model)
+    if baseline is None:
+        return predict(model, windows, None), "", ("The model came without a baseline.",)
+    try:
+        return predict(model, windows, baseline), baseline.card.describe(), ()
+    except LabelError as error:
+        return predict(model, windows, None), "", (str(error),)
+
+
+def _overlap(model: Path, corpus: Corpus, predictions: Predictions) -> tuple[int, tuple[str, ...]]:
+    """How many of the evaluated recordings training has seen, or other recordings of whose subject."""
+    shared = Ledger.read(model).overlap(evaluated(corpus, predictions))
+    if shared.empty:
+        return 0, ()
+    subjects = {key for keys in shared.subjects.values() for key in keys}
+    contents = {key for keys in shared.contents.values() for key in keys}
+    rows = corpus.accepted()
+    rows = rows[rows["recording_id"].isin(set(predictions.recording_id))]
+    count = int((rows["subject_key"].isin(subjects) | rows["content_hash"].isin(contents)).sum())
+    text = (
+        f"{count} of {len(rows)} recordings were seen in the model's training ({shared.describe()}): "
+        "these scores do not show how well it does on new subjects."
+    )
+    warnings.warn(text, LabramWarning, stacklevel=3)
+    return count, (text,)

@@ -1,1 +1,0 @@
-"""Tracking, registry, promotion, lineage and reports."""

@@ -1,0 +1,1 @@
+"""What runs a pipeline: the workspace, local runs, Kubeflow Pipelines, its schedules, and the doctor."""

@@ -1,0 +1,1 @@
+"""The model registry: versions, gates, promotion, model cards, smoke tests."""

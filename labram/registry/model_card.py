@@ -1,0 +1,120 @@
+"""Model cards: what a registered version is, what it was made from, how good it is, and what it is not for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from labram.corpus.catalogue import Corpus
+from labram.datasets import ADAPTERS
+from labram.evaluation.record import Evaluation
+from labram.evaluation.statistics import Estimate
+
+NOT_FOR = (
+    "Not a medical device. Not for diagnosis, monitoring or any decision about a person. Trained on few subjects: "
+    "expect other hospitals, amplifiers, montages and populations to give other results."
+)
+INPUT = (
+    "Signals in µV, float32 `[windows, channels, samples]`, band-passed 0.1-75 Hz and without mains hum; parameters "
+    "`channels` (electrode names of the 10-10 system) and `sfreq` (Hz). Windows of 1 to 16 s and at most 256 patches "
+    "(channels x seconds)."
+)
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The recordings that a model was made from.
+
+    Attributes:
+        recordings: Accepted recordings of the training and validation splits.
+        subjects: Their subjects.
+        hours: Their length.
+        datasets: Adapter names.
+    """
+
+    recordings: int
+    subjects: int
+    hours: float
+    datasets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, corpus: Corpus, dataset: str | None = None) -> "TrainedOn":
+        """Of one dataset, or of the whole corpus."""
+        rows = corpus.accepted(dataset=dataset)
+        rows = rows[rows["split"].isin(["train", "validation"])]
+        return cls(
+            recordings=len(rows),
+            subjects=int(rows["subject_key"].nunique()),
+            hours=float(rows["seconds"].sum()) / 3600,
+            datasets=tuple(sorted(set(rows["dataset"]))),
+        )
+
+
+def task_card(name: str, evaluation: Evaluation, data: TrainedOn, lineage: Mapping[str, str]) -> str:
+    """Card of a fine-tuned model."""
+    outputs = {
+        "binary": f"probability of *{evaluation.classes[-1]}* (against *{evaluation.classes[0]}*)",
+        "multiclass": f"probabilities of {', '.join(f'*{label}*' for label in evaluation.classes)}",
+        "regression": f"values of {', '.join(f'*{label}*' for label in evaluation.classes)}",
+    }[evaluation.kind]
+    return _card(
+        name,
+        f"LaBraM fine-tuned for: {evaluation.title}. Gives {outputs} for each window.",
+        data,
+        _results(evaluation),
+        lineage,
+    )
+
+
+def backbone_card(data: TrainedOn, lineage: Mapping[str, str]) -> str:
+    """Card of a pre-trained backbone."""
+    text = "LaBraM pre-trained by predicting the codes of masked patches. Gives one embedding for each window."
+    return _card("labram-backbone", text, data, "Judged by the tasks that were fine-tuned from it.", lineage)
+
+
+def tokenizer_card(codebook: Mapping[str, object], data: TrainedOn, lineage: Mapping[str, str]) -> str:
+    """Card of a tokenizer."""
+    text = "LaBraM's neural tokenizer (VQ-NSP). Gives one code for each patch, channel after channel."
+    used, perplexity = codebook.get("used"), codebook.get("perplexity")
+    return _card("labram-tokenizer", text, data, f"{used} codes used, perplexity {perplexity}.", lineage)
+
+
+def _card(name: str, what: str, data: TrainedOn, results: str, lineage: Mapping[str, str]) -> str:
+    sources = "\n".join(_source(dataset) for dataset in data.datasets)
+    origin = "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items()) if value)
+    simulated = ", simulated signals among them" if any("simulated" in name for name in data.datasets) else ""
+    return (
+        f"# {name}\n\n{what}\n\n## Input\n\n{INPUT}\n\n## Data\n\n"
+        f"{data.recordings} recordings of {data.subjects} subjects, {data.hours:.2f} hours{simulated}.\n\n{sources}\n\n"
+        f"## Results\n\n{results}\n\n## Limits and intended use\n\nResearch on EEG representations. {NOT_FOR}\n\n"
+        f"## Licence\n\nCode and weights: MIT. The recordings keep their own licences, named above.\n\n"
+        f"## Lineage\n\n{origin}\n"
+    )
+
+
+def _source(dataset: str) -> str:
+    adapter = ADAPTERS.get(dataset)
+    return f"- {adapter.title}; {adapter.licence}" if adapter else f"- {dataset}"
+
+
+def _results(evaluation: Evaluation) -> str:
+    rows = "\n".join(
+        f"| {metric} | {_shown(estimate)} | {_shown(evaluation.baseline.get(metric))} |"
+        for metric, estimate in evaluation.model.items()
+    )
+    verdict = "beats" if evaluation.beats_baseline else "does not beat"
+    sure = "significant" if evaluation.significant else "not significant"
+    notes = "".join(f"\n\n{note}" for note in evaluation.notes)
+    return (
+        f"On {evaluation.n_windows} windows of {evaluation.n_subjects} subjects that no training has seen "
+        f"({evaluation.split} split), with 95 % intervals over subjects:\n\n"
+        f"| metric | model | baseline |\n| --- | --- | --- |\n{rows}\n\n"
+        f"The model {verdict} its baseline ({evaluation.baseline_method or 'none'}) on {evaluation.metric}; "
+        f"the difference {_shown(evaluation.difference)} is {sure}.{notes}"
+    )
+
+
+def _shown(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None:
+        return "undefined"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -1,0 +1,55 @@
+"""Gates that try a registered version out, as whoever uses it will get it: from the registry, through its pyfunc."""
+
+import numpy as np
+
+from labram.errors import LabramError
+from labram.models import weights
+from labram.models.downstream import DownstreamModel
+from labram.models.tokenizer import Tokenizer
+from labram.registry import gates, model_registry
+from labram.registry.gates import Gate
+
+CHANNELS = ("FP1", "CZ", "O2")
+WINDOWS, SECONDS, RATE = 2, 2, 250.0
+"""Another rate than the model's own, so that resampling is tried too."""
+
+
+def smoke_test(name: str, version: str) -> list[Gate]:
+    """Do the weights load strictly, and does the pyfunc answer a synthetic window sensibly?
+
+    Args:
+        name: Registered name.
+        version: Its version.
+    """
+    uri = model_registry.get(name, version).uri
+    try:
+        model = weights.load(model_registry.resolve(uri))
+    except LabramError as error:
+        return [gates.weights_load(error)]
+    loaded = gates.weights_load(len(model.state_dict()))
+    if isinstance(model, Tokenizer):
+        expected: tuple[int, ...] = (WINDOWS, len(CHANNELS) * SECONDS)
+    elif isinstance(model, DownstreamModel):
+        expected = (WINDOWS,) if model.outputs == 1 and _is_binary(uri) else (WINDOWS, model.outputs)
+    else:
+        expected = (WINDOWS, model.config.width)
+    return [loaded, gates.smoke_inference(_answer(uri), expected)]
+
+
+def _is_binary(uri: str) -> bool:
+    from labram.training.task_metadata import TaskFile
+
+    return TaskFile.read(model_registry.resolve(uri)).recipe.kind == "binary"
+
+
+def _answer(uri: str) -> np.ndarray | LabramError:
+    import mlflow
+
+    samples = int(SECONDS * RATE)
+    signals = 20 * np.random.default_rng(0).normal(size=(WINDOWS, len(CHANNELS), samples))
+    try:
+        model = mlflow.pyfunc.load_model(uri)
+        answer = model.predict(signals.astype(np.float32), params={"channels": list(CHANNELS), "sfreq": RATE})
+    except LabramError as error:
+        return error
+    return np.asarray(answer)

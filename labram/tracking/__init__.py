@@ -1,0 +1,1 @@
+"""Experiment tracking: MLflow runs, metrics that survive an outage, system metrics, lineage, KFP summaries."""

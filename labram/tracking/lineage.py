@@ -1,0 +1,77 @@
+"""Where a result comes from: commit, code, recipe and corpus version."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from labram.recipe import Recipe
+
+COMMIT_VARIABLE, DIRTY = "LABRAM_COMMIT", "-dirty"
+"""An image has no checkout: it says its commit, and whether the source tree differed from it."""
+PROGRAM = ("labram", "components", "pipelines")
+
+
+@cache
+def source_digest(*packages: str) -> str:
+    """First 12 hexadecimal digits of the SHA-256 over the Python and data files of some packages, names included."""
+    total = hashlib.sha256()
+    for package in packages:
+        spec = find_spec(package)
+        for folder in spec.submodule_search_locations or () if spec else ():
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    total.update(f"{package}/{path.relative_to(folder).as_posix()}".encode())
+                    total.update(path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def code_version() -> str:
+    """Digest of the whole program: what a task's result depends on besides its inputs."""
+    return source_digest(*PROGRAM)
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    try:
+        run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return run.stdout.strip() if run.returncode == 0 else ""
+
+
+@cache
+def commit() -> str:
+    """The commit of the program's source tree, or of the image that it is in; empty outside both."""
+    return os.environ.get(COMMIT_VARIABLE, "").removesuffix(DIRTY) or _git("rev-parse", "HEAD")
+
+
+@cache
+def dirty() -> bool:
+    """Whether the source tree differs from its commit."""
+    given = os.environ.get(COMMIT_VARIABLE)
+    return given.endswith(DIRTY) if given else bool(_git("status", "--porcelain", "--untracked-files=no"))
+
+
+def describe(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
+    """Everything that says where a run's results come from, as MLflow tags.
+
+    Args:
+        recipe: The resolved recipe.
+        corpus_version: See `labram.corpus.dvc_versions.corpus_version`.
+        start: Address and digest of the backbone that the run started from; empty if from none.
+    """
+    return ({"backbone": start} if start else {}) | {
+        "git_commit": commit(),
+        "git_dirty": str(dirty()).lower(),
+        "code_version": code_version(),
+        "corpus_version": corpus_version,
+        "recipe": recipe.name,
+        "recipe_hash": recipe.digest(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+    }

@@ -1,0 +1,1 @@
+"""Training data: windows, labelled windows, codebook indices, seeds, augmentation."""

@@ -1,0 +1,275 @@
+"""Labelled windows of a task: cut consecutively from labelled intervals, grouped by montage, read when asked for.
+
+Shape letters: n windows, N channels, A seconds, M regression targets.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labram.corpus.catalogue import Corpus, Split
+from labram.errors import LabelError, RecipeError
+from labram.recipe import TaskRecipe
+from labram.signals.electrodes import rows
+from labram.store.store import RATE_HZ, Store
+from labram.training.data import seeds
+from labram.training.data.windows import ALL, SCALE_UV
+
+MAX_PATCHES = 256
+"""Patches in a window (specification 1.1)."""
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Windows of one montage with their labels.
+
+    Attributes:
+        x: float32 [n, N, A, 200] in units of 100 µV.
+        y: Class indices [n] or targets [n, M], float64.
+        rows: Row of each channel in the model's spatial table, 1 to 128.
+        recording_ids: Where each window comes from.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float64]
+    rows: tuple[int, ...]
+    recording_ids: tuple[str, ...]
+
+    @property
+    def weight(self) -> int:
+        """Windows, by which the parts of a batch are weighted."""
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class LabelledGroup:
+    """All windows of one montage; signals stay in the store until they are read.
+
+    Attributes:
+        montage: Canonical channel names.
+        seconds: Length A of the windows.
+        y: Class indices [n], or targets [n, M] in their own unit.
+        subject_keys: Subject of each window [n].
+        recording_ids: Recording of each window [n].
+        starts: First sample of each window in its recording, at 200 Hz [n].
+    """
+
+    store: Store
+    montage: tuple[str, ...]
+    seconds: int
+    y: NDArray[np.float64]
+    subject_keys: NDArray[np.str_]
+    recording_ids: NDArray[np.str_]
+    starts: NDArray[np.int64]
+    _keys: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """Row of each channel in the model's spatial table, 1 to 128."""
+        return rows(self.montage)
+
+    @property
+    def signals(self) -> NDArray[np.float32]:
+        """All windows in µV, [n, N, A·200]."""
+        return self._read(range(len(self))).reshape(len(self), len(self.montage), -1)
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledBatch:
+        """Some windows, ready for the model."""
+        x_BNAT = self._read(indices)
+        x_BNAT /= SCALE_UV
+        chosen = np.asarray(indices, dtype=np.int64)
+        return LabelledBatch(x_BNAT, self.y[chosen], self.rows, tuple(self.recording_ids[chosen].tolist()))
+
+    def batches(self, windows: int) -> Iterator[LabelledBatch]:
+        """All windows in order, some at a time."""
+        for start in range(0, len(self), windows):
+            yield self.batch(range(start, min(start + windows, len(self))))
+
+    def _read(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, RATE_HZ), dtype=np.float32)
+        for place, index in enumerate(indices):
+            x_BNAT[place] = self._window(str(self._keys[index]), int(self.starts[index]))
+        return x_BNAT
+
+    def _window(self, key: str, start: int) -> NDArray[np.float32]:
+        if start >= 0:
+            return self.store.read(key, start, self.seconds)
+        # Over the end to the beginning, which published compatibility alone does (`labram.datasets.base`).
+        first, shift = divmod(start, RATE_HZ)
+        patches_SCT = self.store.patches(key)
+        window_ACT = np.take(patches_SCT, range(first, first + self.seconds + 1), axis=0, mode="wrap")
+        flat = window_ACT.transpose(1, 0, 2).reshape(len(self.montage), -1)[:, shift : shift + self.seconds * RATE_HZ]
+        return flat.reshape(len(self.montage), self.seconds, RATE_HZ).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class LabelledWindows:
+    """All windows of a task in one split.
+
+    Attributes:
+        groups: One for each montage, sorted. Windows are counted through them: `y`, `subject_keys` and
+            `recording_ids` follow that order.
+    """
+
+    groups: tuple[LabelledGroup, ...]
+
+    @classmethod
+    def load(cls, corpus: Corpus, store: Store, task: TaskRecipe, split: Split | None) -> "LabelledWindows":
+        """Find the windows of a task; there may be none.
+
+        Args:
+            corpus: Catalogue and labels.
+            store: Where the patches are.
+            task: The task.
+            split: Whose subjects; None: of all.
+
+        Raises:
+            LabelError: If a label is not one of the task's classes, or has another number of targets.
+            RecipeError: If the windows would have more than 256 patches.
+        """
+        table = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds)
+        labels = _labels(table, task)
+        montages = [tuple(names) for names in table["montage"]]
+        groups = []
+        for montage in sorted(set(montages)):
+            _check_size(montage, task)
+            chosen = np.array([names == montage for names in montages])
+            part = table[chosen]
+            groups.append(
+                LabelledGroup(
+                    store=store,
+                    montage=montage,
+                    seconds=task.seconds,
+                    y=labels[chosen],
+                    subject_keys=part["subject_key"].to_numpy(dtype=np.str_),
+                    recording_ids=part["recording_id"].to_numpy(dtype=np.str_),
+                    starts=part["first_sample"].to_numpy(dtype=np.int64),
+                    _keys=part["store_key"].to_numpy(dtype=np.str_),
+                )
+            )
+        return cls(tuple(groups))
+
+    def __len__(self) -> int:
+        return sum(len(group) for group in self.groups)
+
+    @property
+    def y(self) -> NDArray[np.float64]:
+        """Class indices [n], or targets [n, M] in their own unit."""
+        return np.concatenate([group.y for group in self.groups]) if self.groups else np.empty(0)
+
+    @property
+    def subject_keys(self) -> NDArray[np.str_]:
+        """Subject of each window [n]."""
+        return np.concatenate([group.subject_keys for group in self.groups]) if self.groups else np.empty(0, np.str_)
+
+    @property
+    def recording_ids(self) -> NDArray[np.str_]:
+        """Recording of each window [n]."""
+        return np.concatenate([group.recording_ids for group in self.groups]) if self.groups else np.empty(0, np.str_)
+
+    @property
+    def montages(self) -> tuple[tuple[str, ...], ...]:
+        """Montage of each group."""
+        return tuple(group.montage for group in self.groups)
+
+    def batch(self, indices: NDArray[np.int64]) -> list[LabelledBatch]:
+        """Windows by their number, those of one montage together."""
+        parts = []
+        start = 0
+        for group in self.groups:
+            inside = indices[(indices >= start) & (indices < start + len(group))] - start
+            if len(inside):
+                parts.append(group.batch(inside))
+            start += len(group)
+        return parts
+
+    def batches(self, windows: int) -> Iterator[LabelledBatch]:
+        """All windows in order, some at a time."""
+        for group in self.groups:
+            yield from group.batches(windows)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """All windows of a task in a new order each epoch; which ones make up a step is a function of (seed, step).
+
+    Attributes:
+        windows: The task's.
+        size: Windows in a step, at most; steps of an epoch are as equal as can be.
+        seed: Of the run.
+    """
+
+    windows: LabelledWindows
+    size: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps until every window was seen once."""
+        return -(-len(self.windows) // self.size)
+
+    @property
+    def smallest(self) -> int:
+        """Windows of the smallest step."""
+        return len(self.windows) // self.steps_per_epoch
+
+    def batch(self, step: int, share: slice = ALL) -> list[LabelledBatch]:
+        """The windows of a step (counted from 0), or a share of them, one micro-batch a montage."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = seeds.generator(self.seed, seeds.SHUFFLE, epoch).permutation(len(self.windows))
+        return self.windows.batch(np.array_split(order, self.steps_per_epoch)[place][share])
+
+
+def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
+    """One row a window: consecutive ones from the start of each interval, as far as interval and recording reach.
+
+    An interval that begins before the recording (see `labram.datasets.base.Interval`) goes on from its end.
+    """
+    first = np.round(intervals["start"].to_numpy(dtype=float) * RATE_HZ).astype(np.int64)
+    length = np.round(intervals["seconds"].to_numpy(dtype=float) * RATE_HZ).astype(np.int64)
+    end = np.minimum(first + length, intervals["recording_seconds"].to_numpy(dtype=np.int64) * RATE_HZ)
+    counts = np.maximum(np.where(first >= 0, end - first, length), 0) // (seconds * RATE_HZ)
+    repeated = intervals.loc[intervals.index.repeat(counts)]
+    number = np.concatenate([np.arange(count) for count in counts]) if len(counts) else np.empty(0, np.int64)
+    windows = repeated.assign(first_sample=np.repeat(first, counts) + number * seconds * RATE_HZ)
+    return windows.sort_values(["recording_id", "first_sample"], ignore_index=True, kind="stable")
+
+
+def _labels(table: pd.DataFrame, task: TaskRecipe) -> NDArray[np.float64]:
+    width = len(task.classes) if task.kind == "regression" else 1
+    wrong = [
+        recording for recording, label in zip(table["recording_id"], table["label"], strict=True) if len(label) != width
+    ]
+    if wrong:
+        raise LabelError(
+            f"labels of {len(set(wrong))} recordings, such as {wrong[0]}, do not have {width} values",
+            field=f"tasks.{task.name}.classes",
+            remedy="Name as many classes or targets in the recipe as the dataset labels",
+        )
+    values = np.array(table["label"].tolist(), dtype=np.float64).reshape(len(table), width)
+    if task.kind == "regression":
+        return values
+    known = np.isin(values, np.arange(len(task.classes)))
+    if not known.all():
+        raise LabelError(
+            f"label {values[~known][0]:g} is none of the {len(task.classes)} classes",
+            field=f"tasks.{task.name}.classes",
+            remedy="Name all classes of the dataset in the recipe",
+        )
+    return values[:, 0]
+
+
+def _check_size(montage: tuple[str, ...], task: TaskRecipe) -> None:
+    if len(montage) * task.seconds > MAX_PATCHES:
+        raise RecipeError(
+            f"windows of {len(montage)} channels x {task.seconds} s have more than {MAX_PATCHES} patches",
+            field=f"tasks.{task.name}.seconds",
+            remedy=f"Set it to {MAX_PATCHES // len(montage)} or less",
+        )

@@ -1,0 +1,191 @@
+"""What is missing is named, each thing with its remedy, on a cluster that lacks just that."""
+
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from typer.testing import CliRunner
+
+from labram.cli import app
+from labram.errors import PlatformError
+from labram.platform.doctor import SECRETS, here, require
+from labram.platform.doctor.services import mlflow
+
+NAMESPACED = "/api/v1/namespaces/labram"
+CLAIM = f"{NAMESPACED}/persistentvolumeclaims/labram-workspace"
+CLASS = "/apis/storage.k8s.io/v1/storageclasses/shared-files"
+MLFLOW = "/apis/apps/v1/namespaces/labram/deployments/mlflow"
+NODES = "/api/v1/nodes?labelSelector=labram.dev/pool=gpu"
+
+
+def node(gpus: str) -> dict:
+    return {"status": {"allocatable": {"nvidia.com/gpu": gpus} if gpus else {}}}
+
+
+def claim(phase: str = "Bound", mode: str = "ReadWriteMany") -> dict:
+    return {"spec": {"storageClassName": "shared-files", "accessModes": [mode]}, "status": {"phase": phase}}
+
+
+@pytest.fixture
+def healthy(state, kubectl) -> dict[str, dict]:
+    """A cluster on which nothing is missing; tests take something away."""
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    state.documents |= {
+        "/version": {"major": "1", "minor": "33"},
+        **{f"{NAMESPACED}/secrets/{name}": {"data": dict.fromkeys(keys, "c2VjcmV0")} for name, keys in SECRETS.items()},
+        f"{NAMESPACED}/configmaps/labram-environment": {"data": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}},
+        CLAIM: claim(),
+        CLASS: {"volumeBindingMode": "Immediate"},
+        MLFLOW: {"status": {"availableReplicas": 2}},
+        "/api/v1/nodes": {"items": [node(""), node("4")]},
+        NODES: {"items": [node("4")]},
+    }
+    return state.documents
+
+
+def doctor(host: str, *more: str):
+    return CliRunner().invoke(app, ["doctor", "--cluster", "--host", host, "--gpus", "4", *more])
+
+
+def test_nothing_is_wrong_on_a_cluster_that_has_everything(host, healthy) -> None:
+    done = doctor(host)
+    assert done.exit_code == 0, done.output
+    assert "WRONG" not in done.output
+    assert done.output.count("ok ") == 8
+    assert "c2VjcmV0" not in done.output
+    assert "secret" not in done.output.replace("Secret", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "said", "remedy"),
+    [
+        (f"{NAMESPACED}/secrets/labram-mlflow-user", None, "Secret labram-mlflow-user: it is not in the", "Secrets"),
+        (f"{NAMESPACED}/secrets/labram-database", {"data": {"pass": ""}}, "it has no password", "Secrets"),
+        (f"{NAMESPACED}/configmaps/labram-environment", None, "does not name MLflow's server", "apply -k"),
+        (CLAIM, None, "there is no such claim", "apply -k"),
+        (CLAIM, claim(mode="ReadWriteOnce"), "only one node at a time", "ReadWriteMany: NFS"),
+        (CLAIM, claim(phase="Pending"), "has given no volume (Pending)", "describe pvc"),
+        (MLFLOW, None, "MLflow: it is not installed", "apply -k"),
+        (MLFLOW, {"status": {}}, "none of its pods is ready", "describe pods"),
+        (
+            NODES,
+            {"items": [node("1"), node("2")]},
+            "the largest of 2 has 2",
+            "parameter gpus",
+        ),
+        (NODES, {"items": [node("")]}, "the largest of 1 has 0", "device plug-in"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_remedy(host, healthy, path, document, said, remedy) -> None:
+    if document is None:
+        del healthy[path]
+    else:
+        healthy[path] = document
+    done = doctor(host)
+    assert done.exit_code == 1, done.output
+    lines = done.output.splitlines()
+    (wrong,) = (number for number, line in enumerate(lines) if line.startswith("WRONG"))
+    assert said in lines[wrong]
+    assert remedy in lines[wrong + 1]
+
+
+def test_a_wrong_storage_class_is_named(host, healthy) -> None:
+    healthy[CLAIM] = claim(phase="Pending")
+    del healthy[CLASS]
+    assert "waits for a storage class shared-files, and there is none" in doctor(host).output
+
+
+def test_a_store_in_a_bucket_wants_a_key_of_subjects(host, healthy) -> None:
+    given = {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "LABRAM_STORE": "s3://patches"}
+    healthy[f"{NAMESPACED}/configmaps/labram-environment"] = {"data": given}
+    assert "Secret labram-storage: it is not in the namespace" in doctor(host).output
+    healthy[f"{NAMESPACED}/secrets/labram-storage"] = {"data": {"subject-key": "c2VjcmV0"}}
+    assert doctor(host).exit_code == 0
+
+
+def test_a_pool_that_grows_from_nothing_is_a_doubt(host, healthy) -> None:
+    healthy[NODES] = {"items": []}
+    done = doctor(host)
+    assert done.exit_code == 0
+    assert "?     GPU pool: no node has the label" in done.output
+
+
+def test_an_old_back_end_is_named(host, healthy, state) -> None:
+    state.health = {"multi_user": False}
+    done = doctor(host)
+    assert done.exit_code == 1
+    assert "older than 2.14" in done.output
+    assert "ignore GPUs" in done.output
+
+
+def test_kubeflow_and_kubernetes_that_cannot_be_reached_are_both_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = doctor("http://127.0.0.1:9")
+    assert done.exit_code == 1
+    assert "Kubeflow Pipelines: http://127.0.0.1:9: Kubeflow Pipelines does not answer" in done.output
+    assert "WRONG Kubernetes: kubectl" in done.output
+
+
+@pytest.fixture
+def tracking(monkeypatch):
+    """A server that answers what MLflow's would."""
+    answers = {"status": 200, "text": "{}"}
+
+    class Tracking(BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.path == "/api/2.0/mlflow/experiments/search"
+            answers["account"] = self.headers.get("Authorization")
+            data = answers["text"].encode()
+            self.send_response(answers["status"])
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    server = HTTPServer(("127.0.0.1", 0), Tracking)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    answers["uri"] = f"http://127.0.0.1:{server.server_address[1]}"
+    yield answers
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "said"),
+    [
+        (200, json.dumps({"experiments": []}), "answers"),
+        (401, "You are not authenticated", "does not know this account"),
+        (403, "Invalid Host header - possible DNS rebinding attack detected", "refuses this host name"),
+        (500, "broken", "answers with 500"),
+    ],
+)
+def test_mlflow_is_asked_what_needs_an_account(tracking, monkeypatch, status, text, said) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "task")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "x")
+    tracking |= {"status": status, "text": text}
+    found = mlflow(tracking["uri"])
+    assert said in found.detail
+    assert (found.state == "fine") == (status == 200)
+    assert tracking["account"].startswith("Basic ")
+
+
+def test_before_a_run_everything_that_is_wrong_is_said_at_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlatformError, match=r"workspace: .*cannot be written.*MLflow: .*does not answer") as refusal:
+        require(here(tmp_path / "file"))
+    assert "Mount a volume" in refusal.value.remedy
+
+
+def test_on_this_machine_nothing_is_asked_of_a_server_that_is_not_named(tmp_path) -> None:
+    done = CliRunner().invoke(app, ["doctor", "-w", str(tmp_path / "w")])
+    assert done.exit_code == 0
+    assert done.output.startswith("ok    workspace:")
+    assert not list((tmp_path / "w").iterdir())

@@ -1,0 +1,290 @@
+"""Versions, runs and schedules through the commands, against an API that keeps state."""
+
+from pathlib import Path
+
+import kfp
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from labram.cli import app, pipeline
+from labram.errors import PlatformError
+from labram.platform import kfp_client as clusters
+from labram.platform.kfp_client import Cluster, Package
+from labram.tracking import lineage
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+IMAGE = f"registry.example/labram-python:{COMMIT}"
+
+
+@pytest.fixture(autouse=True)
+def at_a_commit(monkeypatch) -> None:
+    monkeypatch.setattr(lineage, "commit", lambda: COMMIT)
+    monkeypatch.setattr(lineage, "dirty", lambda: False)
+    monkeypatch.setattr(clusters, "SECONDS_BETWEEN_LOOKS", 0.01)
+
+
+@pytest.fixture(scope="session")
+def retrain(tmp_path_factory) -> str:
+    """The compiled pipeline without what its components do, which the server does not look at."""
+    path = pipeline.compiled("retrain", "demo", [], IMAGE, tmp_path_factory.mktemp("ir"))
+    specification, platforms = yaml.safe_load_all(path.read_text())
+    del specification["components"], specification["deploymentSpec"]
+    return yaml.safe_dump_all([specification, platforms])
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(retrain, monkeypatch) -> None:
+    """A change of an override changes the file, as compiling would; the compiler itself has its own tests."""
+
+    def compiled(name: str, recipe: str, override: list[str], image: str, out: Path) -> Path:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.yaml").write_text(f"# {recipe} {override} {image}\n{retrain}")
+        return out / f"{name}.yaml"
+
+    monkeypatch.setattr(pipeline, "compiled", compiled)
+
+
+def labram(*arguments: str):
+    return CliRunner().invoke(app, ["pipeline", *arguments])
+
+
+def submit(host: str, *more: str):
+    return labram("submit", "--image", IMAGE, "--host", host, *more)
+
+
+def test_a_version_is_named_by_its_commit_and_uploaded_once(host, state) -> None:
+    for _ in range(2):
+        done = submit(host)
+        assert done.exit_code == 0, done.output
+    (version,) = state.tables["versions"].values()
+    assert version["display_name"].startswith(f"demo-{COMMIT[:12]}-")
+    assert set(version["pipeline_spec"]["platform_spec"]) == {"platforms"}
+    assert len(state.tables["runs"]) == 2
+    assert len(state.tables["pipelines"]) == len(state.tables["experiments"]) == 1
+    run = next(iter(state.tables["runs"].values()))
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
+    assert run["service_account"] == "labram-task"
+
+
+def test_another_recipe_is_another_version(host, state) -> None:
+    submit(host)
+    submit(host, "--set", "tokenizer.steps=50")
+    assert len(state.tables["versions"]) == 2
+
+
+def test_kfps_own_client_reads_what_was_made(host, state) -> None:
+    submit(host, "-p", "gpus='4'")
+    client = kfp.Client(host=host)
+    (run,) = client.list_runs().runs
+    assert run.runtime_config.parameters == {"gpus": "4"}
+    assert client.get_pipeline_version(
+        run.pipeline_version_reference.pipeline_id, run.pipeline_version_reference.pipeline_version_id
+    ).display_name == run.display_name  # fmt: skip
+
+
+@pytest.mark.parametrize(("state_at_end", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("CANCELED", 130), ("SKIPPED", 1)])
+def test_waiting_shows_each_task_and_gives_the_runs_exit_code(host, state, state_at_end, code) -> None:
+    def look(run: str, **tasks: str) -> dict:
+        details = [{"task_id": name, "display_name": name, "state": now} for name, now in tasks.items()]
+        return {"state": run, "run_details": {"task_details": details}}
+
+    state.states = [
+        {"state": "PENDING"},
+        look("RUNNING", resolve="RUNNING"),
+        look("RUNNING", resolve="RUNNING"),
+        look("RUNNING", resolve="SUCCEEDED", pretrain="RUNNING"),
+        look(state_at_end, resolve="SUCCEEDED", pretrain=state_at_end),
+    ]
+    done = submit(host, "--wait")
+    assert done.exit_code == code, done.output
+    lines = done.output.splitlines()[2:]
+    end = state_at_end.lower()
+    assert lines == [
+        "resolve running", "resolve succeeded", "pretrain running", f"pretrain {end}", f"the run {end}"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("state_of_the_task", "code"), [("SUCCEEDED", 3), ("SKIPPED", 0)])
+def test_a_run_in_which_a_gate_refused_ends_as_on_a_laptop(host, state, state_of_the_task, code) -> None:
+    """All that KFP tells is which tasks ran, so `pipelines.stages` has one that runs only then."""
+    refused = {"task_id": "t", "display_name": "refused", "state": state_of_the_task}
+    state.states = [{"state": "SUCCEEDED", "run_details": {"task_details": [refused]}}]
+    assert submit(host, "--wait").exit_code == code
+
+
+def test_a_server_that_is_busy_for_a_moment_is_asked_again(host, state) -> None:
+    state.failures = [503, 502]
+    assert submit(host, "--wait").exit_code == 0
+
+
+def test_a_server_that_refuses_is_quoted(host, state) -> None:
+    state.failures = [500]
+    with pytest.raises(PlatformError, match=r"refused GET /pipelines: .*busy.*500"):
+        Cluster(host).upload(Package(Path("x"), "retrain", "v"))
+
+
+def test_an_address_without_a_server_is_named_with_the_way_to_it() -> None:
+    with pytest.raises(PlatformError, match=r"127\.0\.0\.1:9.*does not answer.*port-forward"):
+        Cluster("http://127.0.0.1:9", patience=0).health()
+
+
+def test_a_token_is_sent_and_a_missing_one_is_asked_for(host, state, tmp_path, monkeypatch) -> None:
+    state.token = "secret"
+    with pytest.raises(PlatformError, match="KF_PIPELINES_SA_TOKEN_PATH"):
+        Cluster(host).health()
+    (tmp_path / "token").write_text("secret\n")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    assert Cluster(host).health() == state.health
+
+
+def test_an_unknown_parameter_is_refused_before_anything_is_uploaded(host, state) -> None:
+    done = submit(host, "-p", "gpu=4")
+    assert isinstance(done.exception, PlatformError)
+    assert "no parameter gpu." in str(done.exception)
+    assert "gpus" in str(done.exception)
+    assert not state.changes
+
+
+def test_a_changed_source_tree_has_no_name(host, state, monkeypatch) -> None:
+    monkeypatch.setattr(lineage, "dirty", lambda: True)
+    done = submit(host)
+    assert "bears the name of one" in str(done.exception)
+    assert not state.changes
+
+
+def declare(path: Path, *schedules: dict) -> Path:
+    path.write_text(yaml.safe_dump({"schedules": list(schedules)}))
+    return path
+
+
+WEEKLY = {"name": "weekly", "recipe": "demo", "cron": "0 0 3 * * 1", "parameters": {"gpus": "4", "tolerations": []}}
+DAILY = {"name": "daily", "recipe": "demo", "cron": "0 0 4 * * *", "enabled": False}
+
+
+def reconcile(host: str, file: Path, *more: str) -> list[str]:
+    done = labram("schedule", "--reconcile", "--image", IMAGE, "--host", host, "--file", str(file), *more)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.output.splitlines()
+
+
+def test_declared_schedules_are_made_and_the_second_time_nothing_is(host, state, tmp_path) -> None:
+    file = declare(tmp_path / "s.yaml", WEEKLY, DAILY)
+    assert reconcile(host, file) == ["create weekly", "create daily"]
+    runs = {run["display_name"]: run for run in state.tables["recurringruns"].values()}
+    assert runs["weekly"]["no_catchup"] is True
+    assert runs["weekly"]["max_concurrency"] == "1"
+    assert runs["weekly"]["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 1"}}
+    assert runs["weekly"]["runtime_config"]["parameters"] == {"gpus": "4", "tolerations": []}
+    assert runs["daily"]["status"] == "DISABLED"
+    before = list(state.changes)
+    assert reconcile(host, file) == ["keep weekly", "keep daily"]
+    assert state.changes == before
+
+
+def test_kfps_own_client_reads_the_schedules(host, state, tmp_path) -> None:
+    reconcile(host, declare(tmp_path / "s.yaml", WEEKLY))
+    (run,) = kfp.Client(host=host).list_recurring_runs().recurring_runs
+    assert (run.display_name, run.no_catchup, run.max_concurrency) == ("weekly", True, "1")
+    assert run.trigger.cron_schedule.cron == "0 0 3 * * 1"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cron": "0 0 5 * * 1"}, "cron"),
+        ({"parameters": {"gpus": "8"}}, "parameters"),
+        ({"enabled": False}, "state"),
+        ({"account": "other"}, "service account"),
+        ({"overrides": ["tokenizer.steps=50"]}, "version"),
+    ],
+)
+def test_what_differs_is_deleted_and_made_anew(host, state, tmp_path, change, why) -> None:
+    reconcile(host, declare(tmp_path / "s.yaml", WEEKLY, DAILY))
+    changed = declare(tmp_path / "s.yaml", WEEKLY | change, DAILY)
+    assert reconcile(host, changed) == [f"delete weekly  other {why}", "create weekly", "keep daily"]
+    assert len(state.tables["recurringruns"]) == 2
+    assert reconcile(host, changed) == ["keep weekly", "keep daily"]
+
+
+def test_a_new_commit_moves_the_schedules_to_it(host, state, tmp_path, monkeypatch) -> None:
+    file = declare(tmp_path / "s.yaml", WEEKLY)
+    reconcile(host, file)
+    monkeypatch.setattr(lineage, "commit", lambda: "f" * 40)
+    assert reconcile(host, file) == ["delete weekly  other version", "create weekly"]
+
+
+def test_what_is_not_declared_goes_and_what_is_not_ours_stays(host, state, tmp_path) -> None:
+    state.tables["recurringruns"]["theirs"] = {
+        "recurring_run_id": "theirs", "display_name": "weekly", "experiment_id": "another"
+    }  # fmt: skip
+    reconcile(host, declare(tmp_path / "s.yaml", WEEKLY, DAILY))
+    assert reconcile(host, declare(tmp_path / "s.yaml", DAILY)) == ["delete weekly  not declared", "keep daily"]
+    assert "theirs" in state.tables["recurringruns"]
+
+
+def test_one_that_is_there_twice_is_left_once(host, state, tmp_path) -> None:
+    file = declare(tmp_path / "s.yaml", WEEKLY)
+    reconcile(host, file)
+    (run,) = state.tables["recurringruns"].values()
+    state.tables["recurringruns"]["again"] = {**run, "recurring_run_id": "again"}
+    assert reconcile(host, file) == ["delete weekly  it is there twice", "keep weekly"]
+    assert len(state.tables["recurringruns"]) == 1
+
+
+def test_an_interrupted_reconciliation_is_finished_by_the_next(host, state, tmp_path) -> None:
+    file = declare(tmp_path / "s.yaml", WEEKLY, DAILY)
+    reconcile(host, file)
+    state.tables["recurringruns"].popitem()
+    assert reconcile(host, file) == ["keep weekly", "create daily"]
+
+
+def test_a_dry_run_says_everything_and_changes_nothing(host, state, tmp_path) -> None:
+    file = declare(tmp_path / "s.yaml", WEEKLY)
+    assert reconcile(host, file, "--dry-run") == ["would create weekly"]
+    assert not state.changes
+    reconcile(host, file)
+    before = list(state.changes)
+    assert reconcile(host, declare(tmp_path / "s.yaml", DAILY), "--dry-run") == [
+        "would delete weekly  not declared", "would create daily"
+    ]  # fmt: skip
+    assert state.changes == before
+
+
+def test_many_schedules_are_read_page_by_page(host, state, tmp_path) -> None:
+    many = [DAILY | {"name": f"daily-{number}"} for number in range(7)]
+    reconcile(host, declare(tmp_path / "s.yaml", *many))
+    assert reconcile(host, declare(tmp_path / "s.yaml", *many)) == [f"keep daily-{number}" for number in range(7)]
+
+
+def test_without_reconcile_the_clusters_schedules_are_listed(host, state, tmp_path) -> None:
+    reconcile(host, declare(tmp_path / "s.yaml", WEEKLY))
+    assert labram("schedule", "--host", host).output == "weekly  0 0 3 * * 1  ENABLED\n"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (WEEKLY | {"cron": "0 3 * * 1"}, "six fields"),
+        (WEEKLY | {"crown": "x"}, "crown"),
+        (WEEKLY | {"name": "Weekly run"}, "schedules.0.name"),
+        (WEEKLY | {"parameters": {"gpu": "4"}}, "no parameter gpu"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_before_anything_changes(host, state, tmp_path, schedule, said) -> None:
+    file = declare(tmp_path / "s.yaml", schedule)
+    done = labram("schedule", "--reconcile", "--image", IMAGE, "--host", host, "--file", str(file))
+    assert isinstance(done.exception, PlatformError)
+    assert said in str(done.exception)
+    assert not state.changes
+
+
+def test_two_schedules_of_one_name_are_refused(host, state, tmp_path) -> None:
+    file = declare(tmp_path / "s.yaml", WEEKLY, WEEKLY)
+    done = labram("schedule", "--reconcile", "--image", IMAGE, "--host", host, "--file", str(file))
+    assert "two schedules have one name" in str(done.exception)
+
+
+def test_the_shipped_schedules_are_valid(host, state) -> None:
+    shipped = Path(__file__).parents[2] / "k8s" / "schedules.yaml"
+    assert reconcile(host, shipped, "--dry-run") == ["would create retrain-weekly"]

@@ -1,0 +1,154 @@
+"""Every gate passes what it should, refuses what it should, and says why."""
+
+import numpy as np
+import pytest
+
+from labram.errors import WeightsError, WindowError
+from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
+from labram.evaluation.record import Predictions, summarise
+from labram.recipe import GateRecipe, TaskRecipe
+from labram.registry import gates
+
+TASK = TaskRecipe(
+    name="workload", title="Workload", dataset="d", kind="binary", classes=("rest", "task"), metric="auroc"
+)
+
+
+def predictions(skill, subjects=8, windows=20, seed=0):
+    generator = np.random.default_rng(seed)
+    count = subjects * windows
+    y = np.tile([0.0, 1.0], count // 2)
+    score = 1 / (1 + np.exp(-(skill * (y - 0.5) + generator.normal(size=count))))
+    return Predictions(
+        recording_id=np.repeat([f"r{index}" for index in range(subjects)], windows),
+        subject_key=np.repeat([f"s{index}" for index in range(subjects)], windows),
+        start=np.tile(np.arange(windows), subjects).astype(float),
+        y=y,
+        prediction=score,
+    )
+
+
+def compare(candidate, champion, margin=0.02):
+    return gates.metric_not_worse(candidate, champion, TASK, margin=margin, bootstrap=200, seed=0)
+
+
+def first(skill, floor=None, **shape):
+    found = summarise(predictions(skill, **shape), TASK, split="test", corpus_version="", bootstrap=200, seed=0)
+    return gates.better_than_chance(found, floor)
+
+
+def test_a_first_champion_must_clear_chance_with_its_whole_interval():
+    assert first(2.0).passed
+    lucky = first(0.05)
+    assert lucky.figures["candidate"] > 0.5 > lucky.figures["low"]
+    assert not lucky.passed
+    assert "no champion yet; auroc 0.5" in lucky.detail
+    assert "does not clear 0.500, chance" in lucky.detail
+
+
+def test_the_recipe_may_state_the_floor_of_a_first_champion():
+    assert first(0.05, floor=0.4).passed
+    refused = first(2.0, floor=0.99)
+    assert not refused.passed
+    assert "does not clear 0.990, the recipe's floor" in refused.detail
+
+
+def test_one_subject_gives_no_interval_and_so_no_first_champion():
+    assert not first(3.0, subjects=1).passed
+
+
+def test_a_better_candidate_passes_and_a_worse_one_is_refused_with_figures():
+    strong, weak = predictions(3.0), predictions(0.5)
+    assert compare(strong, weak).passed
+    refused = compare(weak, strong)
+    assert not refused.passed
+    assert refused.figures["difference"] < -0.02
+    assert refused.figures["low"] <= refused.figures["difference"] <= refused.figures["high"]
+    assert refused.figures["subjects"] == 8
+
+
+def test_a_loss_within_the_margin_passes():
+    strong, slightly_worse = predictions(3.0), predictions(2.7)
+    loss = -compare(slightly_worse, strong).figures["difference"]
+    assert loss > 0
+    assert compare(slightly_worse, strong, margin=loss + 0.001).passed
+    assert not compare(slightly_worse, strong, margin=loss - 0.001).passed
+
+
+def test_predictions_of_other_windows_cannot_be_compared():
+    gate = compare(predictions(3.0), predictions(3.0, subjects=7))
+    assert not gate.passed
+    assert "same windows" in gate.detail
+
+
+def test_an_undefined_metric_is_no_pass():
+    single = predictions(3.0)
+    constant = Predictions(single.recording_id, single.subject_key, single.start, np.ones(160), single.prediction)
+    assert not compare(constant, constant).passed
+    found = summarise(constant, TASK, split="test", corpus_version="", bootstrap=50, seed=0)
+    assert not gates.better_than_chance(found, None).passed
+
+
+@pytest.mark.parametrize(("used", "perplexity", "passed"), [(50, 20.0, True), (3, 20.0, False), (50, 1.1, False)])
+def test_a_collapsed_codebook_is_refused(used, perplexity, passed):
+    gate = gates.codebook_health({"used": used, "perplexity": perplexity}, GateRecipe())
+    assert gate.passed is passed
+    assert str(used) in gate.detail
+
+
+def ledger():
+    seen = Seen.of(["a", "b"], ["1", "2"])
+    return Ledger().after("tokenizer", seen).after(PRETRAINING, seen).after("workload", Seen.of(["b"], ["2"]))
+
+
+def test_disjoint_subjects_and_contents_pass_the_leakage_gate():
+    assert gates.leakage(ledger(), Seen.of(["c"], ["3"]), allow=False).passed
+
+
+def test_a_subject_that_pretraining_saw_is_a_leak():
+    gate = gates.leakage(ledger(), Seen.of(["a", "c"], ["3"]), allow=False)
+    assert not gate.passed
+    assert gate.figures["subjects"] == 1
+    assert "tokenizer" in gate.detail
+    assert "workload" not in gate.detail
+
+
+def test_the_same_bytes_under_another_subject_are_a_leak():
+    gate = gates.leakage(ledger(), Seen.of(["someone new"], ["2"]), allow=False)
+    assert not gate.passed
+    assert gate.figures == {"subjects": 0, "recordings": 1, "evaluated_recordings": 1}
+
+
+def test_a_declared_overlap_passes_and_is_still_told():
+    gate = gates.leakage(ledger(), Seen.of(["a"], ["1"]), allow=True)
+    assert gate.passed
+    assert "allows" in gate.detail
+
+
+def test_a_model_without_a_ledger_cannot_show_that_it_is_clean():
+    assert not gates.leakage(Ledger(), Seen.of(["a"], ["1"]), allow=False).passed
+
+
+def test_weights_that_do_not_load_strictly_are_refused_with_the_reason():
+    assert gates.weights_load(12).passed
+    gate = gates.weights_load(WeightsError("2 tensors missing", remedy="Train again"))
+    assert not gate.passed
+    assert "2 tensors missing" in gate.detail
+
+
+def test_an_answer_must_be_finite_and_of_the_expected_shape():
+    assert gates.smoke_inference(np.zeros(1), (1,)).passed
+    assert not gates.smoke_inference(np.zeros(2), (1,)).passed
+    assert not gates.smoke_inference(np.array([np.nan]), (1,)).passed
+    refused = gates.smoke_inference(WindowError("too long", remedy="Shorten it"), (1,))
+    assert not refused.passed
+    assert "too long" in refused.detail
+
+
+def test_a_verdict_needs_every_gate_and_survives_json():
+    good, bad = gates.Gate(name="a", passed=True, detail=""), gates.Gate(name="b", passed=False, detail="no")
+    verdict = gates.Verdict(model="m", version="2", champion="1", gates=(good, bad))
+    assert not verdict.passed
+    assert verdict.refused == (bad,)
+    assert gates.Verdict.from_json(verdict.to_json()) == verdict
+    assert not gates.Verdict(model="m", version="2", champion=None, gates=()).passed

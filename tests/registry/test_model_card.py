@@ -1,0 +1,76 @@
+"""A model card tells what the model is, from what, how good, and what it is not for."""
+
+import numpy as np
+
+from labram.corpus.catalogue import Corpus
+from labram.evaluation.record import Predictions, summarise
+from labram.recipe import TaskRecipe
+from labram.registry.model_card import TrainedOn, backbone_card, task_card, tokenizer_card
+
+TASK = TaskRecipe(
+    name="workload", title="Workload", dataset="eegmat", kind="binary", classes=("rest", "task"), metric="auroc"
+)
+LINEAGE = {"git_commit": "abc123", "corpus_version": "v7", "git_dirty": ""}
+
+
+def corpus():
+    splits = ("train", "validation", "test", "train")
+    rows = [
+        {
+            "recording_id": str(number),
+            "dataset": "eegmat" if number < 3 else "simulated",
+            "subject_key": f"s{number}",
+            "seconds": 1800,
+            "verdict": "accepted",
+            "split": split,
+        }
+        for number, split in enumerate(splits)
+    ]
+    return Corpus.of(rows, [])
+
+
+def evaluation(baseline_skill):
+    generator = np.random.default_rng(0)
+    y = np.tile([0.0, 1.0], 30)
+    names = np.repeat(["a", "b", "c"], 20)
+    better, other = (
+        1 / (1 + np.exp(-(skill * (y - 0.5) + generator.normal(size=60)))) for skill in (3, baseline_skill)
+    )
+    predictions = Predictions(names, names, np.arange(60.0), y, better, other)
+    return summarise(
+        predictions, TASK, split="test", corpus_version="v7", bootstrap=50, seed=0, baseline_method="band power"
+    )
+
+
+def test_only_recordings_that_training_used_are_counted():
+    data = TrainedOn.of(corpus())
+    assert (data.recordings, data.subjects, data.hours) == (3, 3, 1.5)
+    assert data.datasets == ("eegmat", "simulated")
+    assert TrainedOn.of(corpus(), "eegmat").recordings == 2
+
+
+def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
+    card = task_card("labram-workload", evaluation(0.1), TrainedOn.of(corpus(), "eegmat"), LINEAGE)
+    assert card.startswith("# labram-workload\n")
+    assert "The model beats its baseline (band power) on auroc" in card
+    assert "too few" in card, "cautions of the evaluation are passed on"
+    assert "Not a medical device" in card
+    assert "Licence" in card
+    assert "git_commit: `abc123`" in card
+    assert "git_dirty" not in card
+    assert "| auroc | 0." in card
+
+
+def test_a_card_does_not_hide_that_the_baseline_won():
+    card = task_card("labram-workload", evaluation(30), TrainedOn.of(corpus()), LINEAGE)
+    assert "The model does not beat its baseline" in card
+
+
+def test_simulated_signals_are_called_so():
+    assert "simulated signals among them" in backbone_card(TrainedOn.of(corpus()), LINEAGE)
+    assert "simulated" not in backbone_card(TrainedOn.of(corpus(), "eegmat"), LINEAGE)
+
+
+def test_a_tokenizer_card_has_the_use_of_its_codebook():
+    card = tokenizer_card({"used": 40, "perplexity": 21.5}, TrainedOn.of(corpus()), LINEAGE)
+    assert "40 codes used, perplexity 21.5" in card

@@ -1,0 +1,37 @@
+"""What a pipeline run that fails or is stopped leaves in MLflow."""
+
+import os
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from labram.errors import PlatformError
+from labram.tracking import mlflow_runs
+
+
+def test_abandoning_ends_what_is_running_of_that_run_alone(tracking_uri, monkeypatch):
+    ids = {}
+    for name in ("left", "other"):
+        monkeypatch.setenv("LABRAM_RUN", name)
+        ids[name] = mlflow_runs.open_parent({}, {})
+    assert mlflow_runs.abandon("left", "KILLED")
+    assert {name: MlflowClient().get_run(run_id).info.status for name, run_id in ids.items()} == {
+        "left": "KILLED",
+        "other": "RUNNING",
+    }
+
+
+def test_a_server_that_is_away_is_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    mlflow_runs.configure(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+    assert not mlflow_runs.abandon("left", "FAILED")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "7"
+
+
+def test_a_step_that_begins_while_it_is_away_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    away = pytest.raises(PlatformError, match=r"MLFLOW_TRACKING_URI.*does not take a run.*labram doctor")
+    with away, mlflow_runs.tracked("tokenizer", tmp_path):
+        pytest.fail("the step began")

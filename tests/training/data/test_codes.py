@@ -1,0 +1,136 @@
+"""Stored codes are the tokenizer's own, of just the windows that training sees."""
+
+import numpy as np
+import pytest
+import torch
+
+from labram.errors import StoreError
+from labram.events import Silent
+from labram.models import weights
+from labram.recipe import PretrainingRecipe
+from labram.training import train_stages
+from labram.training.data import codes
+from labram.training.data.windows import WindowSampler
+
+LIMITS = {"patches": 48, "micro_batches": 3, "window_patches": 24, "window_seconds": 4}
+
+
+@pytest.fixture
+def teacher(mixed, architecture, tokenizer_recipe, tmp_path):
+    """Folder of a tokenizer."""
+    train_stages.train_tokenizer(
+        mixed.corpus,
+        mixed.store,
+        architecture,
+        tokenizer_recipe(steps=2),
+        seed=0,
+        checkpoints=tmp_path / "checkpoints",
+        out=tmp_path / "tokenizer",
+        monitor=Silent(),
+    )
+    return tmp_path / "tokenizer"
+
+
+@pytest.fixture
+def tokenizer(teacher):
+    return weights.load(teacher).eval()
+
+
+@pytest.fixture
+def sampler(mixed):
+    return WindowSampler.of(mixed.corpus, mixed.store, split="train", seed=0, **LIMITS)
+
+
+def counted(sampler, tokenizer, digest="a" * 64):
+    notes = []
+    monitor = Silent()
+    monitor.note = notes.append
+    return codes.tokenize(sampler, tokenizer, digest, monitor), notes
+
+
+def test_looked_up_codes_are_those_that_the_tokenizer_gives_the_windows(sampler, tokenizer):
+    coded, notes = counted(sampler, tokenizer)
+    assert notes == ["codes of 4 recordings were worked out and stored; 0 were there"]
+    for step in range(10):
+        for batch in coded.batch(step):
+            expected = tokenizer.encode(torch.from_numpy(batch.x), torch.tensor(batch.rows))
+            assert np.array_equal(batch.codes, expected.numpy())
+
+
+def test_windows_with_codes_follow_one_another_from_the_start(make_tiny, tokenizer, tmp_path):
+    tiny = make_tiny(tmp_path / "ramp")
+    tiny.add("ramp", ("FP1",), np.arange(23 * 200, dtype=float)[None] / 4)
+    ramp = WindowSampler.of(tiny.corpus, tiny.store, split="train", seed=0, **LIMITS)
+    coded, _ = counted(ramp, tokenizer)
+    firsts = np.concatenate([batch.x[:, 0, 0, 0] for step in range(10) for batch in coded.batch(step)])
+    assert set(np.round(firsts * 400 / 200, 2)) == {0, 4, 8, 12, 16}
+
+
+def test_a_code_depends_on_its_window(tokenizer, sampler):
+    """Why codes are stored for windows, and not for patches."""
+    (batch, *_) = (batch for batch in sampler.batch(0) if batch.x.shape[2] == 4)
+    rows = torch.tensor(batch.rows)
+    whole = tokenizer.features(torch.from_numpy(batch.x), rows).unflatten(1, (len(rows), 4))[:, :, :2]
+    half = tokenizer.features(torch.from_numpy(batch.x[:, :, :2]), rows).unflatten(1, (len(rows), 2))
+    assert not torch.allclose(whole, half, atol=1e-3)
+
+
+def test_what_is_stored_is_not_worked_out_again_but_for_another_tokenizer(sampler, tokenizer):
+    counted(sampler, tokenizer)
+    assert counted(sampler, tokenizer)[1] == []
+    assert counted(sampler, tokenizer, "b" * 64)[1] != []
+
+
+def test_half_a_file_of_codes_is_worked_out_again(sampler, tokenizer, mixed):
+    counted(sampler, tokenizer)
+    (pool, *_) = sampler.pools
+    path = mixed.store._beside(pool.keys[0], pool.codes_name("codes-" + "a" * 16))
+    path.write_bytes(path.read_bytes()[:-6])
+    assert counted(sampler, tokenizer)[1] == ["codes of 1 recordings were worked out and stored; 3 were there"]
+
+
+def test_codes_that_disappear_are_an_error(sampler, tokenizer, mixed):
+    coded, _ = counted(sampler, tokenizer)
+    for path in mixed.store.root.rglob("*.npy"):
+        path.unlink()
+    with pytest.raises(StoreError, match="codes of a recording are gone"):
+        coded.batch(0)
+
+
+def test_pretraining_by_stored_codes_runs_the_tokenizer_for_validation_only(
+    mixed, teacher, architecture, pretraining_recipe, tmp_path, monkeypatch
+):
+    asked = []
+    encode = train_stages.Tokenizer.encode
+    monkeypatch.setattr(
+        train_stages.Tokenizer,
+        "encode",
+        lambda self, x, rows: asked.append(torch.is_grad_enabled()) or encode(self, x, rows),
+    )
+
+    def pretrain(name):
+        asked.clear()
+        return train_stages.pretrain(
+            mixed.corpus,
+            mixed.store,
+            teacher,
+            architecture,
+            pretraining_recipe(stored_codes=True),
+            seed=0,
+            checkpoints=tmp_path / name / "checkpoints",
+            out=tmp_path / name / "out",
+            monitor=Silent(),
+        )
+
+    first = pretrain("first")
+    again = pretrain("again")
+    assert again == first
+    assert len(asked) == 4, "two validations of two batches"
+    assert not any(asked)
+
+
+def test_codes_of_windows_of_many_lengths_are_refused(pretraining_recipe):
+    with pytest.raises(ValueError, match="leave shortest_window_seconds null"):
+        PretrainingRecipe.model_validate(
+            {**pretraining_recipe().model_dump(), "stored_codes": True, "shortest_window_seconds": 2}
+        )

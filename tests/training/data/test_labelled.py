@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from labram.errors import LabelError, RecipeError
+from labram.training.data.labelled import LabelledWindows
+
+MONTAGE = ("FP1", "FP2")
+
+
+@pytest.fixture
+def ramps(tiny):
+    """Two recordings of 10 s whose values tell where in the recording they are: µV = second."""
+    for name in ("a", "b"):
+        tiny.add(name, MONTAGE, np.tile(np.arange(2000) / 200, (2, 1)), subject=f"s-{name}")
+    return tiny
+
+
+def test_windows_are_cut_consecutively_from_the_start_of_each_interval(ramps, task_recipe):
+    ramps.label("a", "rhythm", 0.5, 5.0, 1)
+    ramps.label("b", "rhythm", 8.0, 2.0, 0)
+    windows = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), "train")
+    (group,) = windows.groups
+    assert group.starts.tolist() == [100, 500, 1600]
+    assert windows.y.tolist() == [1, 1, 0]
+    assert windows.subject_keys.tolist() == ["s-a", "s-a", "s-b"]
+    np.testing.assert_allclose(group.signals[:, 0, 0], [0.5, 2.5, 8.0], atol=0.01)
+    assert group.signals.shape == (3, 2, 400)
+
+
+def test_the_model_sees_units_of_100_microvolts(ramps, task_recipe):
+    ramps.label("a", "rhythm", 0.0, 10.0, 1)
+    windows = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), "train")
+    (batch,) = windows.batch(np.array([3]))
+    assert batch.x.shape == (1, 2, 2, 200)
+    np.testing.assert_allclose(batch.x[0, 0, 0, 0] * 100, 6.0, atol=0.01)
+
+
+def test_nothing_reaches_beyond_the_recording(ramps, task_recipe):
+    ramps.label("a", "rhythm", 7.0, 30.0, 1)
+    ramps.label("b", "rhythm", 9.5, 4.0, 1)
+    windows = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None)
+    assert [group.starts.tolist() for group in windows.groups] == [[1400]]
+
+
+def test_a_window_that_begins_before_the_recording_runs_over_from_its_end(ramps, task_recipe):
+    ramps.label("b", "rhythm", -1.5, 2.0, 1)
+    (group,) = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None).groups
+    (window,) = group.signals
+    np.testing.assert_allclose(window[0, [0, 299, 300, 399]], [8.5, 9.995, 0.0, 0.495], atol=0.01)
+
+
+def test_windows_of_other_splits_tasks_and_datasets_stay_out(mixed, task_recipe):
+    for split, names in (("train", {"r0", "r1", "r2"}), ("validation", {"r4", "r5"}), ("test", {"r6"})):
+        windows = LabelledWindows.load(mixed.corpus, mixed.store, task_recipe(), split)
+        assert set(windows.recording_ids.tolist()) == names
+    assert len(LabelledWindows.load(mixed.corpus, mixed.store, task_recipe(dataset="other"), None)) == 0
+
+
+def test_windows_are_grouped_by_montage_and_numbered_through(mixed, task_recipe):
+    windows = LabelledWindows.load(mixed.corpus, mixed.store, task_recipe("regression"), "train")
+    assert len(windows.groups) == 2
+    assert windows.y.shape == (len(windows), 2)
+    order = np.random.default_rng(0).permutation(len(windows))
+    parts = windows.batch(order)
+    assert sum(part.weight for part in parts) == len(windows)
+    assert {part.x.shape[1] for part in parts} == {4, 6}
+    one_by_one = np.concatenate([windows.batch(np.array([index]))[0].y for index in range(len(windows))])
+    np.testing.assert_array_equal(one_by_one, windows.y)
+
+
+def test_a_label_that_is_no_class_is_an_error(ramps, task_recipe):
+    ramps.label("a", "rhythm", 0.0, 10.0, 7)
+    with pytest.raises(LabelError, match="label 7 is none of the 2 classes"):
+        LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None)
+
+
+def test_a_label_of_the_wrong_width_is_an_error(ramps, task_recipe):
+    ramps.label("a", "speed", 0.0, 10.0, 7)
+    with pytest.raises(LabelError, match="do not have 2 values"):
+        LabelledWindows.load(ramps.corpus, ramps.store, task_recipe("regression"), None)
+
+
+def test_windows_of_more_than_256_patches_are_refused_with_advice(tiny, task_recipe):
+    from labram.signals.electrodes import CANONICAL
+
+    tiny.add("big", CANONICAL[:128], np.zeros((128, 4 * 200)))
+    tiny.label("big", "rhythm", 0.0, 4.0, 1)
+    with pytest.raises(RecipeError, match="Set it to 2 or less"):
+        LabelledWindows.load(tiny.corpus, tiny.store, task_recipe(seconds=4), None)

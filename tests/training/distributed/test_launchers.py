@@ -1,0 +1,145 @@
+"""Trainings in other processes: what they say arrives, how they end is told, and what was done is not lost."""
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from labram.errors import CheckpointError, PlatformError, TrainingError
+from labram.events import Silent
+from labram.training.distributed import process_group, worker
+from labram.training.distributed.job import Job, Receiver, Sender
+from labram.training.distributed.launchers import InProcess, Torchrun, chosen
+
+
+class Told(Silent):
+    """Keeps what it is told; `at` a step it calls something."""
+
+    def __init__(self, at=0, then=lambda: None):
+        self.at, self.then, self.done, self.notes, self.values = at, then, [], [], {}
+
+    def progress(self, done, total, **figures):
+        self.done.append(done)
+        if self.at and done >= self.at:
+            self.at = 0
+            self.then()
+
+    def metrics(self, step, values):
+        self.values[step] = values
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def job(mixed, architecture, tokenizer_recipe, tmp_path):
+    mixed.corpus.save(tmp_path / "corpus")
+    return lambda name="run", **changes: Job(
+        stage="tokenizer",
+        corpus=tmp_path / "corpus",
+        store=str(tmp_path / "store"),
+        architecture=architecture.to_json(),
+        settings=tokenizer_recipe(**{"validate_every": 100, **changes}).to_json(),
+        seed=0,
+        checkpoints=tmp_path / name / "checkpoints",
+        out=tmp_path / name / "out",
+    )
+
+
+def workers():
+    """Training processes below this one."""
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "labram.training.distributed.worker" in child.cmdline()
+    ]
+
+
+def test_what_several_processes_say_and_write_arrives_once(job):
+    monitor = Told()
+    figures = Torchrun(2).run(job(steps=3), monitor)
+    assert figures["steps"] == 3
+    assert figures["loss"] == monitor.values[3]["validation/loss"]
+    assert monitor.done == sorted(set(monitor.done))
+    assert monitor.done[-1] == 3
+    assert (job().out / "model.safetensors").exists()
+    assert not list(job().checkpoints.glob(".job-*"))
+
+
+def test_a_process_that_is_killed_ends_the_training_with_an_error_and_the_next_goes_on(job):
+    task = job(steps=4000, checkpoint_every=2)
+    monitor = Told(at=3, then=lambda: workers()[-1].kill())
+    with pytest.raises(TrainingError, match=r"process 1 of the training was killed by SIGKILL.*goes on from"):
+        Torchrun(2).run(task, monitor)
+    assert not workers()
+    short = task.model_copy(update={"settings": task.settings.replace('"steps":4000', '"steps":4001'), "allow": True})
+    again = Told(at=1, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as left:
+        Torchrun(2).run(short, again)
+    assert left.value.code == 143
+    assert any("tokenizer.steps: 4000 → 4001" in note for note in again.notes)
+    (resumed,) = (note for note in again.notes if note.startswith("goes on after step"))
+    assert int(resumed.split()[4]) >= 2
+    assert max(int(place.name[5:]) for place in task.checkpoints.glob("step-*")) > int(resumed.split()[4])
+
+
+def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
+    """What `torchrun` gives to its only process."""
+    for name, value in {
+        "RANK": 0,
+        "WORLD_SIZE": 1,
+        "LOCAL_RANK": 0,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": 0,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(process_group.distributed, "get_world_size", lambda: 2)
+    (tmp_path / "job.json").write_text(job(micro_batches=3).to_json())
+    try:
+        assert worker.main(tmp_path / "job.json", tmp_path / "lines.jsonl") == 1
+    finally:
+        process_group.distributed.destroy_process_group()
+    receiver = Receiver(tmp_path / "lines.jsonl", Silent())
+    receiver.receive()
+    assert isinstance(receiver.error, TrainingError)
+    assert "3 micro-batches of a step cannot be shared out evenly to 2 processes" in str(receiver.error)
+
+
+def test_every_error_survives_the_way(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    Sender(file).failed(CheckpointError("it is gone", remedy="Look for it", file=tmp_path / "x", field="y"))
+    receiver = Receiver(file, Silent())
+    receiver.receive()
+    assert isinstance(receiver.error, CheckpointError)
+    assert str(receiver.error) == f"{tmp_path / 'x'}, y: it is gone. Look for it."
+
+
+def test_half_a_line_waits_for_its_other_half(tmp_path):
+    file, monitor = tmp_path / "lines.jsonl", Told()
+    receiver = Receiver(file, monitor)
+    receiver.receive()
+    file.write_text('{"what": "note", "text": "one"}\n{"what": "no')
+    receiver.receive()
+    with file.open("a") as stream:
+        stream.write('te", "text": "two"}\n')
+    receiver.receive()
+    assert monitor.notes == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("processes", "expected"), [(None, InProcess()), ("1", InProcess()), ("4", Torchrun(4)), ("", InProcess())]
+)
+def test_the_environment_chooses(monkeypatch, processes, expected):
+    if processes is not None:
+        monkeypatch.setenv("LABRAM_PROCESSES", processes)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert type(chosen()) is type(expected)
+    assert vars(chosen()) == vars(expected)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two"])
+def test_what_is_no_number_of_processes_is_named(monkeypatch, value):
+    monkeypatch.setenv("LABRAM_PROCESSES", value)
+    with pytest.raises(PlatformError, match="LABRAM_PROCESSES"):
+        chosen()
