@@ -241,7 +241,7 @@ def _registered(uri: str, workspace: str | Path | None) -> Path:
     from labram.tracking import mlflow_runs
 
     mlflow_runs.configure(Workspace.at(workspace or os.environ.get("LABRAM_WORKSPACE", ".labram")).root)
-    return model_registry.resolve(uri)
+    return model_registry.local_folder(uri)
 
 
 def _in_microvolts(x: npt.ArrayLike, unit: str) -> Signals:

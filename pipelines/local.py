@@ -16,7 +16,7 @@ from kfp import components, local
 
 from labram.errors import LabramError
 from labram.events import emit
-from labram.platform.workspace import CORPUS, Workspace
+from labram.platform.workspace import CORPUS_PLACEHOLDER, Workspace
 from labram.recipe import Recipe
 from pipelines.compile import compile_pipeline
 from pipelines.containers import in_containers
@@ -45,7 +45,9 @@ def run(folder: Path, workspace: str, pipeline: str, recipe: str, *, containers:
     root = Workspace.at(workspace).pipeline
     root.mkdir(parents=True, exist_ok=True)
     runner = in_containers(Workspace.at(workspace)) if containers else local.SubprocessRunner(use_venv=False)
-    path = compile_pipeline(pipeline, Recipe.from_json(recipe), folder, data=CORPUS, workspace=workspace, **given)
+    path = compile_pipeline(
+        pipeline, Recipe.from_json(recipe), folder, data=CORPUS_PLACEHOLDER, workspace=workspace, **given
+    )
     compiled = components.load_component_from_file(str(path))
     forget_retries(compiled)
     through_bucket(compiled, root)

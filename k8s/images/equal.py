@@ -20,7 +20,9 @@ def digests(workspace: Path) -> dict[str, str]:
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{workspace.absolute()}/mlflow/mlflow.db")
-    return {version.name: version.tags[model_registry.DIGEST_TAG] for version in reversed(model_registry.versions())}
+    return {
+        version.name: version.tags[model_registry.DIGEST_TAG] for version in reversed(model_registry.list_versions())
+    }
 
 
 if __name__ == "__main__":

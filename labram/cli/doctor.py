@@ -7,7 +7,7 @@ import typer
 
 from labram.cli.pipeline import HOST, LOCALHOST
 
-_SIGNS = {"fine": ("ok   ", "green"), "doubtful": ("?    ", "yellow"), "wrong": ("WRONG", "red")}
+_SIGNS = {"ok": ("ok   ", "green"), "warning": ("?    ", "yellow"), "error": ("WRONG", "red")}
 
 
 def doctor(
@@ -25,15 +25,17 @@ def doctor(
     """
     from labram.cli.progress import console
     from labram.platform import doctor
-    from labram.platform.kfp_client import Cluster
+    from labram.platform.kfp_client import KfpClient
 
     findings = (
-        doctor.outside(Cluster(host, patience=0), namespace, gpus) if cluster else doctor.here(workspace.absolute())
+        doctor.check_cluster(KfpClient(host, patience=0), namespace, gpus)
+        if cluster
+        else doctor.check_machine(workspace.absolute())
     )
     wrong = False
     for finding in findings:
         sign, style = _SIGNS[finding.state]
-        wrong = wrong or finding.state == "wrong"
+        wrong = wrong or finding.state == "error"
         console.print(f"{sign} {finding.subject}: {finding.detail}", style=style, soft_wrap=True)
         if finding.remedy:
             console.print(f"      {finding.remedy}", soft_wrap=True)

@@ -37,7 +37,7 @@ def evaluate(
 
     place = Workspace.at(workspace)
     mlflow_runs.configure(place.root)
-    folder = model_registry.resolve(model)
+    folder = model_registry.local_folder(model)
     store = Store(place.store)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LabramWarning)  # what it says is among the notes, which are shown

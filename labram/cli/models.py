@@ -17,12 +17,12 @@ def list_(workspace: WORKSPACE = Path(".labram")) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from labram.registry.model_registry import versions
+    from labram.registry.model_registry import list_versions
     from labram.tracking.mlflow_runs import configure
 
     configure(workspace)
     table = Table("model", "version", "aliases", "gate", "corpus", "commit")
-    for version in versions():
+    for version in list_versions():
         tags = version.tags
         table.add_row(
             version.name,

@@ -14,7 +14,7 @@ from labram.cli.run import DONE, FAILED, INTERRUPTED, REFUSED
 from labram.errors import PlatformError
 
 if TYPE_CHECKING:
-    from labram.platform.kfp_client import Cluster, Package
+    from labram.platform.kfp_client import KfpClient, PipelinePackage
 
 app = typer.Typer(help="Compile pipelines; run and schedule them on a cluster.", no_args_is_help=True)
 NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="retrain, unlabelled, adapt or study.")]
@@ -88,30 +88,32 @@ def submit(
     was cancelled, or you stopped waiting.
     """
     from labram.cli.progress import console
-    from labram.platform.kfp_client import Cluster
+    from labram.platform.kfp_client import KfpClient
 
-    cluster, given = Cluster(host, namespace), _parameters(parameter or [])
+    cluster, given = KfpClient(host, namespace), _parameters(parameter or [])
     with TemporaryDirectory() as folder:
         package = _package(name, recipe, override or [], image, Path(folder))
         package.check_parameters(given)
-        version = cluster.upload(package)
-    run = cluster.start(package.version, version, given, experiment=cluster.experiment("labram"), account=account)
+        version = cluster.upload_version(package)
+    run = cluster.create_run(
+        package.version, version, given, experiment=cluster.get_or_create_experiment("labram"), account=account
+    )
     console.print(f"version {package.version} of {name}")
     console.print(f"run     {cluster.host}/#/runs/details/{run}", soft_wrap=True)
     if wait:
         raise typer.Exit(_follow(cluster, run))
 
 
-def _follow(cluster: "Cluster", run: str) -> int:
+def _follow(cluster: "KfpClient", run: str) -> int:
     """Show what a run does until it ends; gives its exit code, which is that of `labram run`."""
     from labram.cli.progress import console
-    from labram.platform.kfp_client import REFUSED_TASK
+    from labram.platform.kfp_client import GATE_FAILURE_TASK
 
     done = DONE
     try:
-        for name, state in cluster.follow(run):
+        for name, state in cluster.follow_run(run):
             console.print(f"{name or 'the run'} {state.lower()}", style=_STYLES.get(state))
-            if (name, state) == (REFUSED_TASK, "SUCCEEDED"):
+            if (name, state) == (GATE_FAILURE_TASK, "SUCCEEDED"):
                 done = REFUSED
     except KeyboardInterrupt:
         console.print("the run goes on; you have stopped waiting for it", style="yellow")
@@ -134,9 +136,9 @@ def schedule(
     """
     from labram.cli.progress import console
     from labram.platform import schedules
-    from labram.platform.kfp_client import Cluster
+    from labram.platform.kfp_client import KfpClient
 
-    cluster = Cluster(host, namespace)
+    cluster = KfpClient(host, namespace)
     experiment = cluster.find_experiment(schedules.EXPERIMENT)
     present = cluster.recurring_runs(experiment) if experiment else []
     if not reconcile:
@@ -148,10 +150,10 @@ def schedule(
         for number, entry in enumerate(declared):
             package = _package(entry.pipeline, entry.recipe, list(entry.overrides), image, Path(folder, str(number)))
             package.check_parameters(entry.parameters)
-            version = cluster.find_version(package) if dry_run else cluster.upload(package)
+            version = cluster.find_version(package) if dry_run else cluster.upload_version(package)
             wanted.append(schedules.body(entry, version, experiment or "", namespace))
     if not dry_run:
-        experiment = cluster.experiment(schedules.EXPERIMENT)
+        experiment = cluster.get_or_create_experiment(schedules.EXPERIMENT)
         wanted = [{**body, "experiment_id": experiment} for body in wanted]
     changes = schedules.plan(wanted, present)
     if not dry_run:
@@ -160,10 +162,10 @@ def schedule(
         console.print(f"{'would ' if dry_run else ''}{change.action} {change.name}  {change.why}".rstrip())
 
 
-def _package(name: str, recipe: str, override: list[str], image: str, folder: Path) -> "Package":
-    from labram.platform.kfp_client import Package
+def _package(name: str, recipe: str, override: list[str], image: str, folder: Path) -> "PipelinePackage":
+    from labram.platform.kfp_client import PipelinePackage
 
-    return Package.of(compiled(name, recipe, override, image, folder), Path(recipe).stem)
+    return PipelinePackage.from_file(compiled(name, recipe, override, image, folder), Path(recipe).stem)
 
 
 def _parameters(given: list[str]) -> dict[str, object]:

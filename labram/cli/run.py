@@ -161,7 +161,7 @@ def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace: Path, **
     from labram.platform.workspace import Workspace
 
     place = Workspace.at(workspace)
-    with local_runs.alone(place):
+    with local_runs.lock_workspace(place):
         code = _carry_out(pipeline, recipe, _corpus(data), place, given)
     raise typer.Exit(code)
 
@@ -172,7 +172,7 @@ def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspac
     from labram.platform import local_runs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    local = local_runs.prepare(workspace, pipeline, recipe, data, **given)
+    local = local_runs.create_or_resume(workspace, pipeline, recipe, data, **given)
     console.print(f"{'going on with' if local.resumed else 'run'} {local.name}", style="bold")
     console.print(recipe.description)
     process = local_runs.start(local, data)
@@ -192,8 +192,8 @@ def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspac
         return FAILED
     if display.unchanged_since is not None:
         console.print(f"nothing to do: corpus, recipe and code are those of {display.unchanged_since}; its result:")
-        local_runs.forget(local)
-        show_result(local_runs.result_of(workspace, display.unchanged_since), workspace, data, recipe)
+        local_runs.delete_run(local)
+        show_result(local_runs.read_result(workspace, display.unchanged_since), workspace, data, recipe)
         return DONE
     reused = [step for step in steps_of(pipeline, recipe) if step not in display.finished]
     if reused:
@@ -209,7 +209,7 @@ def _abandon(workspace: "Workspace", name: str, status: str) -> None:
     from labram.tracking import mlflow_runs
 
     mlflow_runs.configure(workspace.root)
-    if not mlflow_runs.abandon(name, status):
+    if not mlflow_runs.terminate_runs(name, status):
         console.print("MLflow does not answer: there the run stays marked as running until it goes on", style="yellow")
 
 
@@ -239,7 +239,7 @@ def _explain_failure(local: "LocalRun", failures: list[str]) -> None:
         console.print(f"failed: {failure}", style="red")
     if not failures:
         console.print("the pipeline ended without a word from a step; the end of its log:", style="red")
-        console.print(local_runs.last_lines(local))
+        console.print(local_runs.log_tail(local))
     console.print(
         f"log: {local.folder / local_runs.LOG}; the same command goes on from the failed step", soft_wrap=True
     )

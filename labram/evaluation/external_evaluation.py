@@ -36,7 +36,7 @@ def score_folder(
     """Evaluate every labelled window of a folder, prepared and judged as the model's own recordings were.
 
     Args:
-        model: Folder of a task's model (see `labram.registry.model_registry.resolve`).
+        model: Folder of a task's model (see `labram.registry.model_registry.local_folder`).
         data: Folder in the layout of the task's dataset, or one that holds such a folder.
         task: Name of the task; it must be the model's.
         store: Where patches are kept; what is in it already is not prepared again.

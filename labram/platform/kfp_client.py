@@ -25,13 +25,13 @@ PAGE = 100
 SECONDS_TO_ANSWER = 60
 SECONDS_BETWEEN_LOOKS = 10.0
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
-REFUSED_TASK = "refused"
+GATE_FAILURE_TASK = "refused"
 """The task of a pipeline that runs only if a gate refused: KFP's API tells states of tasks, and nothing else."""
-FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
+PORT_FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
 
 
 @dataclass(frozen=True)
-class Version:
+class PipelineVersion:
     """A pipeline version on the cluster."""
 
     pipeline_id: str
@@ -44,7 +44,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Package:
+class PipelinePackage:
     """A compiled pipeline and the name of its version: recipe, commit, and what was compiled."""
 
     path: Path
@@ -52,7 +52,7 @@ class Package:
     version: str
 
     @classmethod
-    def of(cls, path: Path, recipe: str) -> "Package":
+    def from_file(cls, path: Path, recipe: str) -> "PipelinePackage":
         """The package in a compiled file of this source tree.
 
         Raises:
@@ -84,7 +84,7 @@ class Package:
             )
 
 
-class Cluster:
+class KfpClient:
     """A Kubeflow Pipelines API server.
 
     Args:
@@ -112,7 +112,7 @@ class Cluster:
             raise PlatformError(
                 f"Kubeflow Pipelines does not answer ({type(error).__name__})",
                 file=self.host,
-                remedy=f"Give its address with --host; to a cluster without a public one: {FORWARD}",
+                remedy=f"Give its address with --host; to a cluster without a public one: {PORT_FORWARD}",
             ) from error
         if answer.ok:
             return dict(answer.json()) if answer.content else {}
@@ -131,17 +131,17 @@ class Cluster:
         """What the server says of itself."""
         return self._call("GET", "/healthz")
 
-    def find_version(self, package: Package) -> Version | None:
+    def find_version(self, package: PipelinePackage) -> PipelineVersion | None:
         """The package's version, if it was uploaded before."""
         pipeline = self._pipeline(package.pipeline)
         if pipeline is None:
             return None
         for version in self._pages(f"/pipelines/{pipeline}/versions", "pipeline_versions"):
             if version["display_name"] == package.version:
-                return Version(pipeline, version["pipeline_version_id"])
+                return PipelineVersion(pipeline, version["pipeline_version_id"])
         return None
 
-    def upload(self, package: Package) -> Version:
+    def upload_version(self, package: PipelinePackage) -> PipelineVersion:
         """The package's version, uploaded if it is not there yet."""
         found = self.find_version(package)
         if found:
@@ -153,7 +153,7 @@ class Cluster:
         query = {"name": package.version, "pipelineid": pipeline}
         with package.path.open("rb") as file:
             made = self._call("POST", "/pipelines/upload_version", params=query, files={"uploadfile": file})
-        return Version(pipeline, made["pipeline_version_id"])
+        return PipelineVersion(pipeline, made["pipeline_version_id"])
 
     def _pipeline(self, name: str) -> str | None:
         for pipeline in self._pages("/pipelines", "pipelines", namespace=self.namespace):
@@ -168,13 +168,13 @@ class Cluster:
                 return str(experiment["experiment_id"])
         return None
 
-    def experiment(self, name: str) -> str:
+    def get_or_create_experiment(self, name: str) -> str:
         """Id of the experiment of that name, made if it is not there."""
         body = {"display_name": name, "namespace": self.namespace}
         return self.find_experiment(name) or str(self._call("POST", "/experiments", json=body)["experiment_id"])
 
-    def start(
-        self, name: str, version: Version, parameters: Mapping[str, object], *, experiment: str, account: str
+    def create_run(
+        self, name: str, version: PipelineVersion, parameters: Mapping[str, object], *, experiment: str, account: str
     ) -> str:
         """Start a run; gives its id.
 
@@ -194,7 +194,7 @@ class Cluster:
         }
         return str(self._call("POST", "/runs", json=body)["run_id"])
 
-    def follow(self, run: str) -> Iterator[tuple[str, str]]:
+    def follow_run(self, run: str) -> Iterator[tuple[str, str]]:
         """Name and state of everything of a run whose state changed; the run's own comes last, under an empty name."""
         seen: dict[str, str] = {}
         while True:

@@ -50,7 +50,7 @@ class LocalRun:
         return json.loads(path.read_text()) if path.exists() else None
 
 
-def prepare(workspace: Workspace, pipeline: str, recipe: Recipe, data: Path, **given: object) -> LocalRun:
+def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: Path, **given: object) -> LocalRun:
     """The folder of a new run, or of the killed one with the same request and code.
 
     Args:
@@ -124,7 +124,7 @@ def _new_lines(file: IO[str]) -> Iterator[dict[str, object]]:
 
 
 @contextmanager
-def alone(workspace: Workspace) -> Iterator[None]:
+def lock_workspace(workspace: Workspace) -> Iterator[None]:
     """Hold the workspace: two pipelines at once would write the same checkpoints.
 
     Raises:
@@ -132,7 +132,7 @@ def alone(workspace: Workspace) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    workspace.make()
+    workspace.create()
     lock = FileLock(workspace.root / "run.lock", timeout=1)
     try:
         with lock:
@@ -159,12 +159,12 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         return
 
 
-def forget(run: LocalRun) -> None:
+def delete_run(run: LocalRun) -> None:
     """Remove the folder of a run that found nothing to do."""
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def result_of(workspace: Workspace, name: str) -> dict[str, Any]:
+def read_result(workspace: Workspace, name: str) -> dict[str, Any]:
     """The result of a finished run of this workspace.
 
     Raises:
@@ -178,7 +178,7 @@ def result_of(workspace: Workspace, name: str) -> dict[str, Any]:
     return found
 
 
-def last_lines(run: LocalRun, count: int = 15) -> str:
+def log_tail(run: LocalRun, count: int = 15) -> str:
     """The end of the run's log, for failures that no step could announce."""
     lines = (run.folder / LOG).read_text(errors="replace").splitlines()
     return "\n".join(lines[-count:])

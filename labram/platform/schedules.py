@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from labram.errors import PlatformError
-from labram.platform.kfp_client import Cluster, Version
+from labram.platform.kfp_client import KfpClient, PipelineVersion
 from labram.recipe import Section
 
 EXPERIMENT = "labram-schedules"
@@ -84,7 +84,7 @@ def read(path: Path) -> tuple[Schedule, ...]:
         ) from error
 
 
-def body(schedule: Schedule, version: Version | None, experiment: str, namespace: str) -> dict[str, object]:
+def body(schedule: Schedule, version: PipelineVersion | None, experiment: str, namespace: str) -> dict[str, object]:
     """A schedule as the API takes it; without a version where none was uploaded yet."""
     return {
         "display_name": schedule.name,
@@ -148,7 +148,7 @@ def _enabled(present: Mapping[str, Any]) -> bool:
     return present.get("status", present.get("mode")) in {"ENABLED", "ENABLE"}
 
 
-def apply(changes: Sequence[Change], cluster: Cluster) -> None:
+def apply(changes: Sequence[Change], cluster: KfpClient) -> None:
     """Make the changes. Deletions come first; if it is interrupted, the next time does the rest."""
     for change in changes:
         if change.action == "delete":

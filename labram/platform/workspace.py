@@ -7,7 +7,7 @@ from pathlib import Path
 from labram.errors import PlatformError
 from labram.logs import CORPUS_VARIABLE, hide
 
-CORPUS = f"${CORPUS_VARIABLE}"
+CORPUS_PLACEHOLDER = f"${CORPUS_VARIABLE}"
 """What stands for the corpus folder where arguments are logged and kept, as KFP does."""
 
 STORE_VARIABLE = "LABRAM_STORE"
@@ -30,7 +30,7 @@ class Workspace:
         check_path(root, field="--workspace", forbidden=("python3", "%", "?", "#"))
         return cls(root)
 
-    def make(self) -> None:
+    def create(self) -> None:
         """Create the folder if need be.
 
         Raises:
@@ -69,7 +69,7 @@ class Workspace:
 
 
 def corpus_folder(data: str) -> Path:
-    """The corpus folder that a step was given, by its path or as `CORPUS`; no path within it is written anywhere."""
+    """The corpus folder that a step was given, by its path or as placeholder; no path within it is written anywhere."""
     folder = Path(os.path.expandvars(data))
     hide(folder)
     return folder

@@ -45,7 +45,7 @@ class Verdict(Section):
         return bool(self.gates) and all(gate.passed for gate in self.gates)
 
     @property
-    def refused(self) -> tuple[Gate, ...]:
+    def failed_gates(self) -> tuple[Gate, ...]:
         """The gates that did not pass."""
         return tuple(gate for gate in self.gates if not gate.passed)
 
@@ -145,7 +145,7 @@ def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
     )
 
 
-def learnt_from_context(validation: Mapping[str, float]) -> Gate:
+def masked_accuracy(validation: Mapping[str, float]) -> Gate:
     """The masked model names hidden codes better than by always naming the commonest: asked where no task judges it.
 
     Args:
@@ -157,7 +157,7 @@ def learnt_from_context(validation: Mapping[str, float]) -> Gate:
     return Gate(name="context", passed=reached > majority, detail=detail, figures=figures)
 
 
-def nothing_to_compare(champion: str | None) -> Gate:
+def no_task_comparison(champion: str | None) -> Gate:
     """In a run without tasks: a champion that there is stays, because nothing says that another one is as good.
 
     Args:

@@ -20,7 +20,7 @@ INPUT = (
 
 
 @dataclass(frozen=True)
-class TrainedOn:
+class TrainingData:
     """The recordings that a model was made from.
 
     Attributes:
@@ -36,7 +36,7 @@ class TrainedOn:
     datasets: tuple[str, ...]
 
     @classmethod
-    def of(cls, corpus: Corpus, dataset: str | None = None) -> "TrainedOn":
+    def from_corpus(cls, corpus: Corpus, dataset: str | None = None) -> "TrainingData":
         """Of one dataset, or of the whole corpus."""
         rows = corpus.accepted(dataset=dataset)
         rows = rows[rows["split"].isin(["train", "validation"])]
@@ -48,7 +48,7 @@ class TrainedOn:
         )
 
 
-def task_card(name: str, evaluation: Evaluation, data: TrainedOn, lineage: Mapping[str, str]) -> str:
+def task_card(name: str, evaluation: Evaluation, data: TrainingData, lineage: Mapping[str, str]) -> str:
     """Card of a fine-tuned model."""
     outputs = {
         "binary": f"probability of *{evaluation.classes[-1]}* (against *{evaluation.classes[0]}*)",
@@ -64,20 +64,20 @@ def task_card(name: str, evaluation: Evaluation, data: TrainedOn, lineage: Mappi
     )
 
 
-def backbone_card(data: TrainedOn, lineage: Mapping[str, str]) -> str:
+def backbone_card(data: TrainingData, lineage: Mapping[str, str]) -> str:
     """Card of a pre-trained backbone."""
     text = "LaBraM pre-trained by predicting the codes of masked patches. Gives one embedding for each window."
     return _card("labram-backbone", text, data, "Judged by the tasks that were fine-tuned from it.", lineage)
 
 
-def tokenizer_card(codebook: Mapping[str, object], data: TrainedOn, lineage: Mapping[str, str]) -> str:
+def tokenizer_card(codebook: Mapping[str, object], data: TrainingData, lineage: Mapping[str, str]) -> str:
     """Card of a tokenizer."""
     text = "LaBraM's neural tokenizer (VQ-NSP). Gives one code for each patch, channel after channel."
     used, perplexity = codebook.get("used"), codebook.get("perplexity")
     return _card("labram-tokenizer", text, data, f"{used} codes used, perplexity {perplexity}.", lineage)
 
 
-def _card(name: str, what: str, data: TrainedOn, results: str, lineage: Mapping[str, str]) -> str:
+def _card(name: str, what: str, data: TrainingData, results: str, lineage: Mapping[str, str]) -> str:
     sources = "\n".join(_source(dataset) for dataset in data.datasets)
     origin = "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items()) if value)
     simulated = ", simulated signals among them" if any("simulated" in name for name in data.datasets) else ""

@@ -37,7 +37,7 @@ _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """One registered version."""
 
     name: str
@@ -52,7 +52,7 @@ class Version:
         return f"models:/{self.name}/{self.version}"
 
 
-def task_model(task: str) -> str:
+def task_model_name(task: str) -> str:
     """Registered name of a task's model: the task's own name behind the prefix."""
     return f"{PREFIX}{task}"
 
@@ -65,20 +65,20 @@ def register(
     recipe: Recipe,
     lineage: Mapping[str, str],
     card: str,
-    beside: Sequence[Path] = (),
-) -> Version:
+    extra_files: Sequence[Path] = (),
+) -> ModelVersion:
     """Register a model's folder as the new challenger.
 
     The same weights with the same lineage are the same version: a step that was killed and runs again adds nothing.
 
     Args:
-        name: `TOKENIZER`, `BACKBONE` or `task_model(...)`.
+        name: `TOKENIZER`, `BACKBONE` or `task_model_name(...)`.
         folder: With ``model.safetensors`` and ``config.json``; its other small files go along.
         run_id: MLflow run that the version belongs to.
         recipe: Kept with the model, so that new recordings are prepared and judged as its own were.
         lineage: Tags: commit, corpus version, recipe hash and the like.
         card: The model card, Markdown.
-        beside: More files to keep with the model, such as evaluation, baseline and ledger.
+        extra_files: More files to keep with the model, such as evaluation, baseline and ledger.
 
     Raises:
         RegistryError: If the folder has no weights.
@@ -87,17 +87,17 @@ def register(
         if not (folder / needed).is_file():
             raise RegistryError("there are no weights to register", file=needed, remedy="Run the training step again")
     tags = {key: str(value) for key, value in lineage.items() if value} | {DIGEST_TAG: _digest(folder)}
-    known = next((one for one in versions(name) if all(one.tags.get(key) == tags[key] for key in tags)), None)
+    known = next((one for one in list_versions(name) if all(one.tags.get(key) == tags[key] for key in tags)), None)
     found = known
     if found is None:
         with tempfile.TemporaryDirectory() as temporary:
-            staged = _stage(Path(temporary) / "model", folder, beside, {CARD: card, MODEL_FILE: recipe.to_json()})
+            staged = _stage(Path(temporary) / "model", folder, extra_files, {CARD: card, MODEL_FILE: recipe.to_json()})
             found = _log(name, staged, run_id=run_id, tags=tags, card=card)
     client().set_registered_model_alias(name, CHALLENGER, found.version)
-    return get(name, found.version)
+    return get_version(name, found.version)
 
 
-def versions(name: str | None = None) -> list[Version]:
+def list_versions(name: str | None = None) -> list[ModelVersion]:
     """Versions of one model, or of all of labram's, newest first."""
     server = client()
     models = server.search_registered_models(filter_string=f"name LIKE '{PREFIX}%'", max_results=1000)
@@ -113,24 +113,24 @@ def versions(name: str | None = None) -> list[Version]:
     return found
 
 
-def get(name: str, version: str) -> Version:
+def get_version(name: str, version: str) -> ModelVersion:
     """One version.
 
     Raises:
         RegistryError: If the registry does not have it; says which it has.
     """
-    for one in versions(name):
+    for one in list_versions(name):
         if one.version == str(version):
             return one
     raise _unknown(name, f"version {version}")
 
 
-def aliased(name: str, alias: str) -> Version | None:
+def get_by_alias(name: str, alias: str) -> ModelVersion | None:
     """The version that an alias points to, or None."""
-    return next((one for one in versions(name) if alias in one.aliases), None)
+    return next((one for one in list_versions(name) if alias in one.aliases), None)
 
 
-def find(uri: str) -> Version:
+def find_version(uri: str) -> ModelVersion:
     """The version that ``models:/name@alias`` or ``models:/name/version`` names.
 
     Raises:
@@ -144,14 +144,14 @@ def find(uri: str) -> Version:
             remedy="Write models:/labram-workload@champion, models:/labram-workload/1, or the path of a folder",
         )
     if match["version"]:
-        return get(match["name"], match["version"])
-    found = aliased(match["name"], match["alias"])
+        return get_version(match["name"], match["version"])
+    found = get_by_alias(match["name"], match["alias"])
     if found is None:
         raise _unknown(match["name"], f"alias {match['alias']!r}")
     return found
 
 
-def resolve(model: str | Path) -> Path:
+def local_folder(model: str | Path) -> Path:
     """The local folder of a model's weights: that of a registered version, or `model` itself if it is a folder.
 
     Raises:
@@ -166,7 +166,7 @@ def resolve(model: str | Path) -> Path:
                 remedy="Give the folder of a trained model, or a URI such as models:/labram-workload@champion",
             )
         return local
-    version = find(str(model))
+    version = find_version(str(model))
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -181,7 +181,7 @@ def resolve(model: str | Path) -> Path:
     return folder
 
 
-def tag(version: Version, tags: Mapping[str, str]) -> None:
+def set_tags(version: ModelVersion, tags: Mapping[str, str]) -> None:
     """Set tags of a version."""
     server = client()
     for key, value in tags.items():
@@ -195,10 +195,10 @@ def client() -> "MlflowClient":
     return MlflowClient()
 
 
-def _version(entry: Any, aliases: Mapping[str, str]) -> Version:
+def _version(entry: Any, aliases: Mapping[str, str]) -> ModelVersion:
     number = str(entry.version)
     names = tuple(sorted(alias for alias, version in aliases.items() if version == number))
-    return Version(entry.name, number, names, dict(entry.tags), entry.run_id or "")
+    return ModelVersion(entry.name, number, names, dict(entry.tags), entry.run_id or "")
 
 
 def _aliases(aliases: Any) -> dict[str, str]:
@@ -207,13 +207,13 @@ def _aliases(aliases: Any) -> dict[str, str]:
 
 
 def _unknown(name: str, what: str) -> RegistryError:
-    known = versions(name)
+    known = list_versions(name)
     if known:
         listed = ", ".join(
             f"{one.version}{' (' + ', '.join(one.aliases) + ')' if one.aliases else ''}" for one in known
         )
         return RegistryError(f"{name} has no {what}", field="model", remedy=f"It has versions {listed}")
-    names = ", ".join(sorted({one.name for one in versions()}))
+    names = ", ".join(sorted({one.name for one in list_versions()}))
     return RegistryError(
         f"there is no registered model {name!r}",
         field="model",
@@ -221,7 +221,7 @@ def _unknown(name: str, what: str) -> RegistryError:
     )
 
 
-def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card: str) -> Version:
+def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card: str) -> ModelVersion:
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -268,9 +268,9 @@ def _run(run_id: str) -> Iterator[None]:
         client().update_run(run_id, status=status)  # leaving the context ends the run, which is not ours to end
 
 
-def _stage(staged: Path, folder: Path, beside: Sequence[Path], texts: Mapping[str, str]) -> Path:
+def _stage(staged: Path, folder: Path, extra_files: Sequence[Path], texts: Mapping[str, str]) -> Path:
     staged.mkdir()
-    for path in (*sorted(folder.iterdir()), *beside):
+    for path in (*sorted(folder.iterdir()), *extra_files):
         if path.is_file() and not path.name.startswith("."):
             shutil.copyfile(path, staged / path.name)
     for name, text in texts.items():

@@ -17,7 +17,7 @@ from labram.errors import PlatformError, RegistryError
 from labram.recipe import Section
 from labram.registry import model_registry
 from labram.registry.gates import Verdict
-from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, Version
+from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion
 
 SECONDS_TO_WAIT = 120
 
@@ -51,11 +51,11 @@ def promote(verdict: Verdict, *, why: str) -> Move:
         RegistryError: If the version does not exist, or the champion has changed since the verdict.
     """
     with _locked():
-        candidate = model_registry.get(verdict.model, verdict.version)
-        champion = model_registry.aliased(verdict.model, CHAMPION)
+        candidate = model_registry.get_version(verdict.model, verdict.version)
+        champion = model_registry.get_by_alias(verdict.model, CHAMPION)
         current = champion.version if champion else None
-        summary = "; ".join(f"{gate.name}: {gate.detail}" for gate in verdict.refused or verdict.gates)
-        model_registry.tag(candidate, {"gate": "passed" if verdict.passed else "refused", "gate_detail": summary})
+        summary = "; ".join(f"{gate.name}: {gate.detail}" for gate in verdict.failed_gates or verdict.gates)
+        model_registry.set_tags(candidate, {"gate": "passed" if verdict.passed else "refused", "gate_detail": summary})
         if not verdict.passed:
             return Move(model=verdict.model, version=current, previous=current, moved=False, why=summary)
         if current == candidate.version:
@@ -78,20 +78,20 @@ def rollback(name: str, *, why: str = "") -> str:
         RegistryError: If the model has no previous champion.
     """
     with _locked():
-        champion = model_registry.aliased(name, CHAMPION)
-        previous = model_registry.aliased(name, PREVIOUS)
+        champion = model_registry.get_by_alias(name, CHAMPION)
+        previous = model_registry.get_by_alias(name, PREVIOUS)
         if previous is None:
-            have = ", ".join(one.version for one in model_registry.versions(name)) or "none"
+            have = ", ".join(one.version for one in model_registry.list_versions(name)) or "none"
             raise RegistryError(
                 f"{name} has no previous champion", field="model", remedy=f"Versions that it has: {have}"
             )
         _move(previous, champion, why=why or "rolled back", how="restored")
         if champion:
-            model_registry.tag(champion, {"gate": "rolled back"})
+            model_registry.set_tags(champion, {"gate": "rolled back"})
     return f"{name}: champion is version {previous.version} again; before it was {_named(_number(champion))}."
 
 
-def _move(to: Version, champion: Version | None, *, why: str, how: str) -> None:
+def _move(to: ModelVersion, champion: ModelVersion | None, *, why: str, how: str) -> None:
     """The previous champion first: a reader in between finds two names for one version, never none."""
     server, who = model_registry.client(), _who()
     if champion:
@@ -100,13 +100,13 @@ def _move(to: Version, champion: Version | None, *, why: str, how: str) -> None:
     if CHALLENGER in to.aliases:
         server.delete_registered_model_alias(to.name, CHALLENGER)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    model_registry.tag(to, {f"{how}_by": who, f"{how}_at": moment, f"{how}_why": why})
+    model_registry.set_tags(to, {f"{how}_by": who, f"{how}_at": moment, f"{how}_why": why})
     if champion:
-        model_registry.tag(to, {"replaced": champion.version})
-        model_registry.tag(champion, {"replaced_by": to.version, "replaced_at": moment})
+        model_registry.set_tags(to, {"replaced": champion.version})
+        model_registry.set_tags(champion, {"replaced_by": to.version, "replaced_at": moment})
 
 
-def _number(version: Version | None) -> str | None:
+def _number(version: ModelVersion | None) -> str | None:
     return version.version if version else None
 
 

@@ -21,9 +21,9 @@ def smoke_test(name: str, version: str) -> list[Gate]:
         name: Registered name.
         version: Its version.
     """
-    uri = model_registry.get(name, version).uri
+    uri = model_registry.get_version(name, version).uri
     try:
-        model = weights.load(model_registry.resolve(uri))
+        model = weights.load(model_registry.local_folder(uri))
     except LabramError as error:
         return [gates.weights_load(error)]
     loaded = gates.weights_load(len(model.state_dict()))
@@ -39,7 +39,7 @@ def smoke_test(name: str, version: str) -> list[Gate]:
 def _is_binary(uri: str) -> bool:
     from labram.training.task_metadata import TaskFile
 
-    return TaskFile.read(model_registry.resolve(uri)).recipe.kind == "binary"
+    return TaskFile.read(model_registry.local_folder(uri)).recipe.kind == "binary"
 
 
 def _answer(uri: str) -> np.ndarray | LabramError:

@@ -47,7 +47,7 @@ def compare(
             bootstrap=settings.gates.bootstrap,
             seed=settings.seed,
         )
-        name = mlflow_runs.pipeline_run()
+        name = mlflow_runs.pipeline_run_name()
         datasets = sorted(set(recordings.catalogue["dataset"]))
         record = StudyRecord(
             run_name=name,
@@ -55,7 +55,7 @@ def compare(
             corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
             simulated=all(ADAPTERS[dataset].simulated for dataset in datasets),
             outcomes=outcomes,
-            lineage=lineage.describe(settings, corpus_version, start),
+            lineage=lineage.lineage_tags(settings, corpus_version, start),
         )
         write(record, Path(out))
         known = {f"{one.task}/{one.variant}": one.score.value for one in outcomes}
@@ -66,8 +66,8 @@ def compare(
             "study": [one.model_dump() for one in outcomes],
             "quarantined": recordings.quarantined()[["recording_id", "reasons"]].to_dict("records"),
         }
-        parent = mlflow_runs.find_parent(name) or run.run_id
+        parent = mlflow_runs.find_parent_run(name) or run.run_id
         rows = ((one.task, one.variant, str(one.score), str(one.difference)) for one in outcomes)
         heads = ("task", "variant", "score [95 % CI]", "difference [95 % CI]")
-        run.summarise(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", kfp_summary.table(heads, rows))
+        run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", kfp_summary.table(heads, rows))
         conclude(run, place, parent, Path(out), result)

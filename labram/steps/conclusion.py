@@ -28,8 +28,8 @@ def conclude(
     folder = place.run(result["run"])
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(page, folder / PAGE)
-    run.files(folder, PAGE, "recipe.yaml")
+    run.log_artifacts(folder, PAGE, "recipe.yaml")
     whole = folder / f".{RESULT}"
     whole.write_text(json.dumps(result, indent=1))
     whole.rename(folder / RESULT)
-    mlflow_runs.close_parent(parent, result["outcome"])
+    mlflow_runs.close_parent_run(parent, result["outcome"])

@@ -60,9 +60,9 @@ def evaluate(
         figures |= {f"baseline/{name}": estimate.value for name, estimate in evaluation.baseline.items()}
         known = {name: value for name, value in figures.items() if value is not None}
         run.metrics(0, known)
-        run.files(target, "evaluation.json")
+        run.log_artifacts(target, "evaluation.json")
         rows = ((n, str(found), str(evaluation.baseline.get(n, "–"))) for n, found in evaluation.model.items())
-        run.summarise(
+        run.write_summary(
             summary, kfp_summary.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows), *evaluation.notes
         )
     return known

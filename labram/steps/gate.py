@@ -65,8 +65,8 @@ def gate(
         Path(out).mkdir(parents=True, exist_ok=True)
         written = json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=1)
         (Path(out) / VERDICTS_FILE).write_text(written)
-        run.files(Path(out), VERDICTS_FILE)
-        run.summarise(summary, kfp_summary.table(("model", "gate", "", "why"), _rows(verdicts)))
+        run.log_artifacts(Path(out), VERDICTS_FILE)
+        run.write_summary(summary, kfp_summary.table(("model", "gate", "", "why"), _rows(verdicts)))
 
 
 def _rows(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
@@ -84,9 +84,9 @@ def read_verdicts(folder: str) -> list[Verdict]:
 def _judge_task(
     task: TaskRecipe, recipe: Recipe, registered: dict[str, str], corpus: Corpus, store: Store, scored: Path
 ) -> Verdict:
-    name = model_registry.task_model(task.name)
-    folder = model_registry.resolve(f"models:/{name}/{registered[name]}")
-    champion = model_registry.aliased(name, model_registry.CHAMPION)
+    name = model_registry.task_model_name(task.name)
+    folder = model_registry.local_folder(f"models:/{name}/{registered[name]}")
+    champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
     if champion is not None and champion.version == registered[name]:
         champion = None
     if champion is None:
@@ -94,7 +94,7 @@ def _judge_task(
     else:
         good = gates.metric_not_worse(
             Predictions.read(scored / "predictions.parquet"),
-            champion_predictions(corpus, store, model_registry.resolve(champion.uri), task),
+            champion_predictions(corpus, store, model_registry.local_folder(champion.uri), task),
             task,
             margin=recipe.gates.margin,
             bootstrap=recipe.gates.bootstrap,
@@ -111,10 +111,10 @@ def _judge_pretrained(
     codebook = json.loads((tokenizer / "codebook.json").read_text())
     own = {model_registry.TOKENIZER: [gates.codebook_health(codebook, recipe.gates)], model_registry.BACKBONE: []}
     if not tasks:
-        own[model_registry.BACKBONE].append(gates.learnt_from_context(_last_validation(backbone)))
+        own[model_registry.BACKBONE].append(gates.masked_accuracy(_last_validation(backbone)))
     for name, judged in own.items():
-        champion = model_registry.aliased(name, model_registry.CHAMPION)
-        others = _all_tasks(tasks) if tasks else gates.nothing_to_compare(champion.version if champion else None)
+        champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
+        others = _all_tasks(tasks) if tasks else gates.no_task_comparison(champion.version if champion else None)
         yield _verdict(name, registered[name], [*judged, *smoke_test(name, registered[name]), others])
 
 
@@ -124,7 +124,7 @@ def _last_validation(model: Path) -> dict[str, float]:
 
 
 def _verdict(name: str, version: str, judged: Sequence[Gate]) -> Verdict:
-    champion = model_registry.aliased(name, model_registry.CHAMPION)
+    champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
     before = champion.version if champion else None
     return Verdict(model=name, version=version, champion=before, gates=tuple(judged))
 

@@ -33,7 +33,7 @@ def settle(backbone: str) -> str:
         WeightsError: If there is no such folder or file, or its weights are damaged.
     """
     if backbone.startswith("models:/"):
-        version = model_registry.find(backbone)
+        version = model_registry.find_version(backbone)
         return f"{version.uri}#{version.tags[model_registry.DIGEST_TAG][:DIGITS]}"
     path = Path(backbone)
     if path.is_file():
@@ -72,7 +72,7 @@ def bring(start: str, out: Path) -> None:
     if Path(address).is_file():
         import_checkpoint(Path(address), kind="backbone", out=out)
     else:
-        folder = model_registry.resolve(address)
+        folder = model_registry.local_folder(address)
         out.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (folder / name).is_file():

@@ -31,8 +31,8 @@ def preflight(
         if not gpus.isdecimal():
             raise PlatformError(f"{gpus!r} is no number of GPUs", field="gpus", remedy='Give one such as "0" or "4"')
         pool = doctor.Pool(int(gpus), 1, accelerator, node_selector, tolerations)
-        found = list(doctor.inside(pool, volume))
+        found = list(doctor.check_pod(pool, volume))
         for finding in found:
-            if finding.state == "doubtful":
+            if finding.state == "warning":
                 reporter.note(f"{finding.subject}: {finding.detail}. {finding.remedy}.")
         doctor.require(found)

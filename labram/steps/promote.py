@@ -23,7 +23,7 @@ def promote(*, workspace: str, versions: str, verdicts: str, out: str) -> None:
     """
     assert Path(versions).is_dir()
     with mlflow_runs.tracked("promote", Workspace.at(workspace).root) as run:
-        why = f"gates passed in run {mlflow_runs.pipeline_run()}"
+        why = f"gates passed in run {mlflow_runs.pipeline_run_name()}"
         moves = [promotion.promote(verdict, why=why) for verdict in read_verdicts(verdicts)]
         for move in moves:
             if move.moved:

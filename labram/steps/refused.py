@@ -13,5 +13,5 @@ def refused(*, verdicts: str) -> None:
     with step("refused") as reporter:
         for verdict in read_verdicts(verdicts):
             if not verdict.passed:
-                gates = ", ".join(gate.name for gate in verdict.refused)
+                gates = ", ".join(gate.name for gate in verdict.failed_gates)
                 reporter.note(f"{verdict.model} version {verdict.version} is not promoted: {gates}")

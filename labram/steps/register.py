@@ -43,13 +43,15 @@ def register(
     """
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     with mlflow_runs.tracked("register", place.root) as run:
-        origin = lineage.describe(settings, corpus_version, start) | {"pipeline_run": mlflow_runs.pipeline_run()}
-        data = model_card.TrainedOn.of(Corpus.load(Path(corpus)))
-        parent = mlflow_runs.find_parent(mlflow_runs.pipeline_run()) or run.run_id
+        origin = lineage.lineage_tags(settings, corpus_version, start) | {
+            "pipeline_run": mlflow_runs.pipeline_run_name()
+        }
+        data = model_card.TrainingData.from_corpus(Corpus.load(Path(corpus)))
+        parent = mlflow_runs.find_parent_run(mlflow_runs.pipeline_run_name()) or run.run_id
 
         def put(name: str, folder: str, card: str, beside: Sequence[Path] = ()) -> str:
             version = model_registry.register(
-                name, Path(folder), run_id=parent, recipe=settings, lineage=origin, card=card, beside=beside
+                name, Path(folder), run_id=parent, recipe=settings, lineage=origin, card=card, extra_files=beside
             )
             run.note(f"{name} version {version.version} is challenger")
             return version.version
@@ -64,7 +66,7 @@ def register(
                 model_registry.BACKBONE, backbone, model_card.backbone_card(data, origin)
             )
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
-            name, scored = model_registry.task_model(task.name), Path(evaluation)
+            name, scored = model_registry.task_model_name(task.name), Path(evaluation)
             card = model_card.task_card(name, Evaluation.read(scored / "evaluation.json"), data, origin)
             beside = [path for path in sorted(scored.iterdir()) if path.name.startswith(("evaluation", "baseline"))]
             versions[name] = put(name, model, card, beside)

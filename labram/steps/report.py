@@ -54,13 +54,13 @@ def report(
     place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     with mlflow_runs.tracked("report", place.root) as run:
         judged, moves, recordings = read_verdicts(verdicts), read_moves(promotions), Corpus.load(Path(corpus))
-        name = mlflow_runs.pipeline_run()
-        parent = mlflow_runs.find_parent(name) or run.run_id
+        name = mlflow_runs.pipeline_run_name()
+        parent = mlflow_runs.find_parent_run(name) or run.run_id
         datasets = sorted(set(recordings.catalogue["dataset"]))
         record = page.RunRecord(
             run_name=name,
             run_id=parent,
-            started=mlflow_runs.started(parent),
+            started=mlflow_runs.start_time(parent),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             recipe=settings,
             corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
@@ -79,13 +79,13 @@ def report(
                 for move in moves
                 if move.moved
             ],
-            lineage=lineage.describe(settings, corpus_version, start),
+            lineage=lineage.lineage_tags(settings, corpus_version, start),
         )
         page.write(record, Path(out))
         result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], judged, moves)
         new = {move.model: move.version for move in moves if move.moved and move.version}
         champions = (f"Champion: {kfp_summary.link_to_model(name, version)}" for name, version in new.items())
-        run.summarise(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", *champions)
+        run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", *champions)
         conclude(run, place, parent, Path(out), result)
     return str(result["outcome"])
 
@@ -103,7 +103,7 @@ def _result(
     rows = []
     for task, folder in zip(recipe.tasks, evaluations, strict=True):
         evaluation = Evaluation.read(folder / "evaluation.json")
-        model = model_registry.task_model(task.name)
+        model = model_registry.task_model_name(task.name)
         rows.append(
             {
                 "task": task.name,
@@ -123,7 +123,7 @@ def _result(
         "refused": [
             {"model": verdict.model, "name": gate.name, "detail": gate.detail}
             for verdict in verdicts
-            for gate in verdict.refused
+            for gate in verdict.failed_gates
         ],
         "promotions": [{"model": move.model, "version": move.version} for move in moves if move.moved],
     }

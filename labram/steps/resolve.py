@@ -58,14 +58,14 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: st
         version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))
         mlflow_runs.configure(place.root)
         start = settle(backbone) if backbone else ""
-        tags = lineage.describe(settings, version, start) | {"pipeline": pipeline}
+        tags = lineage.lineage_tags(settings, version, start) | {"pipeline": pipeline}
         same = {name: tags[name] for name in IDENTITY if name in tags}
-        before = None if force else mlflow_runs.latest_finished(same)
+        before = None if force else mlflow_runs.latest_finished_run(same)
         if before is not None:
             emit("unchanged", step="resolve", since=before[mlflow_runs.RUN_TAG])
             return Plan("unchanged", version, start)
         reporter.note(f"corpus version {version}")
-        mlflow_runs.open_parent(_flat(settings.model_dump(mode="json")), tags)
+        mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)
     return Plan("changed", version, start)
 
 

@@ -34,5 +34,5 @@ def seen(corpus: Corpus, *splits: Split, dataset: str | None = None) -> Seen:
 def publish(run: TrackedStep, out: Path, figures: Mapping[str, float], summary: str) -> None:
     """Keep the step's last figures and small files with its MLflow run, and show the figures on its task's page."""
     run.metrics(0, {f"final/{name}": value for name, value in figures.items()})
-    run.files(out, "*.json", "history.jsonl")
-    run.summarise(summary, kfp_summary.figures(figures))
+    run.log_artifacts(out, "*.json", "history.jsonl")
+    run.write_summary(summary, kfp_summary.metrics_table(figures))

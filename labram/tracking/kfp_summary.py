@@ -31,7 +31,7 @@ def link_to_model(name: str, version: str) -> str:
     return f"[{text}]({address}/#/models/{name}/versions/{version})" if address else text
 
 
-def figures(values: Mapping[str, float]) -> str:
+def metrics_table(values: Mapping[str, float]) -> str:
     """A table of named values."""
     return table(("figure", "value"), ((name, f"{value:.4g}") for name, value in values.items()))
 

@@ -13,7 +13,7 @@ from labram.recipe import Recipe
 
 COMMIT_VARIABLE, DIRTY = "LABRAM_COMMIT", "-dirty"
 """An image has no checkout: it says its commit, and whether the source tree differed from it."""
-PROGRAM = ("labram", "components", "pipelines")
+PACKAGES = ("labram", "components", "pipelines")
 
 
 @cache
@@ -32,7 +32,7 @@ def source_digest(*packages: str) -> str:
 
 def code_version() -> str:
     """Digest of the whole program: what a task's result depends on besides its inputs."""
-    return source_digest(*PROGRAM)
+    return source_digest(*PACKAGES)
 
 
 def _git(*arguments: str) -> str:
@@ -57,7 +57,7 @@ def dirty() -> bool:
     return given.endswith(DIRTY) if given else bool(_git("status", "--porcelain", "--untracked-files=no"))
 
 
-def describe(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
+def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
     """Everything that says where a run's results come from, as MLflow tags.
 
     Args:

@@ -20,7 +20,7 @@ SECONDS_BETWEEN_BATCHES, LONGEST_PAUSE = 1.0, 30.0
 Send = Callable[[str, list[dict[str, Any]]], None]
 
 
-class Spool:
+class MetricBuffer:
     """The metrics of one run.
 
     Args:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from labram.errors import PlatformError
 from labram.events import StepReporter, step
 from labram.tracking import kfp_summary
-from labram.tracking.metric_buffer import Spool
-from labram.tracking.system_metrics import watched
+from labram.tracking.metric_buffer import MetricBuffer
+from labram.tracking.system_metrics import log_system_metrics
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "labram"
 RUN_TAG, STEP_TAG, PIPELINE = "labram.run", "labram.step", "pipeline"
 OUTCOME_TAG = "outcome"
-SPOOL = "spool"
+BUFFER_FOLDER = "spool"
 PATIENCE = {"FINISHED": 600.0, "FAILED": 60.0, "KILLED": 5.0}
 """Seconds that a step waits at its end for a server that is away; the pod of one that is killed has 20."""
 
@@ -70,7 +70,7 @@ def experiment_id(client: "MlflowClient") -> str:
     return str(experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT))
 
 
-def open_parent(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+def open_parent_run(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
     """Find or create this pipeline run's parent run; gives its run id.
 
     Args:
@@ -81,8 +81,8 @@ def open_parent(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
-    name = pipeline_run()
-    run_id = find_parent(name)
+    name = pipeline_run_name()
+    run_id = find_parent_run(name)
     if run_id is None:
         run = client.create_run(experiment_id(client), run_name=name, tags={RUN_TAG: name, STEP_TAG: PIPELINE, **tags})
         run_id = run.info.run_id
@@ -93,7 +93,7 @@ def open_parent(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
     return run_id
 
 
-def find_parent(name: str) -> str | None:
+def find_parent_run(name: str) -> str | None:
     """Run id of the parent run of that name, or None."""
     return _find(name, PIPELINE)
 
@@ -107,7 +107,7 @@ def _find(pipeline_run: str, step_name: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
-def close_parent(run_id: str, outcome: str) -> None:
+def close_parent_run(run_id: str, outcome: str) -> None:
     """Mark the pipeline run as finished, with its outcome."""
     from mlflow.tracking import MlflowClient
 
@@ -116,7 +116,7 @@ def close_parent(run_id: str, outcome: str) -> None:
     client.set_terminated(run_id, "FINISHED")
 
 
-def abandon(name: str, status: str) -> bool:
+def terminate_runs(name: str, status: str) -> bool:
     """End whatever is still marked as running of a pipeline run that failed or was stopped.
 
     Args:
@@ -131,7 +131,7 @@ def abandon(name: str, status: str) -> bool:
 
     client = MlflowClient()
     query = f"tags.`{RUN_TAG}` = '{name}' and attributes.status = 'RUNNING'"
-    with _impatient():
+    with _fail_fast():
         try:
             for run in client.search_runs([experiment_id(client)], query):
                 client.set_terminated(run.info.run_id, status)
@@ -141,7 +141,7 @@ def abandon(name: str, status: str) -> bool:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def _fail_fast() -> Iterator[None]:
     """MLflow's client tries once more and not for minutes."""
     hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
     before = {name: os.environ.get(name) for name in hasty}
@@ -155,7 +155,7 @@ def _impatient() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:
+def latest_finished_run(tags: Mapping[str, str]) -> dict[str, str] | None:
     """Tags of the newest pipeline run that came to an outcome and carries all of `tags`, or None."""
     from mlflow.tracking import MlflowClient
 
@@ -164,7 +164,7 @@ def latest_finished(tags: Mapping[str, str]) -> dict[str, str] | None:
     query = " and ".join([*conditions, f"tags.`{STEP_TAG}` = '{PIPELINE}'", "attributes.status = 'FINISHED'"])
     newest = ["attributes.end_time DESC"]
     for run in client.search_runs([experiment_id(client)], query, order_by=newest):
-        if OUTCOME_TAG in run.data.tags and run.data.tags[RUN_TAG] != pipeline_run():
+        if OUTCOME_TAG in run.data.tags and run.data.tags[RUN_TAG] != pipeline_run_name():
             return dict(run.data.tags)
     return None
 
@@ -174,7 +174,7 @@ class TrackedStep:
 
     def __init__(self, run_id: str, reporter: StepReporter, spool: Path) -> None:
         self.run_id, self.reporter = run_id, reporter
-        self.spool = Spool(spool, run_id, _send, reporter.note)
+        self.buffer = MetricBuffer(spool, run_id, _send, reporter.note)
 
     def progress(self, done: int, total: int, **figures: float) -> None:
         """See `labram.events.Monitor.progress`."""
@@ -186,13 +186,13 @@ class TrackedStep:
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """See `labram.events.Monitor.metrics`; does not wait for the server."""
-        self.spool.add(step, values)
+        self.buffer.add(step, values)
 
-    def summarise(self, file: str, *parts: str) -> None:
+    def write_summary(self, file: str, *parts: str) -> None:
         """Write the page of the step's task: its place in MLflow, and parts as `labram.tracking.kfp_summary` has."""
         kfp_summary.write(Path(file), self.reporter.name, kfp_summary.link_to_run(self.run_id), *parts)
 
-    def files(self, folder: Path, *patterns: str) -> None:
+    def log_artifacts(self, folder: Path, *patterns: str) -> None:
         """Keep small files of a step's output folder, such as histories and evaluations."""
         from mlflow.tracking import MlflowClient
 
@@ -242,17 +242,17 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
                 field="MLFLOW_TRACKING_URI",
                 remedy="See that it answers (labram doctor); the same command, or the pod's next attempt, goes on",
             ) from None
-        tracked_step = TrackedStep(run_id, reporter, workspace / SPOOL)
+        tracked_step = TrackedStep(run_id, reporter, workspace / BUFFER_FOLDER)
         status = "FAILED"
         try:
-            with watched(tracked_step.metrics):
+            with log_system_metrics(tracked_step.metrics):
                 yield tracked_step
             status = "FINISHED"
         except SystemExit:
             status = "KILLED"
             raise
         finally:
-            if tracked_step.spool.close(PATIENCE[status]):
+            if tracked_step.buffer.close(PATIENCE[status]):
                 client.set_terminated(tracked_step.run_id, status)
             else:
                 reporter.note("MLflow does not answer: the last metrics are delivered by the next step")
@@ -263,25 +263,25 @@ def _open_nested(client: "MlflowClient", name: str) -> str:
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
     tags = {STEP_TAG: name}
-    whole = pipeline_run()
+    whole = pipeline_run_name()
     if whole:
         left = _find(whole, name)
         if left:
             client.update_run(left, status="RUNNING")
             return left
         tags[RUN_TAG] = whole
-        parent = find_parent(whole)
+        parent = find_parent_run(whole)
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
     return str(client.create_run(experiment_id(client), run_name=name, tags=tags).info.run_id)
 
 
-def pipeline_run() -> str:
+def pipeline_run_name() -> str:
     """Name of the pipeline run that this process belongs to; empty outside one."""
     return os.environ.get("LABRAM_RUN", "")
 
 
-def started(run_id: str) -> str:
+def start_time(run_id: str) -> str:
     """When a run started, ISO 8601 in UTC."""
     from mlflow.tracking import MlflowClient
 

@@ -17,7 +17,7 @@ Record = Callable[[int, Mapping[str, float]], None]
 
 
 @contextmanager
-def watched(record: Record) -> Iterator[None]:
+def log_system_metrics(record: Record) -> Iterator[None]:
     """Record use of processors, memory, network and GPUs every ten seconds and once at the end.
 
     Args:

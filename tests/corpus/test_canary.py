@@ -205,17 +205,22 @@ FORMATS = {"edf", "bdf", "gdf", "fif", "set", "xdf", "vhdr", "csv", "gz"}
 RUN = """
 import sys
 from pathlib import Path
-from labram.platform.workspace import CORPUS
+from labram.platform.workspace import CORPUS_PLACEHOLDER
 from labram.recipe import Recipe
 from labram.steps import evaluate, finetune, gate, ingest, pretrain, promote
 from labram.steps import quality, register, report, resolve, tokenizer
 place, text = sys.argv[1:]
 recipe, out = Recipe.from_json(text), Path(place) / "pipeline"
 task, at = recipe.tasks[0], lambda name: str(out / name)
-plan = resolve.resolve(data=CORPUS, workspace=place, recipe=text, force=False, pipeline="retrain")
+plan = resolve.resolve(data=CORPUS_PLACEHOLDER, workspace=place, recipe=text, force=False, pipeline="retrain")
 common = {"workspace": place}
 ingest.ingest(
-    **common, data=CORPUS, shard="0/1", datasets=[], preprocessing=recipe.preprocessing.to_json(), out=at("part")
+    **common,
+    data=CORPUS_PLACEHOLDER,
+    shard="0/1",
+    datasets=[],
+    preprocessing=recipe.preprocessing.to_json(),
+    out=at("part"),
 )
 quality.quality(
     **common, parts=[at("part")], label_sources={task.name: task.dataset}, thresholds=recipe.quality.to_json(),

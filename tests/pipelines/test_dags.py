@@ -10,7 +10,7 @@ from kfp import compiler
 
 from labram import recipe as recipes
 from labram.errors import RecipeError
-from labram.platform.kfp_client import REFUSED_TASK
+from labram.platform.kfp_client import GATE_FAILURE_TASK
 from labram.recipe import Recipe
 from pipelines.compile import PIPELINES
 from pipelines.placement import NEEDS
@@ -131,6 +131,6 @@ def test_conditions_are_of_the_kind_that_the_local_runner_resolves(dag) -> None:
 def test_whether_a_gate_refused_shows_in_the_tasks_of_a_run(dag) -> None:
     name, compiled = dag
     if name != "study":
-        assert conditions(compiled)[REFUSED_TASK] == (
+        assert conditions(compiled)[GATE_FAILURE_TASK] == (
             "inputs.parameter_values['pipelinechannel--report-Output'] == 'refused'"
         )

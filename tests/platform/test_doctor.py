@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from labram.cli import app
 from labram.errors import PlatformError
-from labram.platform.doctor import SECRETS, here, require
+from labram.platform.doctor import SECRETS, check_machine, require
 from labram.platform.doctor.services import mlflow
 
 NAMESPACED = "/api/v1/namespaces/labram"
@@ -172,7 +172,7 @@ def test_mlflow_is_asked_what_needs_an_account(tracking, monkeypatch, status, te
     tracking |= {"status": status, "text": text}
     found = mlflow(tracking["uri"])
     assert said in found.detail
-    assert (found.state == "fine") == (status == 200)
+    assert (found.state == "ok") == (status == 200)
     assert tracking["account"].startswith("Basic ")
 
 
@@ -180,7 +180,7 @@ def test_before_a_run_everything_that_is_wrong_is_said_at_once(tmp_path, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     (tmp_path / "file").write_text("")
     with pytest.raises(PlatformError, match=r"workspace: .*cannot be written.*MLflow: .*does not answer") as refusal:
-        require(here(tmp_path / "file"))
+        require(check_machine(tmp_path / "file"))
     assert "Mount a volume" in refusal.value.remedy
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from labram.cli import app, pipeline
 from labram.errors import PlatformError
 from labram.platform import kfp_client as clusters
-from labram.platform.kfp_client import Cluster, Package
+from labram.platform.kfp_client import KfpClient, PipelinePackage
 from labram.tracking import lineage
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -121,21 +121,21 @@ def test_a_server_that_is_busy_for_a_moment_is_asked_again(host, state) -> None:
 def test_a_server_that_refuses_is_quoted(host, state) -> None:
     state.failures = [500]
     with pytest.raises(PlatformError, match=r"refused GET /pipelines: .*busy.*500"):
-        Cluster(host).upload(Package(Path("x"), "retrain", "v"))
+        KfpClient(host).upload_version(PipelinePackage(Path("x"), "retrain", "v"))
 
 
 def test_an_address_without_a_server_is_named_with_the_way_to_it() -> None:
     with pytest.raises(PlatformError, match=r"127\.0\.0\.1:9.*does not answer.*port-forward"):
-        Cluster("http://127.0.0.1:9", patience=0).health()
+        KfpClient("http://127.0.0.1:9", patience=0).health()
 
 
 def test_a_token_is_sent_and_a_missing_one_is_asked_for(host, state, tmp_path, monkeypatch) -> None:
     state.token = "secret"
     with pytest.raises(PlatformError, match="KF_PIPELINES_SA_TOKEN_PATH"):
-        Cluster(host).health()
+        KfpClient(host).health()
     (tmp_path / "token").write_text("secret\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
-    assert Cluster(host).health() == state.health
+    assert KfpClient(host).health() == state.health
 
 
 def test_an_unknown_parameter_is_refused_before_anything_is_uploaded(host, state) -> None:

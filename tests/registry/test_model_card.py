@@ -5,7 +5,7 @@ import numpy as np
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.record import Predictions, summarise
 from labram.recipe import TaskRecipe
-from labram.registry.model_card import TrainedOn, backbone_card, task_card, tokenizer_card
+from labram.registry.model_card import TrainingData, backbone_card, task_card, tokenizer_card
 
 TASK = TaskRecipe(
     name="workload", title="Workload", dataset="eegmat", kind="binary", classes=("rest", "task"), metric="auroc"
@@ -43,14 +43,14 @@ def evaluation(baseline_skill):
 
 
 def test_only_recordings_that_training_used_are_counted():
-    data = TrainedOn.of(corpus())
+    data = TrainingData.from_corpus(corpus())
     assert (data.recordings, data.subjects, data.hours) == (3, 3, 1.5)
     assert data.datasets == ("eegmat", "simulated")
-    assert TrainedOn.of(corpus(), "eegmat").recordings == 2
+    assert TrainingData.from_corpus(corpus(), "eegmat").recordings == 2
 
 
 def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
-    card = task_card("labram-workload", evaluation(0.1), TrainedOn.of(corpus(), "eegmat"), LINEAGE)
+    card = task_card("labram-workload", evaluation(0.1), TrainingData.from_corpus(corpus(), "eegmat"), LINEAGE)
     assert card.startswith("# labram-workload\n")
     assert "The model beats its baseline (band power) on auroc" in card
     assert "too few" in card, "cautions of the evaluation are passed on"
@@ -62,15 +62,15 @@ def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
 
 
 def test_a_card_does_not_hide_that_the_baseline_won():
-    card = task_card("labram-workload", evaluation(30), TrainedOn.of(corpus()), LINEAGE)
+    card = task_card("labram-workload", evaluation(30), TrainingData.from_corpus(corpus()), LINEAGE)
     assert "The model does not beat its baseline" in card
 
 
 def test_simulated_signals_are_called_so():
-    assert "simulated signals among them" in backbone_card(TrainedOn.of(corpus()), LINEAGE)
-    assert "simulated" not in backbone_card(TrainedOn.of(corpus(), "eegmat"), LINEAGE)
+    assert "simulated signals among them" in backbone_card(TrainingData.from_corpus(corpus()), LINEAGE)
+    assert "simulated" not in backbone_card(TrainingData.from_corpus(corpus(), "eegmat"), LINEAGE)
 
 
 def test_a_tokenizer_card_has_the_use_of_its_codebook():
-    card = tokenizer_card({"used": 40, "perplexity": 21.5}, TrainedOn.of(corpus()), LINEAGE)
+    card = tokenizer_card({"used": 40, "perplexity": 21.5}, TrainingData.from_corpus(corpus()), LINEAGE)
     assert "40 codes used, perplexity 21.5" in card

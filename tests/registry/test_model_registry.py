@@ -26,7 +26,7 @@ def registered(tracking_database, new_run, task_folder, tmp_path_factory):
     mlflow.set_tracking_uri(tracking_database)
     evaluation = tmp_path_factory.mktemp("evaluation") / "evaluation.json"
     evaluation.write_text("{}")
-    return register("labram-once", task_folder, new_run(), beside=[evaluation])
+    return register("labram-once", task_folder, new_run(), extra_files=[evaluation])
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_new_version_is_the_challenger_and_carries_its_lineage(once):
 
 def test_a_uri_resolves_to_a_folder_with_weights_recipe_and_card(once):
     for uri in ("models:/labram-once@challenger", "models:/labram-once/1"):
-        folder = model_registry.resolve(uri)
+        folder = model_registry.local_folder(uri)
         assert {"model.safetensors", "config.json", "task.json", "evaluation.json"} <= {
             path.name for path in folder.iterdir()
         }
@@ -54,20 +54,20 @@ def test_a_uri_resolves_to_a_folder_with_weights_recipe_and_card(once):
 
 
 def test_a_folder_resolves_to_itself_and_one_without_weights_is_refused(task_folder, tmp_path):
-    assert model_registry.resolve(task_folder) == task_folder
+    assert model_registry.local_folder(task_folder) == task_folder
     with pytest.raises(RegistryError, match=r"holds no model\.safetensors"):
-        model_registry.resolve(tmp_path)
+        model_registry.local_folder(tmp_path)
 
 
 def test_an_unknown_model_alias_or_version_is_answered_with_those_that_exist(once):
     with pytest.raises(RegistryError, match=r"Registered are: .*labram-once"):
-        model_registry.resolve("models:/labram-nothing@champion")
+        model_registry.local_folder("models:/labram-nothing@champion")
     with pytest.raises(RegistryError, match=r"no alias 'champion'.*versions 1 \(challenger\)"):
-        model_registry.resolve("models:/labram-once@champion")
+        model_registry.local_folder("models:/labram-once@champion")
     with pytest.raises(RegistryError, match="no version 9"):
-        model_registry.resolve("models:/labram-once/9")
+        model_registry.local_folder("models:/labram-once/9")
     with pytest.raises(RegistryError, match="neither a folder nor a registered model"):
-        model_registry.resolve("labram-once")
+        model_registry.local_folder("labram-once")
 
 
 def test_the_same_weights_and_lineage_are_not_registered_twice(run_id, task_folder):
@@ -75,7 +75,7 @@ def test_the_same_weights_and_lineage_are_not_registered_twice(run_id, task_fold
     assert register("labram-twice", task_folder, run_id).version == first.version
     other = register("labram-twice", task_folder, run_id, lineage={"git_commit": "def"})
     assert other.version == "2"
-    assert model_registry.get("labram-twice", "1").aliases == ()
+    assert model_registry.get_version("labram-twice", "1").aliases == ()
 
 
 def test_a_folder_without_weights_cannot_be_registered(run_id, tmp_path):
@@ -84,7 +84,7 @@ def test_a_folder_without_weights_cannot_be_registered(run_id, tmp_path):
 
 
 def test_nothing_that_is_registered_is_a_pickle_and_requirements_are_pinned(once):
-    model = model_registry.resolve(once.uri).parent.parent
+    model = model_registry.local_folder(once.uri).parent.parent
     assert not [path for path in model.rglob("*") if path.suffix in {".pkl", ".pickle", ".pt", ".pth", ".bin"}]
     pins = (model / "requirements.txt").read_text().split()
     assert all("==" in pin and "+" not in pin for pin in pins)
@@ -114,7 +114,7 @@ def test_a_version_is_served_by_the_code_it_was_registered_with(once, tmp_path):
         "answer = model.predict(np.ones((1, 2, 400), np.float32), params={'channels': ['CZ', 'PZ'], 'sfreq': 200.0})\n"
         "import labram; print(json.dumps([labram.__file__, answer.tolist()]))"
     )
-    folder = model_registry.resolve(once.uri).parent.parent
+    folder = model_registry.local_folder(once.uri).parent.parent
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder)], cwd=tmp_path, capture_output=True, text=True, check=False
     )

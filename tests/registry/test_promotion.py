@@ -25,7 +25,7 @@ def verdict(name, version, champion, passed=True):
 
 
 def aliases(name):
-    return {alias: one.version for one in model_registry.versions(name) for alias in one.aliases}
+    return {alias: one.version for one in model_registry.list_versions(name) for alias in one.aliases}
 
 
 def test_the_first_version_becomes_champion_with_who_when_and_why(run_id):
@@ -34,7 +34,7 @@ def test_the_first_version_becomes_champion_with_who_when_and_why(run_id):
     assert move.moved
     assert move.previous is None
     assert aliases("labram-first") == {model_registry.CHAMPION: "1"}
-    tags = model_registry.get("labram-first", "1").tags
+    tags = model_registry.get_version("labram-first", "1").tags
     assert tags["gate"] == "passed"
     assert tags["promoted_why"] == "run demo"
     assert tags["promoted_by"]
@@ -49,7 +49,7 @@ def test_a_refused_challenger_stays_challenger_and_its_tags_say_why(run_id):
     assert move.version == "1"
     assert "as figures say" in move.why
     assert aliases("labram-refused") == {model_registry.CHAMPION: "1", model_registry.CHALLENGER: "2"}
-    assert model_registry.get("labram-refused", "2").tags["gate"] == "refused"
+    assert model_registry.get_version("labram-refused", "2").tags["gate"] == "refused"
 
 
 def test_rollback_swaps_champion_and_previous_champion_and_back(run_id):
@@ -60,7 +60,7 @@ def test_rollback_swaps_champion_and_previous_champion_and_back(run_id):
     said = rollback("labram-back", why="it drifts")
     assert "version 1" in said
     assert aliases("labram-back") == {model_registry.CHAMPION: "1", model_registry.PREVIOUS: "2"}
-    assert model_registry.get("labram-back", "1").tags["restored_why"] == "it drifts"
+    assert model_registry.get_version("labram-back", "1").tags["restored_why"] == "it drifts"
     rollback("labram-back")
     assert aliases("labram-back") == {model_registry.CHAMPION: "2", model_registry.PREVIOUS: "1"}
 

@@ -8,7 +8,7 @@ from labram.tracking import kfp_summary
 def test_a_page_is_markdown_with_title_parts_and_tables(tmp_path) -> None:
     file = tmp_path / "task" / "summary"
     table = kfp_summary.table(("gate", "why"), [("metric", "0.8 | not worse")])
-    kfp_summary.write(file, "gate", "MLflow run `1`", table, kfp_summary.figures({"loss": 0.123456}))
+    kfp_summary.write(file, "gate", "MLflow run `1`", table, kfp_summary.metrics_table({"loss": 0.123456}))
     assert file.read_text() == (
         "### gate\n\nMLflow run `1`\n\n"
         "| gate | why |\n| --- | --- |\n| metric | 0.8 \\| not worse |\n\n"

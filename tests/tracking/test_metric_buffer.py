@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from labram.tracking import metric_buffer as module
-from labram.tracking.metric_buffer import Spool
+from labram.tracking.metric_buffer import MetricBuffer
 
 
 class Server:
@@ -41,7 +41,7 @@ def server(monkeypatch):
 @pytest.fixture
 def spool(server, tmp_path):
     notes = []
-    return lambda run_id="r": Spool(tmp_path, run_id, server.send, notes.append), notes
+    return lambda run_id="r": MetricBuffer(tmp_path, run_id, server.send, notes.append), notes
 
 
 def keys(server):

@@ -13,8 +13,8 @@ def test_abandoning_ends_what_is_running_of_that_run_alone(tracking_uri, monkeyp
     ids = {}
     for name in ("left", "other"):
         monkeypatch.setenv("LABRAM_RUN", name)
-        ids[name] = mlflow_runs.open_parent({}, {})
-    assert mlflow_runs.abandon("left", "KILLED")
+        ids[name] = mlflow_runs.open_parent_run({}, {})
+    assert mlflow_runs.terminate_runs("left", "KILLED")
     assert {name: MlflowClient().get_run(run_id).info.status for name, run_id in ids.items()} == {
         "left": "KILLED",
         "other": "RUNNING",
@@ -25,7 +25,7 @@ def test_a_server_that_is_away_is_not_waited_for(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     mlflow_runs.configure(tmp_path)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
-    assert not mlflow_runs.abandon("left", "FAILED")
+    assert not mlflow_runs.terminate_runs("left", "FAILED")
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "7"
 
 

@@ -6,7 +6,7 @@ from mlflow.tracking import MlflowClient
 
 from labram.tracking import system_metrics
 from labram.tracking.mlflow_runs import tracked
-from labram.tracking.system_metrics import watched
+from labram.tracking.system_metrics import log_system_metrics
 
 ALWAYS = {
     "system/cpu_utilization_percentage",
@@ -18,18 +18,18 @@ ALWAYS = {
 def test_a_short_step_has_one_sample_and_a_long_one_many(monkeypatch):
     monkeypatch.setattr(system_metrics, "SECONDS_BETWEEN_SAMPLES", 0.1)
     samples = []
-    with watched(lambda step, values: samples.append((step, values))):
+    with log_system_metrics(lambda step, values: samples.append((step, values))):
         pass
     assert len(samples) == 1
     assert samples[0][1].keys() >= ALWAYS
-    with watched(lambda step, values: samples.append((step, values))):
+    with log_system_metrics(lambda step, values: samples.append((step, values))):
         time.sleep(0.35)
     assert len(samples) >= 4
 
 
 def test_a_busy_step_is_seen_to_be_busy():
     samples = []
-    with watched(lambda step, values: samples.append(values)):
+    with log_system_metrics(lambda step, values: samples.append(values)):
         until = time.monotonic() + 0.5
         while time.monotonic() < until:
             pass

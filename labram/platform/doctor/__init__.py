@@ -6,13 +6,13 @@ from pathlib import Path
 
 from labram.errors import PlatformError
 from labram.platform.doctor import kubernetes, services
-from labram.platform.doctor.finding import Finding, require, wrong
-from labram.platform.doctor.kubernetes import Pool, looked
-from labram.platform.kfp_client import Cluster
+from labram.platform.doctor.finding import Finding, failed, require
+from labram.platform.doctor.kubernetes import Pool, checked
+from labram.platform.kfp_client import KfpClient
 from labram.platform.workspace import STORE_VARIABLE
 from labram.training.distributed import launchers, train_job
 
-__all__ = ["Finding", "Pool", "here", "inside", "outside", "require"]
+__all__ = ["Finding", "Pool", "check_cluster", "check_machine", "check_pod", "require"]
 
 SECRETS = {
     "labram-database": ("password",),
@@ -25,13 +25,13 @@ CLAIM = "labram-workspace"
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 
 
-def here(workspace: Path) -> Iterator[Finding]:
+def check_machine(workspace: Path) -> Iterator[Finding]:
     """Check what a command finds around it: the workspace, and the servers that the environment names."""
     yield services.workspace(workspace)
     yield from _named(os.environ)
 
 
-def inside(pool: Pool, claim: str) -> Iterator[Finding]:
+def check_pod(pool: Pool, claim: str) -> Iterator[Finding]:
     """Check what the tasks of a run will need, from its first pod; outside a cluster only the servers.
 
     Args:
@@ -43,38 +43,38 @@ def inside(pool: Pool, claim: str) -> Iterator[Finding]:
         return
     yield kubernetes.settings(os.environ)
     if ENDPOINT in os.environ:
-        yield looked("Kubeflow Pipelines", services.pipelines, Cluster(os.environ[ENDPOINT], patience=0))
+        yield checked("Kubeflow Pipelines", services.pipelines, KfpClient(os.environ[ENDPOINT], patience=0))
     namespace = (kubernetes.ACCOUNT / "namespace").read_text().strip()
-    yield looked(f"volume {claim}", kubernetes.volume, namespace, claim)
+    yield checked(f"volume {claim}", kubernetes.volume, namespace, claim)
     yield from _trainings(os.environ, pool)
 
 
-def outside(pipelines: Cluster, namespace: str, gpus: int) -> Iterator[Finding]:
+def check_cluster(pipelines: KfpClient, namespace: str, gpus: int) -> Iterator[Finding]:
     """Check a cluster with the rights of kubectl here.
 
     Args:
         pipelines: Kubeflow Pipelines.
         namespace: Of the manifests.
-        gpus: That one training task asks for; with 0 the pool is not looked at.
+        gpus: That one training task asks for; with 0 the pool is not checked.
     """
     try:
         yield services.pipelines(pipelines)
     except PlatformError as error:
-        yield wrong("Kubeflow Pipelines", f"{pipelines.host}: {error.problem}", error.remedy)
+        yield failed("Kubeflow Pipelines", f"{pipelines.host}: {error.problem}", error.remedy)
     try:
         kubernetes.get("/version")
         found = kubernetes.get(f"/api/v1/namespaces/{namespace}/configmaps/{kubernetes.ENVIRONMENT}") or {}
     except PlatformError as error:
-        yield wrong("Kubernetes", error.problem, error.remedy)
+        yield failed("Kubernetes", error.problem, error.remedy)
         return
     for name, keys in SECRETS.items():
-        yield looked(f"Secret {name}", kubernetes.secret, namespace, name, keys)
+        yield checked(f"Secret {name}", kubernetes.secret, namespace, name, keys)
     environment: dict[str, str] = found.get("data", {})
     if environment.get(STORE_VARIABLE, "").startswith("s3://"):
-        yield looked("Secret labram-storage", kubernetes.secret, namespace, "labram-storage", ("subject-key",))
+        yield checked("Secret labram-storage", kubernetes.secret, namespace, "labram-storage", ("subject-key",))
     yield kubernetes.settings(environment)
-    yield looked(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
-    yield looked("MLflow", kubernetes.server, namespace)
+    yield checked(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
+    yield checked("MLflow", kubernetes.server, namespace)
     yield from _trainings(environment, Pool(gpus))
 
 
@@ -93,10 +93,10 @@ def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
         try:
             described = train_job.Cluster.described(environment, int(nodes))
         except PlatformError as error:
-            yield wrong(f"ConfigMap {kubernetes.ENVIRONMENT}, {error.field}", error.problem, error.remedy)
+            yield failed(f"ConfigMap {kubernetes.ENVIRONMENT}, {error.field}", error.problem, error.remedy)
             return
-        yield looked("Kubeflow Trainer", kubernetes.trainer, described.runtime)
+        yield checked("Kubeflow Trainer", kubernetes.trainer, described.runtime)
         gpus = int(described.resources.get(pool.accelerator, 0))
         pool = Pool(gpus, int(nodes), pool.accelerator, described.node_selector, described.tolerations)
     if pool.gpus:
-        yield looked("GPU pool", kubernetes.pool, pool)
+        yield checked("GPU pool", kubernetes.pool, pool)

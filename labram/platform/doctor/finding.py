@@ -12,24 +12,24 @@ class Finding:
     """The result of one check; `remedy` is empty where nothing is wrong."""
 
     subject: str
-    state: Literal["fine", "doubtful", "wrong"]
+    state: Literal["ok", "warning", "error"]
     detail: str
     remedy: str = ""
 
 
-def fine(subject: str, detail: str) -> Finding:
+def passed(subject: str, detail: str) -> Finding:
     """As it must be."""
-    return Finding(subject, "fine", detail)
+    return Finding(subject, "ok", detail)
 
 
-def doubtful(subject: str, detail: str, remedy: str) -> Finding:
+def warned(subject: str, detail: str, remedy: str) -> Finding:
     """It may be right; only a person can tell."""
-    return Finding(subject, "doubtful", detail, remedy)
+    return Finding(subject, "warning", detail, remedy)
 
 
-def wrong(subject: str, detail: str, remedy: str) -> Finding:
+def failed(subject: str, detail: str, remedy: str) -> Finding:
     """A run would fail or wait for it in vain."""
-    return Finding(subject, "wrong", detail, remedy)
+    return Finding(subject, "error", detail, remedy)
 
 
 def require(findings: Iterable[Finding]) -> None:
@@ -38,7 +38,7 @@ def require(findings: Iterable[Finding]) -> None:
     Raises:
         PlatformError: Says all that is wrong, and how to mend it.
     """
-    bad = [finding for finding in findings if finding.state == "wrong"]
+    bad = [finding for finding in findings if finding.state == "error"]
     if bad:
         raise PlatformError(
             "; ".join(f"{finding.subject}: {finding.detail}" for finding in bad),

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 from labram.errors import PlatformError
-from labram.platform.doctor.finding import Finding, doubtful, fine, wrong
+from labram.platform.doctor.finding import Finding, failed, passed, warned
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts a pod's token, the API's certificate and the name of the namespace."""
@@ -28,7 +28,7 @@ class Pool:
     """What one training asks of the nodes.
 
     Attributes:
-        gpus: Of each node; with 0 no pool is looked at.
+        gpus: Of each node; with 0 no pool is checked.
         nodes: How many it takes at once.
         accelerator: The resource's name.
         node_selector: Labels of the nodes.
@@ -93,40 +93,40 @@ def _by_kubectl(path: str) -> dict[str, Any] | None:
     raise PlatformError(f"kubectl: {lines[-1]}", remedy="Choose a cluster with `kubectl config use-context NAME`")
 
 
-def looked(subject: str, check: Callable[..., Finding], *arguments: Any) -> Finding:
+def checked(subject: str, check: Callable[..., Finding], *arguments: Any) -> Finding:
     """What a check finds, or the doubt that is left where the API does not let it look."""
     try:
         return check(*arguments)
     except PlatformError as error:
-        return doubtful(subject, f"it could not be looked at: {error.problem}", error.remedy)
+        return warned(subject, f"it could not be checked: {error.problem}", error.remedy)
 
 
 def secret(namespace: str, name: str, keys: tuple[str, ...]) -> Finding:
-    """Whether a Secret has all its keys; the values are not looked at."""
+    """Whether a Secret has all its keys; the values are not checked."""
     found = get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     subject, remedy = f"Secret {name}", "Make it as docs/kubernetes.md, Secrets, says"
     if found is None:
-        return wrong(subject, f"it is not in the namespace {namespace}", remedy)
+        return failed(subject, f"it is not in the namespace {namespace}", remedy)
     missing = [key for key in keys if key not in found.get("data", {})]
-    return wrong(subject, f"it has no {', '.join(missing)}", remedy) if missing else fine(subject, "it is there")
+    return failed(subject, f"it has no {', '.join(missing)}", remedy) if missing else passed(subject, "it is there")
 
 
 def settings(environment: Mapping[str, str]) -> Finding:
     """Whether the environment of tasks names MLflow's server: without it each run would have an MLflow of its own."""
     subject, uri = f"ConfigMap {ENVIRONMENT}", environment.get("MLFLOW_TRACKING_URI")
-    return fine(subject, f"MLflow is {uri}") if uri else wrong(subject, "it does not name MLflow's server", APPLY)
+    return passed(subject, f"MLflow is {uri}") if uri else failed(subject, "it does not name MLflow's server", APPLY)
 
 
 def server(namespace: str) -> Finding:
     """Whether a pod of MLflow is ready."""
     found = get(f"/apis/apps/v1/namespaces/{namespace}/deployments/mlflow")
     if found is None:
-        return wrong("MLflow", "it is not installed", APPLY)
+        return failed("MLflow", "it is not installed", APPLY)
     ready = found.get("status", {}).get("availableReplicas", 0)
     if not ready:
         remedy = f"Read why: kubectl -n {namespace} describe pods -l app=mlflow"
-        return wrong("MLflow", "none of its pods is ready", remedy)
-    return fine("MLflow", f"{ready} pods are ready")
+        return failed("MLflow", "none of its pods is ready", remedy)
+    return passed("MLflow", f"{ready} pods are ready")
 
 
 def volume(namespace: str, claim: str) -> Finding:
@@ -134,20 +134,20 @@ def volume(namespace: str, claim: str) -> Finding:
     subject = f"volume {claim}"
     found = get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}")
     if found is None:
-        return wrong(subject, "there is no such claim", APPLY)
+        return failed(subject, "there is no such claim", APPLY)
     spec, phase = found["spec"], found.get("status", {}).get("phase", "")
     chosen = spec.get("storageClassName", "")
     kind = get(f"/apis/storage.k8s.io/v1/storageclasses/{chosen}") if chosen and phase != "Bound" else None
     if phase != "Bound" and kind is None:
         remedy = "Name one of `kubectl get storageclass` in the overlay, and delete the claim: it cannot be changed"
-        return wrong(subject, f"it waits for a storage class {chosen or 'by default'}, and there is none", remedy)
+        return failed(subject, f"it waits for a storage class {chosen or 'by default'}, and there is none", remedy)
     if "ReadWriteMany" not in spec["accessModes"] and len((get("/api/v1/nodes") or {}).get("items", [])) > 1:
         remedy = "Use a storage class with ReadWriteMany: NFS, CephFS, Filestore, EFS"
-        return wrong(subject, "only one node at a time can mount it, and there are several", remedy)
+        return failed(subject, "only one node at a time can mount it, and there are several", remedy)
     if phase != "Bound" and (kind or {}).get("volumeBindingMode") != "WaitForFirstConsumer":
         remedy = f"Read why: kubectl -n {namespace} describe pvc {claim}"
-        return wrong(subject, f"the storage class {chosen} has given no volume ({phase})", remedy)
-    return fine(subject, f"{phase}, {', '.join(spec['accessModes'])}")
+        return failed(subject, f"the storage class {chosen} has given no volume ({phase})", remedy)
+    return passed(subject, f"{phase}, {', '.join(spec['accessModes'])}")
 
 
 def pool(wanted: Pool) -> Finding:
@@ -156,20 +156,20 @@ def pool(wanted: Pool) -> Finding:
     nodes = (get(f"/api/v1/nodes?labelSelector={labels}" if labels else "/api/v1/nodes") or {}).get("items", [])
     grows = "Make the pool (k8s/pools); one that grows by itself is right as it is"
     if not nodes:
-        return doubtful(subject, f"no node has the label {labels}", grows)
+        return warned(subject, f"no node has the label {labels}", grows)
     large = [node for node in nodes if _gpus(node, wanted.accelerator) >= wanted.gpus]
     if not large:
         remedy = "Ask for fewer (parameter gpus), use larger machines, or install NVIDIA's device plug-in"
         most = max(_gpus(node, wanted.accelerator) for node in nodes)
         detail = f"a task wants {wanted.gpus} GPUs of one node; the largest of {len(nodes)} has {most}"
-        return wrong(subject, detail, remedy)
+        return failed(subject, detail, remedy)
     taints = [_untolerated(node, wanted.tolerations) for node in large]
     if all(taints):
         remedy = "Add it to the parameter tolerations, as k8s/pools/README.md shows"
-        return wrong(subject, f"its nodes have the taint {taints[0][0]}, which trainings do not tolerate", remedy)
+        return failed(subject, f"its nodes have the taint {taints[0][0]}, which trainings do not tolerate", remedy)
     if (usable := taints.count([])) < wanted.nodes:
-        return doubtful(subject, f"a training wants {wanted.nodes} nodes; there are {usable}", grows)
-    return fine(subject, f"{usable} of {len(nodes)} nodes have {wanted.gpus} GPUs or more")
+        return warned(subject, f"a training wants {wanted.nodes} nodes; there are {usable}", grows)
+    return passed(subject, f"{usable} of {len(nodes)} nodes have {wanted.gpus} GPUs or more")
 
 
 def _gpus(node: dict[str, Any], accelerator: str) -> int:
@@ -198,5 +198,5 @@ def trainer(runtime: str) -> Finding:
     """Whether Kubeflow Trainer is there, with what trainings over several nodes are made from."""
     if get(f"/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/{runtime}") is None:
         remedy = "Install Kubeflow Trainer 2.3 or later, and apply an overlay with k8s/components/training"
-        return wrong("Kubeflow Trainer", f"there is no ClusterTrainingRuntime {runtime}", remedy)
-    return fine("Kubeflow Trainer", f"ClusterTrainingRuntime {runtime} is there")
+        return failed("Kubeflow Trainer", f"there is no ClusterTrainingRuntime {runtime}", remedy)
+    return passed("Kubeflow Trainer", f"ClusterTrainingRuntime {runtime} is there")

@@ -8,8 +8,8 @@ from pathlib import Path
 import requests
 
 from labram.corpus.pseudonyms import KEY_VARIABLE
-from labram.platform.doctor.finding import Finding, fine, wrong
-from labram.platform.kfp_client import Cluster
+from labram.platform.doctor.finding import Finding, failed, passed
+from labram.platform.kfp_client import KfpClient
 
 SECONDS = 10
 FREE_GIB = 2
@@ -23,10 +23,10 @@ def workspace(folder: Path) -> Finding:
             free = shutil.disk_usage(folder).free / 2**30
     except OSError as error:
         remedy = "Mount a volume that this user may write to, or name another folder with --workspace"
-        return wrong("workspace", f"{folder} cannot be written to ({error.strerror})", remedy)
+        return failed("workspace", f"{folder} cannot be written to ({error.strerror})", remedy)
     if free < FREE_GIB:
-        return wrong("workspace", f"{free:.1f} GiB are left on {folder}", "Make room, or a larger volume")
-    return fine("workspace", f"{folder} can be written to, {free:.0f} GiB are free")
+        return failed("workspace", f"{free:.1f} GiB are left on {folder}", "Make room, or a larger volume")
+    return passed("workspace", f"{folder} can be written to, {free:.0f} GiB are free")
 
 
 def mlflow(uri: str) -> Finding:
@@ -43,9 +43,9 @@ def mlflow(uri: str) -> Finding:
         remedy = (
             "See that its pods are ready (kubectl -n labram get pods -l app=mlflow) and the network lets you through"
         )
-        return wrong("MLflow", f"{uri} does not answer ({type(error).__name__})", remedy)
+        return failed("MLflow", f"{uri} does not answer ({type(error).__name__})", remedy)
     if answer.ok:
-        return fine("MLflow", f"{uri} answers")
+        return passed("MLflow", f"{uri} answers")
     problem, remedy = f"answers with {answer.status_code}", "Read its log: kubectl -n labram logs deploy/mlflow"
     if "Host header" in answer.text:
         problem, remedy = "refuses this host name (403)", "Add it to --allowed-hosts in k8s/base/mlflow.yaml"
@@ -54,7 +54,7 @@ def mlflow(uri: str) -> Finding:
         remedy = "Make the Secret labram-mlflow-user with the keys username and password (docs/kubernetes.md, Secrets)"
     elif answer.status_code in {401, 403}:
         problem, remedy = f"does not know this account ({answer.status_code})", "Correct the Secret labram-mlflow-user"
-    return wrong("MLflow", f"{uri} {problem}", remedy)
+    return failed("MLflow", f"{uri} {problem}", remedy)
 
 
 def store(uri: str) -> Finding:
@@ -70,7 +70,7 @@ def store(uri: str) -> Finding:
         fresh.client("s3", config=patience).head_bucket(Bucket=bucket)
     except NoCredentialsError:
         remedy = "Make the Secret labram-storage (docs/kubernetes.md, Secrets), or give the service account a role"
-        return wrong(subject, "this process has no credentials", remedy)
+        return failed(subject, "this process has no credentials", remedy)
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         problem, remedy = f"it answers with {status}", "Read its log"
@@ -78,17 +78,17 @@ def store(uri: str) -> Finding:
             problem, remedy = f"there is no bucket {bucket}", "Make it, or correct LABRAM_STORE in labram-environment"
         elif status == requests.codes.forbidden:
             problem, remedy = f"these credentials may not list {bucket} (403)", "Correct the Secret labram-storage"
-        return wrong(subject, problem, remedy)
+        return failed(subject, problem, remedy)
     except BotoCoreError as error:
         remedy = "Correct AWS_ENDPOINT_URL in labram-environment, and see that the network lets you through"
-        return wrong(subject, f"it does not answer ({type(error).__name__})", remedy)
+        return failed(subject, f"it does not answer ({type(error).__name__})", remedy)
     if not os.environ.get(KEY_VARIABLE):
         remedy = f"Put it into the Secret labram-storage as subject-key, or set {KEY_VARIABLE}"
-        return wrong(subject, "a store that is shared wants a key of subjects that is, and none is given", remedy)
-    return fine(subject, f"{bucket} can be listed")
+        return failed(subject, "a store that is shared wants a key of subjects that is, and none is given", remedy)
+    return passed(subject, f"{bucket} can be listed")
 
 
-def pipelines(server: Cluster) -> Finding:
+def pipelines(server: KfpClient) -> Finding:
     """Whether Kubeflow Pipelines is new enough.
 
     Raises:
@@ -97,5 +97,5 @@ def pipelines(server: Cluster) -> Finding:
     subject = "Kubeflow Pipelines"
     if not server.health().get("pipeline_store"):
         remedy = "Upgrade to 2.14 or later: older ones ignore GPUs, limits and pools that are parameters"
-        return wrong(subject, f"the server at {server.host} is older than 2.14", remedy)
-    return fine(subject, f"{server.host} answers")
+        return failed(subject, f"the server at {server.host} is older than 2.14", remedy)
+    return passed(subject, f"{server.host} answers")

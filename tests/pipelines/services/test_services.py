@@ -102,7 +102,7 @@ def test_a_serving_pod_gets_its_model_from_mlflow_alone(champion, log, monkeypat
     from labram.registry import model_registry
 
     def signed() -> int:
-        model_registry.resolve(f"models:/labram-gait/{champion}")
+        model_registry.local_folder(f"models:/labram-gait/{champion}")
         return log.read_text().count("/presigned/")
 
     before = signed()
