@@ -75,7 +75,7 @@ def _artefacts(side: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _fetch(bucket: Bucket, name: str, scratch: Path) -> Path:
     """Bring an artefact, a file or a folder, to its place in `scratch`; gives the place."""
-    names = [name] if bucket.holds(name) else bucket.names(name)
+    names = [name] if bucket.exists(name) else bucket.list_names(name)
     if not names:
         raise StoreError(
             "an artefact of an earlier task is no longer in the bucket",
@@ -84,7 +84,7 @@ def _fetch(bucket: Bucket, name: str, scratch: Path) -> Path:
         )
     for one in names:
         (scratch / one).parent.mkdir(parents=True, exist_ok=True)
-        bucket.get(one, scratch / one)
+        bucket.download(one, scratch / one)
     return scratch / name
 
 
@@ -95,7 +95,7 @@ def _send(bucket: Bucket, output_file: Path, scratch: Path) -> None:
         made = Path(artefact["uri"])
         for path in sorted(made.rglob("*")) if made.is_dir() else [made]:
             if path.is_file():
-                bucket.put(path, path.relative_to(scratch).as_posix())
+                bucket.upload(path, path.relative_to(scratch).as_posix())
         artefact["uri"] = f"{bucket.uri}/{made.relative_to(scratch).as_posix()}"
     output_file.write_text(json.dumps(answer))
 

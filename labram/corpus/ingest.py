@@ -103,7 +103,7 @@ def ingest(
         CorpusError: If the folder has no recordings, or lacks a named dataset.
         StoreError: If the store cannot be written.
     """
-    store.sweep()
+    store.gc()
     items = scan(data, datasets)
     if preprocessing.compatibility == "published":
         items = [replace(item, dataset=item.dataset.as_published()) for item in items]
@@ -163,9 +163,9 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
     refusal = _refusal(item, held)
     if refusal is not None:
         facts_key = store.key(identity["recording_id"], refusal=refusal.value)
-        known = store.noted(facts_key) is not None
+        known = store.get_metadata(facts_key) is not None
         if not known:
-            store.note(facts_key, refused(refusal))
+            store.put_metadata(facts_key, refused(refusal))
         return _together(identity, refused(refusal), known=known)
     beside = companions(item, store)
     patches_key = store.key(
@@ -190,8 +190,8 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
         if content(item.source.path, store).digest != held.digest or companions(item, store) != beside:
             raise _ChangedError
 
-    found = store.noted(facts_key)
-    known = found is not None and (not found["row"].get("store_key") or store.intact(patches_key))
+    found = store.get_metadata(facts_key)
+    known = found is not None and (not found["row"].get("store_key") or store.verify(patches_key))
     if found is None or not known:
         try:
             found = examine(item, store, patches_key, preprocessing, confirm=confirm)
@@ -202,7 +202,7 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
             return _together(identity, refused(Reason.UNREADABLE))
         except Exception as error:  # one recording must not end the ingest of all others
             return _together(identity, refused(Reason.UNPROCESSABLE), failure=type(error).__name__)
-        store.note(facts_key, found)
+        store.put_metadata(facts_key, found)
     return _together(identity, found, known=known)
 
 

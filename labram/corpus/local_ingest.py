@@ -20,7 +20,7 @@ from labram.corpus.quality import Summary, judge, summarise
 from labram.errors import CorpusError
 from labram.events import Monitor
 from labram.recipe import Recipe
-from labram.store.patch_file import writes_to
+from labram.store.patch_file import wrap_write_errors
 from labram.store.store import CORPORA, Store
 
 
@@ -67,7 +67,7 @@ def take_in(
         PlatformError: If the store is a bucket and there is no key of subject names.
     """
     started = time.monotonic()
-    key = pseudonyms.load_key(store.root, shared=store.shared)
+    key = pseudonyms.load_key(store.root, shared=store.is_bucket)
     name = pseudonyms.pseudonym(key, CORPORA, str(data.resolve()), *datasets)
     with _alone(store, name, monitor), TemporaryDirectory() as scratch:
         part, judged = Path(scratch, "part"), Path(scratch, "judged")
@@ -111,7 +111,7 @@ def published(store: Store) -> Mapping[str, Corpus]:
 @contextmanager
 def _alone(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
     lock = FileLock(store.root / CORPORA / f".{name}.lock")
-    with writes_to(store.location):
+    with wrap_write_errors(store.location):
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)

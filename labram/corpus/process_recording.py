@@ -49,12 +49,12 @@ def examine(
         recording = known_events(item.dataset.read(item.source), item.dataset.event_codes)
         picks, montage = _montage(recording)
         figures = Figures(montage, recording.rate, item.dataset.mains(item.source))
-        if store.intact(key):
+        if store.verify(key):
             figures.patches(store.patches(key))
             for block in _blocks(recording, picks):
                 figures.raw(block)
         else:
-            with store.writing(key, montage) as entry:
+            with store.writer(key, montage) as entry:
                 for signal in _preprocessed(recording, picks, item.dataset.notch(item.source), preprocessing, figures):
                     patches = to_patches(signal)
                     figures.patches(patches)

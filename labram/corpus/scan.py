@@ -138,7 +138,7 @@ def locate(
 
 def _content(files: Sequence[Path], store: Store | None) -> Content:
     try:
-        facts = _read(files) if store is None else store.remembered(files, lambda: _read(files))
+        facts = _read(files) if store is None else store.cached_by_stat(files, lambda: _read(files))
     except OSError as error:
         return Content("", 0, _unreadable(error))
     return Content(**facts, refusal=None if facts["size"] else (Reason.DAMAGED, "the file is empty"))

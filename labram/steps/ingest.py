@@ -34,7 +34,7 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
             preprocessing=PreprocessingRecipe.from_json(preprocessing),
             shard=number,
             shards=total,
-            subject_key=load_key(place.root, shared=store.shared),
+            subject_key=load_key(place.root, shared=store.is_bucket),
             monitor=run,
         )
         run.note(str(done))

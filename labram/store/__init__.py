@@ -1,1 +1,1 @@
-"""The content-addressed patch store: one Arrow file a recording, in a folder or an S3 bucket."""
+"""Content-addressed patch store: one Arrow file per recording, in a folder or an S3 bucket."""

@@ -1,8 +1,8 @@
-"""One entry of the patch store as a file: an Arrow IPC file of one record batch, patch-major, uncompressed.
+"""File format of the patch store: an Arrow IPC file with one record batch, patch-major, uncompressed.
 
-Row = one second, column `patches` = fixed size list of C·200 float16 µV. A window is then one contiguous read. What
-stands before and after the patches has the same length whatever their number, so they can be written as they come and
-the file is finished by going back to its beginning.
+One row per second; column `patches` is a fixed-size list of C·200 float16 values in µV, so a window is one contiguous
+read. The Arrow header and footer have the same length for any number of rows. Patches can therefore be streamed, and
+the header is rewritten at the end.
 
 Shape letters: C channels, S seconds.
 """
@@ -22,59 +22,59 @@ from numpy.typing import NDArray
 from labram.errors import StoreError
 
 RATE_HZ = 200
-"""Sampling rate of everything in the store, and so the length of a patch in samples."""
+"""Sampling rate of all stored signals; a patch is one second, so this is also its length in samples."""
 _BYTES = np.dtype(np.float16).itemsize
 _CHUNK = 1 << 22
 
 
-class Entry(NamedTuple):
-    """What `read` gives: a view of the mapped file, and what its header says.
+class PatchFile(NamedTuple):
+    """A memory-mapped patch file.
 
     Attributes:
-        patches: float16 [S, C, 200] in µV, read-only.
+        patches: float16 [S, C, 200] in µV, read-only view of the file.
         montage: C canonical channel names.
-        checksum: CRC-32 of the patches when they were written.
-        offset: Where in the file the patches begin, in bytes.
+        crc32: CRC-32 of the patches, computed when they were written.
+        offset: Byte offset of the patches in the file.
     """
 
     patches: NDArray[np.float16]
     montage: tuple[str, ...]
-    checksum: int
+    crc32: int
     offset: int
 
 
-def read(path: Path) -> Entry:
-    """Map a file.
+def open_mapped(path: Path) -> PatchFile:
+    """Memory-map a patch file.
 
     Raises:
-        OSError, pyarrow.ArrowException, LookupError, TypeError, ValueError: If it is absent or not such a file.
+        OSError, pyarrow.ArrowException, LookupError, TypeError, ValueError: If the file is absent or not a patch file.
     """
     with pa.memory_map(str(path)) as file:
-        whole = file.read_buffer()
-    reader = pa.ipc.open_file(whole)
+        mapped = file.read_buffer()
+    reader = pa.ipc.open_file(mapped)
     metadata = reader.schema.metadata
     montage = tuple(json.loads(metadata[b"montage"]))
     (column,) = reader.get_batch(0).columns
     values = column.flatten()
-    offset = values.buffers()[1].address - whole.address
+    offset = values.buffers()[1].address - mapped.address
     patches = values.to_numpy(zero_copy_only=True).reshape(len(column), len(montage), RATE_HZ)
-    return Entry(patches, montage, int(metadata[b"crc32"]), offset)
+    return PatchFile(patches, montage, int(metadata[b"crc32"]), offset)
 
 
-def checksum(path: Path, entry: Entry) -> int:
-    """CRC-32 of the patches of a mapped file as they are now, read by pieces so that they do not fill the memory."""
-    left, crc = entry.patches.nbytes, 0
+def compute_crc32(path: Path, mapped: PatchFile) -> int:
+    """Return the CRC-32 of the patches now in a file, read in chunks to bound memory use."""
+    remaining, crc = mapped.patches.nbytes, 0
     with path.open("rb") as file:
-        file.seek(entry.offset)
-        while left and (chunk := file.read(min(left, _CHUNK))):
+        file.seek(mapped.offset)
+        while remaining and (chunk := file.read(min(remaining, _CHUNK))):
             crc = zlib.crc32(chunk, crc)
-            left -= len(chunk)
+            remaining -= len(chunk)
     return crc
 
 
 @contextmanager
-def writes_to(place: Path | str) -> Iterator[None]:
-    """Say of a store that it cannot be written, where the system says so of a file.
+def wrap_write_errors(location: Path | str) -> Iterator[None]:
+    """Convert an OSError raised while writing into a StoreError that names the store.
 
     Raises:
         StoreError: In place of an OSError.
@@ -84,16 +84,16 @@ def writes_to(place: Path | str) -> Iterator[None]:
     except OSError as error:
         raise StoreError(
             f"the patch store cannot be written ({error.strerror or type(error).__name__})",
-            file=place,
+            file=location,
             remedy="Free some space or choose another workspace",
         ) from error
 
 
-class Writer:
-    """Writes a file from blocks of patches.
+class PatchWriter:
+    """Writer of a patch file, block by block.
 
     Args:
-        path: The file; it must not be there.
+        path: The file; it must not exist.
         montage: C canonical channel names.
 
     Raises:
@@ -104,22 +104,22 @@ class Writer:
         assert montage, "an entry has channels"
         self._montage = montage
         self._seconds = self._crc = 0
-        before, _ = _frame(montage, seconds=1, crc=0)
-        self._reserved = len(before)
-        self._place = path.parent
-        with writes_to(self._place):
+        header, _ = _header_and_footer(montage, seconds=1, crc=0)
+        self._reserved = len(header)
+        self._folder = path.parent
+        with wrap_write_errors(self._folder):
             self._file = path.open("xb")
-            self._file.write(before)
+            self._file.write(header)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # what is held back and cannot be written belongs to a file that is thrown away
+        with suppress(OSError):  # a failed flush here concerns a file that is discarded
             self._file.close()
 
     def append(self, patches: NDArray[np.float16]) -> None:
-        """Add patches, float16 [S, C, 200] in µV, after those that are there.
+        """Append patches, float16 [S, C, 200] in µV.
 
         Raises:
             StoreError: If the disk is full or fails.
@@ -127,60 +127,60 @@ class Writer:
         assert patches.dtype == np.float16, "the store keeps float16"
         assert patches.shape[1:] == (len(self._montage), RATE_HZ), "one name a channel, 200 samples a patch"
         flat = np.ascontiguousarray(patches).reshape(-1).view(np.uint8).data
-        with writes_to(self._place):
+        with wrap_write_errors(self._folder):
             self._file.write(flat)
         self._crc = zlib.crc32(flat, self._crc)
         self._seconds += len(patches)
 
     def finish(self) -> None:
-        """Make the file whole.
+        """Write the footer and the final header.
 
         Raises:
             StoreError: If the disk is full or fails.
         """
         assert self._seconds, "an entry has patches"
-        before, after = _frame(self._montage, self._seconds, self._crc)
-        assert len(before) == self._reserved, "the beginning has the same length whatever the number of patches"
-        with writes_to(self._place):
-            self._file.write(after)
+        header, footer = _header_and_footer(self._montage, self._seconds, self._crc)
+        assert len(header) == self._reserved, "the header has the same length for any number of patches"
+        with wrap_write_errors(self._folder):
+            self._file.write(footer)
             self._file.seek(0)
-            self._file.write(before)
+            self._file.write(header)
             self._file.flush()
 
 
-def _frame(montage: tuple[str, ...], seconds: int, crc: int) -> tuple[bytes, bytes]:
-    """What Arrow writes before and after the patches."""
+def _header_and_footer(montage: tuple[str, ...], seconds: int, crc: int) -> tuple[bytes, bytes]:
+    """Return the bytes that Arrow writes before and after the patches."""
     row = len(montage) * RATE_HZ
-    body = pa.py_buffer(_unread(seconds * row * _BYTES))
+    body = pa.py_buffer(_placeholder(seconds * row * _BYTES))
     values = pa.Array.from_buffers(pa.float16(), seconds * row, [None, body])
     column = pa.FixedSizeListArray.from_arrays(values, row)
     metadata = {"montage": json.dumps(montage), "crc32": f"{crc:010d}"}
     schema = pa.schema([pa.field("patches", column.type, nullable=False)], metadata=metadata)
-    sink = _Around(body)
+    sink = _SkipBody(body)
     with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), schema) as writer:
         writer.write_batch(pa.record_batch([column], schema=schema))
-    return bytes(sink.before), bytes(sink.after)
+    return bytes(sink.header), bytes(sink.footer)
 
 
-def _unread(size: int) -> mmap.mmap:
-    """Addresses that nobody reads, so they take no memory."""
+def _placeholder(size: int) -> mmap.mmap:
+    """Return an address range that is never read and therefore takes no memory."""
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
 
 
-class _Around:
-    """A file that keeps what is written before and after `body`, but not `body`."""
+class _SkipBody:
+    """A writable file that records what is written before and after `body` and drops `body`."""
 
     closed = False
 
     def __init__(self, body: pa.Buffer) -> None:
-        self.before, self.after = bytearray(), bytearray()
-        self._body, self._part = body, self.before
+        self.header, self.footer = bytearray(), bytearray()
+        self._body, self._current = body, self.header
 
     def write(self, data: bytes | pa.Buffer) -> None:
         if isinstance(data, pa.Buffer) and data.address == self._body.address:
-            self._part = self.after
+            self._current = self.footer
         else:
-            self._part += memoryview(data)
+            self._current += memoryview(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: writes are not buffered."""

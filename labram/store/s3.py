@@ -1,6 +1,6 @@
-"""Objects below an ``s3://bucket/prefix`` address: whole files go up and come down.
+"""S3 objects below an ``s3://bucket/prefix`` URI, uploaded and downloaded as whole files.
 
-Credentials, region and endpoint are those of the standard AWS variables and files (``AWS_ACCESS_KEY_ID``,
+Credentials, region and endpoint come from the standard AWS variables and files (``AWS_ACCESS_KEY_ID``,
 ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, ``AWS_ENDPOINT_URL`` …).
 """
 
@@ -23,7 +23,7 @@ _CHUNK = 8 << 20
 
 
 class Bucket:
-    """The objects whose names begin with an address.
+    """Objects below one URI. Every method raises StoreError if the service is unreachable or denies the request.
 
     Args:
         uri: ``s3://bucket/prefix``; the bucket must exist.
@@ -32,72 +32,56 @@ class Bucket:
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
 
-    def holds(self, name: str) -> bool:
-        """Whether there is such an object.
+    def exists(self, name: str) -> bool:
+        """Return whether an object exists."""
+        with self._store_errors():
+            return bool(self._filesystem.get_file_info(self._path(name)).type == fs.FileType.File)
 
-        Raises:
-            StoreError: If the service does not answer, or refuses.
-        """
-        with self._asking():
-            return bool(self._files.get_file_info(self._at(name)).type == fs.FileType.File)
+    def upload(self, path: Path, name: str) -> None:
+        """Upload a file as an object. Readers see the previous object or the complete new one."""
+        with self._store_errors():
+            fs.copy_files(str(path), self._path(name), fs.LocalFileSystem(), self._filesystem, chunk_size=_CHUNK)
 
-    def put(self, path: Path, name: str) -> None:
-        """Make an object of a file. Readers see the object before or the whole new one.
-
-        Raises:
-            StoreError: If the service does not answer, or refuses.
-        """
-        with self._asking():
-            fs.copy_files(str(path), self._at(name), fs.LocalFileSystem(), self._files, chunk_size=_CHUNK)
-
-    def get(self, name: str, path: Path) -> bool:
-        """Make a file of an object; False if there is no such object.
-
-        Raises:
-            StoreError: If the service does not answer, or refuses.
-        """
-        with self._asking():
+    def download(self, name: str, path: Path) -> bool:
+        """Download an object to a file; return False if the object does not exist."""
+        with self._store_errors():
             try:
-                fs.copy_files(self._at(name), str(path), self._files, fs.LocalFileSystem(), chunk_size=_CHUNK)
+                fs.copy_files(self._path(name), str(path), self._filesystem, fs.LocalFileSystem(), chunk_size=_CHUNK)
             except FileNotFoundError:
                 return False
             return True
 
-    def names(self, folder: str) -> list[str]:
-        """Names of all objects below a folder of these, sorted.
+    def list_names(self, folder: str) -> list[str]:
+        """Return the names of all objects below a folder, sorted."""
+        selector = fs.FileSelector(self._path(folder), allow_not_found=True, recursive=True)
+        with self._store_errors():
+            infos = self._filesystem.get_file_info(selector)
+        return sorted(info.path[len(self._path("")) :] for info in infos if info.type == fs.FileType.File)
 
-        Raises:
-            StoreError: If the service does not answer, or refuses.
-        """
-        selector = fs.FileSelector(self._at(folder), allow_not_found=True, recursive=True)
-        with self._asking():
-            found = self._files.get_file_info(selector)
-        return sorted(info.path[len(self._at("")) :] for info in found if info.type == fs.FileType.File)
-
-    def _at(self, name: str) -> str:
+    def _path(self, name: str) -> str:
         return f"{self.uri.removeprefix(SCHEME)}/{name}"
 
     @cached_property
-    def _files(self) -> Any:
+    def _filesystem(self) -> Any:
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         return fs.S3FileSystem(
             endpoint_override=endpoint, connect_timeout=_CONNECT_SECONDS, request_timeout=_REQUEST_SECONDS
         )
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
-                f"the object store does not do what it is asked ({_sentence(error)})",
+                f"the object store request failed ({_summary(error)})",
                 file=self.uri,
-                remedy="Check that the service is up and the bucket is there, and AWS_ENDPOINT_URL and the credentials",
+                remedy="Check that the service is up, that the bucket exists, AWS_ENDPOINT_URL, and the credentials",
             ) from error
 
 
-def _sentence(error: Exception) -> str:
-    """What an error says: of Arrow's, what AWS says, without the names of objects."""
+def _summary(error: Exception) -> str:
+    """Return the message of an error: of Arrow's, the AWS part only, which names no object."""
     text = " ".join(str(error).split())
-    said = re.search(r"AWS Error [^;]*", text)
-    return said[0] if said else text[:200]
+    aws = re.search(r"AWS Error [^;]*", text)
+    return aws[0] if aws else text[:200]

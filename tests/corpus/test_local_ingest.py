@@ -152,7 +152,7 @@ def test_processes_that_do_not_know_of_each_other_do_no_harm(data: Path, store: 
     one, other = (Corpus.load(part) for part in parts)
     pd.testing.assert_frame_equal(one.catalogue, other.catalogue)
     assert entries(store) == sorted(one.accepted()["store_key"])
-    assert all(store.intact(key) for key in entries(store))
+    assert all(store.verify(key) for key in entries(store))
     assert list(store.root.rglob("*.tmp")) == []
 
 

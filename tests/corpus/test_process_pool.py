@@ -84,7 +84,7 @@ def test_a_recording_whose_process_is_killed_is_refused_and_all_others_are_done(
     assert list(refused.reasons) == ["unprocessable"]
     assert refused.bytes > 10e6
     store = Store(tmp_path / "store")
-    assert all(store.intact(key) for key in corpus.accepted()["store_key"])
+    assert all(store.verify(key) for key in corpus.accepted()["store_key"])
     assert len(list(store.root.rglob("*.arrow"))) == 4, "nothing half-written has an entry's name"
     again, corpus = take_in(folder, workers=1)
     assert (again.reused, again.refused) == (4, 0)

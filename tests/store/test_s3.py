@@ -41,14 +41,14 @@ def store(bucket: str) -> Store:
 
 def test_what_one_machine_writes_another_reads(store: Store) -> None:
     store.write(KEY, patches(), MONTAGE)
-    store.note("fact", {"seconds": 7})
+    store.put_metadata("fact", {"seconds": 7})
     other = another_machine(store)
     assert KEY in other
-    assert other.noted("fact") == {"seconds": 7}
+    assert other.get_metadata("fact") == {"seconds": 7}
     assert other.montage(KEY) == MONTAGE
     assert np.array_equal(other.patches(KEY), patches())
     assert not other.patches(KEY).flags.owndata, "it is mapped from the folder before the bucket"
-    assert other.intact(KEY)
+    assert other.verify(KEY)
     assert list(other.root.rglob("*.tmp")) == []
 
 
@@ -70,8 +70,8 @@ def test_an_entry_larger_than_a_part_arrives_whole(store: Store) -> None:
 
 def test_what_is_not_there_says_what_to_do(store: Store) -> None:
     assert KEY not in store
-    assert not store.intact(KEY)
-    assert store.noted(KEY) is None
+    assert not store.verify(KEY)
+    assert store.get_metadata(KEY) is None
     with pytest.raises(StoreError, match="ingest again"):
         store.read(KEY, 0, 1)
 
@@ -95,12 +95,12 @@ def test_an_entry_that_left_the_bucket_is_not_intact(store: Store) -> None:
     store.write(KEY, patches(), MONTAGE)
     bucket = store.location.removeprefix("s3://").partition("/")[0]
     boto3.client("s3").delete_object(Bucket=bucket, Key=names(f"s3://{bucket}")[0])
-    assert not store.intact(KEY)
+    assert not store.verify(KEY)
 
 
 def test_an_unfinished_entry_leaves_no_object(store: Store, bucket: str) -> None:
     def fails_midway() -> None:
-        with store.writing(KEY, MONTAGE) as entry:
+        with store.writer(KEY, MONTAGE) as entry:
             entry.append(patches())
             raise ZeroDivisionError
 
@@ -132,7 +132,7 @@ def _write(location: str, cache: Path, seed: int) -> bool:
     for _ in range(5):
         store.write(KEY, patches(), MONTAGE)
         store.write(f"{seed}" * 32, patches(seed=seed), MONTAGE)
-    return store.intact(KEY)
+    return store.verify(KEY)
 
 
 def test_several_writers_do_each_other_no_harm(store: Store, bucket: str, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_an_absent_entry_says_what_to_do(store: Store) -> None:
     assert "nothing" not in store
     with pytest.raises(StoreError, match="ingest again"):
         store.read("nothing", 0, 1)
-    assert not store.intact("nothing")
+    assert not store.verify("nothing")
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, -1, -300])
@@ -90,15 +90,15 @@ def test_a_truncated_entry_is_a_store_error(store: Store, key: str, left: int) -
     fresh = Store(store.root)
     with pytest.raises(StoreError, match="damaged"):
         fresh.read(key, 0, 1)
-    assert not fresh.intact(key)
+    assert not fresh.verify(key)
 
 
 def test_changed_values_are_noticed(store: Store, key: str) -> None:
-    assert store.intact(key)
+    assert store.verify(key)
     content = bytearray(store.path(key).read_bytes())
     content[len(content) // 2] ^= 0xFF
     store.path(key).write_bytes(content)
-    assert not Store(store.root).intact(key)
+    assert not Store(store.root).verify(key)
 
 
 def test_the_key_depends_on_all_that_the_patches_depend_on() -> None:
@@ -130,12 +130,12 @@ def test_blocks_make_the_same_file_as_one_piece(
     patches = to_patches(signal(sum(lengths), seed=seed))
     store = Store(tmp_path_factory.mktemp("store"))
     store.write("whole", patches, MONTAGE)
-    with store.writing("blocks", MONTAGE) as entry:
+    with store.writer("blocks", MONTAGE) as entry:
         for block in np.split(patches, np.cumsum(lengths)[:-1]):
             entry.append(block)
     assert store.path("blocks").read_bytes() == store.path("whole").read_bytes()
     assert np.array_equal(store.patches("blocks"), patches)
-    assert store.intact("blocks")
+    assert store.verify("blocks")
 
 
 def test_arrow_reads_an_entry_like_any_file_of_its(store: Store, key: str) -> None:
@@ -146,7 +146,7 @@ def test_arrow_reads_an_entry_like_any_file_of_its(store: Store, key: str) -> No
 
 def test_an_entry_that_is_not_finished_is_not_there(store: Store) -> None:
     def fails_midway() -> None:
-        with store.writing("k" * 32, MONTAGE) as entry:
+        with store.writer("k" * 32, MONTAGE) as entry:
             entry.append(to_patches(signal()))
             raise ZeroDivisionError
 
@@ -157,7 +157,7 @@ def test_an_entry_that_is_not_finished_is_not_there(store: Store) -> None:
 
 
 def test_a_recording_that_cannot_be_read_does_not_blame_the_store(store: Store) -> None:
-    with pytest.raises(OSError, match="Input/output") as raised, store.writing("k" * 32, MONTAGE):
+    with pytest.raises(OSError, match="Input/output") as raised, store.writer("k" * 32, MONTAGE):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     assert not isinstance(raised.value, StoreError)
 
@@ -170,10 +170,10 @@ import numpy as np
 from labram.store.store import Store
 store, block = Store(Path(sys.argv[1])), np.ones((60, 64, 200), np.float16)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with store.writing("long", tuple(f"E{n}" for n in range(64))) as entry:
+with store.writer("long", tuple(f"E{n}" for n in range(64))) as entry:
     for _ in range(120):
         entry.append(block)
-assert store.intact("long") and store.seconds("long") == 7200
+assert store.verify("long") and store.seconds("long") == 7200
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
@@ -187,10 +187,10 @@ def test_writing_again_replaces_what_was_read(store: Store, key: str) -> None:
 
 
 def test_damaged_notes_are_as_good_as_none(store: Store) -> None:
-    store.note("key", {"seconds": 3})
-    assert store.noted("key") == {"seconds": 3}
+    store.put_metadata("key", {"seconds": 3})
+    assert store.get_metadata("key") == {"seconds": 3}
     next(store.root.rglob("*.json")).write_text("{")
-    assert store.noted("key") is None
+    assert store.get_metadata("key") is None
 
 
 def test_what_killed_writers_left_is_removed_and_what_others_are_writing_is_not(store: Store, key: str) -> None:
@@ -198,10 +198,10 @@ def test_what_killed_writers_left_is_removed_and_what_others_are_writing_is_not(
     for path in (dead, alive):
         path.write_bytes(b"part")
     os.utime(dead, (1_600_000_000, 1_600_000_000))
-    store.sweep()
+    store.gc()
     assert not dead.exists()
     assert alive.exists()
-    assert store.intact(key)
+    assert store.verify(key)
 
 
 def test_a_writer_that_is_killed_leaves_no_entry(store: Store) -> None:
@@ -210,7 +210,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from labram.store.store import Store
-with Store(Path(sys.argv[1])).writing("k" * 32, ("FP1",)) as entry:
+with Store(Path(sys.argv[1])).writer("k" * 32, ("FP1",)) as entry:
     entry.append(np.ones((9000, 1, 200), np.float16))
     print("written", flush=True)
     time.sleep(60)
@@ -222,13 +222,13 @@ with Store(Path(sys.argv[1])).writing("k" * 32, ("FP1",)) as entry:
     assert "k" * 32 not in store
     (left,) = (path for path in store.root.rglob("*") if path.is_file())
     os.utime(left, (1_600_000_000, 1_600_000_000))
-    store.sweep()
+    store.gc()
     assert not left.exists()
 
 
 @pytest.mark.parametrize("address", ["http://host/store", "gs://bucket/store", "s3://", "s3:///store"])
 def test_an_address_of_another_kind_makes_no_folder(address: str) -> None:
-    with pytest.raises(StoreError, match="no address of a patch store"):
+    with pytest.raises(StoreError, match="not a patch store location"):
         Store(address)
 
 

@@ -41,9 +41,11 @@ def tokenize(sampler: WindowSampler, tokenizer: Tokenizer, digest: str, monitor:
     made = 0
     for done, (pool, index) in enumerate(todo, start=1):
         key, count = pool.keys[index], int(pool.consecutive[index])
-        kept = store.kept(key, pool.codes_name(name))
+        kept = store.get_array(key, pool.codes_name(name))
         if kept is None or len(kept) < count:
-            store.keep(key, pool.codes_name(name), np.concatenate(list(_codes(store, pool, key, count, tokenizer))))
+            store.put_array(
+                key, pool.codes_name(name), np.concatenate(list(_codes(store, pool, key, count, tokenizer)))
+            )
             made += 1
         monitor.progress(done, len(todo))
     ranks.wait()

@@ -257,7 +257,7 @@ def _drawn(
 
 
 def _codes(store: Store, key: str, name: str) -> NDArray[np.uint16]:
-    found = store.kept(key, name)
+    found = store.get_array(key, name)
     if found is None:
         raise StoreError(
             "the stored codes of a recording are gone", file=key, remedy="Start again: they are worked out anew"

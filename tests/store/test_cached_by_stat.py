@@ -106,9 +106,9 @@ def test_no_name_is_kept(corpus: Path, store: Store) -> None:
 def test_an_entry_is_compared_with_its_checksum_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write("key", np.ones((3, 2, 200), np.float16), ("FP1", "CZ"))
     settled(store.path("key"))
-    assert store.intact("key")
-    monkeypatch.setattr("labram.store.patch_file.checksum", lambda *_: 1 / 0)
-    assert store.intact("key")
+    assert store.verify("key")
+    monkeypatch.setattr("labram.store.patch_file.compute_crc32", lambda *_: 1 / 0)
+    assert store.verify("key")
     store.path("key").write_bytes(store.path("key").read_bytes())
     with pytest.raises(ZeroDivisionError):
-        store.intact("key")
+        store.verify("key")
