@@ -52,7 +52,7 @@ lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the 
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
-	@for what in retrain unlabelled adapt "study --recipe demo-study"; do \
+	@for what in retrain pretrain_only adapt "study --recipe demo-study"; do \
 		$(BIN)/labram pipeline compile $$what --image labram-python:$$(git rev-parse HEAD) --out .labram/lint || exit 1; done
 	@$(BIN)/python -m pytest -q tests/k8s/test_manifests.py tests/k8s/test_custom_kinds.py
 

@@ -1,17 +1,17 @@
-"""From a backbone that there is to models of one's own tasks: fine-tuned, evaluated, gated, promoted.
+"""Pipeline `adapt`: an existing backbone is fine-tuned on the tasks; models that pass their gates are promoted.
 
-preflight ─> resolve ─┬─> ingest (each shard) ─> quality ─┬─> finetune ─> evaluate (each task)
-                │     └─> obtain ─────────────────────────┘                  │
-                │  nothing changed: stop                                     │
-                └────── (refused) <─ report <─ promote <─ gate <─ register <─┘
+preflight ─> plan_run ─┬─> ingest (each shard) ─> quality ─┬─> finetune ─> evaluate (each task)
+                │      └─> load_backbone ──────────────────┘                  │
+                │  nothing changed: stop                                      │
+                └─ (report_gate_failure) <─ report <─ promote <─ gate <─ register
 """
 
 from kfp import dsl
 
 from labram.recipe import Recipe
-from pipelines import stages
+from pipelines import dag_builder
+from pipelines.dag_builder import DagBuilder
 from pipelines.placement import Placement
-from pipelines.stages import Stages
 
 CHAMPION = "models:/labram-backbone@champion"
 
@@ -19,23 +19,23 @@ CHAMPION = "models:/labram-backbone@champion"
 def arguments(
     recipe: Recipe, *, data: str, workspace: str, force: bool = False, backbone: str = CHAMPION
 ) -> dict[str, object]:
-    """A recipe as the arguments of `adapt`; see `pipelines.stages.arguments`.
+    """Return a recipe as the arguments of `adapt`; see `pipelines.dag_builder.arguments`.
 
     Args:
-        recipe: The resolved recipe; its tokenizer and pre-training are not used.
+        recipe: The resolved recipe; its sections `tokenizer` and `pretraining` are not used.
         data: Folder or URI of the corpus.
         workspace: Folder that all tasks share.
         force: Run although nothing has changed.
-        backbone: Where it starts: ``models:/``, the folder of a backbone, or the file of a published one.
+        backbone: ``models:/`` address, folder of a backbone, or file of a published one.
 
     Raises:
         RecipeError: If the recipe has no tasks.
     """
-    given = stages.arguments(recipe, data=data, workspace=workspace, force=force)
-    return given | stages.labelled(recipe) | {"backbone": backbone}
+    common = dag_builder.arguments(recipe, data=data, workspace=workspace, force=force)
+    return common | dag_builder.finetuning_arguments(recipe) | {"backbone": backbone}
 
 
-@dsl.pipeline(name="adapt", description="LaBraM fine-tuned from a backbone that there is, to gated champions of tasks")
+@dsl.pipeline(name="adapt", description="Fine-tune an existing backbone; promote the task models that pass their gates")
 def adapt(
     data: str,
     workspace: str,
@@ -60,22 +60,17 @@ def adapt(
     mlflow_secret: str,
     storage_secret: str,
 ) -> None:
-    """See the module; the parameters are those of `arguments`."""
-    place = Placement(gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret)
-    run = Stages.resolved(
-        place, "adapt", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed, backbone=backbone
+    """Define the DAG; see `arguments` for the parameters."""
+    placement = Placement(
+        gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret
     )
-    with run.changed():
-        corpus = run.corpus(
-            data=data,
-            shards=shards,
-            datasets=datasets,
-            preprocessing=preprocessing,
-            label_sources=label_sources,
-            thresholds=quality_thresholds,
-            split=split,
-        )
-        begin = run.obtained()
+    dag = DagBuilder.begin(
+        placement, "adapt", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed, backbone=backbone
+    )
+    with dag.if_changed():
+        parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
+        corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
+        pretrained = dag.add_load_backbone()
         with dsl.ParallelFor(tasks, name="tasks", parallelism=2) as task:
-            tuned = run.tuned(corpus, begin, task=task, gates=gates, seed=seed)
-        run.concluded(corpus, tuned=tuned, start=run.start)
+            finetuned = dag.add_finetuning(corpus, pretrained, task=task, gates=gates, seed=seed)
+        dag.add_promotion(corpus, finetuned=finetuned, start=dag.start)

@@ -22,7 +22,7 @@ from pipelines.placement import VOLUME_PATH
 DATA, WORKSPACE = f"{VOLUME_PATH}/data", f"{VOLUME_PATH}/labram"
 HEADER = re.compile(r"\A(#.*\n)+")
 """KFP's comment on the parameters, in which the entries of a mapping stand in another order each time."""
-PIPELINES = ("retrain", "unlabelled", "adapt", "study")
+PIPELINES = ("retrain", "pretrain_only", "adapt", "study")
 
 
 def compile_pipeline(name: str, recipe: Recipe, out: Path, **given: Any) -> Path:

@@ -71,20 +71,20 @@ _SMALL = Needs(cpu=("500m", "2"), memory=("2Gi", "4Gi"), hours=1, acts=True)
 _SMALL_WORK = replace(_SMALL, acts=False)
 NEEDS = {
     "preflight": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, acts=True, stores=False),
-    "resolve": _SMALL,
-    "obtain": _SMALL_WORK,
+    "plan-run": _SMALL,
+    "load-backbone": _SMALL_WORK,
     "ingest": Needs(cpu=("4", "8"), memory=("8Gi", "16Gi"), hours=24),
     "quality": Needs(cpu=("1", "4"), memory=("8Gi", "16Gi"), hours=4),
     "tokenizer": Needs(cpu=("4", "16"), memory=("24Gi", "64Gi"), hours=72, retries=8, trains=True),
     "pretrain": Needs(cpu=("4", "16"), memory=("24Gi", "64Gi"), hours=168, retries=8, trains=True),
-    "trial": _SMALL_WORK,
+    "ablation-run": _SMALL_WORK,
     "finetune": Needs(cpu=("4", "16"), memory=("16Gi", "48Gi"), hours=24, retries=8, trains=True),
     "evaluate": Needs(cpu=("4", "8"), memory=("16Gi", "32Gi"), hours=6),
     "register": _SMALL,
     "gate": Needs(cpu=("2", "4"), memory=("8Gi", "16Gi"), hours=2, acts=True),
     "promote": _SMALL,
     "report": _SMALL,
-    "refused": _SMALL,
+    "report-gate-failure": _SMALL,
     "compare": _SMALL,
 }
 
@@ -122,20 +122,6 @@ class Placement:
         if needs.trains:
             self._use_pool(task)
         return task
-
-    def preflight(self) -> Any:
-        """The task that comes before all others: is there what they will ask for?"""
-        from components.preflight import preflight  # here, so that a component's own refusal is a message
-
-        return self(
-            preflight(
-                gpus=self.gpus,
-                accelerator=self.accelerator,
-                node_selector=self.node_selector,
-                tolerations=self.tolerations,
-                volume=self.volume,
-            )
-        )
 
     def _use_pool(self, task: Any) -> None:
         # KFP 2.17 forgets to hand parameters of resources into conditions and loops; registered, they arrive

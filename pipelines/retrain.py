@@ -1,29 +1,29 @@
-"""The closed loop: raw recordings in, a registered, gated champion out.
+"""Pipeline `retrain`: raw recordings in, registered models out, and those that pass their gates become champions.
 
-preflight ─> resolve ─> ingest (each shard) ─> quality ─> tokenizer ─> pretrain ─> finetune ─> evaluate (each task)
-                │  nothing changed: stop                                                          │
-                └──── (refused) <─ report <─ promote <─ gate <─ register <────────────────────────┘
+preflight ─> plan_run ─> ingest (each shard) ─> quality ─> tokenizer ─> pretrain ─> finetune ─> evaluate (each task)
+                │  nothing changed: stop                                                           │
+                └─ (report_gate_failure) <─ report <─ promote <─ gate <─ register <────────────────┘
 """
 
 from kfp import dsl
 
 from labram.recipe import Recipe
-from pipelines import stages
+from pipelines import dag_builder
+from pipelines.dag_builder import DagBuilder
 from pipelines.placement import Placement
-from pipelines.stages import Stages
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False) -> dict[str, object]:
-    """A recipe as the arguments of `retrain`; see `pipelines.stages.arguments`.
+    """Return a recipe as the arguments of `retrain`; see `pipelines.dag_builder.arguments`.
 
     Raises:
         RecipeError: If the recipe has no tasks.
     """
-    given = stages.arguments(recipe, data=data, workspace=workspace, force=force)
-    return given | stages.learning(recipe) | stages.labelled(recipe)
+    common = dag_builder.arguments(recipe, data=data, workspace=workspace, force=force)
+    return common | dag_builder.pretraining_arguments(recipe) | dag_builder.finetuning_arguments(recipe)
 
 
-@dsl.pipeline(name="retrain", description="LaBraM from raw recordings to a gated champion")
+@dsl.pipeline(name="retrain", description="Train LaBraM from raw recordings; promote the models that pass their gates")
 def retrain(
     data: str,
     workspace: str,
@@ -50,25 +50,20 @@ def retrain(
     mlflow_secret: str,
     storage_secret: str,
 ) -> None:
-    """See the module; the parameters are those of `arguments`."""
-    place = Placement(gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret)
-    run = Stages.resolved(place, "retrain", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed)
-    with run.changed():
-        corpus = run.corpus(
-            data=data,
-            shards=shards,
-            datasets=datasets,
-            preprocessing=preprocessing,
-            label_sources=label_sources,
-            thresholds=quality_thresholds,
-            split=split,
-        )
-        codes, backbone = run.pretrained(
+    """Define the DAG; see `arguments` for the parameters."""
+    placement = Placement(
+        gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret
+    )
+    dag = DagBuilder.begin(placement, "retrain", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed)
+    with dag.if_changed():
+        parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
+        corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
+        tokenizer, backbone = dag.add_pretraining(
             corpus,
             architecture=architecture,
             tokenizer_settings=tokenizer_settings,
             pretraining_settings=pretraining_settings,
         )
         with dsl.ParallelFor(tasks, name="tasks", parallelism=2) as task:
-            tuned = run.tuned(corpus, backbone, task=task, gates=gates, seed=seed)
-        run.concluded(corpus, tokenizer=codes, backbone=backbone, tuned=tuned)
+            finetuned = dag.add_finetuning(corpus, backbone, task=task, gates=gates, seed=seed)
+        dag.add_promotion(corpus, tokenizer=tokenizer, backbone=backbone, finetuned=finetuned)

@@ -1,41 +1,39 @@
-"""The same tasks fine-tuned in several ways from one backbone, and what the ways differ in.
+"""Pipeline `study`: an existing backbone is fine-tuned in several variants, which are compared on the same test data.
 
-    preflight ─> resolve ─┬─> ingest (each shard) ─> quality ─┬─> trial ─> finetune ─> evaluate (each trial)
-                    │     └─> obtain ─────────────────────────┘                           │
-                    │  nothing changed: stop                                              │
-                    └──────────────────────────── compare <───────────────────────────────┘
+preflight ─> plan_run ─┬─> ingest (each shard) ─> quality ─┬─> ablation_run ─> finetune ─> evaluate (each run)
+                │      └─> load_backbone ──────────────────┘                                  │
+                │  nothing changed: stop                                                      │
+                └──────────────────────────── compare <───────────────────────────────────────┘
 
-Nothing is registered, and no champion moves: a study finds out what to write into a recipe.
+A study registers no model and moves no champion.
 """
 
 from kfp import dsl
 
-from components.compare import compare
-from components.trial import trial
 from labram.evaluation.study import trials
 from labram.recipe import Recipe
-from pipelines import stages
+from pipelines import dag_builder
 from pipelines.adapt import CHAMPION
+from pipelines.dag_builder import DagBuilder
 from pipelines.placement import Placement
-from pipelines.stages import Stages
 
 
 def arguments(
     recipe: Recipe, *, data: str, workspace: str, force: bool = False, backbone: str = CHAMPION
 ) -> dict[str, object]:
-    """A recipe as the arguments of `study`; see `pipelines.adapt.arguments`.
+    """Return a recipe as the arguments of `study`; see `pipelines.adapt.arguments`.
 
     Raises:
-        RecipeError: If there is nothing to compare.
+        RecipeError: If the recipe's section `study` has fewer than two variants.
     """
-    return stages.arguments(recipe, data=data, workspace=workspace, force=force) | {
+    return dag_builder.arguments(recipe, data=data, workspace=workspace, force=force) | {
         "backbone": backbone,
-        "study_trials": [one.to_json() for one in trials(recipe)],
+        "ablation_runs": [run.to_json() for run in trials(recipe)],
         "gates": recipe.gates.to_json(),
     }
 
 
-@dsl.pipeline(name="study", description="LaBraM fine-tuned in several ways, compared on the same test windows")
+@dsl.pipeline(name="study", description="Fine-tune LaBraM in several variants; compare them on the same test data")
 def study(
     data: str,
     workspace: str,
@@ -49,7 +47,7 @@ def study(
     label_sources: dict[str, str],
     seed: int,
     backbone: str,
-    study_trials: list[str],
+    ablation_runs: list[str],
     gates: str,
     gpus: str,
     accelerator: str,
@@ -60,39 +58,17 @@ def study(
     mlflow_secret: str,
     storage_secret: str,
 ) -> None:
-    """See the module; the parameters are those of `arguments`."""
-    place = Placement(gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret)
-    run = Stages.resolved(
-        place, "study", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed, backbone=backbone
+    """Define the DAG; see `arguments` for the parameters."""
+    placement = Placement(
+        gpus, accelerator, node_selector, tolerations, volume, environment, mlflow_secret, storage_secret
     )
-    with run.changed():
-        corpus = run.corpus(
-            data=data,
-            shards=shards,
-            datasets=datasets,
-            preprocessing=preprocessing,
-            label_sources=label_sources,
-            thresholds=quality_thresholds,
-            split=split,
-        )
-        begin = run.obtained()
-        with dsl.ParallelFor(study_trials, name="trials", parallelism=2) as settings:
-            prepared = place(trial(workspace=workspace, corpus=corpus, backbone=begin, settings=settings)).outputs
-            tuned = run.tuned(
-                prepared["part"],
-                prepared["model"],
-                task=prepared["task"],
-                gates=gates,
-                seed=prepared["trial_seed"],
-                label=prepared["label"],
-            )
-        place(
-            compare(
-                workspace=workspace,
-                corpus_version=run.version,
-                recipe=recipe,
-                corpus=corpus,
-                start=run.start,
-                evaluations=tuned.evaluations(),
-            )
-        )
+    dag = DagBuilder.begin(
+        placement, "study", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed, backbone=backbone
+    )
+    with dag.if_changed():
+        parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
+        corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
+        pretrained = dag.add_load_backbone()
+        with dsl.ParallelFor(ablation_runs, name="ablation-runs", parallelism=2) as settings:
+            finetuned = dag.add_ablation_run(corpus, pretrained, settings=settings, gates=gates)
+        dag.add_comparison(corpus, finetuned)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from labram.platform.kfp_client import KfpClient, PipelinePackage
 
 app = typer.Typer(help="Compile pipelines; run and schedule them on a cluster.", no_args_is_help=True)
-NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="retrain, unlabelled, adapt or study.")]
+NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="retrain, pretrain_only, adapt or study.")]
 RECIPE = Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")]
 OVERRIDE = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Change a setting: tokenizer.steps=50; repeatable.")

@@ -61,7 +61,7 @@ def run(
     from labram import recipe as recipes
 
     chosen = recipes.load(recipe, override or [])
-    _run("retrain" if chosen.tasks else "unlabelled", chosen, data, workspace, force=force, containers=containers)
+    _run("retrain" if chosen.tasks else "pretrain_only", chosen, data, workspace, force=force, containers=containers)
 
 
 def adapt(
@@ -219,10 +219,10 @@ def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
 
     shards = recipe.corpus.shards
     labels = [one.label for one in trials(recipe)] if pipeline == "study" else [task.name for task in recipe.tasks]
-    learning = ["tokenizer", "pretrain"] if pipeline in {"retrain", "unlabelled"} else ["obtain"]
-    turn = ("trial", "finetune", "evaluate") if pipeline == "study" else ("finetune", "evaluate")
+    learning = ["tokenizer", "pretrain"] if pipeline in {"retrain", "pretrain_only"} else ["load_backbone"]
+    turn = ("ablation_run", "finetune", "evaluate") if pipeline == "study" else ("finetune", "evaluate")
     return [
-        *("preflight", "resolve"),
+        *("preflight", "plan_run"),
         *(f"ingest {shard}/{shards}" for shard in range(shards)),
         *("quality", *learning),
         *(f"{step} {label}" for label in labels for step in turn),

@@ -25,7 +25,7 @@ PAGE = 100
 SECONDS_TO_ANSWER = 60
 SECONDS_BETWEEN_LOOKS = 10.0
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
-GATE_FAILURE_TASK = "refused"
+GATE_FAILURE_TASK = "report-gate-failure"
 """The task of a pipeline that runs only if a gate refused: KFP's API tells states of tasks, and nothing else."""
 PORT_FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
 

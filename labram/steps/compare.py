@@ -11,7 +11,7 @@ from labram.evaluation.scoring import PREDICTIONS
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.reporting.study import StudyRecord, write
-from labram.steps.conclusion import conclude
+from labram.steps.close_run import close_run
 from labram.tracking import kfp_summary, lineage, mlflow_runs
 
 
@@ -30,10 +30,10 @@ def compare(
 
     Args:
         workspace: The workspace.
-        corpus_version: What `resolve` found.
+        corpus_version: What `plan_run` found.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
-        start: The backbone, see `labram.steps.obtain.settle`.
+        start: The backbone, see `labram.steps.load_backbone.settle`.
         evaluations: Folders of the evaluations, in the order of `labram.evaluation.study.trials`.
         out: The HTML file.
         summary: Markdown file for what Kubeflow Pipelines shows.
@@ -70,4 +70,4 @@ def compare(
         rows = ((one.task, one.variant, str(one.score), str(one.difference)) for one in outcomes)
         heads = ("task", "variant", "score [95 % CI]", "difference [95 % CI]")
         run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", kfp_summary.table(heads, rows))
-        conclude(run, place, parent, Path(out), result)
+        close_run(run, place, parent, Path(out), result)

@@ -31,7 +31,7 @@ def evaluate(
 
     Args:
         workspace: The workspace.
-        corpus_version: What `resolve` found.
+        corpus_version: What `plan_run` found.
         corpus: Folder that `quality` wrote.
         model: Folder of the task model; its history and task are copied beside the evaluation.
         task: One of the recipe's `tasks`, as JSON.

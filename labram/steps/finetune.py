@@ -7,7 +7,7 @@ from labram.evaluation.leakage import Ledger
 from labram.models.weights import digest
 from labram.platform.workspace import Workspace
 from labram.recipe import TaskRecipe
-from labram.steps.training import checkpoint_key, publish, seen
+from labram.steps.launch_training import checkpoint_key, publish, seen
 from labram.tracking.mlflow_runs import tracked
 from labram.training.distributed.job import Job
 from labram.training.distributed.launchers import chosen

@@ -13,8 +13,8 @@ from labram.recipe import Recipe, TaskRecipe
 from labram.registry import gates, model_registry
 from labram.registry.gates import Gate, Verdict
 from labram.registry.smoke_test import smoke_test
+from labram.steps.launch_training import seen
 from labram.steps.register import VERSIONS_FILE
-from labram.steps.training import seen
 from labram.store.store import Store
 from labram.tracking import kfp_summary
 from labram.tracking.mlflow_runs import tracked

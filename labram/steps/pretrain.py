@@ -6,7 +6,7 @@ from labram.corpus.catalogue import Corpus
 from labram.evaluation.leakage import PRETRAINING, Ledger
 from labram.models.weights import digest
 from labram.platform.workspace import Workspace
-from labram.steps.training import checkpoint_key, publish, seen
+from labram.steps.launch_training import checkpoint_key, publish, seen
 from labram.tracking.mlflow_runs import tracked
 from labram.training.distributed.job import Job
 from labram.training.distributed.launchers import chosen

@@ -31,13 +31,13 @@ def register(
 
     Args:
         workspace: The workspace.
-        corpus_version: What `resolve` found.
+        corpus_version: What `plan_run` found.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
         models: Folders of the task models, in the order of the recipe's tasks.
         evaluations: Folders of their evaluations, likewise.
         out: Folder for `versions.json`.
-        start: The backbone that the run started from, see `labram.steps.obtain.settle`; empty if from none.
+        start: The backbone that the run started from, see `labram.steps.load_backbone.settle`; empty if from none.
         tokenizer: Folder of the tokenizer; None if the run made none.
         backbone: Folder of the backbone; None if the run made none.
     """

@@ -14,7 +14,7 @@ from labram.registry import model_registry
 from labram.registry.gates import Verdict
 from labram.registry.promotion import Move
 from labram.reporting import run_report as page
-from labram.steps.conclusion import conclude
+from labram.steps.close_run import close_run
 from labram.steps.gate import read_verdicts
 from labram.steps.promote import read_moves
 from labram.tracking import kfp_summary, lineage, mlflow_runs
@@ -39,7 +39,7 @@ def report(
 
     Args:
         workspace: The workspace.
-        corpus_version: What `resolve` found.
+        corpus_version: What `plan_run` found.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
         evaluations: Folders of the evaluations, in the order of the recipe's tasks.
@@ -47,7 +47,7 @@ def report(
         promotions: Folder that `promote` wrote.
         out: The HTML file.
         summary: Markdown file for what Kubeflow Pipelines shows.
-        start: The backbone that the run started from, see `labram.steps.obtain.settle`; empty if from none.
+        start: The backbone that the run started from, see `labram.steps.load_backbone.settle`; empty if from none.
         tokenizer: Folder of the tokenizer; None if the run made none.
         backbone: Folder of the backbone; None if the run made none.
     """
@@ -86,7 +86,7 @@ def report(
         new = {move.model: move.version for move in moves if move.moved and move.version}
         champions = (f"Champion: {kfp_summary.link_to_model(name, version)}" for name, version in new.items())
         run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", *champions)
-        conclude(run, place, parent, Path(out), result)
+        close_run(run, place, parent, Path(out), result)
     return str(result["outcome"])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.leakage import Ledger
 from labram.platform.workspace import Workspace
-from labram.steps.training import checkpoint_key, publish, seen
+from labram.steps.launch_training import checkpoint_key, publish, seen
 from labram.tracking.mlflow_runs import tracked
 from labram.training.distributed.job import Job
 from labram.training.distributed.launchers import chosen

@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from labram import recipe
 from pipelines.compile import compile_pipeline
-for name, of in (("retrain", "demo"), ("unlabelled", "demo"), ("adapt", "demo"), ("study", "demo-study")):
+for name, of in (("retrain", "demo"), ("pretrain_only", "demo"), ("adapt", "demo"), ("study", "demo-study")):
     compile_pipeline(name, recipe.load(of), Path(sys.argv[1]))
 """
 

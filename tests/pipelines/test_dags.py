@@ -15,15 +15,15 @@ from labram.recipe import Recipe
 from pipelines.compile import PIPELINES
 from pipelines.placement import NEEDS
 
-ENDING = {"register", "gate", "promote", "report", "refused"}
-SIDE_EFFECTS = {"preflight", "resolve", "compare"} | ENDING
-CORPUS = {"preflight", "resolve", "ingest", "quality"}
+ENDING = {"register", "gate", "promote", "report", "report-gate-failure"}
+SIDE_EFFECTS = {"preflight", "plan-run", "compare"} | ENDING
+CORPUS = {"preflight", "plan-run", "ingest", "quality"}
 LEARNING, TUNING = {"tokenizer", "pretrain"}, {"finetune", "evaluate"}
 STEPS = {
     "retrain": CORPUS | LEARNING | TUNING | ENDING,
-    "unlabelled": CORPUS | LEARNING | ENDING,
-    "adapt": CORPUS | {"obtain"} | TUNING | ENDING,
-    "study": CORPUS | {"obtain", "trial"} | TUNING | {"compare"},
+    "pretrain_only": CORPUS | LEARNING | ENDING,
+    "adapt": CORPUS | {"load-backbone"} | TUNING | ENDING,
+    "study": CORPUS | {"load-backbone", "ablation-run"} | TUNING | {"compare"},
 }
 
 
@@ -78,13 +78,15 @@ def test_the_arguments_of_a_recipe_are_the_parameters_of_the_pipeline(dag) -> No
 def test_no_loop_is_over_nothing() -> None:
     """KFP's local runner breaks off behind such a loop."""
     for name in PIPELINES:
-        assert all(given for given in (arguments(name).get(loop, True) for loop in ("shards", "tasks", "study_trials")))
+        assert all(
+            given for given in (arguments(name).get(loop, True) for loop in ("shards", "tasks", "ablation_runs"))
+        )
     with pytest.raises(RecipeError, match="no tasks"):
         arguments("retrain", "tasks=[]")
 
 
 def test_without_labels_the_tasks_of_a_recipe_are_left_aside() -> None:
-    given = arguments("unlabelled", "gates.floors={gait: 0.1}")
+    given = arguments("pretrain_only", "gates.floors={gait: 0.1}")
     assert given["label_sources"] == {}
     assert Recipe.from_json(str(given["recipe"])).tasks == ()
 
@@ -99,7 +101,7 @@ def test_adapting_starts_from_the_champion_unless_told_otherwise() -> None:
 
 
 def test_a_study_has_a_trial_for_each_task_variant_and_seed() -> None:
-    trials = [json.loads(text) for text in arguments("study")["study_trials"]]
+    trials = [json.loads(text) for text in arguments("study")["ablation_runs"]]
     recipe = recipe_for("study")
     assert len(trials) == len(recipe.tasks) * len(recipe.study.variants) * recipe.study.seeds
     assert len({(one["task"]["name"], one["variant"]["name"], one["seed"]) for one in trials}) == len(trials)
@@ -125,7 +127,7 @@ def test_conditions_are_of_the_kind_that_the_local_runner_resolves(dag) -> None:
     """KFP 2.17's local runner skips a branch, silently, when its condition is on a named output."""
     _, compiled = dag
     assert all("-Output" in condition for condition in conditions(compiled).values())
-    assert "resolve-Output" in conditions(compiled)["quality"]
+    assert "plan-run-Output" in conditions(compiled)["quality"]
 
 
 def test_whether_a_gate_refused_shows_in_the_tasks_of_a_run(dag) -> None:

@@ -219,7 +219,7 @@ def adapted(killed_then_finished, one_task, data, workspace) -> subprocess.Compl
 
 def test_adapting_fine_tunes_the_champion_and_promotes_task_models_alone(adapted, workspace) -> None:
     assert adapted.returncode == 0, adapted.stdout + adapted.stderr
-    assert "obtain: starts from models:/labram-backbone/1#" in adapted.stdout
+    assert "load_backbone: starts from models:/labram-backbone/1#" in adapted.stdout
     assert "pretrain" not in adapted.stdout
     result = json.loads(next(workspace.glob("runs/one-*/result.json")).read_text())
     assert [row["model"] for row in result["promotions"]] == ["labram-gait"]
@@ -230,7 +230,7 @@ def test_a_study_says_what_its_variants_differ_in_and_registers_nothing(adapted,
     done = labram_run(one_task, data, workspace, job="study")
     assert done.returncode == 0, done.stdout + done.stderr
     reused = next(line for line in done.stdout.splitlines() if line.startswith("reused"))
-    assert all(step in reused for step in ("ingest 0/2", "quality", "obtain"))
+    assert all(step in reused for step in ("ingest 0/2", "quality", "load_backbone"))
     assert "scratch-half" in done.stdout
     assert "register" not in done.stdout
     folder = sorted(workspace.glob("runs/one-*"))[-1]

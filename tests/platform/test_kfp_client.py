@@ -91,25 +91,25 @@ def test_waiting_shows_each_task_and_gives_the_runs_exit_code(host, state, state
 
     state.states = [
         {"state": "PENDING"},
-        look("RUNNING", resolve="RUNNING"),
-        look("RUNNING", resolve="RUNNING"),
-        look("RUNNING", resolve="SUCCEEDED", pretrain="RUNNING"),
-        look(state_at_end, resolve="SUCCEEDED", pretrain=state_at_end),
+        look("RUNNING", plan_run="RUNNING"),
+        look("RUNNING", plan_run="RUNNING"),
+        look("RUNNING", plan_run="SUCCEEDED", pretrain="RUNNING"),
+        look(state_at_end, plan_run="SUCCEEDED", pretrain=state_at_end),
     ]
     done = submit(host, "--wait")
     assert done.exit_code == code, done.output
     lines = done.output.splitlines()[2:]
     end = state_at_end.lower()
     assert lines == [
-        "resolve running", "resolve succeeded", "pretrain running", f"pretrain {end}", f"the run {end}"
+        "plan_run running", "plan_run succeeded", "pretrain running", f"pretrain {end}", f"the run {end}"
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("state_of_the_task", "code"), [("SUCCEEDED", 3), ("SKIPPED", 0)])
-def test_a_run_in_which_a_gate_refused_ends_as_on_a_laptop(host, state, state_of_the_task, code) -> None:
-    """All that KFP tells is which tasks ran, so `pipelines.stages` has one that runs only then."""
-    refused = {"task_id": "t", "display_name": "refused", "state": state_of_the_task}
-    state.states = [{"state": "SUCCEEDED", "run_details": {"task_details": [refused]}}]
+def test_a_run_in_which_a_gate_failed_ends_as_on_a_laptop(host, state, state_of_the_task, code) -> None:
+    """All that KFP tells is which tasks ran, so `pipelines.dag_builder` has one that runs only then."""
+    failed = {"task_id": "t", "display_name": "report-gate-failure", "state": state_of_the_task}
+    state.states = [{"state": "SUCCEEDED", "run_details": {"task_details": [failed]}}]
     assert submit(host, "--wait").exit_code == code
 
 

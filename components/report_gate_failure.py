@@ -6,8 +6,8 @@ from components import component
 
 
 @component
-def refused(verdicts: dsl.Input[dsl.Dataset]) -> None:
+def report_gate_failure(verdicts: dsl.Input[dsl.Dataset]) -> None:
     """Says which models are not promoted, and why."""
-    from labram.steps.refused import refused
+    from labram.steps.report_gate_failure import report_gate_failure
 
-    refused(verdicts=verdicts.path)
+    report_gate_failure(verdicts=verdicts.path)

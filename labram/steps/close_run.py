@@ -13,7 +13,7 @@ from labram.tracking import mlflow_runs
 PAGE = "report.html"
 
 
-def conclude(
+def close_run(
     run: mlflow_runs.TrackedStep, place: Workspace, parent: str, page: Path, result: Mapping[str, Any]
 ) -> None:
     """Write page and result into the run's folder, the result last, and close the run in MLflow.

@@ -8,7 +8,7 @@ from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.masked import MaskedModel
 from labram.recipe import TaskRecipe, VariantRecipe
-from labram.steps.trial import fewer_subjects, untrained
+from labram.steps.ablation_run import fewer_subjects, untrained
 
 TASK = TaskRecipe(name="t", title="T", dataset="ours", kind="binary", classes=("a", "b"), metric="auroc")
 SPLITS = ["train"] * 8 + ["validation"] * 2 + ["test"] * 4

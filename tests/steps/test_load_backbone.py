@@ -10,7 +10,7 @@ from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.masked import MaskedModel
 from labram.models.official import export_checkpoint
 from labram.models.tokenizer import Tokenizer
-from labram.steps.obtain import bring, settle
+from labram.steps.load_backbone import bring, settle
 
 SMALL = {"width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "codes": 16}
 

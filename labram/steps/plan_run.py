@@ -1,4 +1,4 @@
-"""Resolve: which corpus version is this, and has anything changed since the last finished run?"""
+"""Plan run: which corpus version is this, and has anything changed since the last finished run?"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from labram.events import emit, step
 from labram.platform.doctor import require, services
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
-from labram.steps.obtain import settle
+from labram.steps.load_backbone import settle
 from labram.store.store import Store
 from labram.tracking import lineage, mlflow_runs
 
@@ -24,7 +24,7 @@ class Plan:
     Attributes:
         decision: Whether there is anything to do.
         corpus_version: See `labram.corpus.dvc_versions.corpus_version`.
-        start: The backbone that it starts from, see `labram.steps.obtain.settle`; empty if from none.
+        start: The backbone that it starts from, see `labram.steps.load_backbone.settle`; empty if from none.
     """
 
     decision: Literal["changed", "unchanged"]
@@ -32,7 +32,7 @@ class Plan:
     start: str
 
 
-def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "") -> Plan:
+def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "") -> Plan:
     """Compare corpus, recipe, code and backbone with those of the last finished run; open this run's parent in MLflow.
 
     Args:
@@ -41,7 +41,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: st
         recipe: The whole recipe as JSON.
         force: Do everything, changed or not.
         pipeline: Its name.
-        backbone: That it starts from, see `labram.steps.obtain.settle`; empty if from none.
+        backbone: That it starts from, see `labram.steps.load_backbone.settle`; empty if from none.
 
     Raises:
         PlatformError: If the workspace cannot be written to.
@@ -51,7 +51,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: st
         WeightsError: If the backbone's file or folder cannot be used.
     """
     settings, place = Recipe.from_json(recipe), Workspace.at(workspace)
-    with step("resolve") as reporter:
+    with step("plan_run") as reporter:
         require([services.workspace(place.root)])
         find(corpus_folder(data), settings.corpus.datasets)
         _check_tasks(settings)
@@ -62,7 +62,7 @@ def resolve(*, data: str, workspace: str, recipe: str, force: bool, pipeline: st
         same = {name: tags[name] for name in IDENTITY if name in tags}
         before = None if force else mlflow_runs.latest_finished_run(same)
         if before is not None:
-            emit("unchanged", step="resolve", since=before[mlflow_runs.RUN_TAG])
+            emit("unchanged", step="plan_run", since=before[mlflow_runs.RUN_TAG])
             return Plan("unchanged", version, start)
         reporter.note(f"corpus version {version}")
         mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)

@@ -6,8 +6,8 @@ from components import component
 
 
 @component
-def obtain(workspace: str, start: str, model: dsl.Output[dsl.Model]) -> None:
+def load_backbone(workspace: str, start: str, model: dsl.Output[dsl.Model]) -> None:
     """Writes the backbone's weights, and the ledger of what it has seen where it came with one."""
-    from labram.steps.obtain import obtain
+    from labram.steps.load_backbone import load_backbone
 
-    obtain(workspace=workspace, start=start, out=model.path)
+    load_backbone(workspace=workspace, start=start, out=model.path)

@@ -6,7 +6,7 @@ from components import component
 
 
 @component
-def resolve(
+def plan_run(
     data: str,
     workspace: str,
     recipe: str,
@@ -17,9 +17,9 @@ def resolve(
     backbone: str = "",
 ) -> str:
     """Gives `changed` or `unchanged`, the corpus version, and which backbone the run starts from, if from one."""
-    from labram.steps.resolve import resolve
+    from labram.steps.plan_run import plan_run
 
-    plan = resolve(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, backbone=backbone)
+    plan = plan_run(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, backbone=backbone)
     for path, text in ((corpus_version, plan.corpus_version), (start, plan.start)):
         with open(path, "w") as file:
             file.write(text)

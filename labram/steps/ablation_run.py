@@ -1,4 +1,4 @@
-"""Trial: what one fine-tuning of a study starts from."""
+"""Ablation run: what one fine-tuning of a study starts from."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from labram.recipe import SplitRecipe
 from labram.tracking.mlflow_runs import tracked
 
 
-def trial(*, workspace: str, corpus: str, backbone: str, settings: str, part: str, model: str) -> Trial:
+def ablation_run(*, workspace: str, corpus: str, backbone: str, settings: str, part: str, model: str) -> Trial:
     """Write the part of the corpus that the trial may see, and its backbone; gives the trial.
 
     Args:
@@ -25,7 +25,7 @@ def trial(*, workspace: str, corpus: str, backbone: str, settings: str, part: st
         model: Folder for its backbone.
     """
     wanted = Trial.from_json(settings)
-    with tracked("trial", Workspace.at(workspace).root, label=wanted.label) as run:
+    with tracked("ablation_run", Workspace.at(workspace).root, label=wanted.label) as run:
         whole = Corpus.load(Path(corpus))
         seen = whole if wanted.variant.subjects == 1.0 else fewer_subjects(whole, wanted)
         seen.save(Path(part))

@@ -4,13 +4,13 @@ from labram.events import step
 from labram.steps.gate import read_verdicts
 
 
-def refused(*, verdicts: str) -> None:
+def report_gate_failure(*, verdicts: str) -> None:
     """Name every model that is not promoted, and the gates that refused it.
 
     Args:
         verdicts: Folder that `gate` wrote.
     """
-    with step("refused") as reporter:
+    with step("report_gate_failure") as reporter:
         for verdict in read_verdicts(verdicts):
             if not verdict.passed:
                 gates = ", ".join(gate.name for gate in verdict.failed_gates)

@@ -1,7 +1,7 @@
-"""Obtain: an existing backbone becomes the one that a run starts from.
+"""Load backbone: an existing backbone becomes the one that a run starts from.
 
-While a run goes on, a champion can move and a file can be replaced. So `resolve` writes down which weights are meant,
-as an address and a digest, and only those are obtained.
+While a run goes on, a champion can move and a file can be replaced. So `plan_run` writes down which weights are meant,
+as an address and a digest, and only those are loaded.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def settle(backbone: str) -> str:
     return f"{path.absolute()}#{weights.digest(path)[:DIGITS]}"
 
 
-def obtain(*, workspace: str, start: str, out: str) -> None:
+def load_backbone(*, workspace: str, start: str, out: str) -> None:
     """Write the weights of a backbone, and its ledger where it has one.
 
     Args:
@@ -53,7 +53,7 @@ def obtain(*, workspace: str, start: str, out: str) -> None:
     Raises:
         WeightsError: As `bring` does.
     """
-    with tracked("obtain", Workspace.at(workspace).root) as run:
+    with tracked("load_backbone", Workspace.at(workspace).root) as run:
         bring(start, Path(out))
         run.note(f"starts from {start}")
 

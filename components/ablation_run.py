@@ -6,7 +6,7 @@ from components import component
 
 
 @component
-def trial(
+def ablation_run(
     workspace: str,
     corpus: dsl.Input[dsl.Dataset],
     backbone: dsl.Input[dsl.Model],
@@ -14,13 +14,13 @@ def trial(
     part: dsl.Output[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     task: dsl.OutputPath(str),  # type: ignore[valid-type]
-    trial_seed: dsl.OutputPath(int),  # type: ignore[valid-type]
+    run_seed: dsl.OutputPath(int),  # type: ignore[valid-type]
     label: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> None:
     """Writes the part of the corpus that it may see, its backbone, its task, its seed and what it is called."""
-    from labram.steps.trial import trial
+    from labram.steps.ablation_run import ablation_run
 
-    said = trial(
+    said = ablation_run(
         workspace=workspace,
         corpus=corpus.path,
         backbone=backbone.path,
@@ -28,6 +28,6 @@ def trial(
         part=part.path,
         model=model.path,
     )
-    for path, text in ((task, said.task.to_json()), (trial_seed, str(said.seed)), (label, said.label)):
+    for path, text in ((task, said.task.to_json()), (run_seed, str(said.seed)), (label, said.label)):
         with open(path, "w") as file:
             file.write(text)
