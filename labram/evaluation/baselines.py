@@ -21,7 +21,8 @@ from sklearn.model_selection import GroupKFold
 
 from labram.errors import LabelError
 from labram.evaluation.metrics import Array, weighted_scores
-from labram.recipe import LOWER_IS_BETTER, Section, TaskRecipe
+from labram.frozen_model import FrozenModel
+from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 
 RATE = 200
 BANDS: dict[str, tuple[float, float]] = {
@@ -56,7 +57,7 @@ class WindowGroup:
     channels: tuple[str, ...]
 
 
-class BaselineCard(Section):
+class BaselineCard(FrozenModel):
     """What a stored baseline is, beside its arrays."""
 
     kind: str

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from labram.recipe import Section
+from labram.frozen_model import FrozenModel
 
 FILE = "ledger.json"
 PRETRAINING = "pretraining"
 
 
-class Seen(Section):
+class Seen(FrozenModel):
     """Subjects and recordings that one stage has used."""
 
     subjects: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class Seen(Section):
         return cls(subjects=tuple(sorted(set(subject_keys))), contents=tuple(sorted(set(content_hashes))))
 
 
-class Overlap(Section):
+class Overlap(FrozenModel):
     """What an evaluation shares with what a model has seen, by stage."""
 
     subjects: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -48,7 +48,7 @@ class Overlap(Section):
         return "; ".join(parts) if parts else "nothing is shared"
 
 
-class Ledger(Section):
+class Ledger(FrozenModel):
     """Everything that a model has seen; a stage's name is ``tokenizer``, `PRETRAINING` or the task's."""
 
     stages: dict[str, Seen] = Field(default_factory=dict)

@@ -13,7 +13,8 @@ from labram.errors import LabelError
 from labram.evaluation import metrics, statistics
 from labram.evaluation.metrics import Array
 from labram.evaluation.statistics import Estimate
-from labram.recipe import LOWER_IS_BETTER, Section, TaskRecipe
+from labram.frozen_model import FrozenModel
+from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 
 MAX_POINTS = 500
 
@@ -74,7 +75,7 @@ class Predictions:
         )
 
 
-class Evaluation(Section):
+class Evaluation(FrozenModel):
     """A model on one task and split, beside a baseline on the same windows."""
 
     task: str

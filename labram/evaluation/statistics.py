@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from labram.evaluation.metrics import Array, weighted_scores
-from labram.recipe import LOWER_IS_BETTER, Section
+from labram.frozen_model import FrozenModel
+from labram.recipe import LOWER_IS_BETTER
 
 LEVEL = 0.95
 MIN_SUBJECTS = 6
@@ -20,7 +21,7 @@ MIN_SUBJECTS = 6
 every one of them has p = 2 / 2**5 > 0.05, whatever a bootstrap's interval says."""
 
 
-class Estimate(Section):
+class Estimate(FrozenModel):
     """A value with its 95 % confidence interval; None where it is undefined."""
 
     value: float | None

@@ -15,13 +15,14 @@ from labram.evaluation import statistics
 from labram.evaluation.metrics import Array
 from labram.evaluation.record import Predictions
 from labram.evaluation.statistics import Estimate
-from labram.recipe import Recipe, Section, TaskRecipe, VariantRecipe, merged
+from labram.frozen_model import FrozenModel
+from labram.recipe import Recipe, TaskRecipe, VariantRecipe, merged
 
 QUESTION = frozenset({"name", "title", "dataset", "kind", "classes", "seconds", "metric"})
 """Settings of a task that say what is asked; variants answer the same question in other ways."""
 
 
-class Trial(Section):
+class Trial(FrozenModel):
     """One fine-tuning of a study.
 
     Attributes:
@@ -40,7 +41,7 @@ class Trial(Section):
         return f"{self.task.name} {self.variant.name} {self.seed}"
 
 
-class Outcome(Section):
+class Outcome(FrozenModel):
     """One variant on one task.
 
     Attributes:

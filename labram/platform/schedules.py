@@ -14,14 +14,14 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from labram.errors import PlatformError
+from labram.frozen_model import FrozenModel
 from labram.platform.kfp_client import KfpClient, PipelineVersion
-from labram.recipe import Section
 
 EXPERIMENT = "labram-schedules"
 CRON_FIELDS = 6
 
 
-class Schedule(Section):
+class Schedule(FrozenModel):
     """One recurring run."""
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="Unlike all others.")
@@ -41,7 +41,7 @@ class Schedule(Section):
         return cron
 
 
-class Schedules(Section):
+class Schedules(FrozenModel):
     """The whole file."""
 
     schedules: tuple[Schedule, ...]

@@ -10,12 +10,13 @@ from labram.errors import LabramError
 from labram.evaluation import statistics
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.record import Evaluation, Predictions
-from labram.recipe import GateRecipe, Section, TaskRecipe
+from labram.frozen_model import FrozenModel
+from labram.recipe import GateRecipe, TaskRecipe
 
 Figure = float | int | str | None
 
 
-class Gate(Section):
+class Gate(FrozenModel):
     """One condition and its outcome."""
 
     name: str
@@ -24,7 +25,7 @@ class Gate(Section):
     figures: dict[str, Figure] = Field(default_factory=dict)
 
 
-class Verdict(Section):
+class Verdict(FrozenModel):
     """All gates of one registered version.
 
     Attributes:

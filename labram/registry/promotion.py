@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labram.errors import PlatformError, RegistryError
-from labram.recipe import Section
+from labram.frozen_model import FrozenModel
 from labram.registry import model_registry
 from labram.registry.gates import Verdict
 from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion
@@ -22,7 +22,7 @@ from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, Model
 SECONDS_TO_WAIT = 120
 
 
-class Move(Section):
+class Move(FrozenModel):
     """What happened to a model's champion.
 
     Attributes:

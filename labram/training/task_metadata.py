@@ -6,10 +6,11 @@ from typing import ClassVar, Self
 from pydantic import ValidationError
 
 from labram.errors import WeightsError
-from labram.recipe import Section, TaskRecipe
+from labram.frozen_model import FrozenModel
+from labram.recipe import TaskRecipe
 
 
-class TaskFile(Section):
+class TaskFile(FrozenModel):
     """What is needed to turn a task model's outputs into answers.
 
     Attributes:

@@ -17,11 +17,12 @@ import torch
 from pydantic import ValidationError
 
 from labram.errors import PlatformError
+from labram.frozen_model import FrozenModel
 from labram.models.bench import Load, Mode, Precision, Step, bench
 from labram.models.config import POSITIONS, SAMPLES, BackboneConfig, TokenizerConfig
 from labram.models.masked import random_mask
 from labram.models.onednn_linear import product
-from labram.recipe import ArchitectureRecipe, Recipe, Section
+from labram.recipe import ArchitectureRecipe, Recipe
 from labram.training import device as devices
 from labram.training.bench import masked_objective, noise_corpus, sampler
 from labram.training.objectives import on_device
@@ -36,7 +37,7 @@ PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
 PRODUCTS = 7
 
 
-class Machine(Section):
+class Machine(FrozenModel):
     """What was measured on.
 
     Attributes:
@@ -56,7 +57,7 @@ class Machine(Section):
     peak_tflop_per_s: float | None = None
 
 
-class Rate(Section):
+class Rate(FrozenModel):
     """One use of a model.
 
     Attributes:
@@ -80,7 +81,7 @@ class Rate(Section):
     utilisation: float
 
 
-class Throughput(Section):
+class Throughput(FrozenModel):
     """A result; times are of one device.
 
     Attributes:

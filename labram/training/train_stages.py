@@ -19,13 +19,14 @@ import torch
 from labram.corpus.catalogue import Corpus, Split
 from labram.errors import CorpusError, LabelError, TrainingError, WeightsError
 from labram.events import Monitor
+from labram.frozen_model import FrozenModel
 from labram.models import weights
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.official_layout import LabramModel
 from labram.models.tokenizer import Tokenizer
-from labram.recipe import ArchitectureRecipe, PretrainingRecipe, Section, TaskRecipe, TokenizerRecipe, TrainingRecipe
+from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TaskRecipe, TokenizerRecipe, TrainingRecipe
 from labram.store.store import Store
 from labram.training import device as devices
 from labram.training.checkpoints import HISTORY, Checkpoints
@@ -413,7 +414,7 @@ def _task_plan(task: TaskRecipe, steps_per_epoch: int, seed: int, *, select: boo
 
 
 def _identity(
-    corpus: Corpus, seed: int, digests: Mapping[str, str] | None = None, **sections: Section
+    corpus: Corpus, seed: int, digests: Mapping[str, str] | None = None, **sections: FrozenModel
 ) -> dict[str, Any]:
     """All that a training's result depends on, for its checkpoints; who holds which weights is not part of it."""
     settings = {name: section.model_dump(mode="json", exclude={"sharded"}) for name, section in sections.items()}

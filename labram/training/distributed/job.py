@@ -11,11 +11,12 @@ from labram import errors
 from labram.corpus.catalogue import Corpus
 from labram.errors import LabramError, TrainingError
 from labram.events import SECONDS_BETWEEN_REPORTS, Monitor
-from labram.recipe import ArchitectureRecipe, PretrainingRecipe, Section, TaskRecipe, TokenizerRecipe
+from labram.frozen_model import FrozenModel
+from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TaskRecipe, TokenizerRecipe
 from labram.store.store import Store
 
 
-class Job(Section):
+class Job(FrozenModel):
     """A stage of training and all that it needs.
 
     Attributes:

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from labram.errors import LabramError, PlatformError, TrainingError
 from labram.events import Monitor
-from labram.recipe import Section
+from labram.frozen_model import FrozenModel
 from labram.training.distributed.job import Job, Receiver
 from labram.training.distributed.launchers import JOB, LINES, SECONDS_TO_SAVE, WORKER, figures_of, written
 from labram.training.preemption import EXIT_CODE, Interruption, noticed
@@ -46,7 +46,7 @@ HANDED_ON = ("LABRAM_RUN", "LABRAM_LOG", "LABRAM_COMPILE")
 """Variables that the pods have from this process: their logs bear the same ids, and they compile if it would."""
 
 
-class Cluster(Section):
+class Cluster(FrozenModel):
     """What the pods of a training are made of; the environment variable `LABRAM_TRAIN_JOB` holds it as JSON.
 
     Attributes:

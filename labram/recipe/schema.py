@@ -1,47 +1,18 @@
-"""A recipe fixes every setting of a run: one typed, frozen object, read from YAML.
+"""The settings of a run: frozen pydantic models, one for each section of a recipe."""
 
-Unknown keys are errors, and so are values outside their range; both name the key and what is allowed. Each section is
-handed to the one step that uses it, so that changing the section re-runs that step and what follows it, and no more.
-"""
-
-import difflib
-import hashlib
-import json
-from collections.abc import Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from labram.errors import RecipeError
+from labram.frozen_model import FrozenModel
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0.0)]
 
 
-class Section(BaseModel):
-    """Base of all parts of a recipe: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The section that `to_json` wrote."""
-        return cls.model_validate_json(text)
-
-    def to_json(self) -> str:
-        """Canonical JSON: the same section always gives the same text, fit for hashing and for task arguments."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
-    def digest(self) -> str:
-        """First 12 hexadecimal digits of the SHA-256 of `to_json`."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-
-
-class CorpusRecipe(Section):
+class CorpusRecipe(FrozenModel):
     """Which recordings take part."""
 
     datasets: tuple[str, ...] = Field(
@@ -50,7 +21,7 @@ class CorpusRecipe(Section):
     shards: Positive = Field(default=2, description="Parallel ingest tasks.")
 
 
-class PreprocessingRecipe(Section):
+class PreprocessingRecipe(FrozenModel):
     """Filters of the paper (section 3.1): band-pass, notch at the mains frequency, 200 Hz."""
 
     high_pass_hz: Rate = 0.1
@@ -67,7 +38,7 @@ class PreprocessingRecipe(Section):
     )
 
 
-class QualityRecipe(Section):
+class QualityRecipe(FrozenModel):
     """Thresholds of the quality suite (docs/quality.md says how they were chosen). A share is a number from 0 to 1."""
 
     min_seconds: Rate = Field(default=1.0, description="A shorter recording is refused.")
@@ -98,14 +69,14 @@ class QualityRecipe(Section):
     warn_dead_seconds: int = Field(default=0, ge=0, description="More seconds without any signal: warning.")
 
 
-class SplitRecipe(Section):
+class SplitRecipe(FrozenModel):
     """Shares of the subjects of each dataset that are held out, for every stage alike."""
 
     validation: Fraction = 0.2
     test: Fraction = 0.2
 
 
-class EncoderRecipe(Section):
+class EncoderRecipe(FrozenModel):
     """Dimensions of one transformer over patches; the defaults are those of LaBraM-Base."""
 
     width: Positive = Field(default=200, description="Embedding width D = 25 x conv_channels.")
@@ -136,7 +107,7 @@ class ArchitectureRecipe(EncoderRecipe):
     code_width: Positive = 64
 
 
-class OptimiserRecipe(Section):
+class OptimiserRecipe(FrozenModel):
     """AdamW, linear warm-up from zero, cosine decay (paper, tables 3 to 5)."""
 
     peak_lr: Rate = 5e-4
@@ -146,7 +117,7 @@ class OptimiserRecipe(Section):
     clip_norm: float | None = Field(default=None, description="Largest global gradient norm; null: no clipping.")
 
 
-class TrainingRecipe(Section):
+class TrainingRecipe(FrozenModel):
     """One stage of self-supervised training."""
 
     steps: Positive
@@ -209,7 +180,7 @@ class PretrainingRecipe(TrainingRecipe):
         return self
 
 
-class AugmentRecipe(Section):
+class AugmentRecipe(FrozenModel):
     """Variations of training windows that leave their labels true; none of them is published."""
 
     shift: bool = Field(default=False, description="Rotate a window in time by any number of samples.")
@@ -218,7 +189,7 @@ class AugmentRecipe(Section):
     noise: float = Field(default=0.0, ge=0.0, description="White noise, as a share of each channel's SD.")
 
 
-class TaskRecipe(Section):
+class TaskRecipe(FrozenModel):
     """A labelled downstream problem and how the model is fine-tuned for it."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -270,7 +241,7 @@ MODEL_FILE = "recipe.json"
 """Under this name a registered model keeps the recipe that it was made with."""
 
 
-class GateRecipe(Section):
+class GateRecipe(FrozenModel):
     """Conditions on promotion (design: tracking, registry, promotion)."""
 
     margin: float = Field(default=0.02, ge=0.0, description="How much worse than the champion a metric may be.")
@@ -287,7 +258,7 @@ class GateRecipe(Section):
     bootstrap: Positive = Field(default=2000, description="Resamplings of subjects for confidence intervals.")
 
 
-class VariantRecipe(Section):
+class VariantRecipe(FrozenModel):
     """One way to fine-tune, in a study."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -299,14 +270,14 @@ class VariantRecipe(Section):
     )
 
 
-class StudyRecipe(Section):
+class StudyRecipe(FrozenModel):
     """What `labram study` compares: every variant on every task with every seed."""
 
     seeds: Positive = Field(default=3, description="Fine-tunings of each variant; their seeds count up from `seed`.")
     variants: tuple[VariantRecipe, ...] = Field(default=(), description="The others are compared with the first.")
 
 
-class Recipe(Section):
+class Recipe(FrozenModel):
     """Every setting of a run."""
 
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", description="Names the runs, and their folders.")
@@ -348,139 +319,3 @@ class Recipe(Section):
             f"Choose one of: {', '.join(task.name for task in self.tasks)}" if self.tasks else "It has none: add one"
         )
         raise RecipeError(f"recipe {self.name!r} has no task {name!r}", field="tasks", remedy=remedy)
-
-
-def available() -> list[str]:
-    """Names of the recipes that come with labram."""
-    folder = resources.files("labram.recipes")
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by name or from a YAML file, then apply ``key.path=value`` overrides.
-
-    Args:
-        name_or_path: One of `available`, or the path of a YAML file.
-        overrides: Such as ``tokenizer.steps=50`` or ``tasks.workload.epochs=3``; the value is YAML.
-
-    Raises:
-        RecipeError: If the file, a key or a value is not usable; names it and what is allowed.
-
-    Top-level keys that begin with ``x-`` hold what the file refers to by YAML anchors, and are not settings. A file
-    that says ``extends: base`` has the settings of that shipped recipe where it gives none itself.
-    """
-    source, settings = _settings(name_or_path)
-    for override in overrides:
-        _override(settings, override)
-    try:
-        return Recipe.model_validate(settings)
-    except ValidationError as error:
-        raise _explain(error, source) from error
-
-
-def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:
-    """What a recipe's file and those that it extends say, and the file's name."""
-    source, text = _read(name_or_path)
-    try:
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"not valid YAML ({_place(error)})", file=source, remedy="Mend the file at the place named"
-        ) from error
-    if not isinstance(settings, dict):
-        raise RecipeError("a recipe is a YAML mapping", file=source, remedy="Start from a shipped recipe")
-    settings = {key: value for key, value in settings.items() if not str(key).startswith("x-")}
-    extended = settings.pop("extends", None)
-    if extended is None:
-        return source, settings
-    if extended == source or extended not in available():
-        raise RecipeError(
-            f"{extended!r} cannot be extended",
-            file=source,
-            field="extends",
-            remedy=f"Name a recipe that comes with labram: {', '.join(available())}",
-        )
-    return source, merged(_settings(extended)[1], settings)
-
-
-def merged(below: Any, above: Any) -> Any:
-    """Settings of both, those `above` first. Entries of lists are told by their ``name``; other lists are replaced."""
-    if isinstance(below, dict) and isinstance(above, dict):
-        return {key: merged(below.get(key), above.get(key, below.get(key))) for key in {**below, **above}}
-    if isinstance(below, list) and isinstance(above, list) and all(isinstance(x, dict) for x in (*below, *above)):
-        named = {entry.get("name"): entry for entry in below}
-        return [merged(named.get(entry.get("name")), entry) for entry in above]
-    return above
-
-
-def _read(name_or_path: str) -> tuple[str, str]:
-    if name_or_path in available():
-        return name_or_path, resources.files("labram.recipes").joinpath(f"{name_or_path}.yaml").read_text()
-    path = Path(name_or_path)
-    if path.is_file():
-        try:
-            return path.name, path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError("not readable as text", file=path, remedy="Give a YAML file in UTF-8") from error
-    raise RecipeError(
-        f"there is no recipe {name_or_path!r}",
-        remedy=f"Give the path of a YAML file or one of: {', '.join(available())}",
-    )
-
-
-def _place(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "unreadable"
-
-
-def _override(settings: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator:
-        raise RecipeError(f"{override!r} is not key=value", field="--set", remedy="Write --set tokenizer.steps=50")
-    node: Any = settings
-    *parents, last = key.strip().split(".")
-    for part in parents:
-        if isinstance(node, list):
-            node = next((item for item in node if isinstance(item, dict) and item.get("name") == part), None)
-        else:
-            node = node.setdefault(part, {})
-        if not isinstance(node, dict | list):
-            raise RecipeError(f"there is no {part!r}", field=key, remedy="See `labram recipe show` for the keys")
-    if not isinstance(node, dict):
-        raise RecipeError("names a list", field=key, remedy="Name an entry of it, as in tasks.workload.epochs=3")
-    try:
-        node[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError("the value is not YAML", field=key, remedy="Quote it, as in --set 'name=\"mine\"'") from error
-
-
-def _explain(error: ValidationError, source: str) -> RecipeError:
-    """The first problem in plain words; pydantic's own text names types that users do not know."""
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    if first["type"] != "extra_forbidden":
-        return RecipeError(
-            first["msg"].removeprefix("Value error, "),
-            file=source,
-            field=".".join(where),
-            remedy="See `labram recipe show` for keys, defaults and meanings",
-        )
-    known = _keys(Recipe, where[:-1])
-    close = difflib.get_close_matches(where[-1], known, n=1)
-    return RecipeError(
-        "unknown key",
-        file=source,
-        field=".".join(where),
-        remedy=f"Did you mean {close[0]!r}" if close else f"Known here: {', '.join(known)}",
-    )
-
-
-def _keys(section: type[BaseModel], where: Sequence[str]) -> list[str]:
-    """Keys of the section at `where`, walking through nested sections and lists of them."""
-    for part in where:
-        if part.isdigit():
-            continue
-        annotation = section.model_fields[part].annotation
-        inner = [kind for kind in (annotation, *getattr(annotation, "__args__", ())) if isinstance(kind, type)]
-        section = next((kind for kind in inner if issubclass(kind, BaseModel)), section)
-    return list(section.model_fields)

@@ -1,0 +1,53 @@
+"""A recipe fixes every setting of a run: one typed, frozen object, read from YAML.
+
+Unknown keys and values outside their range are errors that name the key and what is allowed. Each section is passed
+to the one step that uses it, so that changing a section re-runs that step and the steps after it, and no others.
+"""
+
+from labram.recipe.loader import available, load, merged
+from labram.recipe.schema import (
+    LOWER_IS_BETTER,
+    METRICS,
+    MODEL_FILE,
+    ArchitectureRecipe,
+    AugmentRecipe,
+    CorpusRecipe,
+    EncoderRecipe,
+    GateRecipe,
+    OptimiserRecipe,
+    PreprocessingRecipe,
+    PretrainingRecipe,
+    QualityRecipe,
+    Recipe,
+    SplitRecipe,
+    StudyRecipe,
+    TaskRecipe,
+    TokenizerRecipe,
+    TrainingRecipe,
+    VariantRecipe,
+)
+
+__all__ = [
+    "LOWER_IS_BETTER",
+    "METRICS",
+    "MODEL_FILE",
+    "ArchitectureRecipe",
+    "AugmentRecipe",
+    "CorpusRecipe",
+    "EncoderRecipe",
+    "GateRecipe",
+    "OptimiserRecipe",
+    "PreprocessingRecipe",
+    "PretrainingRecipe",
+    "QualityRecipe",
+    "Recipe",
+    "SplitRecipe",
+    "StudyRecipe",
+    "TaskRecipe",
+    "TokenizerRecipe",
+    "TrainingRecipe",
+    "VariantRecipe",
+    "available",
+    "load",
+    "merged",
+]
