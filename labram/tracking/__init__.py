@@ -1,1 +1,1 @@
-"""Experiment tracking: MLflow runs, metrics that survive an outage, system metrics, lineage, KFP summaries."""
+"""Experiment tracking: MLflow runs, buffered metrics, system metrics, lineage, and KFP task summaries."""

@@ -1,48 +1,47 @@
-"""The page that Kubeflow Pipelines shows beside a task, in Markdown: what it found, and where MLflow has the rest."""
+"""Markdown summary of a task for the Kubeflow Pipelines UI: its metrics and a link to its MLflow run."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 MLFLOW_PAGE = "LABRAM_MLFLOW_PAGE"
-"""Environment variable with the address of MLflow for people, where it is another than ``MLFLOW_TRACKING_URI``."""
+"""Environment variable with MLflow's address in a browser, if it differs from ``MLFLOW_TRACKING_URI``."""
 
 
 def write(path: Path, title: str, *parts: str) -> None:
-    """Write a page: its title, and its parts below each other."""
+    """Write a Markdown file with a title and its parts, separated by blank lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join([f"### {title}", *parts]) + "\n")
 
 
 def link_to_run(run_id: str) -> str:
-    """To a run in MLflow; its id alone where no server is, and so no page."""
+    """Return a Markdown link to an MLflow run, or its id if there is no tracking server."""
     from mlflow.tracking import MlflowClient
 
-    address = _mlflow()
-    if not address:
+    base_url = _mlflow_url()
+    if not base_url:
         return f"MLflow run `{run_id}`"
     experiment = MlflowClient().get_run(run_id).info.experiment_id
-    return f"[Run in MLflow]({address}/#/experiments/{experiment}/runs/{run_id})"
+    return f"[Run in MLflow]({base_url}/#/experiments/{experiment}/runs/{run_id})"
 
 
 def link_to_model(name: str, version: str) -> str:
-    """To a version of a registered model, likewise."""
-    text, address = f"{name} version {version}", _mlflow()
-    return f"[{text}]({address}/#/models/{name}/versions/{version})" if address else text
+    """Return a Markdown link to a registered model version, or its name if there is no tracking server."""
+    text, base_url = f"{name} version {version}", _mlflow_url()
+    return f"[{text}]({base_url}/#/models/{name}/versions/{version})" if base_url else text
 
 
 def metrics_table(values: Mapping[str, float]) -> str:
-    """A table of named values."""
-    return table(("figure", "value"), ((name, f"{value:.4g}") for name, value in values.items()))
+    """Return a Markdown table of named values."""
+    return table(("metric", "value"), ((name, f"{value:.4g}") for name, value in values.items()))
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; the texts stand in it as they are."""
-    lines = [heads, ["---"] * len(heads), *rows]
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table. Only ``|`` is escaped in cells."""
+    lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def _mlflow() -> str:
+def _mlflow_url() -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    given = os.environ.get(MLFLOW_PAGE) or uri
-    return given.rstrip("/") if uri.startswith("http") else ""
+    return (os.environ.get(MLFLOW_PAGE) or uri).rstrip("/") if uri.startswith("http") else ""

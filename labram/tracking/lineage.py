@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, code, recipe and corpus version."""
+"""Lineage of a result: commit, code version, recipe and corpus version."""
 
 import hashlib
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 from labram.recipe import Recipe
 
 COMMIT_VARIABLE, DIRTY = "LABRAM_COMMIT", "-dirty"
-"""An image has no checkout: it says its commit, and whether the source tree differed from it."""
+"""Set in container images, which have no checkout: the commit, with the suffix `DIRTY` if the tree had changes."""
 PACKAGES = ("labram", "components", "pipelines")
 
 
 @cache
 def source_digest(*packages: str) -> str:
-    """First 12 hexadecimal digits of the SHA-256 over the Python and data files of some packages, names included."""
+    """Return the first 12 hex digits of the SHA-256 over all files of the packages, paths included."""
     total = hashlib.sha256()
     for package in packages:
         spec = find_spec(package)
@@ -31,7 +31,7 @@ def source_digest(*packages: str) -> str:
 
 
 def code_version() -> str:
-    """Digest of the whole program: what a task's result depends on besides its inputs."""
+    """Return the digest of labram's source, which a task's result depends on besides its inputs."""
     return source_digest(*PACKAGES)
 
 
@@ -46,24 +46,26 @@ def _git(*arguments: str) -> str:
 
 @cache
 def commit() -> str:
-    """The commit of the program's source tree, or of the image that it is in; empty outside both."""
+    """Return the git commit of the source tree or of the container image, or "" if there is neither."""
     return os.environ.get(COMMIT_VARIABLE, "").removesuffix(DIRTY) or _git("rev-parse", "HEAD")
 
 
 @cache
 def dirty() -> bool:
-    """Whether the source tree differs from its commit."""
-    given = os.environ.get(COMMIT_VARIABLE)
-    return given.endswith(DIRTY) if given else bool(_git("status", "--porcelain", "--untracked-files=no"))
+    """Return whether the source tree has uncommitted changes."""
+    image_commit = os.environ.get(COMMIT_VARIABLE)
+    if image_commit:
+        return image_commit.endswith(DIRTY)
+    return bool(_git("status", "--porcelain", "--untracked-files=no"))
 
 
 def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
-    """Everything that says where a run's results come from, as MLflow tags.
+    """Return the lineage of a run as MLflow tags.
 
     Args:
         recipe: The resolved recipe.
         corpus_version: See `labram.corpus.dvc_versions.corpus_version`.
-        start: Address and digest of the backbone that the run started from; empty if from none.
+        start: Address and digest of the backbone that the run starts from; "" if it trains its own.
     """
     return ({"backbone": start} if start else {}) | {
         "git_commit": commit(),

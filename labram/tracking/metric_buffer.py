@@ -1,8 +1,8 @@
-"""Metrics on their way to MLflow: kept on disk first, sent by a thread, so that a server that is away stops nothing.
+"""On-disk buffer for MLflow metrics: training continues while the tracking server is unavailable.
 
-Each run has a file of JSON lines and, beside it, the number of bytes that have arrived. A metric's time is that of its
-measurement, and MLflow takes a metric of the same name, step, time and value only once; so a batch whose answer was
-lost may be sent again, and everything is delivered exactly once. What a process leaves unsent is sent by the next one.
+A run's metrics are appended to a JSON Lines file; a thread sends them in batches and stores the number of bytes sent
+beside it. MLflow stores a metric with the same name, step, timestamp and value only once, so a batch can be sent again
+after a lost response. Metrics that a process could not send are sent by the next process.
 """
 
 import json
@@ -16,19 +16,19 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 METRICS_PER_REQUEST = 900
-SECONDS_BETWEEN_BATCHES, LONGEST_PAUSE = 1.0, 30.0
+SECONDS_BETWEEN_BATCHES, MAX_BACKOFF_SECONDS = 1.0, 30.0
 Send = Callable[[str, list[dict[str, Any]]], None]
 
 
 class MetricBuffer:
-    """The metrics of one run.
+    """Buffer for the metrics of one run.
 
     Args:
-        folder: For the spools of all runs.
-        run_id: MLflow's.
-        send: Delivers metrics ``{"key", "value", "timestamp", "step"}`` of a run, at most `METRICS_PER_REQUEST`;
-            raises if that cannot be done now.
-        note: Is told when the server goes away and when it is back.
+        folder: Folder with the buffers of all runs.
+        run_id: MLflow run id.
+        send: Sends at most `METRICS_PER_REQUEST` metrics ``{"key", "value", "timestamp", "step"}`` of a run; raises if
+            the server is unavailable.
+        note: Called with a message when the server stops or resumes responding.
     """
 
     def __init__(self, folder: Path, run_id: str, send: Send, note: Callable[[str], None]) -> None:
@@ -44,7 +44,7 @@ class MetricBuffer:
         self._thread.start()
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep the metrics of a step; they are sent when they can be."""
+        """Append the metrics of a step to the buffer. Does not wait for the server."""
         now = int(time.time() * 1000)
         lines = (
             json.dumps({"key": name, "value": float(value), "timestamp": now, "step": step}) + "\n"
@@ -55,7 +55,11 @@ class MetricBuffer:
         self._wake.set()
 
     def close(self, patience: float) -> bool:
-        """Wait until all is sent, for some seconds at most; gives whether it is. What is not stays on disk."""
+        """Wait for at most `patience` seconds until all metrics are sent.
+
+        Returns:
+            Whether all were sent. The others stay on disk.
+        """
         self._closing = True
         self._wake.set()
         self._thread.join(patience)
@@ -67,14 +71,14 @@ class MetricBuffer:
 
     def _send_now(self) -> None:
         _send_all(self._file, self._send)
-        with _left_by_others(self._file) as files:
+        with _buffers_of_dead_processes(self._file) as files:
             for file in files:
                 _send_all(file, self._send)
                 _remove(file)
 
     def _deliver(self) -> None:
-        """Send what there is until `close` is called and nothing is left."""
-        pause = SECONDS_BETWEEN_BATCHES
+        """Send metrics until `close` is called and none are left."""
+        backoff = SECONDS_BETWEEN_BATCHES
         while True:
             self._wake.wait(SECONDS_BETWEEN_BATCHES)
             self._wake.clear()
@@ -82,63 +86,63 @@ class MetricBuffer:
             try:
                 self._send_now()
             except Exception as error:
-                if pause == SECONDS_BETWEEN_BATCHES:
-                    self._note(f"MLflow does not answer ({type(error).__name__}): metrics are kept until it does")
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                if backoff == SECONDS_BETWEEN_BATCHES:
+                    self._note(f"MLflow does not respond ({type(error).__name__}); metrics are buffered on disk")
+                time.sleep(backoff)
+                backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
                 self._wake.set()
                 continue
-            if pause > SECONDS_BETWEEN_BATCHES:
-                self._note("MLflow answers again: all metrics were delivered")
-                pause = SECONDS_BETWEEN_BATCHES
+            if backoff > SECONDS_BETWEEN_BATCHES:
+                self._note("MLflow responds again; all buffered metrics were sent")
+                backoff = SECONDS_BETWEEN_BATCHES
             if closing:
                 return
 
 
 def _send_all(file: Path, send: Send) -> None:
-    """Send what of a run's file has not arrived yet, batch by batch."""
-    arrived = _arrived(file)
+    """Send the unsent metrics of a buffer file in batches."""
+    sent_bytes = _sent_bytes_file(file)
     with file.open("rb") as stream:
-        stream.seek(int(arrived.read_text()) if arrived.exists() else 0)
-        for batch, place in _batches(stream):
+        stream.seek(int(sent_bytes.read_text()) if sent_bytes.exists() else 0)
+        for batch, position in _batches(stream):
             send(file.stem, batch)
-            fresh = arrived.with_suffix(".fresh")
-            fresh.write_text(str(place))
-            fresh.replace(arrived)
+            temporary = sent_bytes.with_suffix(".fresh")
+            temporary.write_text(str(position))
+            temporary.replace(sent_bytes)
 
 
 def _batches(stream: IO[bytes]) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Metrics of whole lines, and the place after each batch; what a killed writer left of a line is passed over."""
+    """Yield batches of metrics and the file position after each. Lines that a killed writer cut short are skipped."""
     batch: list[dict[str, Any]] = []
-    place = stream.tell()
+    position = stream.tell()
     for line in stream:
         if not line.endswith(b"\n"):
             break
-        place += len(line)
+        position += len(line)
         with suppress(ValueError):
             batch.append(json.loads(line))
         if len(batch) == METRICS_PER_REQUEST:
-            yield batch, place
+            yield batch, position
             batch = []
     if batch:
-        yield batch, place
+        yield batch, position
 
 
 @contextmanager
-def _left_by_others(own: Path) -> Iterator[list[Path]]:
-    """Files of processes that are gone, held against other processes that would send them too."""
-    with ExitStack() as held:
+def _buffers_of_dead_processes(own: Path) -> Iterator[list[Path]]:
+    """Yield the buffer files of ended processes, locked so that no other process sends them too."""
+    with ExitStack() as locks:
         files = []
         for file in sorted(own.parent.glob("*.jsonl")):
             if file == own:
                 continue
             with suppress(Timeout):
-                held.enter_context(FileLock(_lock(file), timeout=0))
+                locks.enter_context(FileLock(_lock(file), timeout=0))
                 files.append(file)
         yield files
 
 
-def _arrived(file: Path) -> Path:
+def _sent_bytes_file(file: Path) -> Path:
     return file.with_suffix(".arrived")
 
 
@@ -147,5 +151,5 @@ def _lock(file: Path) -> Path:
 
 
 def _remove(file: Path) -> None:
-    for path in (file, _arrived(file)):
+    for path in (file, _sent_bytes_file(file)):
         path.unlink(missing_ok=True)

@@ -1,9 +1,8 @@
-"""Experiment tracking: one MLflow parent run a pipeline run, one nested run a step.
+"""MLflow runs: one parent run per pipeline run, one nested run per step.
 
-The server is whatever ``MLFLOW_TRACKING_URI`` names, else an SQLite file in the workspace. The parent run is found by
-its name, which every step of a pipeline run inherits as ``LABRAM_RUN``; so a run that was killed and started again goes
-on in the same parent, and a step in the same nested run. Outside a pipeline (``LABRAM_RUN`` unset) a step is a run of
-its own.
+The tracking server is ``MLFLOW_TRACKING_URI``, or else an SQLite file in the workspace. Steps find the parent run by
+name, which they inherit as ``LABRAM_RUN``. A pipeline run that is resumed therefore uses the same parent run, and a
+step the same nested run. Outside a pipeline (``LABRAM_RUN`` unset) a step has a run without a parent.
 """
 
 import os
@@ -27,14 +26,14 @@ RUN_TAG, STEP_TAG, PIPELINE = "labram.run", "labram.step", "pipeline"
 OUTCOME_TAG = "outcome"
 BUFFER_FOLDER = "spool"
 PATIENCE = {"FINISHED": 600.0, "FAILED": 60.0, "KILLED": 5.0}
-"""Seconds that a step waits at its end for a server that is away; the pod of one that is killed has 20."""
+"""Seconds that a step waits at its end for an unavailable server, by run status. A killed pod has 20 s in all."""
 
 
 def configure(workspace: Path) -> str:
-    """Point MLflow at the server of this workspace; gives the tracking URI.
+    """Set MLflow's tracking URI for this workspace, and return it.
 
-    Must be called before mlflow is imported by anything else. The default database is created by the first caller;
-    callers that come at the same time wait for it, because MLflow's own migrations do not survive a race.
+    Must be called before anything else imports mlflow. The first caller creates the default database while others
+    wait, because concurrent MLflow migrations fail.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -65,17 +64,17 @@ def _create_database(folder: Path, uri: str) -> None:
 
 
 def experiment_id(client: "MlflowClient") -> str:
-    """The experiment of all runs; made on a server that does not have it yet."""
+    """Return the id of labram's experiment, which is created if it does not exist."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     return str(experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT))
 
 
 def open_parent_run(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
-    """Find or create this pipeline run's parent run; gives its run id.
+    """Find or create the parent run of this pipeline run, and return its run id.
 
     Args:
         params: The resolved recipe, flattened.
-        tags: Commit, corpus version, recipe hash and the like.
+        tags: Lineage: commit, corpus version, recipe hash and others.
     """
     from mlflow.entities import Param, RunTag
     from mlflow.tracking import MlflowClient
@@ -94,7 +93,7 @@ def open_parent_run(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
 
 
 def find_parent_run(name: str) -> str | None:
-    """Run id of the parent run of that name, or None."""
+    """Return the run id of the parent run with this name, or None."""
     return _find(name, PIPELINE)
 
 
@@ -103,12 +102,12 @@ def _find(pipeline_run: str, step_name: str) -> str | None:
 
     client = MlflowClient()
     query = f"tags.`{RUN_TAG}` = '{pipeline_run}' and tags.`{STEP_TAG}` = '{step_name}'"
-    found = client.search_runs([experiment_id(client)], query, max_results=1)
-    return str(found[0].info.run_id) if found else None
+    runs = client.search_runs([experiment_id(client)], query, max_results=1)
+    return str(runs[0].info.run_id) if runs else None
 
 
 def close_parent_run(run_id: str, outcome: str) -> None:
-    """Mark the pipeline run as finished, with its outcome."""
+    """Mark the parent run as finished and tag it with its outcome."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
@@ -117,14 +116,14 @@ def close_parent_run(run_id: str, outcome: str) -> None:
 
 
 def terminate_runs(name: str, status: str) -> bool:
-    """End whatever is still marked as running of a pipeline run that failed or was stopped.
+    """Set the status of all unfinished MLflow runs of a pipeline run that failed or was stopped.
 
     Args:
-        name: Of the pipeline run.
+        name: Name of the pipeline run.
         status: ``FAILED`` or ``KILLED``.
 
     Returns:
-        Whether the server took it. One that is away is not waited for: the run may have failed because of it.
+        Whether the server accepted it. An unavailable server is not waited for: it may be why the run failed.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -142,10 +141,10 @@ def terminate_runs(name: str, status: str) -> bool:
 
 @contextmanager
 def _fail_fast() -> Iterator[None]:
-    """MLflow's client tries once more and not for minutes."""
-    hasty = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-    before = {name: os.environ.get(name) for name in hasty}
-    os.environ |= hasty
+    """Limit MLflow's client to one retry and short timeouts."""
+    limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ |= limits
     try:
         yield
     finally:
@@ -156,7 +155,7 @@ def _fail_fast() -> Iterator[None]:
 
 
 def latest_finished_run(tags: Mapping[str, str]) -> dict[str, str] | None:
-    """Tags of the newest pipeline run that came to an outcome and carries all of `tags`, or None."""
+    """Return the tags of the newest finished pipeline run that has all of `tags` and an outcome, or None."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
@@ -170,30 +169,30 @@ def latest_finished_run(tags: Mapping[str, str]) -> dict[str, str] | None:
 
 
 class TrackedStep:
-    """The monitor of a running step: progress goes to the events, metrics by way of a spool to MLflow."""
+    """Monitor of a running step: reports progress as events and buffers metrics for MLflow."""
 
-    def __init__(self, run_id: str, reporter: StepReporter, spool: Path) -> None:
+    def __init__(self, run_id: str, reporter: StepReporter, buffer_folder: Path) -> None:
         self.run_id, self.reporter = run_id, reporter
-        self.buffer = MetricBuffer(spool, run_id, _send, reporter.note)
+        self.buffer = MetricBuffer(buffer_folder, run_id, _send, reporter.note)
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
-        """See `labram.events.Monitor.progress`."""
-        self.reporter.progress(done, total, **figures)
+    def progress(self, done: int, total: int, **metrics: float) -> None:
+        """Report progress; see `labram.events.Monitor.progress`."""
+        self.reporter.progress(done, total, **metrics)
 
     def note(self, text: str) -> None:
-        """Tell the user one thing worth knowing."""
+        """Report a message to the user."""
         self.reporter.note(text)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """See `labram.events.Monitor.metrics`; does not wait for the server."""
+        """Buffer metrics for MLflow; see `labram.events.Monitor.metrics`. Does not wait for the server."""
         self.buffer.add(step, values)
 
     def write_summary(self, file: str, *parts: str) -> None:
-        """Write the page of the step's task: its place in MLflow, and parts as `labram.tracking.kfp_summary` has."""
+        """Write the KFP summary of the step's task: a link to its MLflow run, then `parts` in Markdown."""
         kfp_summary.write(Path(file), self.reporter.name, kfp_summary.link_to_run(self.run_id), *parts)
 
     def log_artifacts(self, folder: Path, *patterns: str) -> None:
-        """Keep small files of a step's output folder, such as histories and evaluations."""
+        """Log files of a step's output folder that match `patterns` as MLflow artifacts."""
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient()
@@ -203,7 +202,7 @@ class TrackedStep:
 
 
 def _send(run_id: str, metrics: list[dict[str, Any]]) -> None:
-    """Deliver metrics; those of a run that somebody has deleted go nowhere."""
+    """Send metrics to MLflow. Metrics of a deleted run are dropped."""
     from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -220,27 +219,27 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
     """Run a step with its events and its nested MLflow run.
 
     Args:
-        name: The step, as in the DAG.
-        workspace: Where the default tracking database is.
-        label: What tells parallel tasks of the same step apart, such as a task's name or a shard.
+        name: Name of the step, as in the DAG.
+        workspace: Folder of the default tracking database.
+        label: Distinguishes parallel tasks of the same step, such as a task's name or a shard.
 
     Raises:
-        PlatformError: If MLflow is away when the step begins; once it has begun, it is not waited for.
+        PlatformError: If MLflow is unavailable when the step starts. A running step does not wait for it.
     """
-    shown = f"{name} {label}".strip()
-    with step(shown) as reporter:
+    step_label = f"{name} {label}".strip()
+    with step(step_label) as reporter:
         configure(workspace)
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient()
         try:
-            run_id = _open_nested(client, shown)
+            run_id = _open_nested(client, step_label)
         except MlflowException as error:
             raise PlatformError(
-                f"MLflow's server does not take a run of this step ({error.error_code})",
+                f"the MLflow server did not create a run for this step ({error.error_code})",
                 field="MLFLOW_TRACKING_URI",
-                remedy="See that it answers (labram doctor); the same command, or the pod's next attempt, goes on",
+                remedy="Check the server with `labram doctor`, then run the same command again: it resumes",
             ) from None
         tracked_step = TrackedStep(run_id, reporter, workspace / BUFFER_FOLDER)
         status = "FAILED"
@@ -255,34 +254,34 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
             if tracked_step.buffer.close(PATIENCE[status]):
                 client.set_terminated(tracked_step.run_id, status)
             else:
-                reporter.note("MLflow does not answer: the last metrics are delivered by the next step")
+                reporter.note("MLflow does not respond; the next step sends the remaining metrics")
 
 
 def _open_nested(client: "MlflowClient", name: str) -> str:
-    """A new nested run, or the one that a killed attempt of the same step left behind."""
+    """Create a nested run, or reopen that of a killed attempt of the same step; return its id."""
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
     tags = {STEP_TAG: name}
-    whole = pipeline_run_name()
-    if whole:
-        left = _find(whole, name)
-        if left:
-            client.update_run(left, status="RUNNING")
-            return left
-        tags[RUN_TAG] = whole
-        parent = find_parent_run(whole)
+    run_name = pipeline_run_name()
+    if run_name:
+        existing = _find(run_name, name)
+        if existing:
+            client.update_run(existing, status="RUNNING")
+            return existing
+        tags[RUN_TAG] = run_name
+        parent = find_parent_run(run_name)
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
     return str(client.create_run(experiment_id(client), run_name=name, tags=tags).info.run_id)
 
 
 def pipeline_run_name() -> str:
-    """Name of the pipeline run that this process belongs to; empty outside one."""
+    """Return the name of the pipeline run that this process belongs to, or "" outside one."""
     return os.environ.get("LABRAM_RUN", "")
 
 
 def start_time(run_id: str) -> str:
-    """When a run started, ISO 8601 in UTC."""
+    """Return the start time of an MLflow run: ISO 8601, UTC."""
     from mlflow.tracking import MlflowClient
 
     start = MlflowClient().get_run(run_id).info.start_time

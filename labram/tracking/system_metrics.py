@@ -1,7 +1,7 @@
-"""What the machine does while a step runs; MLflow shows it in a tab of its own beside the step's metrics.
+"""System metrics of a running step, for the *System metrics* tab of its MLflow run.
 
-The samples are those of MLflow's monitors. Its thread is not used: it asks the server after every sample and ends for
-good when there is no answer. Here they go the way of all metrics, through the spool.
+MLflow's own monitors take the samples. MLflow's sampling thread is not used: it queries the server after every sample
+and stops for good when the server does not respond. Here samples go through `labram.tracking.metric_buffer`.
 """
 
 import threading
@@ -12,53 +12,51 @@ from typing import Any
 
 SECONDS_BETWEEN_SAMPLES = 10.0
 PREFIX = "system/"
-"""By which MLflow tells these metrics from others."""
+"""Prefix by which MLflow recognises system metrics."""
 Record = Callable[[int, Mapping[str, float]], None]
 
 
 @contextmanager
 def log_system_metrics(record: Record) -> Iterator[None]:
-    """Record use of processors, memory, network and GPUs every ten seconds and once at the end.
+    """Record CPU, memory, network and GPU usage every ten seconds and once at the end.
 
     Args:
-        record: Called from a thread with the seconds since the beginning, as the step of the metrics.
+        record: Called from a thread with the step (seconds since the start) and the metrics.
     """
-    monitors, begun, over = _monitors(), time.monotonic(), threading.Event()
+    monitors, start, stop = _monitors(), time.monotonic(), threading.Event()
 
-    def watch() -> None:
-        ended = False
-        while not ended:
-            ended = over.wait(SECONDS_BETWEEN_SAMPLES)
-            record(round(time.monotonic() - begun), _sample(monitors))
+    def sample_until_stopped() -> None:
+        stopped = False
+        while not stopped:
+            stopped = stop.wait(SECONDS_BETWEEN_SAMPLES)
+            record(round(time.monotonic() - start), _sample(monitors))
 
-    thread = threading.Thread(target=watch, name="system metrics", daemon=True)
+    thread = threading.Thread(target=sample_until_stopped, name="system metrics", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 
 def _monitors() -> list[Any]:
-    """Those that work here; shares of time are counted from now on."""
+    """Return the monitors that work on this machine, and start their counters."""
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
     from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
     monitors: list[Any] = [CPUMonitor(), NetworkMonitor()]
-    with suppress(
-        ImportError, RuntimeError
-    ):  # MLflow's words for a machine without the GPU's library, or without a GPU
+    with suppress(ImportError, RuntimeError):  # raised without NVML, or without a GPU
         monitors.append(GPUMonitor())
     _sample(monitors)
     return monitors
 
 
 def _sample(monitors: Sequence[Any]) -> dict[str, float]:
-    found = {}
+    metrics = {}
     for monitor in monitors:
         monitor.collect_metrics()
-        found.update({f"{PREFIX}{name}": float(value) for name, value in monitor.aggregate_metrics().items()})
+        metrics.update({f"{PREFIX}{name}": float(value) for name, value in monitor.aggregate_metrics().items()})
         monitor.clear_metrics()
-    return found
+    return metrics

@@ -12,7 +12,7 @@ def test_a_page_is_markdown_with_title_parts_and_tables(tmp_path) -> None:
     assert file.read_text() == (
         "### gate\n\nMLflow run `1`\n\n"
         "| gate | why |\n| --- | --- |\n| metric | 0.8 \\| not worse |\n\n"
-        "| figure | value |\n| --- | --- |\n| loss | 0.1235 |\n"
+        "| metric | value |\n| --- | --- |\n| loss | 0.1235 |\n"
     )
 
 

@@ -72,8 +72,8 @@ def test_while_the_server_is_away_nobody_waits(server, spool):
     assert one.close(5)
     assert len(server.taken) == len(keys(server)) == 100
     assert notes == [
-        "MLflow does not answer (ConnectionError): metrics are kept until it does",
-        "MLflow answers again: all metrics were delivered",
+        "MLflow does not respond (ConnectionError); metrics are buffered on disk",
+        "MLflow responds again; all buffered metrics were sent",
     ]
 
 

@@ -32,6 +32,6 @@ def test_a_server_that_is_away_is_not_waited_for(monkeypatch, tmp_path):
 def test_a_step_that_begins_while_it_is_away_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    away = pytest.raises(PlatformError, match=r"MLFLOW_TRACKING_URI.*does not take a run.*labram doctor")
+    away = pytest.raises(PlatformError, match=r"MLFLOW_TRACKING_URI.*did not create a run.*labram doctor")
     with away, mlflow_runs.tracked("tokenizer", tmp_path):
         pytest.fail("the step began")
