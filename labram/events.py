@@ -5,7 +5,6 @@ by ``LABRAM_EVENTS``; `labram run` follows it and draws the progress. Where the 
 log, which is what a pod shows (see `labram.logs`).
 """
 
-import json
 import logging
 import os
 import time
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from labram import logs
 from labram.errors import LabramError
+from labram.jsonl import append_rows
 
 log = logging.getLogger("labram")
 EVENTS_VARIABLE = "LABRAM_EVENTS"
@@ -50,18 +50,13 @@ class Silent:
 
 
 def emit(event: str, **fields: object) -> None:
-    """Write one event. A single `write` of one line, so that concurrent tasks never interleave."""
+    """Append an event to the file that ``LABRAM_EVENTS`` names, or log it if the variable is not set."""
     path = os.environ.get(EVENTS_VARIABLE)
     if not path:
         level = logging.ERROR if event == "failed" else logging.INFO
         log.log(level, _sentence(event, fields), extra={logs.FIELDS: {"event": event, **fields}})
         return
-    line = json.dumps({"event": event, "time": round(time.time(), 3), **fields})
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, (line + "\n").encode())
-    finally:
-        os.close(descriptor)
+    append_rows(path, {"event": event, "time": round(time.time(), 3), **fields})
 
 
 def _sentence(event: str, fields: Mapping[str, object]) -> str:

@@ -10,14 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 import yaml
 
+from labram.atomic import atomic_folder, atomic_path
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
 
@@ -198,8 +197,7 @@ def pull(out: Path, *, repository: str, rev: str | None = None) -> str:
             return version
         _require_kept(out, present)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        arrived = Path(scratch, DATA)
+    with atomic_folder(out) as arrived:
         if _dvc(out.parent, "get", repository, DATA, "--out", str(arrived), *which, check=False) is None:
             raise _not_to_be_had("the corpus of this commit", which)
         if tree_version(arrived) != version:
@@ -208,9 +206,6 @@ def pull(out: Path, *, repository: str, rev: str | None = None) -> str:
                 file=out.name,
                 remedy="Run `dvc push` again where the data are sound",
             )
-        if out.exists():
-            out.rename(Path(scratch, "replaced"))
-        arrived.rename(out)
     return version
 
 
@@ -263,13 +258,9 @@ def _copy(files: Sequence[Path], folder: Path, target: Path, monitor: Monitor) -
     try:
         for done, path in enumerate(files, start=1):
             place = target / path.relative_to(folder)
-            temporary = place.with_name(f".{uuid.uuid4().hex}.tmp")
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with atomic_path(place) as temporary:
                 shutil.copy2(path, temporary)
-                temporary.replace(place)
-            finally:
-                temporary.unlink(missing_ok=True)
             monitor.progress(done, len(files))
     except OSError as error:
         raise _unusable(error) from error

@@ -13,13 +13,13 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from labram.atomic import atomic_path
 from labram.errors import (
     CodebookSizeError,
     DamagedWeightsError,
@@ -123,15 +123,11 @@ def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", 
 
 
 def _write(content: Mapping[str, Any], file: Path) -> None:
-    """Beside its place, then renamed; what fails leaves nothing."""
-    fresh = file.with_name(f"{file.name}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, fresh)
-        fresh.replace(file)
+        with atomic_path(file) as temporary, temporary.open("wb") as stream:
+            torch.save(content, stream)
     except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            fresh.unlink()
         raise WeightsError(
             f"the file cannot be written ({type(error).__name__})",
             file=file,

@@ -6,7 +6,6 @@ another kind of model, a `LoadReport` accounts for each tensor of both.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from labram.atomic import atomic_path
 from labram.errors import DamagedWeightsError, ElectrodeTableError, WeightsError
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
@@ -48,16 +48,14 @@ def save(model: LabramModel, folder: Path) -> str:
         ) from error
     weights, config = folder / WEIGHTS, folder / CONFIG
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    fresh = weights.with_suffix(".partial")
-    fresh.touch()
-    mode = fresh.stat().st_mode
-    save_file(tensors, fresh)
-    fresh.chmod(mode)  # safetensors leaves what nobody but its writer may read, and a container's user is another
-    _into_place(fresh, weights)
+    with atomic_path(weights) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(tensors, temporary)
+        temporary.chmod(mode)  # safetensors writes files that only their owner may read; containers run as another user
     value = _digest_of(weights)
-    fresh = config.with_suffix(".partial")
-    fresh.write_text(json.dumps(_describe(model) | {"digest": value}, indent=2, sort_keys=True) + "\n")
-    _into_place(fresh, config)
+    with atomic_path(config) as temporary:
+        temporary.write_text(json.dumps(_describe(model) | {"digest": value}, indent=2, sort_keys=True) + "\n")
     return value
 
 
@@ -180,9 +178,3 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _digest_of(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _into_place(fresh: Path, file: Path) -> None:
-    with fresh.open("rb") as stream:
-        os.fsync(stream.fileno())
-    fresh.replace(file)

@@ -8,14 +8,13 @@ seen to work.
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from labram.atomic import atomic_folder
 from labram.errors import CorpusError
 from labram.events import Monitor, Silent
 from labram.simulation import files, gait, hospital, lab
@@ -88,13 +87,9 @@ def simulate(out: Path, *, seed: int = 0, size: Size | None = None, monitor: Mon
 
 def _make(out: Path, seed: int, size: Size, monitor: Monitor) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    growing = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        _write(growing, seed, size, monitor)
-        growing.chmod(0o755)
-        _replace(out, growing)
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
+    with atomic_folder(out) as temporary:
+        temporary.mkdir()
+        _write(temporary, seed, size, monitor)
 
 
 def _ours(folder: Path) -> bool:
@@ -112,17 +107,6 @@ def _files(folder: Path) -> dict[str, Path]:
     """By path relative to the folder, sorted."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
     return dict(sorted(found.items()))
-
-
-def _replace(out: Path, new: Path) -> None:
-    """Put `new` in the place of `out` by renaming; the old one is removed last."""
-    old = None
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent)) / out.name
-        out.rename(old)
-    new.rename(out)
-    if old is not None:
-        shutil.rmtree(old.parent)
 
 
 def _write(out: Path, seed: int, size: Size, monitor: Monitor) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labram.atomic import atomic_path
 from labram.platform.local_runs import RESULT
 from labram.platform.workspace import Workspace
 from labram.tracking import mlflow_runs
@@ -29,7 +30,6 @@ def close_run(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(page, folder / PAGE)
     run.log_artifacts(folder, PAGE, "recipe.yaml")
-    whole = folder / f".{RESULT}"
-    whole.write_text(json.dumps(result, indent=1))
-    whole.rename(folder / RESULT)
+    with atomic_path(folder / RESULT) as temporary:
+        temporary.write_text(json.dumps(result, indent=1))
     mlflow_runs.close_parent_run(parent, result["outcome"])

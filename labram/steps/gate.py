@@ -8,6 +8,7 @@ from labram.corpus.catalogue import Corpus
 from labram.evaluation.leakage import Ledger
 from labram.evaluation.record import Evaluation, Predictions
 from labram.evaluation.scoring import champion_predictions
+from labram.jsonl import read_rows
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe, TaskRecipe
 from labram.registry import gates, model_registry
@@ -119,7 +120,7 @@ def _judge_pretrained(
 
 
 def _last_validation(model: Path) -> dict[str, float]:
-    rows = [json.loads(line) for line in (model / "history.jsonl").read_text().splitlines()]
+    rows = read_rows(model / "history.jsonl")
     return dict(next(row for row in reversed(rows) if row.get("phase") == "validation"))
 
 

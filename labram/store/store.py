@@ -11,9 +11,8 @@ import json
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from labram.atomic import TEMPORARY_FILES, atomic_path
 from labram.errors import StoreError
 from labram.store import patch_file
 from labram.store.patch_file import RATE_HZ, PatchFile, PatchWriter, wrap_write_errors
@@ -190,7 +190,7 @@ class Store:
 
     def gc(self) -> None:
         """Delete temporary files of killed writers: unfinished files last modified more than an hour ago."""
-        for path in self.root.rglob(".*.tmp"):
+        for path in self.root.rglob(TEMPORARY_FILES):
             with suppress(OSError):  # another process deleted it first, or it belongs to another user
                 if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                     path.unlink()
@@ -326,19 +326,15 @@ class Store:
             path: The file's final path.
             upload: Whether to upload the file if the store is a bucket.
         """
-        temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
-        try:
-            with wrap_write_errors(self.location):
-                path.parent.mkdir(parents=True, exist_ok=True)
+        with wrap_write_errors(self.location):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as replacement:
+            temporary = replacement.enter_context(atomic_path(path))
             yield temporary
-            with wrap_write_errors(self.location), temporary.open("rb") as file:
-                os.fsync(file.fileno())
             if self._bucket is not None and upload:
                 self._bucket.upload(temporary, self._object_name(path))
             with wrap_write_errors(self.location):
-                temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+                replacement.close()
 
     def _fetch_if_missing(self, path: Path) -> None:
         if self._bucket is not None and not path.exists():

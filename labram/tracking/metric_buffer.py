@@ -15,6 +15,9 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from labram.atomic import atomic_path
+from labram.jsonl import append_rows
+
 METRICS_PER_REQUEST = 900
 SECONDS_BETWEEN_BATCHES, MAX_BACKOFF_SECONDS = 1.0, 30.0
 Send = Callable[[str, list[dict[str, Any]]], None]
@@ -46,12 +49,8 @@ class MetricBuffer:
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Append the metrics of a step to the buffer. Does not wait for the server."""
         now = int(time.time() * 1000)
-        lines = (
-            json.dumps({"key": name, "value": float(value), "timestamp": now, "step": step}) + "\n"
-            for name, value in values.items()
-        )
-        with self._file.open("a") as file:
-            file.write("".join(lines))
+        rows = ({"key": name, "value": float(value), "timestamp": now, "step": step} for name, value in values.items())
+        append_rows(self._file, *rows)
         self._wake.set()
 
     def close(self, patience: float) -> bool:
@@ -106,9 +105,8 @@ def _send_all(file: Path, send: Send) -> None:
         stream.seek(int(sent_bytes.read_text()) if sent_bytes.exists() else 0)
         for batch, position in _batches(stream):
             send(file.stem, batch)
-            temporary = sent_bytes.with_suffix(".fresh")
-            temporary.write_text(str(position))
-            temporary.replace(sent_bytes)
+            with atomic_path(sent_bytes) as temporary:
+                temporary.write_text(str(position))
 
 
 def _batches(stream: IO[bytes]) -> Iterator[tuple[list[dict[str, Any]], int]]:

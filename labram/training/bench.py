@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from labram.atomic import TEMPORARY_FILES
 from labram.corpus.catalogue import Corpus
 from labram.events import Silent
 from labram.models.masked import MaskedModel
@@ -179,7 +180,7 @@ class _Alternates(Silent):
         self.patches.append(sum(batch.weight for batch in batches))
         seconds, writing = 0.0, True
         while writing:
-            writing = any(self._folder.glob(".partial-*"))
+            writing = any(self._folder.glob(TEMPORARY_FILES))
             seconds = self._bare.seconds(done - 1, batches)
         self.bare.append(seconds)
         self._resumed = time.perf_counter()

@@ -8,9 +8,7 @@ all whose weights were validated, the one with the smallest loss.
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from labram.atomic import TEMPORARY_FILES, atomic_folder, atomic_path
 from labram.errors import CheckpointError
+from labram.jsonl import read_rows, write_rows
 
 KEPT = 2
 POINTER, BEST, STATE, HISTORY = "latest", "best", "state.json", "history.jsonl"
@@ -64,21 +64,17 @@ class Checkpoints:
         Raises:
             CheckpointError: If the disk is full or cannot be written; earlier checkpoints are untouched.
         """
-        partial = self.folder / f".partial-{uuid.uuid4().hex}"
         try:
-            partial.mkdir(parents=True)
-            _write(checkpoint, partial)
             place = self.folder / f"step-{checkpoint.step:06d}"
-            shutil.rmtree(place, ignore_errors=True)
-            partial.rename(place)
-            _flush(self.folder)
+            with atomic_folder(place) as temporary:
+                temporary.mkdir(parents=True)
+                _write(checkpoint, temporary)
             self._point(POINTER, place.name)
             best = self._best()
             if checkpoint.loss is not None and (best is None or checkpoint.loss < best[1]):
                 self._point(BEST, f"{place.name} {checkpoint.loss!r}")
             self._forget()
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise CheckpointError(
                 f"the checkpoint of step {checkpoint.step} cannot be written ({error})",
                 file=self.folder,
@@ -138,20 +134,18 @@ class Checkpoints:
             return None
 
     def _point(self, pointer: str, text: str) -> None:
-        fresh = self.folder / f".{pointer}-{uuid.uuid4().hex}"
-        _write_flushed(fresh, f"{text}\n")
-        fresh.replace(self.folder / pointer)
-        _flush(self.folder)
+        with atomic_path(self.folder / pointer) as temporary:
+            temporary.write_text(f"{text}\n")
 
     def _forget(self) -> None:
         """Remove what is older than the newest and not the best, and what killed writers left behind."""
         best = self._best()
         old = [place for place in self._places()[:-KEPT] if best is None or place.name != best[0]]
-        for place in [*old, *self.folder.glob(".partial-*")]:
-            shutil.rmtree(place, ignore_errors=True)
-        for pointer in (POINTER, BEST):
-            for left in self.folder.glob(f".{pointer}-*"):
-                left.unlink(missing_ok=True)
+        for place in [*old, *self.folder.glob(TEMPORARY_FILES)]:
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -175,8 +169,7 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     for name, tensors in checkpoint.tensors.items():
         file = folder / f"{name}.safetensors"
         save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, file)
-        _flush(file)
-    _write_flushed(folder / HISTORY, "".join(json.dumps(row) + "\n" for row in checkpoint.history))
+    write_rows(folder / HISTORY, checkpoint.history)
     content = {
         "step": checkpoint.step,
         "identity": dict(checkpoint.identity),
@@ -184,8 +177,7 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "digests": {file.name: _digest(file) for file in sorted(folder.iterdir())},
     }
     text = json.dumps(content, sort_keys=True)
-    _write_flushed(folder / STATE, json.dumps({"content": content, "digest": _digest_of(text)}))
-    _flush(folder)
+    (folder / STATE).write_text(json.dumps({"content": content, "digest": _digest_of(text)}))
 
 
 def _read(folder: Path) -> Checkpoint:
@@ -203,7 +195,7 @@ def _read(folder: Path) -> Checkpoint:
         identity=content["identity"],
         tensors={name.stem: load_file(folder / name) for name in names},
         state=content["state"],
-        history=[json.loads(line) for line in (folder / HISTORY).read_text().splitlines()],
+        history=read_rows(folder / HISTORY),
     )
 
 
@@ -214,19 +206,3 @@ def _digest(file: Path) -> str:
 
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write_flushed(file: Path, text: str) -> None:
-    with file.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _flush(path: Path) -> None:
-    """Make a file's content, or a folder's list of names, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

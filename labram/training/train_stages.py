@@ -20,6 +20,7 @@ from labram.corpus.catalogue import Corpus, Split
 from labram.errors import CorpusError, LabelError, TrainingError, WeightsError
 from labram.events import Monitor
 from labram.frozen_model import FrozenModel
+from labram.jsonl import write_rows
 from labram.models import weights
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
@@ -434,6 +435,6 @@ def _refuse_collapse(figures: Mapping[str, float], recipe: TokenizerRecipe) -> N
 def _write(model: LabramModel, fitted: Fitted, out: Path) -> dict[str, float]:
     if Ranks.here().first:
         weights.save(model, out)
-        (out / HISTORY).write_text("".join(json.dumps(row) + "\n" for row in fitted.history))
+        write_rows(out / HISTORY, fitted.history)
         (out / RESUMED).write_text(json.dumps(fitted.resumed) + "\n")
     return fitted.figures | {"steps": float(fitted.step), "skipped_steps": float(fitted.skipped_steps)}

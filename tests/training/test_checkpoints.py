@@ -87,7 +87,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_user_told(folder, file, dam
 
 def test_a_writer_killed_half_way_leaves_nothing_that_counts(folder):
     folder.save(checkpoint(2))
-    partial = folder.folder / ".partial-1"
+    partial = folder.folder / ".step-000004.1.tmp"
     partial.mkdir()
     (partial / "weights.safetensors").write_bytes(b"half")
     assert newest(folder)[0].step == 2
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_earlier_checkpoints_intact(folder, monkeypatch):
     with pytest.raises(CheckpointError, match="No space left"):
         folder.save(checkpoint(4))
     assert newest(folder)[0].step == 2
-    assert not list(folder.folder.glob(".partial-*"))
+    assert not list(folder.folder.glob(".*.tmp"))
 
 
 def test_a_changed_recipe_is_refused_and_named(folder):

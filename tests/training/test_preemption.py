@@ -99,7 +99,7 @@ def results(job):
 def while_it_writes(folder: Path):
     """Returns within the writing of a checkpoint; training is so far that one is due at any time."""
     deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and not any(folder.glob(".partial-*/*")):
+    while time.monotonic() < deadline and not any(folder.glob(".step-*.tmp/*")):
         time.sleep(0.0005)
 
 
@@ -140,7 +140,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(forks, tiny, architectu
         moment = draw.uniform(0.02, whole / KILLS)
         if kill % 2:
             codes.append(forks.run(killed, lambda: while_it_writes(killed.checkpoints)))
-            within += any(killed.checkpoints.glob(".partial-*"))
+            within += any(killed.checkpoints.glob(".step-*.tmp"))
         else:
             codes.append(forks.run(killed, lambda moment=moment: time.sleep(moment)))
     assert codes == [-signal.SIGKILL] * KILLS

@@ -12,6 +12,7 @@ from labram.corpus.catalogue import Corpus
 from labram.errors import LabramError, TrainingError
 from labram.events import SECONDS_BETWEEN_REPORTS, Monitor
 from labram.frozen_model import FrozenModel
+from labram.jsonl import append_rows
 from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TaskRecipe, TokenizerRecipe
 from labram.store.store import Store
 
@@ -104,12 +105,7 @@ class Sender:
         self._send("failed", kind=type(error).__name__, error=vars(error))
 
     def _send(self, what: str, **fields: object) -> None:
-        line = json.dumps({"what": what, **fields}, default=str) + "\n"
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+        append_rows(self._file, {"what": what, **fields})
 
 
 class Receiver:

@@ -1,0 +1,61 @@
+"""Atomic replacement: the old content or the new, and no leftovers."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from labram.atomic import atomic_folder, atomic_path
+
+
+def listing(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_is_replaced_only_at_the_end(tmp_path: Path):
+    file = tmp_path / "file.json"
+    file.write_text("old")
+    with atomic_path(file) as temporary:
+        temporary.write_text("new")
+        assert file.read_text() == "old"
+        assert temporary.parent == tmp_path
+    assert listing(tmp_path) == {"file.json": "new"}
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    file = tmp_path / "file.json"
+    file.write_text("old")
+    with suppress(KeyboardInterrupt), atomic_path(file) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert listing(tmp_path) == {"file.json": "old"}
+
+
+def test_nothing_written_is_an_error_and_leaves_the_old_file(tmp_path: Path):
+    file = tmp_path / "file.json"
+    file.write_text("old")
+    with pytest.raises(FileNotFoundError), atomic_path(file):
+        pass
+    assert listing(tmp_path) == {"file.json": "old"}
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path):
+    folder = tmp_path / "folder"
+    for content in ("old", "new"):
+        with atomic_folder(folder) as temporary:
+            (temporary / "sub").mkdir(parents=True)
+            (temporary / "sub" / content).write_text(content)
+    assert listing(tmp_path) == {"folder/sub/new": "new"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path: Path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").write_text("old")
+    with suppress(OSError), atomic_folder(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "file").write_text("half")
+        raise OSError("full")
+    assert listing(tmp_path) == {"folder/file": "old"}
+    assert list(tmp_path.iterdir()) == [folder]
