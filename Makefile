@@ -41,7 +41,7 @@ lock: $(READY)  ## The hashed requirements of the images, from pyproject.toml an
 results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER, and the curves
 	@test -n "$(DATA)" || { echo "say where the recordings are: make results DATA=FOLDER"; exit 2; }
 	@$(BIN)/labram run --data $(DATA) --recipe real-small
-	@$(BIN)/python benchmarks/results.py .labram docs/results.svg
+	@$(BIN)/python benchmarks/plot_training.py .labram docs/results.svg
 
 test: $(READY) browser  ## All tests, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labram.store.store import RATE_HZ, Store
+from labram.input_spec import SAMPLE_RATE_HZ
+from labram.store.store import Store
 
 GOAL_MB_PER_S = 300
 CHANNELS, SECONDS, RECORDINGS = 64, 600, 16
@@ -55,7 +56,7 @@ def _written(folder: Path) -> dict[str, Read]:
     store, rng = Store(folder / "store"), np.random.default_rng(0)
     by_channel, by_patch = [], []
     for number in range(RECORDINGS):
-        patches = rng.normal(0, 30, (SECONDS, CHANNELS, RATE_HZ)).astype(np.float16)
+        patches = rng.normal(0, 30, (SECONDS, CHANNELS, SAMPLE_RATE_HZ)).astype(np.float16)
         store.write(f"{number:032d}", patches, MONTAGE)
         np.save(folder / f"{number}-channels.npy", patches.transpose(1, 0, 2).reshape(CHANNELS, -1))
         np.save(folder / f"{number}-patches.npy", patches)
@@ -63,14 +64,14 @@ def _written(folder: Path) -> dict[str, Read]:
         by_patch.append(np.load(folder / f"{number}-patches.npy", mmap_mode="r"))
 
     def read_channels(number: int, start: int, seconds: int) -> NDArray[np.float32]:
-        window = by_channel[number][:, start : start + seconds * RATE_HZ]
-        return np.asarray(window, np.float32).reshape(CHANNELS, seconds, RATE_HZ)
+        window = by_channel[number][:, start : start + seconds * SAMPLE_RATE_HZ]
+        return np.asarray(window, np.float32).reshape(CHANNELS, seconds, SAMPLE_RATE_HZ)
 
     def read_patches(number: int, start: int, seconds: int) -> NDArray[np.float32]:
-        first, shift = divmod(start, RATE_HZ)
+        first, shift = divmod(start, SAMPLE_RATE_HZ)
         rows = by_patch[number][first : first + seconds + 1].transpose(1, 0, 2).reshape(CHANNELS, -1)
-        window = rows[:, shift : shift + seconds * RATE_HZ]
-        return np.asarray(window, np.float32).reshape(CHANNELS, seconds, RATE_HZ)
+        window = rows[:, shift : shift + seconds * SAMPLE_RATE_HZ]
+        return np.asarray(window, np.float32).reshape(CHANNELS, seconds, SAMPLE_RATE_HZ)
 
     return {
         "store": lambda number, start, seconds: store.read(f"{number:032d}", start, seconds),
@@ -82,11 +83,11 @@ def _written(folder: Path) -> dict[str, Read]:
 def _rates(contenders: dict[str, Read], seconds: int) -> dict[str, float]:
     """Median MB/s of each contender, on the same windows; all must read the same values."""
     rng = np.random.default_rng(seconds)
-    size = CHANNELS * seconds * RATE_HZ * np.dtype(np.float16).itemsize
+    size = CHANNELS * seconds * SAMPLE_RATE_HZ * np.dtype(np.float16).itemsize
     took: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(ROUNDS):
         numbers = rng.integers(RECORDINGS, size=WINDOWS)
-        starts = rng.integers((SECONDS - seconds - 1) * RATE_HZ, size=WINDOWS)
+        starts = rng.integers((SECONDS - seconds - 1) * SAMPLE_RATE_HZ, size=WINDOWS)
         windows = list(zip(numbers.tolist(), starts.tolist(), strict=True))
         first, *others = (read(*windows[0], seconds) for read in contenders.values())
         assert all(np.array_equal(first, other) for other in others)

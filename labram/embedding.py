@@ -17,10 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from labram.corpus.spectra import unit_correction
 from labram.errors import MisfitWeightsError, WindowError
 from labram.inference.predictor import (
-    MAX_PATCHES,
-    RATE,
     Electrodes,
-    Inference,
+    Predictor,
     Signals,
     check_shape,
     check_values,
@@ -30,7 +28,7 @@ from labram.inference.predictor import (
     resample,
     texts,
 )
-from labram.models.config import SECONDS
+from labram.input_spec import MAX_PATCHES, MAX_SECONDS, SAMPLE_RATE_HZ
 from labram.models.downstream import DownstreamModel
 from labram.recipe import QualityRecipe
 
@@ -84,7 +82,7 @@ class Labram:
             RegistryError: If there is no such registered model.
         """
         folder = _registered(str(source), workspace) if str(source).startswith("models:/") else Path(source)
-        model = Inference(folder).model
+        model = Predictor(folder).model
         if not isinstance(model, DownstreamModel):
             raise MisfitWeightsError(
                 "holds a tokenizer, which has no embeddings", file=folder, remedy="Name a backbone or a task's model"
@@ -185,7 +183,7 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         model: str | Path | Labram,
         channels: Sequence[str],
         *,
-        sfreq: float = RATE,
+        sfreq: float = SAMPLE_RATE_HZ,
         unit: str = "uV",
         on_unknown: Unknown = "raise",
     ) -> None:
@@ -279,8 +277,8 @@ def _continuous(
 def _cut(signals: Signals, seconds: int | None) -> Signals:
     """Consecutive windows [n, N, samples] of a recording [N, samples]."""
     _check_whole(seconds)
-    whole = signals.shape[1] // RATE
-    longest = min(SECONDS, MAX_PATCHES // len(signals))
+    whole = signals.shape[1] // SAMPLE_RATE_HZ
+    longest = min(MAX_SECONDS, MAX_PATCHES // len(signals))
     length = min(longest, whole) if seconds is None else seconds
     if not 1 <= length <= whole:
         raise WindowError(
@@ -289,7 +287,7 @@ def _cut(signals: Signals, seconds: int | None) -> Signals:
             remedy="Ask for windows of 1 s up to the length of the recording",
         )
     count = whole // length
-    windows = signals[:, : count * length * RATE].reshape(len(signals), count, length * RATE)
+    windows = signals[:, : count * length * SAMPLE_RATE_HZ].reshape(len(signals), count, length * SAMPLE_RATE_HZ)
     return np.ascontiguousarray(windows.swapaxes(0, 1))
 
 

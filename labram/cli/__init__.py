@@ -31,7 +31,7 @@ app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(weights.app, name="weights")
-app.add_typer(bench.app, name="bench")
+bench.add_to(app)
 
 
 def _version(*, wanted: bool) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.corpus.spectra import Row, Spectra, listed, median
-from labram.store.store import LIMIT_UV, RATE_HZ
+from labram.input_spec import SAMPLE_RATE_HZ
+from labram.store.store import LIMIT_UV
 
 Samples = NDArray[np.float32] | NDArray[np.float64]
 
@@ -234,7 +235,7 @@ class _Stored:
         self._mixed.append((self._signs @ values).reshape(-1, _BIN_SAMPLES).mean(axis=1))
 
     def row(self) -> Row:
-        samples = max(1, self._seconds * RATE_HZ // _STRIDE)
+        samples = max(1, self._seconds * SAMPLE_RATE_HZ // _STRIDE)
         mean = self._sum / samples
         sd = np.sqrt(np.maximum(self._squares / samples - mean**2, 0.0))
         return {

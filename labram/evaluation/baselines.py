@@ -22,9 +22,9 @@ from sklearn.model_selection import GroupKFold
 from labram.errors import LabelError
 from labram.evaluation.metrics import Array, weighted_scores
 from labram.frozen_model import FrozenModel
+from labram.input_spec import SAMPLE_RATE_HZ
 from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 
-RATE = 200
 BANDS: dict[str, tuple[float, float]] = {
     "delta": (0.5, 4.0),
     "theta": (4.0, 8.0),
@@ -82,7 +82,7 @@ def power_density(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     Returns:
         [n, C, 101] at 0, 1, ... 100 Hz.
     """
-    return np.asarray(welch(signals, fs=RATE, nperseg=RATE, axis=-1)[1], dtype=np.float32)
+    return np.asarray(welch(signals, fs=SAMPLE_RATE_HZ, nperseg=SAMPLE_RATE_HZ, axis=-1)[1], dtype=np.float32)
 
 
 def log_powers(density: npt.NDArray[np.float32], features: str) -> Array:

@@ -13,9 +13,10 @@ from labram.evaluation import baselines
 from labram.evaluation.baselines import Baseline, WindowGroup
 from labram.evaluation.leakage import Seen
 from labram.evaluation.record import Evaluation, Predictions, summarise
-from labram.inference.predictor import SCALE_UV, Inference
+from labram.inference.predictor import Predictor
+from labram.input_spec import SAMPLE_RATE_HZ
 from labram.recipe import TaskRecipe
-from labram.store.store import RATE_HZ, Store
+from labram.store.store import Store
 from labram.training.data.labelled import LabelledGroup, LabelledWindows
 
 WINDOWS_AT_ONCE = 256
@@ -109,14 +110,14 @@ def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) ->
     if not len(windows):
         raise _no_windows("to evaluate")
     groups = window_groups(windows)
-    inference = Inference(model)
-    answers = [inference.predict(signals, group.channels) for group in groups for signals in group.signals]
+    predictor = Predictor(model)
+    parts = [predictor.predict_prepared(signals, group.channels) for group in groups for signals in group.signals]
     return Predictions(
         recording_id=windows.recording_ids.astype(object),
         subject_key=windows.subject_keys.astype(object),
-        start=np.concatenate([group.starts for group in windows.groups]) / RATE_HZ,
+        start=np.concatenate([group.starts for group in windows.groups]) / SAMPLE_RATE_HZ,
         y=windows.y,
-        prediction=np.concatenate(answers).astype(float),
+        prediction=np.concatenate(parts).astype(float),
         baseline=baseline.predict(groups) if baseline else None,
     )
 
@@ -140,8 +141,7 @@ class _Stored:
     group: LabelledGroup
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        for batch in self.group.batches(WINDOWS_AT_ONCE):
-            yield batch.x.reshape(*batch.x.shape[:2], -1) * SCALE_UV
+        yield from self.group.signals(WINDOWS_AT_ONCE)
 
 
 def window_groups(windows: LabelledWindows) -> list[WindowGroup]:

@@ -19,23 +19,20 @@ from scipy.signal import resample_poly
 from torch import Tensor
 
 from labram.errors import RecipeError, WindowError
+from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
 from labram.models import weights
-from labram.models.downstream import DownstreamModel
+from labram.models.downstream import DownstreamModel, prediction
 from labram.models.tokenizer import Tokenizer
 from labram.signals.electrodes import canonical_name, canonical_names, rows
 from labram.training.task_metadata import TaskFile
 
-RATE = 200
-SCALE_UV = 100.0
-"""The model's unit (specification 1.1)."""
 HIGHEST_RATE = 100_000
 """Hz; no recorder of EEG samples faster."""
-MAX_PATCHES = 256
 PATCHES_AT_ONCE = 8192
 Signals = npt.NDArray[np.float32]
 
 
-class Inference:
+class Predictor:
     """A model of any kind, ready to answer.
 
     Args:
@@ -52,7 +49,7 @@ class Inference:
             model, _ = weights.backbone_to_downstream(folder, outputs=1)
         self.model = model.eval()
 
-    def answer(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[Any]:
+    def predict(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[Any]:
         """Answer raw windows.
 
         Args:
@@ -70,10 +67,10 @@ class Inference:
         windows = real_array(signals).astype(np.float32, copy=False)
         check_shape(windows, channels, sfreq)
         check_values(windows)
-        return self.predict(resample(windows, sfreq), electrodes(channels).names)
+        return self.predict_prepared(resample(windows, sfreq), electrodes(channels).names)
 
     @torch.inference_mode()
-    def predict(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[Any]:
+    def predict_prepared(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[Any]:
         """Answer windows at 200 Hz with canonical channel names.
 
         Args:
@@ -85,19 +82,15 @@ class Inference:
             (regression). Of a backbone: embeddings [n, D]. Of a tokenizer: codes [n, patches], channel after channel.
         """
         batches, rows_N = model_input(signals, channels)
-        parts = [self._forward(batch, rows_N) for batch in batches]
-        return np.asarray(torch.cat(parts).numpy())
+        return np.concatenate([self._predict(batch, rows_N) for batch in batches])
 
-    def _forward(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
+    def _predict(self, x_BNAT: Tensor, rows_N: Tensor) -> npt.NDArray[Any]:
         if isinstance(self.model, Tokenizer):
-            return self.model.encode(x_BNAT, rows_N)
+            return np.asarray(self.model.encode(x_BNAT, rows_N))
         if self.task is None:
-            return self.model.features(x_BNAT, rows_N)
-        output: Tensor = self.model(x_BNAT, rows_N).double()  # a float32 sigmoid would tie scores near 1
-        kind = self.task.recipe.kind
-        if kind == "regression":
-            return torch.tensor(self.task.target_mean).double() + output * torch.tensor(self.task.target_sd).double()
-        return torch.sigmoid(output[:, 0]) if kind == "binary" else torch.softmax(output, dim=1)
+            return np.asarray(self.model.features(x_BNAT, rows_N))
+        output = self.model(x_BNAT, rows_N)
+        return prediction(output, self.task.recipe.kind, self.task.target_mean, self.task.target_sd)
 
 
 @dataclass(frozen=True)
@@ -189,15 +182,15 @@ def model_input(signals: Signals, channels: Sequence[str]) -> tuple[tuple[Tensor
         WindowError: If a window has no patch, or more than 256.
     """
     n, count, samples = signals.shape
-    seconds = samples // RATE
+    seconds = samples // SAMPLE_RATE_HZ
     if not 1 <= count * seconds <= MAX_PATCHES:
         raise WindowError(
             f"windows of {count} channels x {seconds} s are {count * seconds} patches",
             field="signals",
             remedy=f"Give 1 to {MAX_PATCHES} patches: shorten the windows or leave channels out",
         )
-    x_BNAT = torch.from_numpy(np.ascontiguousarray(signals[..., : seconds * RATE], dtype=np.float32))
-    x_BNAT = x_BNAT.reshape(n, count, seconds, RATE) / SCALE_UV
+    scaled = to_model_unit(signals[..., : seconds * SAMPLE_RATE_HZ])
+    x_BNAT = torch.from_numpy(scaled.reshape(n, count, seconds, SAMPLE_RATE_HZ))
     return torch.split(x_BNAT, max(1, PATCHES_AT_ONCE // (count * seconds))), torch.tensor(rows(channels))
 
 
@@ -208,9 +201,9 @@ def resample(signals: Signals, sfreq: float) -> Signals:
         signals: [n, C, samples].
         sfreq: Present rate in Hz.
     """
-    if sfreq == RATE:
+    if sfreq == SAMPLE_RATE_HZ:
         return signals
-    ratio = Fraction(RATE / float(sfreq)).limit_denominator(1000)
+    ratio = Fraction(SAMPLE_RATE_HZ / float(sfreq)).limit_denominator(1000)
     return np.asarray(resample_poly(signals, ratio.numerator, ratio.denominator, axis=-1), dtype=np.float32)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from labram.inference.predictor import Inference
+from labram.inference.predictor import Predictor
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
@@ -20,7 +20,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Load the weights, once."""
-        self.inference = Inference(Path(context.artifacts["model"]))
+        self.predictor = Predictor(Path(context.artifacts["model"]))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
         """Answer windows.
@@ -31,12 +31,12 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             params: `channels`, the names, and `sfreq`, the rate in Hz.
 
         Returns:
-            See `labram.inference.predictor.Inference.predict`.
+            See `labram.inference.predictor.Predictor.predict`.
         """
         signals = model_input["signals"] if isinstance(model_input, Mapping) else model_input
         given = params or {}
         channels = [str(name) for name in given.get("channels", ())]
-        return self.inference.answer(np.asarray(signals), channels, float(given.get("sfreq", 200.0)))
+        return self.predictor.predict(np.asarray(signals), channels, float(given.get("sfreq", 200.0)))
 
 
 set_model(ServedModel())

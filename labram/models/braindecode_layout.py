@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from labram.errors import MisfitWeightsError
-from labram.models.config import SAMPLES, SECONDS
+from labram.input_spec import MAX_SECONDS, PATCH_SAMPLES
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.official_layout import LabramModel, to_official
@@ -44,8 +44,8 @@ def to_braindecode(model: LabramModel, *, seconds: int) -> dict[str, Tensor]:
         MisfitWeightsError: If the model is a tokenizer, which braindecode has no class for.
         ValueError: If no window is that long.
     """
-    if not 1 <= seconds <= SECONDS:
-        raise ValueError(f"windows last 1 to {SECONDS} s, not {seconds}")
+    if not 1 <= seconds <= MAX_SECONDS:
+        raise ValueError(f"windows last 1 to {MAX_SECONDS} s, not {seconds}")
     official = _finetuned(model)
     braindecode = {_to(name): tensor for name, tensor in official.items()}
     unread = torch.zeros_like(official["time_embed"][:, :1])
@@ -61,11 +61,11 @@ def from_braindecode(braindecode: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     official = {_from(name): tensor for name, tensor in braindecode.items()}
     table = official["time_embed"][:, :-1]
     seconds = table.shape[1]
-    if seconds >= SECONDS:
+    if seconds >= MAX_SECONDS:
         return official | {"time_embed": table}, {}
-    official["time_embed"] = functional.pad(table, (0, 0, 0, SECONDS - seconds))
+    official["time_embed"] = functional.pad(table, (0, 0, 0, MAX_SECONDS - seconds))
     reason = f"braindecode's model is for windows of {seconds} s: longer ones meet rows of zeros"
-    return official, {f"encoder.time_embed[{seconds}:{SECONDS}]": reason}
+    return official, {f"encoder.time_embed[{seconds}:{MAX_SECONDS}]": reason}
 
 
 def constructor(model: LabramModel, *, seconds: int) -> dict[str, Any]:
@@ -75,10 +75,10 @@ def constructor(model: LabramModel, *, seconds: int) -> dict[str, Any]:
     config = model.config
     downstream = isinstance(model, DownstreamModel)
     return {
-        "n_times": seconds * SAMPLES,
+        "n_times": seconds * PATCH_SAMPLES,
         "n_outputs": model.outputs if downstream else 0,
         "n_chans": 128,
-        "sfreq": SAMPLES,
+        "sfreq": PATCH_SAMPLES,
         "conv_out_channels": config.conv_channels,
         "num_layers": config.depth,
         "num_heads": config.heads,

@@ -12,14 +12,10 @@ from typing import Any, Literal, Self
 
 from labram.errors import WeightsError
 
-SAMPLES = 200
-"""Samples of a patch: one second at 200 Hz."""
 POSITIONS = 25
 """Positions that the temporal encoder leaves of a patch; width = 25 x conv_channels."""
 ROWS = 129
 """Rows of the spatial table: row 0 belongs to the CLS token, row i to the i-th canonical electrode."""
-SECONDS = 16
-"""Rows of the temporal table, hence the longest window."""
 
 Compatibility = Literal["corrected", "published"]
 """Whether to keep the published code's slips (docs/model.md lists them): `published` only to reproduce its numbers."""

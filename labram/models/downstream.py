@@ -1,5 +1,9 @@
 """The fine-tuned model: pooled features and one linear head (paper, section 2.4 and appendix)."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -76,6 +80,30 @@ class DownstreamModel(nn.Module):
     def _tokens(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         check_window(x_BNAT, rows_N)
         return self.encoder(self.encoder.patch_embed(x_BNAT), rows_N)  # type: ignore[no-any-return]
+
+
+def prediction(
+    output: Tensor, kind: str, target_mean: Sequence[float] = (), target_sd: Sequence[float] = ()
+) -> npt.NDArray[np.float64]:
+    """Return what a downstream model's output says in the terms of its task.
+
+    Computed in double precision, where a probability of 1 - 1e-9 is not 1 and such scores still have an order.
+
+    Args:
+        output: The model's output [n, outputs].
+        kind: ``binary``, ``multiclass`` or ``regression``.
+        target_mean: Mean of each regression target over the training windows, in its own unit.
+        target_sd: Their standard deviations.
+
+    Returns:
+        Probability of class 1 [n] (binary), of each class [n, K] (multiclass), or values [n, M] in the targets' unit
+        (regression).
+    """
+    output = output.double()
+    if kind == "regression":
+        return np.asarray(output.cpu().numpy() * np.asarray(target_sd) + np.asarray(target_mean))
+    probabilities = output[:, 0].sigmoid() if kind == "binary" else output.softmax(dim=1)
+    return np.asarray(probabilities.cpu().numpy())
 
 
 def _layer_id(name: str, deepest: int) -> int:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from labram.errors import WindowError
-from labram.models.config import ROWS, SAMPLES, SECONDS, EncoderConfig
+from labram.input_spec import MAX_SECONDS, PATCH_SAMPLES
+from labram.models.config import ROWS, EncoderConfig
 from labram.models.transformer import NORM_EPS, Block
 
 
@@ -21,7 +22,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, ROWS, config.width))
-        self.time_embed = nn.Parameter(torch.zeros(1, SECONDS, config.width))
+        self.time_embed = nn.Parameter(torch.zeros(1, MAX_SECONDS, config.width))
         self.patch_embed = patch_embed
         rates = [drop_path * index / max(1, config.depth - 1) for index in range(config.depth)]
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
@@ -58,15 +59,15 @@ def check_window(x_BNAT: Tensor, rows_N: Tensor) -> None:
     Raises:
         WindowError: If the shape is not [B, N, A, 200], A exceeds 16, or the rows do not match the channels.
     """
-    if x_BNAT.ndim != 4 or x_BNAT.shape[-1] != SAMPLES:
+    if x_BNAT.ndim != 4 or x_BNAT.shape[-1] != PATCH_SAMPLES:
         raise WindowError(
-            f"windows have the shape {list(x_BNAT.shape)}, not [batch, channels, seconds, {SAMPLES}]",
-            remedy=f"Resample to {SAMPLES} Hz and cut into patches of one second",
+            f"windows have the shape {list(x_BNAT.shape)}, not [batch, channels, seconds, {PATCH_SAMPLES}]",
+            remedy=f"Resample to {PATCH_SAMPLES} Hz and cut into patches of one second",
         )
-    if x_BNAT.shape[2] > SECONDS:
+    if x_BNAT.shape[2] > MAX_SECONDS:
         raise WindowError(
-            f"windows last {x_BNAT.shape[2]} s and the temporal table has {SECONDS} rows",
-            remedy=f"Cut the recording into windows of at most {SECONDS} s",
+            f"windows last {x_BNAT.shape[2]} s and the temporal table has {MAX_SECONDS} rows",
+            remedy=f"Cut the recording into windows of at most {MAX_SECONDS} s",
         )
     if rows_N.ndim != 1 or len(rows_N) != x_BNAT.shape[1]:
         raise WindowError(

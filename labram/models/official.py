@@ -27,9 +27,10 @@ from labram.errors import (
     UnsafeWeightsError,
     WeightsError,
 )
+from labram.input_spec import MAX_SECONDS
 from labram.models import weights
 from labram.models.braindecode_layout import TEMPORAL, from_braindecode, is_braindecode, to_braindecode
-from labram.models.config import SECONDS, BackboneConfig, TokenizerConfig
+from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.loading import LoadReport, fill
 from labram.models.masked import MaskedModel
@@ -100,7 +101,7 @@ def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = Fals
     return report
 
 
-def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", seconds: int = SECONDS) -> None:
+def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", seconds: int = MAX_SECONDS) -> None:
     """Write a folder of ours as a file that the published code, or braindecode's class, loads strictly.
 
     Args:

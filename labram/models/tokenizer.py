@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from labram.models.config import SAMPLES, TokenizerConfig
+from labram.input_spec import PATCH_SAMPLES
+from labram.models.config import TokenizerConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
 from labram.models.onednn_linear import Linear
@@ -52,8 +53,8 @@ class Tokenizer(nn.Module):
         self.code_head = _head(width, code_width)
         self.quantizer = Quantizer(config.codes, code_width, decay=config.ema_decay, compatibility=config.compatibility)
         self.decoder = Encoder(config.decoder, CodeEmbedding(code_width, width))
-        self.amplitude_head = _head(width, SAMPLES)
-        self.phase_head = _head(width, SAMPLES)
+        self.amplitude_head = _head(width, PATCH_SAMPLES)
+        self.phase_head = _head(width, PATCH_SAMPLES)
         for encoder in (self.encoder, self.decoder):
             initialise_encoder(encoder, WIDE)
         for head in (self.code_head, self.amplitude_head, self.phase_head):

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from labram.models.attention import attend
 from labram.models.config import EncoderConfig
 from labram.models.onednn_linear import Linear, linear
 
@@ -44,7 +43,9 @@ class Attention(nn.Module):
             bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         qkv_BS3HE = linear(x_BSD, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
         q_BSHE, k_BSHE, v_BSHE = qkv_BS3HE.unbind(2)
-        y_BHSE = attend(*(x.transpose(1, 2) for x in (self.q_norm(q_BSHE), self.k_norm(k_BSHE), v_BSHE)))
+        y_BHSE = functional.scaled_dot_product_attention(
+            *(x.transpose(1, 2) for x in (self.q_norm(q_BSHE), self.k_norm(k_BSHE), v_BSHE))
+        )
         return self.proj(y_BHSE.transpose(1, 2).flatten(2), gamma_D)  # type: ignore[no-any-return]
 
 

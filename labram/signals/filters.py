@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.errors import ReadError, Reason
+from labram.input_spec import SAMPLE_RATE_HZ
 from labram.signals.recording import Samples
 
-RATE = 200
 """Samples per second that the model is made for."""
 
 _HAMMING_LENGTH = 3.3
@@ -134,7 +134,7 @@ def reference(signals: Samples, rate: float, chain: Chain) -> NDArray[np.float32
     Returns:
         µV, [channels, 200 · whole seconds].
     """
-    length = RATE * whole_seconds(signals.shape[1], rate)
+    length = SAMPLE_RATE_HZ * whole_seconds(signals.shape[1], rate)
     filtered = np.empty((len(signals), length), np.float32)
     for start in range(0, len(signals), _CHANNELS_AT_ONCE):
         some = _float64(signals[start : start + _CHANNELS_AT_ONCE])
@@ -155,8 +155,8 @@ def whole_seconds(samples: int, rate: float) -> int:
 
 def resampling_ratio(rate: float) -> Fraction | None:
     """Samples at 200 Hz for each sample, where few samples make up a whole number of the others; None elsewhere."""
-    ratio = Fraction(RATE / rate).limit_denominator(_LARGEST_STEP)
-    return ratio if ratio and abs(float(ratio) * rate / RATE - 1) < _RATE_TOLERANCE else None
+    ratio = Fraction(SAMPLE_RATE_HZ / rate).limit_denominator(_LARGEST_STEP)
+    return ratio if ratio and abs(float(ratio) * rate / SAMPLE_RATE_HZ - 1) < _RATE_TOLERANCE else None
 
 
 def damaged(channel: int) -> ReadError:
@@ -195,11 +195,13 @@ def _resample(signals: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
     MNE rounds the lengths of signal and padding after resampling, which stretches and shifts time by up to half a
     sample. With lengths that come out whole there is nothing to round.
     """
-    if rate == RATE:
+    if rate == SAMPLE_RATE_HZ:
         return signals
     ratio = resampling_ratio(rate)
     if ratio is None:
-        return _float64(mne.filter.resample(signals, up=RATE, down=rate, npad=_RESAMPLING_PAD, verbose="ERROR"))
+        return _float64(
+            mne.filter.resample(signals, up=SAMPLE_RATE_HZ, down=rate, npad=_RESAMPLING_PAD, verbose="ERROR")
+        )
     up, down = ratio.as_integer_ratio()
     whole = np.pad(signals, ((0, 0), (0, -signals.shape[1] % down)), "reflect", reflect_type="odd")
     pad = down * math.ceil(_RESAMPLING_PAD / down)

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-from labram.signals.filters import RATE, Chain, Filter, damaged, resampling_ratio, whole_seconds
+from labram.input_spec import SAMPLE_RATE_HZ
+from labram.signals.filters import Chain, Filter, damaged, resampling_ratio, whole_seconds
 from labram.signals.recording import Recording, Samples
 
 _CHANNELS_AT_ONCE = 4
@@ -96,7 +97,7 @@ def fused(
         ReadError: DAMAGED if a sample is not a number.
     """
     blocks = _blocks(recording, picks, kernel, observe)
-    missing = RATE * whole_seconds(recording.samples, recording.rate)
+    missing = SAMPLE_RATE_HZ * whole_seconds(recording.samples, recording.rate)
     hop = kernel.resampled(kernel.hop)
     rest = np.empty((len(picks), 0), np.float32)
     while missing:
@@ -109,7 +110,7 @@ def fused(
             first = max(0, min(start, len(picks) - _CHANNELS_AT_ONCE))  # the last few with some that are done already
             some = slice(first, first + _CHANNELS_AT_ONCE)
             _filter(block_CB[some], kernel, out[some, kept:], picks[some])
-        whole = length // RATE * RATE
+        whole = length // SAMPLE_RATE_HZ * SAMPLE_RATE_HZ
         rest = out[:, whole:]
         missing -= whole
         if whole:

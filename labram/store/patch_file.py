@@ -20,9 +20,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from labram.errors import StoreError
+from labram.input_spec import SAMPLE_RATE_HZ
 
-RATE_HZ = 200
-"""Sampling rate of all stored signals; a patch is one second, so this is also its length in samples."""
 _BYTES = np.dtype(np.float16).itemsize
 _CHUNK = 1 << 22
 
@@ -57,7 +56,7 @@ def open_mapped(path: Path) -> PatchFile:
     (column,) = reader.get_batch(0).columns
     values = column.flatten()
     offset = values.buffers()[1].address - mapped.address
-    patches = values.to_numpy(zero_copy_only=True).reshape(len(column), len(montage), RATE_HZ)
+    patches = values.to_numpy(zero_copy_only=True).reshape(len(column), len(montage), SAMPLE_RATE_HZ)
     return PatchFile(patches, montage, int(metadata[b"crc32"]), offset)
 
 
@@ -125,7 +124,7 @@ class PatchWriter:
             StoreError: If the disk is full or fails.
         """
         assert patches.dtype == np.float16, "the store keeps float16"
-        assert patches.shape[1:] == (len(self._montage), RATE_HZ), "one name a channel, 200 samples a patch"
+        assert patches.shape[1:] == (len(self._montage), SAMPLE_RATE_HZ), "one name a channel, 200 samples a patch"
         flat = np.ascontiguousarray(patches).reshape(-1).view(np.uint8).data
         with wrap_write_errors(self._folder):
             self._file.write(flat)
@@ -150,7 +149,7 @@ class PatchWriter:
 
 def _header_and_footer(montage: tuple[str, ...], seconds: int, crc: int) -> tuple[bytes, bytes]:
     """Return the bytes that Arrow writes before and after the patches."""
-    row = len(montage) * RATE_HZ
+    row = len(montage) * SAMPLE_RATE_HZ
     body = pa.py_buffer(_placeholder(seconds * row * _BYTES))
     values = pa.Array.from_buffers(pa.float16(), seconds * row, [None, body])
     column = pa.FixedSizeListArray.from_arrays(values, row)

@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from labram.atomic import TEMPORARY_FILES, atomic_path
 from labram.errors import StoreError
+from labram.input_spec import SAMPLE_RATE_HZ
 from labram.store import patch_file
-from labram.store.patch_file import RATE_HZ, PatchFile, PatchWriter, wrap_write_errors
+from labram.store.patch_file import PatchFile, PatchWriter, wrap_write_errors
 from labram.store.s3 import SCHEME, Bucket
-
-__all__ = ["LIMIT_UV", "RATE_HZ", "Store", "to_patches"]
 
 LIMIT_UV = 32_767.0
 """Clipping limit: float16 overflows at 65504, and no amplifier outputs EEG of 33 mV."""
@@ -48,7 +47,7 @@ def to_patches(signal: NDArray[np.float32]) -> NDArray[np.float16]:
     """
     channels, samples = signal.shape
     clipped = np.clip(signal, -LIMIT_UV, LIMIT_UV).astype(np.float16)
-    patches = clipped.reshape(channels, samples // RATE_HZ, RATE_HZ).transpose(1, 0, 2)
+    patches = clipped.reshape(channels, samples // SAMPLE_RATE_HZ, SAMPLE_RATE_HZ).transpose(1, 0, 2)
     return np.ascontiguousarray(patches)
 
 
@@ -258,14 +257,14 @@ class Store:
             IndexError: If the window is not within the recording.
         """
         patches = self.patches(key)
-        first, shift = divmod(start_sample, RATE_HZ)
+        first, shift = divmod(start_sample, SAMPLE_RATE_HZ)
         rows = seconds + bool(shift)
         if start_sample < 0 or seconds < 1 or first + rows > len(patches):
             raise IndexError(f"no {seconds} s window at sample {start_sample} of {len(patches)} s")
-        window = np.empty((patches.shape[1], seconds, RATE_HZ), np.float32)
-        window[:, :, : RATE_HZ - shift] = patches[first : first + seconds, :, shift:].transpose(1, 0, 2)
+        window = np.empty((patches.shape[1], seconds, SAMPLE_RATE_HZ), np.float32)
+        window[:, :, : SAMPLE_RATE_HZ - shift] = patches[first : first + seconds, :, shift:].transpose(1, 0, 2)
         if shift:
-            window[:, :, RATE_HZ - shift :] = patches[first + 1 : first + rows, :, :shift].transpose(1, 0, 2)
+            window[:, :, SAMPLE_RATE_HZ - shift :] = patches[first + 1 : first + rows, :, :shift].transpose(1, 0, 2)
         return window
 
     def verify(self, key: str) -> bool:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from labram.events import Monitor
-from labram.models.config import SAMPLES
+from labram.input_spec import PATCH_SAMPLES
 from labram.models.tokenizer import Tokenizer
 from labram.training.data.windows import WindowBatch
 from labram.training.objectives import on_device, perplexity
 
 EXAMPLES = 6
-BINS = SAMPLES // 2 + 1
+BINS = PATCH_SAMPLES // 2 + 1
 """Bins from 0 to 100 Hz, 1 Hz apart; the rest of the spectrum mirrors them."""
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from labram.models.downstream import DownstreamModel
+from labram.models.downstream import DownstreamModel, prediction
 from labram.models.masked import MaskedModel, random_mask
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
@@ -320,8 +320,8 @@ class TaskObjective:
             (batch.weight, {"loss": self._loss(output, batch)}) for batch, output in zip(batches, outputs, strict=True)
         )
         y = np.concatenate([batch.y for batch in batches])
-        prediction = np.concatenate([self._answer(output) for output in outputs])
-        return {"loss": float(loss["loss"])} | score(self.kind, y, prediction)
+        predictions = [prediction(output, self.kind, self.target_mean, self.target_sd) for output in outputs]
+        return {"loss": float(loss["loss"])} | score(self.kind, y, np.concatenate(predictions))
 
     def _output(self, x_nNAT: Tensor, rows_N: Tensor) -> Tensor:
         with mixed_precision(x_nNAT.device):
@@ -339,14 +339,6 @@ class TaskObjective:
         if self.class_weights is not None:
             losses = losses * self.class_weights.to(output.device)[y_n]
         return losses.mean()
-
-    def _answer(self, output: Tensor) -> npt.NDArray[np.float64]:
-        """Probability of class 1 [n], of each class [n, K], or values [n, M] in the targets' unit."""
-        output = output.double()  # where a probability of 1 - 1e-9 is not 1, and such answers can be ranked
-        if self.kind == "regression":
-            return np.asarray(output.cpu().numpy() * self.target_sd + self.target_mean)
-        answer = output[:, 0].sigmoid() if self.kind == "binary" else output.softmax(dim=1)
-        return np.asarray(answer.cpu().numpy())
 
 
 def weighted_mean(parts: Iterable[tuple[float, Metrics]]) -> Metrics:

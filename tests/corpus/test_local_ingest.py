@@ -16,10 +16,11 @@ from labram.corpus.ingest import ingest
 from labram.corpus.local_ingest import TakenIn, published, take_in
 from labram.errors import PlatformError, StoreError
 from labram.events import Silent
+from labram.input_spec import SAMPLE_RATE_HZ
 from labram.recipe import PreprocessingRecipe, Recipe, load
 from labram.signals.preprocessing import preprocess
 from labram.signals.readers import read
-from labram.store.store import RATE_HZ, Store
+from labram.store.store import Store
 
 WriteEdf = Callable[..., Path]
 SPAWN = get_context("spawn")
@@ -99,9 +100,9 @@ def test_any_window_is_what_ingest_computed(
     signal = np.concatenate(list(blocks), axis=1).astype(np.float16)
     (key,) = entries(store)
     for seconds in (1, 4, 16):
-        for start in rng.integers(0, signal.shape[1] - seconds * RATE_HZ, size=20):
+        for start in rng.integers(0, signal.shape[1] - seconds * SAMPLE_RATE_HZ, size=20):
             window = store.read(key, int(start), seconds)
-            expected = signal[:, start : start + seconds * RATE_HZ].astype(np.float32)
+            expected = signal[:, start : start + seconds * SAMPLE_RATE_HZ].astype(np.float32)
             assert window.reshape(6, -1).tobytes() == expected.tobytes()
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from labram.errors import RecipeError, WindowError
-from labram.inference.predictor import Inference, resample
+from labram.inference.predictor import Predictor, resample
 from labram.models import weights
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
@@ -30,7 +30,7 @@ def task_model(folder, kind, **scale):
     weights.save(model, folder)
     recipe = TaskRecipe(name="t", title="T", dataset="d", kind=kind, classes=classes, metric=metric)
     TaskFile(recipe=recipe, **scale).write(folder)
-    return Inference(folder)
+    return Predictor(folder)
 
 
 def signals(windows=3, channels=2, samples=400, seed=0):
@@ -40,7 +40,7 @@ def signals(windows=3, channels=2, samples=400, seed=0):
 @pytest.mark.parametrize(("kind", "shape"), [("binary", (3,)), ("multiclass", (3, 3)), ("regression", (3, 2))])
 def test_every_kind_of_task_has_its_kind_of_answer(tmp_path, kind, shape):
     scale = {"target_mean": (1.0, 2.0), "target_sd": (0.1, 0.2)} if kind == "regression" else {}
-    answer = task_model(tmp_path, kind, **scale).answer(signals(), ["CZ", "PZ"], 200.0)
+    answer = task_model(tmp_path, kind, **scale).predict(signals(), ["CZ", "PZ"], 200.0)
     assert answer.shape == shape
     if kind == "multiclass":
         assert answer.sum(axis=1) == pytest.approx(np.ones(3))
@@ -53,15 +53,15 @@ def test_regression_answers_in_the_unit_of_the_targets(tmp_path):
     (tmp_path / "two").mkdir()
     plain = task_model(tmp_path / "one", "regression", target_mean=(0.0, 0.0), target_sd=(1.0, 1.0))
     scaled = task_model(tmp_path / "two", "regression", target_mean=(5.0, 6.0), target_sd=(2.0, 3.0))
-    before, after = (model.answer(signals(), ["CZ", "PZ"], 200.0) for model in (plain, scaled))
+    before, after = (model.predict(signals(), ["CZ", "PZ"], 200.0) for model in (plain, scaled))
     assert after == pytest.approx(before * [2.0, 3.0] + [5.0, 6.0], rel=1e-5)
 
 
 def test_a_backbone_gives_an_embedding_a_window_and_a_tokenizer_a_code_a_patch(tmp_path):
     weights.save(MaskedModel(BackboneConfig(**SMALL)), tmp_path / "backbone")
     weights.save(Tokenizer(TokenizerConfig(**SMALL, decoder_depth=1, code_width=8)), tmp_path / "tokenizer")
-    assert Inference(tmp_path / "backbone").answer(signals(), ["CZ", "PZ"], 200.0).shape == (3, 100)
-    codes = Inference(tmp_path / "tokenizer").answer(signals(), ["CZ", "PZ"], 200.0)
+    assert Predictor(tmp_path / "backbone").predict(signals(), ["CZ", "PZ"], 200.0).shape == (3, 100)
+    codes = Predictor(tmp_path / "tokenizer").predict(signals(), ["CZ", "PZ"], 200.0)
     assert codes.shape == (3, 4)
     assert codes.dtype == np.int64
 
@@ -69,17 +69,17 @@ def test_a_backbone_gives_an_embedding_a_window_and_a_tokenizer_a_code_a_patch(t
 def test_spelling_does_not_matter_and_the_order_of_channels_goes_with_the_signals(tmp_path):
     model = task_model(tmp_path, "binary")
     x = signals()
-    plain = model.answer(x, ["FP1", "O2"], 200.0)
-    assert model.answer(x, ["EEG Fp1-REF", "o2."], 200.0) == pytest.approx(plain)
-    assert model.answer(x[:, ::-1], ["O2", "FP1"], 200.0) == pytest.approx(plain, abs=1e-5)
-    assert model.answer(x, ["O2", "FP1"], 200.0) != pytest.approx(plain, abs=1e-7)
+    plain = model.predict(x, ["FP1", "O2"], 200.0)
+    assert model.predict(x, ["EEG Fp1-REF", "o2."], 200.0) == pytest.approx(plain)
+    assert model.predict(x[:, ::-1], ["O2", "FP1"], 200.0) == pytest.approx(plain, abs=1e-5)
+    assert model.predict(x, ["O2", "FP1"], 200.0) != pytest.approx(plain, abs=1e-7)
 
 
 def test_many_windows_are_answered_as_each_alone(tmp_path):
     model = task_model(tmp_path, "binary")
     x = signals(windows=7)
-    alone = np.concatenate([model.answer(x[row : row + 1], ["CZ", "PZ"], 200.0) for row in range(7)])
-    assert model.answer(x, ["CZ", "PZ"], 200.0) == pytest.approx(alone, abs=1e-6)
+    alone = np.concatenate([model.predict(x[row : row + 1], ["CZ", "PZ"], 200.0) for row in range(7)])
+    assert model.predict(x, ["CZ", "PZ"], 200.0) == pytest.approx(alone, abs=1e-6)
 
 
 def test_another_rate_shows_the_model_the_same_signal(tmp_path):
@@ -93,7 +93,7 @@ def test_another_rate_shows_the_model_the_same_signal(tmp_path):
 def test_a_rest_shorter_than_a_second_is_cut_off(tmp_path):
     model = task_model(tmp_path, "binary")
     x = signals(samples=599)
-    assert model.answer(x, ["CZ", "PZ"], 200.0) == pytest.approx(model.answer(x[..., :400], ["CZ", "PZ"], 200.0))
+    assert model.predict(x, ["CZ", "PZ"], 200.0) == pytest.approx(model.predict(x[..., :400], ["CZ", "PZ"], 200.0))
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_a_rest_shorter_than_a_second_is_cut_off(tmp_path):
 )
 def test_what_cannot_be_answered_is_refused_in_words(tmp_path, bad, channels, sfreq, says):
     with pytest.raises(WindowError, match=says):
-        task_model(tmp_path, "binary").answer(bad, channels, sfreq)
+        task_model(tmp_path, "binary").predict(bad, channels, sfreq)
 
 
 def test_an_unknown_electrode_is_refused_with_the_closest_one(tmp_path):
     with pytest.raises(RecipeError, match="Did you mean 'FP1'"):
-        task_model(tmp_path, "binary").answer(signals(), ["FP1X", "PZ"], 200.0)
+        task_model(tmp_path, "binary").predict(signals(), ["FP1X", "PZ"], 200.0)

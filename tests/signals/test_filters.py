@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labram.errors import ReadError, Reason
-from labram.signals.filters import RATE, design, reference, resampling_ratio, whole_seconds
+from labram.input_spec import SAMPLE_RATE_HZ as RATE
+from labram.signals.filters import design, reference, resampling_ratio, whole_seconds
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording
 

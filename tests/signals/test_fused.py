@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labram.errors import ReadError, Reason
+from labram.input_spec import SAMPLE_RATE_HZ as RATE
 from labram.signals import preprocessing
-from labram.signals.filters import RATE, whole_seconds
+from labram.signals.filters import whole_seconds
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording, Samples
 

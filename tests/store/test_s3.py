@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from labram.errors import StoreError
-from labram.store.store import RATE_HZ, Store, to_patches
+from labram.input_spec import SAMPLE_RATE_HZ
+from labram.store.store import Store, to_patches
 
 MONTAGE = ("FP1", "CZ", "O2")
 KEY = "k" * 32
 
 
 def patches(seconds: int = 7, seed: int = 0) -> np.ndarray:
-    signal = np.random.default_rng(seed).normal(0, 30, (3, seconds * RATE_HZ))
+    signal = np.random.default_rng(seed).normal(0, 30, (3, seconds * SAMPLE_RATE_HZ))
     return to_patches(signal.astype(np.float32))
 
 

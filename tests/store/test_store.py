@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labram.errors import StoreError
-from labram.store.store import LIMIT_UV, RATE_HZ, Store, to_patches
+from labram.input_spec import SAMPLE_RATE_HZ
+from labram.store.store import LIMIT_UV, Store, to_patches
 
 MONTAGE = ("FP1", "CZ", "O2")
 
 
 def signal(seconds: int = 7, channels: int = 3, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 30, (channels, seconds * RATE_HZ)).astype(np.float32)
+    return np.random.default_rng(seed).normal(0, 30, (channels, seconds * SAMPLE_RATE_HZ)).astype(np.float32)
 
 
 @pytest.fixture
@@ -41,17 +42,17 @@ def test_any_window_is_what_was_written(
     store = Store(tmp_path_factory.mktemp("store"))
     store.write("k" * 32, to_patches(written), tuple(f"E{n}" for n in range(channels)))
     length = data.draw(st.integers(1, seconds))
-    start = data.draw(st.integers(0, (seconds - length) * RATE_HZ))
+    start = data.draw(st.integers(0, (seconds - length) * SAMPLE_RATE_HZ))
     window = store.read("k" * 32, start, length)
-    expected = written.astype(np.float16).astype(np.float32)[:, start : start + length * RATE_HZ]
+    expected = written.astype(np.float16).astype(np.float32)[:, start : start + length * SAMPLE_RATE_HZ]
     assert window.dtype == np.float32
-    assert window.shape == (channels, length, RATE_HZ)
+    assert window.shape == (channels, length, SAMPLE_RATE_HZ)
     assert np.array_equal(window.reshape(channels, -1), expected)
 
 
 def test_patches_are_a_read_only_view_of_the_file(store: Store, key: str) -> None:
     patches = store.patches(key)
-    assert patches.shape == (7, 3, RATE_HZ)
+    assert patches.shape == (7, 3, SAMPLE_RATE_HZ)
     assert patches.dtype == np.float16
     assert not patches.flags.owndata
     assert not patches.flags.writeable

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from labram.events import Monitor
+from labram.input_spec import SAMPLE_RATE_HZ, to_model_unit
 from labram.models.tokenizer import Tokenizer
-from labram.store.store import RATE_HZ, Store
-from labram.training.data.windows import SCALE_UV, Pool, WindowSampler
+from labram.store.store import Store
+from labram.training.data.windows import Pool, WindowSampler
 from labram.training.distributed.process_group import Ranks
 
 
@@ -61,6 +62,6 @@ def _codes(store: Store, pool: Pool, key: str, count: int, tokenizer: Tokenizer)
     rows_N = torch.tensor(pool.rows, device=device)
     for start in range(0, count, pool.windows):
         starts = range(start * pool.seconds, min(start + pool.windows, count) * pool.seconds, pool.seconds)
-        x_BNAT = np.stack([store.read(key, second * RATE_HZ, pool.seconds) for second in starts]) / np.float32(SCALE_UV)
+        x_BNAT = to_model_unit(np.stack([store.read(key, second * SAMPLE_RATE_HZ, pool.seconds) for second in starts]))
         codes_BL = tokenizer.encode(torch.from_numpy(x_BNAT).to(device), rows_N)
         yield codes_BL.cpu().numpy().astype(np.uint16)

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from labram.corpus.catalogue import Corpus, Split
 from labram.errors import LabelError, RecipeError
+from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
 from labram.recipe import TaskRecipe
 from labram.signals.electrodes import rows
-from labram.store.store import RATE_HZ, Store
+from labram.store.store import Store
 from labram.training.data import seeds
-from labram.training.data.windows import ALL, SCALE_UV
-
-MAX_PATCHES = 256
-"""Patches in a window (specification 1.1)."""
+from labram.training.data.windows import ALL
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,28 @@ class LabelledGroup:
         """Row of each channel in the model's spatial table, 1 to 128."""
         return rows(self.montage)
 
-    @property
-    def signals(self) -> NDArray[np.float32]:
-        """All windows in µV, [n, N, A·200]."""
-        return self._read(range(len(self))).reshape(len(self), len(self.montage), -1)
+    def signals(self, windows: int) -> Iterator[NDArray[np.float32]]:
+        """Yield all windows in order in µV, [n, N, A·200], at most `windows` at a time."""
+        for indices in self._parts(windows):
+            yield self._read(indices).reshape(len(indices), len(self.montage), -1)
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledBatch:
         """Some windows, ready for the model."""
         x_BNAT = self._read(indices)
-        x_BNAT /= SCALE_UV
+        to_model_unit(x_BNAT, out=x_BNAT)
         chosen = np.asarray(indices, dtype=np.int64)
         return LabelledBatch(x_BNAT, self.y[chosen], self.rows, tuple(self.recording_ids[chosen].tolist()))
 
     def batches(self, windows: int) -> Iterator[LabelledBatch]:
-        """All windows in order, some at a time."""
+        """Yield all windows in order, at most `windows` at a time."""
+        yield from map(self.batch, self._parts(windows))
+
+    def _parts(self, windows: int) -> Iterator[range]:
         for start in range(0, len(self), windows):
-            yield self.batch(range(start, min(start + windows, len(self))))
+            yield range(start, min(start + windows, len(self)))
 
     def _read(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, RATE_HZ), dtype=np.float32)
+        x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, SAMPLE_RATE_HZ), dtype=np.float32)
         for place, index in enumerate(indices):
             x_BNAT[place] = self._window(str(self._keys[index]), int(self.starts[index]))
         return x_BNAT
@@ -102,11 +103,13 @@ class LabelledGroup:
         if start >= 0:
             return self.store.read(key, start, self.seconds)
         # Over the end to the beginning, which published compatibility alone does (`labram.datasets.base`).
-        first, shift = divmod(start, RATE_HZ)
+        first, shift = divmod(start, SAMPLE_RATE_HZ)
         patches_SCT = self.store.patches(key)
         window_ACT = np.take(patches_SCT, range(first, first + self.seconds + 1), axis=0, mode="wrap")
-        flat = window_ACT.transpose(1, 0, 2).reshape(len(self.montage), -1)[:, shift : shift + self.seconds * RATE_HZ]
-        return flat.reshape(len(self.montage), self.seconds, RATE_HZ).astype(np.float32)
+        flat = window_ACT.transpose(1, 0, 2).reshape(len(self.montage), -1)[
+            :, shift : shift + self.seconds * SAMPLE_RATE_HZ
+        ]
+        return flat.reshape(len(self.montage), self.seconds, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -232,13 +235,13 @@ def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
 
     An interval that begins before the recording (see `labram.datasets.base.Interval`) goes on from its end.
     """
-    first = np.round(intervals["start"].to_numpy(dtype=float) * RATE_HZ).astype(np.int64)
-    length = np.round(intervals["seconds"].to_numpy(dtype=float) * RATE_HZ).astype(np.int64)
-    end = np.minimum(first + length, intervals["recording_seconds"].to_numpy(dtype=np.int64) * RATE_HZ)
-    counts = np.maximum(np.where(first >= 0, end - first, length), 0) // (seconds * RATE_HZ)
+    first = np.round(intervals["start"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)
+    length = np.round(intervals["seconds"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)
+    end = np.minimum(first + length, intervals["recording_seconds"].to_numpy(dtype=np.int64) * SAMPLE_RATE_HZ)
+    counts = np.maximum(np.where(first >= 0, end - first, length), 0) // (seconds * SAMPLE_RATE_HZ)
     repeated = intervals.loc[intervals.index.repeat(counts)]
     number = np.concatenate([np.arange(count) for count in counts]) if len(counts) else np.empty(0, np.int64)
-    windows = repeated.assign(first_sample=np.repeat(first, counts) + number * seconds * RATE_HZ)
+    windows = repeated.assign(first_sample=np.repeat(first, counts) + number * seconds * SAMPLE_RATE_HZ)
     return windows.sort_values(["recording_id", "first_sample"], ignore_index=True, kind="stable")
 
 

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from labram.corpus.catalogue import Corpus, Split
 from labram.errors import CorpusError, StoreError
+from labram.input_spec import SAMPLE_RATE_HZ, to_model_unit
 from labram.signals.electrodes import rows
-from labram.store.store import RATE_HZ, Store
+from labram.store.store import Store
 from labram.training.data import seeds
 
-SCALE_UV = 100.0
-"""The model's unit: 100 µV (specification 1.1)."""
 GOLDEN = (5**0.5 - 1) / 2
 """Its multiples modulo 1 fill the unit interval evenly: a few dozen steps visit even a small pool as often as due."""
 ALL = slice(None)
@@ -112,8 +111,8 @@ class Pool:
         if shortest is not None:
             seconds = int(random.integers(min(shortest, seconds), seconds + 1))
         chosen, _ = _drawn(self.lengths, self.windows * self.seconds // seconds, random)
-        slack = (self.lengths[chosen] - seconds) * RATE_HZ
-        starts = self.first[chosen] * RATE_HZ + random.integers(0, slack + 1)
+        slack = (self.lengths[chosen] - seconds) * SAMPLE_RATE_HZ
+        starts = self.first[chosen] * SAMPLE_RATE_HZ + random.integers(0, slack + 1)
         return self._read(store, chosen, starts, seconds)
 
     def draw_coded(self, store: Store, random: np.random.Generator, codes: str) -> WindowBatch:
@@ -125,15 +124,15 @@ class Pool:
             codes: What their names in the store begin with, see `labram.training.data.codes`.
         """
         chosen, number = _drawn(self.consecutive, self.windows, random)
-        batch = self._read(store, chosen, number * self.seconds * RATE_HZ, self.seconds)
+        batch = self._read(store, chosen, number * self.seconds * SAMPLE_RATE_HZ, self.seconds)
         name = self.codes_name(codes)
         found = [_codes(store, self.keys[index], name)[place] for index, place in zip(chosen, number, strict=True)]
         return replace(batch, codes=np.stack(found))
 
     def _read(self, store: Store, chosen: NDArray[np.int64], starts: NDArray[np.int64], seconds: int) -> WindowBatch:
-        x_BNAT = np.empty((len(chosen), len(self.montage), seconds, RATE_HZ), dtype=np.float32)
+        x_BNAT = np.empty((len(chosen), len(self.montage), seconds, SAMPLE_RATE_HZ), dtype=np.float32)
         for window, (recording, start) in enumerate(zip(chosen, starts, strict=True)):
-            np.divide(store.read(self.keys[recording], int(start), seconds), SCALE_UV, out=x_BNAT[window])
+            to_model_unit(store.read(self.keys[recording], int(start), seconds), out=x_BNAT[window])
         return WindowBatch(x_BNAT, self.rows, self.montage, tuple(self.recording_ids[index] for index in chosen))
 
 

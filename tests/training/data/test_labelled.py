@@ -23,8 +23,9 @@ def test_windows_are_cut_consecutively_from_the_start_of_each_interval(ramps, ta
     assert group.starts.tolist() == [100, 500, 1600]
     assert windows.y.tolist() == [1, 1, 0]
     assert windows.subject_keys.tolist() == ["s-a", "s-a", "s-b"]
-    np.testing.assert_allclose(group.signals[:, 0, 0], [0.5, 2.5, 8.0], atol=0.01)
-    assert group.signals.shape == (3, 2, 400)
+    (signals,) = group.signals(3)
+    np.testing.assert_allclose(signals[:, 0, 0], [0.5, 2.5, 8.0], atol=0.01)
+    assert signals.shape == (3, 2, 400)
 
 
 def test_the_model_sees_units_of_100_microvolts(ramps, task_recipe):
@@ -45,7 +46,7 @@ def test_nothing_reaches_beyond_the_recording(ramps, task_recipe):
 def test_a_window_that_begins_before_the_recording_runs_over_from_its_end(ramps, task_recipe):
     ramps.label("b", "rhythm", -1.5, 2.0, 1)
     (group,) = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None).groups
-    (window,) = group.signals
+    (window,) = next(group.signals(1))
     np.testing.assert_allclose(window[0, [0, 299, 300, 399]], [8.5, 9.995, 0.0, 0.495], atol=0.01)
 
 

@@ -29,7 +29,7 @@ def test_the_loop_is_measured_beside_the_bare_step():
 
 
 def test_loading_is_measured_beside_the_bare_step(monkeypatch):
-    monkeypatch.setattr("labram.training.bench.LOAD_SECONDS", 0.2)
+    monkeypatch.setattr("benchmarks.loop_overhead.LOAD_SECONDS", 0.2)
     found = measured("data")
     assert found["ratio"] == pytest.approx(found["loaded_patches_per_s"] / found["step_patches_per_s"])
     assert found["loaded_megabytes_per_s"] == pytest.approx(found["loaded_patches_per_s"] * 400 / 1e6)

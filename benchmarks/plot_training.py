@@ -1,6 +1,6 @@
 """Draw the curves of docs/results.md from a run's workspace.
 
-labram run --data FOLDER --recipe real-small && python benchmarks/results.py .labram docs/results.svg
+labram run --data FOLDER --recipe real-small && python benchmarks/plot_training.py .labram docs/results.svg
 """
 
 import sys

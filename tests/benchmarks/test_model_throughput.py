@@ -2,19 +2,23 @@
 
 import pytest
 
-from labram.models.bench import STEPS, Load, Measurement, bench, ratios
+from benchmarks.model_throughput import STEPS, Load, Measurement, measure_models, ratios
 from labram.models.braindecode_class import braindecode_class
+from labram.models.config import BackboneConfig, TokenizerConfig
+
+TOKENIZER = TokenizerConfig(width=100, conv_channels=4, depth=2, heads=5, codes=48, decoder_depth=1, code_width=16)
+BACKBONE = BackboneConfig(width=100, conv_channels=4, depth=2, heads=5, codes=48)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_each_step_is_measured(tiny_config, tiny_tokenizer_config, precision):
+def test_each_step_is_measured(precision):
     found = list(
-        bench(
+        measure_models(
             precisions=(precision,),
             modes=("eager",),
             load=Load(batch=2, channels=3, seconds=2),
-            tokenizer=tiny_tokenizer_config,
-            backbone=tiny_config,
+            tokenizer=TOKENIZER,
+            backbone=BACKBONE,
             repeats=1,
         )
     )

@@ -1,9 +1,9 @@
-"""Steps of LaBraM-Base beside the same numbers in the arrangement of the published code, in turn, in one run.
+"""Throughput of LaBraM-Base, and of the same computation arranged as in the published code, in turn.
 
-    python benchmarks/model.py [--steps masked finetune] [--precisions bf16] [--repeats 9] [--json]
+    python -m benchmarks.compare_published [--steps masked finetune] [--precisions bf16] [--repeats 9] [--json]
 
-Prints patches per second of both (medians) and their ratio. The load is that of the published figures: 16 windows of
-32 channels x 8 s. Other work on the machine disturbs both alike, if it lasts; still, an idle machine is better.
+Prints the median patches per second of both and their ratio, for 16 windows of 32 channels x 8 s. Taking turns exposes
+both to the same background load; still, measure on an idle machine.
 """
 
 import argparse
@@ -14,24 +14,24 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-import published
 import torch
 from torch.nn import functional
 
+from benchmarks import model_throughput, published
+from labram.input_spec import PATCH_SAMPLES
 from labram.memory import keep_freed_memory
-from labram.models import bench
-from labram.models.config import SAMPLES, BackboneConfig, TokenizerConfig
+from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel, random_mask
 from labram.models.tokenizer import Tokenizer
 
-LOAD = bench.Load()
+LOAD = model_throughput.Load()
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", nargs="+", default=bench.STEPS, choices=bench.STEPS)
+    parser.add_argument("--steps", nargs="+", default=model_throughput.STEPS, choices=model_throughput.STEPS)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -47,39 +47,41 @@ def main() -> None:
             else:
                 print(
                     f"{step:10s} {precision}  {speeds['labram']:7.0f} patches/s, "
-                    f"published way {speeds['published']:7.0f}: {ratio:.2f} times"
+                    f"published arrangement {speeds['published']:7.0f}: {ratio:.2f} times"
                 )
 
 
-def _ours(step: bench.Step) -> Callable[[Any], object]:
-    return bench._prepare(step, "eager", "labram", LOAD, TokenizerConfig.base(), BackboneConfig.base())
+def _ours(step: model_throughput.Step) -> Callable[[Any], object]:
+    return model_throughput.prepare(step, "eager", "labram", LOAD, TokenizerConfig.base(), BackboneConfig.base())
 
 
-def _theirs(step: bench.Step) -> Callable[[Any], object]:
+def _theirs(step: model_throughput.Step) -> Callable[[Any], object]:
     torch.manual_seed(0)
-    x = 0.3 * torch.randn(LOAD.batch, LOAD.channels, LOAD.seconds, SAMPLES)
+    x = 0.3 * torch.randn(LOAD.batch, LOAD.channels, LOAD.seconds, PATCH_SAMPLES)
     rows = torch.arange(1, LOAD.channels + 1)
     if step == "tokenizer":
         tokenizer: Any = Tokenizer(TokenizerConfig.base())
         tokenizer(x, rows)
         published.as_published(tokenizer)
-        return bench._training(tokenizer, lambda: tokenizer(x, rows).loss)
+        return model_throughput.training_step(tokenizer, lambda: tokenizer(x, rows).loss)
     if step.startswith("masked"):
         masked: Any = published.as_published(MaskedModel(BackboneConfig.base()))
         frozen: Any = published.as_published(Tokenizer(TokenizerConfig.base()).eval())
         length = LOAD.channels * LOAD.seconds
-        return bench._training(
+        return model_throughput.training_step(
             masked,
             lambda: published.masked_loss(
                 masked, x, rows, random_mask(LOAD.batch, length, 0.5), published.encode(frozen, x, rows)
             ),
         )
-    model = published.as_published(DownstreamModel(BackboneConfig.base(), bench.OUTPUTS, drop_path=bench.DROP_PATH))
+    model = published.as_published(
+        DownstreamModel(BackboneConfig.base(), model_throughput.OUTPUTS, drop_path=model_throughput.DROP_PATH)
+    )
     if step == "finetune":
-        labels = torch.arange(LOAD.batch) % bench.OUTPUTS
-        return bench._training(model, lambda: functional.cross_entropy(model(x, rows).float(), labels))
+        labels = torch.arange(LOAD.batch) % model_throughput.OUTPUTS
+        return model_throughput.training_step(model, lambda: functional.cross_entropy(model(x, rows).float(), labels))
     model.eval()
-    return lambda around: bench._without_gradient(around, lambda: model(x, rows))
+    return lambda around: model_throughput.forward_only(around, lambda: model(x, rows))
 
 
 def _in_turn(runs: dict[str, Callable[[Any], object]], precision: str, repeats: int) -> dict[str, float]:

@@ -1,17 +1,17 @@
-"""How long published trainings would take on machines that were measured: `labram bench hours`.
+"""Projected duration of the published trainings on measured machines: `labram bench hours`.
 
-A training is a number of steps of a number of patches, as its recipe says; a machine takes so many of them a second, in
-the mode and precision of the training loop. What was not measured is not guessed.
+Duration is the recipe's steps times patches per step, divided by the measured throughput in the mode and precision of
+the training loop. Stages without a measurement have no projection.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from benchmarks.model_throughput import Precision, Step
+from benchmarks.training_throughput import Rate, Throughput, operations
 from labram.errors import PlatformError
-from labram.models.bench import Precision, Step
 from labram.recipe import Recipe, TrainingRecipe
-from labram.training.throughput import Rate, Throughput, operations
 from labram.training.train_stages import backbone_config, tokenizer_config
 
 SECONDS_AN_HOUR = 3600.0
@@ -22,16 +22,16 @@ COLUMNS = ("recipe", "stage", "patches", "operations", "measured on", "patches/s
 
 @dataclass(frozen=True)
 class Projection:
-    """One stage of training on one device.
+    """Projected duration of one training stage on one device.
 
     Attributes:
         recipe: Name.
         stage: Section of the recipe.
-        patches: That it trains on, over all steps.
-        operations: In matrix products and convolutions, the same on every machine.
-        machine: What was measured; None: nothing was.
-        patches_per_s: What it takes.
-        hours: Of one such device. Several need as many together, and what they lose by waiting for each other.
+        patches: Patches over all steps.
+        operations: Operations of matrix multiplications and convolutions, the same on every machine.
+        machine: Measured machine; None if there is no measurement.
+        patches_per_s: Its throughput.
+        hours: Device-hours, without the cost of communication between devices.
     """
 
     recipe: str
@@ -44,7 +44,7 @@ class Projection:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """What stands below `COLUMNS`."""
+        """Cells below `COLUMNS`."""
         plan = (self.recipe, self.stage, f"{self.patches:.2e}", f"{self.operations:.2e}")
         if self.machine is None:
             return (*plan, "not measured", "–", "–")
@@ -52,21 +52,21 @@ class Projection:
 
 
 def project(recipe: Recipe, results: Sequence[Throughput]) -> Iterator[Projection]:
-    """The self-supervised stages of a recipe on each machine on which they were measured.
+    """Yield a projection of each self-supervised stage of a recipe for each measured machine.
 
     Args:
-        recipe: Its tokenizer is projected only if it is not that of another recipe.
+        recipe: Recipe; its tokenizer stage is skipped if it uses another recipe's tokenizer.
         results: Measurements of this recipe.
 
     Raises:
-        PlatformError: If models of other dimensions were measured.
+        PlatformError: If a result was measured with another architecture.
     """
     for result in results:
         if result.architecture != recipe.architecture:
             raise PlatformError(
-                f"models of other dimensions than those of the recipe {recipe.name!r} were measured",
+                f"the result was measured with another architecture than that of the recipe {recipe.name!r}",
                 file=result.file,
-                remedy="Measure the recipe as it is",
+                remedy="Measure the recipe again without changes to its architecture",
             )
     for stage, settings, step in _stages(recipe):
         plan = _plan(recipe, stage, settings, step)
@@ -79,7 +79,7 @@ def project(recipe: Recipe, results: Sequence[Throughput]) -> Iterator[Projectio
 
 
 def table(projections: Iterable[Projection]) -> str:
-    """All of them as Markdown."""
+    """Return a Markdown table of projections."""
     rows = (COLUMNS, ("---",) * len(COLUMNS), *(projection.row for projection in projections))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -99,13 +99,13 @@ def _plan(recipe: Recipe, stage: str, settings: TrainingRecipe, step: Step) -> P
 
 
 def _rate(result: Throughput, step: Step) -> Rate | None:
-    """As the training loop computes: eager, in 16 bits on a GPU."""
+    """Return the throughput in the training loop's mode: eager, bfloat16 on a GPU."""
     wanted = (step, PRECISION[result.machine.device], "eager")
     return next((rate for rate in result.rates if (rate.step, rate.precision, rate.mode) == wanted), None)
 
 
 def _described(result: Throughput) -> str:
-    """The machine, and whether it had other things to do."""
+    """Return the machine's name, its threads, and the share of other processes if it was busy."""
     machine = result.machine
     threads = f", threads: {machine.threads}" if machine.device == "cpu" else ""
     busy = f"; other processes took {result.others:.0%} of it" if result.others > BUSY else ""

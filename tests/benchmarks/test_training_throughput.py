@@ -9,6 +9,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from benchmarks.training_hours import project
+from benchmarks.training_throughput import Throughput, operations
 from labram import recipe as recipes
 from labram.cli import app
 from labram.errors import PlatformError
@@ -16,8 +18,6 @@ from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
-from labram.training.projection import project
-from labram.training.throughput import Throughput, operations
 
 ROOT = Path(__file__).parents[2]
 TINY = "{width: 100, conv_channels: 4, heads: 5, depth: 1, decoder_depth: 1, codes: 16, code_width: 8}"
@@ -117,14 +117,14 @@ def test_a_machine_that_had_other_things_to_do_is_said_to(result, others, said):
 
 
 def test_what_was_measured_with_other_dimensions_is_not_projected(result):
-    with pytest.raises(PlatformError, match="other dimensions than those of the recipe 'base'"):
+    with pytest.raises(PlatformError, match="another architecture than that of the recipe 'base'"):
         list(project(recipes.load("base"), [result]))
 
 
 @pytest.mark.parametrize("text", ["{}", "no JSON", json.dumps({"date": "2026-11-21"})])
 def test_a_file_that_is_no_result_is_named(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(PlatformError, match=r"x\.json: this is no result"):
+    with pytest.raises(PlatformError, match=r"x\.json: not a result"):
         Throughput.read(tmp_path / "x.json")
 
 

@@ -1,7 +1,7 @@
-"""What a machine makes of the models, kept so that it can be compared and projected: `labram bench throughput`.
+"""Throughput of a recipe's models on this machine, with utilisation: `labram bench throughput`.
 
-The rates are those of `labram.models.bench`, put beside what the machine could do at most; the parts of a step are
-those of pre-training on noise, each waited for. A result is a JSON file with date, hardware and commit.
+Throughput is measured by `benchmarks.model_throughput` and related to the machine's peak. The parts of a step are those
+of pre-training on noise, with a synchronisation after each. A result is a JSON file with date, hardware and commit.
 """
 
 import platform
@@ -16,37 +16,38 @@ import psutil
 import torch
 from pydantic import ValidationError
 
+from benchmarks.loop_overhead import masked_objective, noise_corpus, sampler
+from benchmarks.model_throughput import Load, Mode, Precision, Step, measure_models
 from labram.errors import PlatformError
 from labram.frozen_model import FrozenModel
-from labram.models.bench import Load, Mode, Precision, Step, bench
-from labram.models.config import POSITIONS, SAMPLES, BackboneConfig, TokenizerConfig
+from labram.input_spec import PATCH_SAMPLES
+from labram.models.config import POSITIONS, BackboneConfig, TokenizerConfig
 from labram.models.masked import random_mask
 from labram.models.onednn_linear import product
 from labram.recipe import ArchitectureRecipe, Recipe
 from labram.training import device as devices
-from labram.training.bench import masked_objective, noise_corpus, sampler
 from labram.training.objectives import on_device
 from labram.training.optimiser import adamw, parameter_groups
 from labram.training.train_stages import backbone_config, tokenizer_config
 
 FLOAT_BYTES = 4
 PEAK_TFLOP_PER_S = {"B200": 2250.0, "H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
-"""Dense bfloat16 products with float32 sums, by the makers' data sheets (the H100's is that of the SXM module)."""
+"""Dense bfloat16 matmul with float32 accumulation, from the data sheets (H100: SXM module)."""
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
-PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
-PRODUCTS = 7
+MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
+MATMULS = 7
 
 
 class Machine(FrozenModel):
-    """What was measured on.
+    """The hardware and its peak throughput.
 
     Attributes:
         device: ``cpu`` or ``cuda``.
         name: Of the processor or the GPU.
         threads: Of the CPU.
         torch: PyTorch's version.
-        product_tflop_per_s: What large matrix products alone reach here, by precision.
-        peak_tflop_per_s: In bfloat16 by the data sheet, where it is known.
+        product_tflop_per_s: Throughput of large matrix multiplications alone, by precision.
+        peak_tflop_per_s: Peak in bfloat16 according to the data sheet; None if it is not listed here.
     """
 
     device: str
@@ -58,17 +59,17 @@ class Machine(FrozenModel):
 
 
 class Rate(FrozenModel):
-    """One use of a model.
+    """Throughput of one use of a model.
 
     Attributes:
         step: Which use; a step is forward, backward and optimiser, for inference the forward pass alone.
         precision: ``fp32`` or ``bf16``.
         mode: ``eager`` or ``compiled``.
-        patches_per_s: Median speed.
-        tokens_per_s: That pass through the trained transformer, the CLS tokens and both masks' passes among them.
-        signal_gb_per_s: Float32 samples that are used up.
-        tflop_per_s: Operations of matrix products and convolutions, see `operations`.
-        utilisation: The share of the data sheet's peak that these are, or of matrix products alone where there is none.
+        patches_per_s: Median throughput.
+        tokens_per_s: Tokens that pass through the trained transformer, CLS tokens and both masks' passes included.
+        signal_gb_per_s: Float32 samples consumed.
+        tflop_per_s: Operations of matrix multiplications and convolutions, see `operations`.
+        utilisation: `tflop_per_s` divided by the data sheet's peak, or by `product_tflop_per_s` if that is unknown.
     """
 
     step: Step
@@ -82,22 +83,20 @@ class Rate(FrozenModel):
 
 
 class Throughput(FrozenModel):
-    """A result; times are of one device.
+    """A result of a measurement on one device.
 
     Attributes:
         date: ISO 8601.
-        commit: Of the program; with ``+`` if it had been changed.
+        commit: Git commit of the program; with ``+`` if there were uncommitted changes.
         machine: Hardware.
-        recipe: What was measured.
-        architecture: Its models.
+        recipe: Name of the measured recipe.
+        architecture: Its architecture.
         windows: Windows of a batch, their channels and seconds.
-        rates: All that was measured.
-        parts: Seconds of each part of a pre-training step, as the training loop computes it (eager), one after the
-            other; GPU and host wait for each other in between.
-        patches_a_step: Of that step.
-        memory_gb: Most that was in use on the GPU meanwhile; None on a CPU.
-        others: The share of the machine's processors that other processes took meanwhile. Figures of a busy machine
-            say little about it.
+        rates: Throughput of each use.
+        parts: Seconds of each part of an eager pre-training step, with a synchronisation after each part.
+        patches_a_step: Patches in that step.
+        memory_gb: Peak GPU memory during those steps; None on a CPU.
+        others: Share of the machine's processor time taken by other processes. Measure on an idle machine.
     """
 
     date: str
@@ -114,12 +113,12 @@ class Throughput(FrozenModel):
 
     @property
     def file(self) -> str:
-        """A name that tells results apart."""
+        """File name: date, recipe, machine and threads."""
         machine = re.sub(r"[^a-z0-9]+", "-", self.machine.name.lower()).strip("-")
         return f"{self.date}-{self.recipe}-{machine}-{self.machine.threads}.json"
 
     def write(self, folder: Path) -> Path:
-        """Keep the result in a folder; gives the file."""
+        """Write the result to a folder and return the file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self.file
         path.write_text(self.model_dump_json(indent=2) + "\n")
@@ -127,18 +126,18 @@ class Throughput(FrozenModel):
 
     @classmethod
     def read(cls, path: Path) -> "Throughput":
-        """The result in a file.
+        """Read a result.
 
         Raises:
-            PlatformError: If it holds none.
+            PlatformError: If the file is absent or not a result.
         """
         try:
             return cls.from_json(path.read_text())
         except (OSError, ValidationError) as error:
             raise PlatformError(
-                "this is no result of a measurement",
+                "not a result of `labram bench throughput`",
                 file=path,
-                remedy="Name a file that `labram bench throughput` wrote",
+                remedy="Measure again with `labram bench throughput`",
             ) from error
 
 
@@ -151,25 +150,25 @@ def measure(
     modes: tuple[Mode, ...],
     load: Load,
     repeats: int,
-    tell: Callable[[Rate], None],
+    on_rate: Callable[[Rate], None],
 ) -> Throughput:
     """Measure the models of a recipe on this machine.
 
     Args:
         recipe: Its sections `architecture` and `pretraining` are measured.
-        commit: Of the program.
+        commit: Git commit of the program.
         steps: Uses of the models.
-        precisions: See `labram.models.bench`.
-        modes: See there.
-        load: Windows of a batch, and the device.
+        precisions: See `benchmarks.model_throughput`.
+        modes: See `benchmarks.model_throughput`.
+        load: Size of a batch, and the device.
         repeats: Timed runs of each use, and steps of pre-training.
-        tell: Called with each rate as it is measured.
+        on_rate: Called with each rate as soon as it is measured.
     """
     tokenizer = tokenizer_config(recipe.architecture, recipe.tokenizer)
     backbone = backbone_config(recipe.architecture, recipe.architecture.codes)
     others = _Others()
     machine, rates = _machine(load.device, precisions), []
-    for found in bench(
+    for found in measure_models(
         steps=steps,
         precisions=precisions,
         modes=modes,
@@ -181,7 +180,7 @@ def measure(
         if found.implementation == "labram":
             cost = operations(found.step, tokenizer, backbone, patches=load.channels * load.seconds)
             rates.append(_rate(found.step, found.precision, found.mode, found.patches_per_second, cost, load, machine))
-            tell(rates[-1])
+            on_rate(rates[-1])
     parts, patches, memory = step_parts(recipe, repeats)
     return Throughput(
         date=datetime.now(UTC).date().isoformat(),
@@ -199,23 +198,25 @@ def measure(
 
 
 def operations(step: Step, tokenizer: TokenizerConfig, backbone: BackboneConfig, *, patches: int) -> float:
-    """Floating-point operations a patch in matrix products and convolutions; a product and its addition are two.
+    """Return the floating-point operations per patch of matrix multiplications and convolutions.
 
-    The backward pass takes twice those of the forward pass. What is formed again in it does not count, nor does what
-    else there is: norms, softmax, spectra.
+    A multiply-add counts as two operations. The backward pass takes twice the forward pass. Recomputation, norms,
+    softmax and spectra do not count.
 
     Args:
-        step: Which use; the masked step includes the tokenizer's encoding.
+        step: Use of the model; the masked step includes the tokenizer's encoding.
         tokenizer: Dimensions.
         backbone: Dimensions.
-        patches: Of a window; attention takes the more the longer it is.
+        patches: Patches in a window, on which the cost of attention depends.
     """
     width, codes = backbone.width, backbone.codes
     match step:
         case "tokenizer":
             inner, wide = tokenizer.code_width, tokenizer.width
             encoded = _embedded(wide) + tokenizer.depth * _block(wide, patches) + 2 * wide * (wide + inner)
-            spectra = tokenizer.decoder_depth * _block(wide, patches) + 2 * wide * inner + 4 * wide * (wide + SAMPLES)
+            spectra = (
+                tokenizer.decoder_depth * _block(wide, patches) + 2 * wide * inner + 4 * wide * (wide + PATCH_SAMPLES)
+            )
             return 3 * (encoded + spectra) + 2 * inner * tokenizer.codes
         case "masked" | "masked-stored":
             twice = 2 * backbone.depth * _block(width, patches)
@@ -234,13 +235,13 @@ def _encoding(config: TokenizerConfig, patches: int) -> float:
 
 
 def _embedded(width: int) -> float:
-    """Three convolutions of 15, 3 and 3 samples that leave 25 positions of a patch."""
+    """Return the operations of the three convolutions (15, 3 and 3 samples; 25 positions remain of a patch)."""
     channels = width // POSITIONS
     return 2 * POSITIONS * channels * (15 + 6 * channels)
 
 
 def _block(width: int, patches: int) -> float:
-    """A transformer block: twelve square products for each token, and its products with all tokens of the window."""
+    """Return the operations of a transformer block: twelve D x D matrices for each token, and attention."""
     tokens = patches + 1
     return tokens / patches * (24 * width**2 + 4 * tokens * width)
 
@@ -258,18 +259,18 @@ def _rate(
         mode=mode,
         patches_per_s=speed,
         tokens_per_s=speed * passes * (patches + 1) / patches,
-        signal_gb_per_s=speed * SAMPLES * FLOAT_BYTES / 1e9,
+        signal_gb_per_s=speed * PATCH_SAMPLES * FLOAT_BYTES / 1e9,
         tflop_per_s=reached,
         utilisation=reached / (most or machine.product_tflop_per_s[precision]),
     )
 
 
 def step_parts(recipe: Recipe, steps: int) -> tuple[dict[str, float], float, float | None]:
-    """Mean seconds of each part of a step of pre-training; patches of a step; gigabytes of the GPU.
+    """Return the mean seconds of each part of a pre-training step, its patches, and peak GPU memory in GB.
 
     Args:
         recipe: Its sections `architecture` and `pretraining`.
-        steps: How many, after one that warms up.
+        steps: Steps to time, after one warm-up step.
     """
     settings, device = recipe.pretraining, devices.choose()
     with noise_corpus() as (_, store, corpus), devices.reproducible(device, settings.threads):
@@ -303,13 +304,13 @@ def step_parts(recipe: Recipe, steps: int) -> tuple[dict[str, float], float, flo
 
 
 class _Others:
-    """How much of the processors' time other processes take from now on."""
+    """Share of processor time that other processes take, from construction on."""
 
     def __init__(self) -> None:
         self._before = self._seconds()
 
     def share(self) -> float:
-        """Of all time of all processors."""
+        """Return the share of the time of all processors."""
         every, idle, own = (now - then for now, then in zip(self._seconds(), self._before, strict=True))
         return max(0.0, (every - idle - own) / every)
 
@@ -320,14 +321,14 @@ class _Others:
 
 
 class _Clock:
-    """Adds up the time of parts that follow one another."""
+    """Stopwatch that accumulates the time of consecutive parts."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
         self._device, self._last = device, time.perf_counter()
 
     def stop(self, part: str) -> None:
-        """What has passed since the last call belongs to this part, once the device is done with it."""
+        """Synchronise, and add the time since the last call to this part."""
         _wait(self._device)
         now = time.perf_counter()
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
@@ -348,7 +349,7 @@ def _machine(device: str, precisions: Sequence[Precision]) -> Machine:
         name=name,
         threads=torch.get_num_threads(),
         torch=torch.__version__,
-        product_tflop_per_s={precision: _product_tflop_per_s(here, precision) for precision in precisions},
+        product_tflop_per_s={precision: _matmul_tflop_per_s(here, precision) for precision in precisions},
         peak_tflop_per_s=next(known, None),
     )
 
@@ -359,11 +360,11 @@ def _processor() -> str:
         return next(names, platform.machine())
 
 
-def _product_tflop_per_s(device: torch.device, precision: Precision) -> float:
-    size = PRODUCT_SIZE[device.type]
+def _matmul_tflop_per_s(device: torch.device, precision: Precision) -> float:
+    size = MATMUL_SIZE[device.type]
     left, right = (torch.randn(size, size, device=device).to(DTYPES[precision]) for _ in range(2))
     durations = []
-    for _ in range(PRODUCTS):
+    for _ in range(MATMULS):
         _wait(device)
         start = time.perf_counter()
         product(left, right)

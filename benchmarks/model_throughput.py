@@ -1,4 +1,4 @@
-"""How many patches a second each use of the models takes: the core of `labram bench model`."""
+"""Throughput of each use of the models in patches per second: `labram bench model`."""
 
 import itertools
 import statistics
@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from labram.input_spec import PATCH_SAMPLES
 from labram.memory import keep_freed_memory
 from labram.models.braindecode_class import braindecode_class
 from labram.models.braindecode_layout import constructor
 from labram.models.compilation import compile_blocks
-from labram.models.config import SAMPLES, BackboneConfig, TokenizerConfig
+from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel, random_mask
 from labram.models.tokenizer import Tokenizer
@@ -35,7 +36,7 @@ DROP_PATH = 0.1
 
 @dataclass(frozen=True)
 class Load:
-    """What is computed: the default is the load of the published figures."""
+    """Size of a batch and the device; the default is the load of the published throughput."""
 
     batch: int = 16
     channels: int = 32
@@ -50,7 +51,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Median speed of one step; a step is forward, backward and optimiser, for inference the forward pass alone."""
+    """Median throughput of a step: forward, backward and optimiser; for inference, the forward pass alone."""
 
     step: Step
     precision: Precision
@@ -60,11 +61,11 @@ class Measurement:
     repeats: int
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
 
-def bench(
+def measure_models(
     *,
     steps: tuple[Step, ...] = STEPS,
     precisions: tuple[Precision, ...] = ("fp32", "bf16"),
@@ -84,7 +85,7 @@ def bench(
     configs = tokenizer or TokenizerConfig.base(), backbone or BackboneConfig.base()
     for step, precision, mode in itertools.product(steps, precisions, modes):
         for implementation in _implementations(step):
-            run = _prepare(step, mode, implementation, load, *configs)
+            run = prepare(step, mode, implementation, load, *configs)
             seconds = _time(run, precision, load.device, repeats)
             yield Measurement(step, precision, mode, implementation, load.patches / seconds, repeats)
             torch.compiler.reset()
@@ -108,7 +109,7 @@ def _implementations(step: Step) -> tuple[Implementation, ...]:
 def _time(
     run: Callable[[AbstractContextManager[Any]], object], precision: Precision, device: str, repeats: int
 ) -> float:
-    """Median seconds of a run, after two that warm up (and compile)."""
+    """Return the median seconds of a run, after two that warm up (and compile)."""
     durations = []
     for _ in range(repeats + 2):
         around: AbstractContextManager[Any] = nullcontext()
@@ -122,7 +123,7 @@ def _time(
     return statistics.median(durations[2:])
 
 
-def _prepare(
+def prepare(
     step: Step,
     mode: Mode,
     implementation: Implementation,
@@ -130,20 +131,20 @@ def _prepare(
     tokenizer_config: TokenizerConfig,
     config: BackboneConfig,
 ) -> Callable[[AbstractContextManager[Any]], object]:
-    """A function that runs the step once, with its forward pass inside the context that it is given."""
+    """Return a function that runs the step once, with its forward pass inside the given context."""
     torch.manual_seed(0)
-    x = 0.3 * torch.randn(load.batch, load.channels, load.seconds, SAMPLES, device=load.device)
+    x = 0.3 * torch.randn(load.batch, load.channels, load.seconds, PATCH_SAMPLES, device=load.device)
     rows = torch.arange(1, load.channels + 1, device=load.device)
     ready = compile_blocks if mode == "compiled" else _as_it_is
     if step == "tokenizer":
         tokenizer = ready(_on(load, Tokenizer(tokenizer_config)))
-        return _training(tokenizer, lambda: tokenizer(x, rows).loss)
+        return training_step(tokenizer, lambda: tokenizer(x, rows).loss)
     if step in ("masked", "masked-stored"):
         masked, frozen = ready(_on(load, MaskedModel(config))), ready(_on(load, Tokenizer(tokenizer_config)).eval())
         length = load.channels * load.seconds
         generator = torch.Generator(load.device)
         stored = frozen.encode(x, rows) if step == "masked-stored" else None
-        return _training(
+        return training_step(
             masked,
             lambda: (
                 masked.loss(
@@ -158,15 +159,15 @@ def _prepare(
     ready(model)
     if step == "finetune":
         labels = torch.arange(load.batch, device=load.device) % OUTPUTS
-        return _training(model, lambda: functional.cross_entropy(model(*given).float(), labels))
+        return training_step(model, lambda: functional.cross_entropy(model(*given).float(), labels))
     model.eval()
-    return lambda around: _without_gradient(around, lambda: model(*given))
+    return lambda around: forward_only(around, lambda: model(*given))
 
 
 def _downstream(
     implementation: Implementation, config: BackboneConfig, load: Load, x: Tensor, rows: Tensor
 ) -> tuple[nn.Module, tuple[Any, ...]]:
-    """The downstream model of an implementation, and the arguments that show it the same windows."""
+    """Return the downstream model of an implementation, and its arguments for the same windows."""
     ours = DownstreamModel(config, OUTPUTS, drop_path=DROP_PATH)
     if implementation == "labram":
         return _on(load, ours), (x, rows)
@@ -190,7 +191,8 @@ class _Named(nn.Module):
         return self.model(x, ch_names=self.names)  # type: ignore[no-any-return]
 
 
-def _training(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[AbstractContextManager[Any]], object]:
+def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[AbstractContextManager[Any]], object]:
+    """Return a function that runs forward pass, backward pass and AdamW once."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def run(around: AbstractContextManager[Any]) -> None:
@@ -203,7 +205,8 @@ def _training(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[Abstrac
     return run
 
 
-def _without_gradient(around: AbstractContextManager[Any], forward: Callable[[], Tensor]) -> Tensor:
+def forward_only(around: AbstractContextManager[Any], forward: Callable[[], Tensor]) -> Tensor:
+    """Run a forward pass without gradients."""
     with torch.no_grad(), around:
         return forward()
 

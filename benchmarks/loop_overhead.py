@@ -1,7 +1,7 @@
-"""What the loop costs beside the bare step, and whether loading keeps up: `labram bench step` and `labram bench data`.
+"""Overhead of the training loop over the bare step, and speed of data loading: `labram bench step|data`.
 
-Signals are noise, written once into a store in a temporary folder: three montages, read at random places as training
-reads them. Everything else is real: pre-training by `labram.training.loop.fit`, with its log and its checkpoints.
+Signals are noise in a temporary store: three montages, read at random positions as in training. Everything else is
+real: pre-training by `labram.training.loop.fit`, with its log and its checkpoints.
 """
 
 import statistics
@@ -18,11 +18,12 @@ import torch
 from labram.atomic import TEMPORARY_FILES
 from labram.corpus.catalogue import Corpus
 from labram.events import Silent
+from labram.input_spec import SAMPLE_RATE_HZ
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
 from labram.recipe import PretrainingRecipe, Recipe, TokenizerRecipe
 from labram.signals.electrodes import CANONICAL
-from labram.store.store import RATE_HZ, Store, to_patches
+from labram.store.store import Store, to_patches
 from labram.training import device as devices
 from labram.training.checkpoints import Checkpoints
 from labram.training.data import seeds
@@ -40,7 +41,7 @@ GOAL_OVERHEAD, GOAL_LOADING = 0.05, 20.0
 
 @dataclass(frozen=True)
 class Overhead:
-    """Seconds of a step in the loop and bare, each the mean over all steps but the first; shares of the latter."""
+    """Mean seconds of a step in the loop and bare, without the first step; overhead relative to the bare step."""
 
     steps: int
     patches_per_step: float
@@ -53,7 +54,7 @@ class Overhead:
 
 @dataclass(frozen=True)
 class Loading:
-    """Patches a second that one process loads and that the step takes, and how many times the one is the other."""
+    """Patches per second that one process loads and that the step consumes, and their ratio."""
 
     loaded_patches_per_s: float
     loaded_megabytes_per_s: float
@@ -63,14 +64,14 @@ class Loading:
 
 
 def loop_overhead(recipe: Recipe, steps: int) -> Overhead:
-    """Train for some steps; after each, do the same step bare with a second model, so that both meet the same machine.
+    """Train for some steps; after each, run the same step bare with a second model, under the same conditions.
 
-    The loop's step loads its windows, logs, and writes checkpoints; the bare one has its windows in memory. A bare step
-    during which a checkpoint was being written does not count, since the writing is the loop's.
+    The loop's step loads its windows, logs, and writes checkpoints; the bare step has its windows in memory. A bare
+    step during which the loop still writes a checkpoint is repeated.
 
     Args:
         recipe: Its sections `architecture` and `pretraining` are measured.
-        steps: How many; more than `checkpoint_every` of the recipe.
+        steps: Steps to time; more than `checkpoint_every` of the recipe.
     """
     settings = recipe.pretraining
     with noise_corpus() as (folder, store, corpus):
@@ -99,11 +100,11 @@ def loop_overhead(recipe: Recipe, steps: int) -> Overhead:
 
 
 def loading(recipe: Recipe, steps: int) -> Loading:
-    """How fast the windows of training steps are loaded, beside how fast the bare step uses them up.
+    """Measure how fast one process loads windows and how fast the bare step consumes them.
 
     Args:
         recipe: Its sections `architecture` and `pretraining` are measured.
-        steps: Steps of each; loading goes on for five seconds at least.
+        steps: Steps of each; loading lasts at least five seconds.
     """
     with noise_corpus() as (_, store, corpus), devices.reproducible(devices.choose(), recipe.pretraining.threads):
         batches, bare = sampler(corpus, store, recipe.pretraining, recipe.seed), _Bare(recipe)
@@ -115,12 +116,12 @@ def loading(recipe: Recipe, steps: int) -> Loading:
             loaded += sum(batch.weight for batch in batches.batch(number))
             number += 1
         rate = loaded / (time.perf_counter() - start)
-    stored = np.dtype(np.float16).itemsize * RATE_HZ
+    stored = np.dtype(np.float16).itemsize * SAMPLE_RATE_HZ
     return Loading(rate, rate * stored / 1e6, patches / taken, rate * taken / patches)
 
 
 def sampler(corpus: Corpus, store: Store, settings: PretrainingRecipe, seed: int) -> WindowSampler:
-    """Windows as pre-training takes them."""
+    """Return the sampler of pre-training."""
     return WindowSampler.of(
         corpus,
         store,
@@ -135,7 +136,7 @@ def sampler(corpus: Corpus, store: Store, settings: PretrainingRecipe, seed: int
 
 
 class _Bare:
-    """The step without a loop around it: forward, backward, optimiser."""
+    """The step without the loop: forward, backward, optimiser."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._objective = masked_objective(recipe)
@@ -144,7 +145,7 @@ class _Bare:
         self._seed, self._clip = recipe.seed, optimiser.clip_norm
 
     def seconds(self, step: int, batches: Sequence[WindowBatch]) -> float:
-        """Take the step; gives how long it took."""
+        """Run the step and return its duration."""
         start = time.perf_counter()
         total = sum(batch.weight for batch in batches)
         for micro, batch in enumerate(batches):
@@ -161,7 +162,7 @@ class _Bare:
 
 
 class _Alternates(Silent):
-    """Listens to the loop; after each of its steps it takes the same one bare."""
+    """Monitor that runs the bare step after each step of the loop."""
 
     def __init__(self, bare: _Bare, batches: WindowSampler, folder: Path) -> None:
         self._bare, self._batches, self._folder = bare, batches, folder
@@ -171,7 +172,7 @@ class _Alternates(Silent):
         self._resumed = time.perf_counter()
 
     def progress(self, done: int, total: int, **figures: float) -> None:
-        """The loop has taken a step."""
+        """Time the loop's step, then run the bare one."""
         del total, figures
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -187,7 +188,7 @@ class _Alternates(Silent):
 
 
 def masked_objective(recipe: Recipe) -> MaskedObjective:
-    """A fresh masked model and tokenizer where training runs, as it runs them."""
+    """Return the objective of pre-training with a new masked model and tokenizer, on the training device."""
     teacher = devices.place(Tokenizer(tokenizer_config(recipe.architecture, TokenizerRecipe(steps=1))))
     model = devices.place(MaskedModel(backbone_config(recipe.architecture, recipe.architecture.codes)))
     settings = recipe.pretraining
@@ -200,12 +201,14 @@ def _plan(settings: PretrainingRecipe, seed: int, steps: int) -> Plan:
 
 @contextmanager
 def noise_corpus() -> Iterator[tuple[Path, Store, Corpus]]:
-    """A folder, a store in it with a recording of each montage, and the corpus that they are."""
+    """Yield a temporary folder, a store with one recording per montage, and their corpus."""
     with tempfile.TemporaryDirectory(prefix="labram-bench-") as name:
         folder = Path(name)
         store, rows = Store(folder / "store"), []
         for channels in CHANNELS:
-            noise = np.random.default_rng(channels).normal(scale=30.0, size=(channels, RECORDING_SECONDS * RATE_HZ))
+            noise = np.random.default_rng(channels).normal(
+                scale=30.0, size=(channels, RECORDING_SECONDS * SAMPLE_RATE_HZ)
+            )
             key, montage = Store.key(str(channels)), CANONICAL[:channels]
             store.write(key, to_patches(noise.astype(np.float32)), montage)
             rows.append(

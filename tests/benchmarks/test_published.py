@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmarks import published
-from labram.models.config import SAMPLES, BackboneConfig, TokenizerConfig
+from labram.input_spec import PATCH_SAMPLES
+from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel, random_mask
 from labram.models.tokenizer import Tokenizer
@@ -16,7 +17,7 @@ ROWS = torch.arange(1, 4)
 
 @pytest.fixture
 def windows() -> torch.Tensor:
-    return 0.3 * torch.randn(2, 3, 2, SAMPLES, generator=torch.Generator().manual_seed(0))
+    return 0.3 * torch.randn(2, 3, 2, PATCH_SAMPLES, generator=torch.Generator().manual_seed(0))
 
 
 def _peers(model: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
