@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from labram.models.masked import MaskedModel
-from labram.models.onednn_linear import Linear
+from labram.models.onednn_linear import OnednnLinear
 from labram.models.quantizer import Quantized, Quantizer
 from labram.models.tokenizer import Tokenizer
 from labram.models.transformer import Attention, Block
@@ -22,14 +22,14 @@ from labram.models.transformer import Attention, Block
 
 def as_published(model: nn.Module) -> nn.Module:
     """The same model, in place, computing the published way."""
-    ways: dict[type, Any] = {Linear: _linear, Attention: _attention, Block: _block, Quantizer: _quantizer}
+    ways: dict[type, Any] = {OnednnLinear: _linear, Attention: _attention, Block: _block, Quantizer: _quantizer}
     for module in model.modules():
         if type(module) in ways:
             module.forward = MethodType(ways[type(module)], module)
     return model
 
 
-def _linear(self: Linear, x: Tensor, _: None = None) -> Tensor:
+def _linear(self: OnednnLinear, x: Tensor, _: None = None) -> Tensor:
     return nn.Linear.forward(self, x)
 
 

@@ -23,7 +23,7 @@ from labram.frozen_model import FrozenModel
 from labram.input_spec import PATCH_SAMPLES
 from labram.models.config import POSITIONS, BackboneConfig, TokenizerConfig
 from labram.models.masked import random_mask
-from labram.models.onednn_linear import product
+from labram.models.onednn_linear import matmul_transposed
 from labram.recipe import ArchitectureRecipe, Recipe
 from labram.training import device as devices
 from labram.training.objectives import on_device
@@ -367,7 +367,7 @@ def _matmul_tflop_per_s(device: torch.device, precision: Precision) -> float:
     for _ in range(MATMULS):
         _wait(device)
         start = time.perf_counter()
-        product(left, right)
+        matmul_transposed(left, right)
         _wait(device)
         durations.append(time.perf_counter() - start)
     return 2 * size**3 / statistics.median(durations[2:]) / 1e12

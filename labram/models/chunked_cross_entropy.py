@@ -1,8 +1,7 @@
-"""Cross-entropy between predicted and true codes, without ever holding all logits (paper, equations 10 and 11).
+"""Cross-entropy of predicted codes, chunk by chunk, so that all logits are never in memory (equations 10 and 11).
 
-With 8192 codes the logits are forty times as large as the tokens they are made of. Here they exist for a few tokens
-at a time: their gradient is formed while they are in the processor's cache, and only its products with tokens and
-weights are kept. Shape letters: `config`; M counts the tokens predicted.
+With 8192 codes, the logits are forty times as large as the tokens. Each chunk's logits and their gradient stay in the
+processor's cache; only the gradients of tokens and weights are kept. Shape letters: `config`; M predicted tokens.
 """
 
 from typing import Any
@@ -11,20 +10,22 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from labram.models.onednn_linear import product
+from labram.models.onednn_linear import matmul_transposed
 
-LOGITS_AT_ONCE = 2**21
-"""Largest piece of the logits in memory: 8 MiB."""
+LOGITS_PER_CHUNK = 2**21
+"""8 MiB in float32."""
 
 
-def code_cross_entropy(tokens_MD: Tensor, head: nn.Linear, codes_M: Tensor, shares_M: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the cross-entropies of all tokens, and which of them are predicted right.
+def chunked_cross_entropy(
+    tokens_MD: Tensor, head: nn.Linear, codes_M: Tensor, weights_M: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum of the cross-entropies of all tokens, and whether each prediction is correct.
 
     Args:
-        tokens_MD: Tokens of hidden patches.
+        tokens_MD: Tokens of masked patches.
         head: Linear layer from tokens to logits.
         codes_M: True codes, int64.
-        shares_M: Weight of each token in the sum, float32.
+        weights_M: Weight of each token in the sum, float32.
 
     Returns:
         The loss (scalar, float32) and hits, bool [M].
@@ -32,14 +33,14 @@ def code_cross_entropy(tokens_MD: Tensor, head: nn.Linear, codes_M: Tensor, shar
     device = tokens_MD.device.type
     reduced = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens_MD.dtype
     with torch.autocast(device, enabled=False):
-        loss, hits_M = _CodeCrossEntropy.apply(
-            tokens_MD, head.weight, head.bias, codes_M, shares_M, reduced, torch.is_grad_enabled()
+        loss, hits_M = _ChunkedCrossEntropy.apply(
+            tokens_MD, head.weight, head.bias, codes_M, weights_M, reduced, torch.is_grad_enabled()
         )
     return loss, hits_M
 
 
-class _CodeCrossEntropy(torch.autograd.Function):
-    """The loss is a plain weighted sum, so its gradient is known, up to one factor, as soon as the logits are."""
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """A weighted sum, whose gradient is known up to one factor in the forward pass."""
 
     @staticmethod
     def forward(
@@ -48,40 +49,40 @@ class _CodeCrossEntropy(torch.autograd.Function):
         weight_KD: Tensor,
         bias_K: Tensor,
         codes_M: Tensor,
-        shares_M: Tensor,
+        weights_M: Tensor,
         precision: torch.dtype,
         differentiate: bool,  # noqa: FBT001
     ) -> tuple[Tensor, Tensor]:
         weight, bias = weight_KD.to(precision), bias_K.to(precision)
-        at_once = max(1, LOGITS_AT_ONCE // len(bias))
+        chunk = max(1, LOGITS_PER_CHUNK // len(bias))
         losses, hits, token_gradients = [], [], []
         weight_gradient_DK = weight_KD.new_zeros(weight_KD.shape[::-1])
         bias_gradient = torch.zeros_like(bias_K)
-        for tokens, codes, shares in zip(
-            tokens_MD.split(at_once), codes_M.split(at_once), shares_M.split(at_once), strict=True
+        for tokens, codes, weights in zip(
+            tokens_MD.split(chunk), codes_M.split(chunk), weights_M.split(chunk), strict=True
         ):
-            logits = product(tokens.to(precision), weight, bias).float()
-            codes, shares = codes.unsqueeze(1), shares.unsqueeze(1)
-            largest, likeliest = logits.max(1, keepdim=True)
-            hits.append((likeliest == codes).squeeze(1))
-            of_codes = logits.gather(1, codes) - largest
-            exponentials = logits.sub_(largest).exp_()  # in place: a second piece would not fit the cache
+            logits = matmul_transposed(tokens.to(precision), weight, bias).float()
+            codes, weights = codes.unsqueeze(1), weights.unsqueeze(1)
+            maxima, predicted = logits.max(1, keepdim=True)
+            hits.append((predicted == codes).squeeze(1))
+            true_logits = logits.gather(1, codes) - maxima
+            exponentials = logits.sub_(maxima).exp_()  # in place: a second chunk would not fit into the cache
             sums = exponentials.sum(1, keepdim=True)
-            losses.append(((sums.log() - of_codes) * shares).sum())
+            losses.append(((sums.log() - true_logits) * weights).sum())
             if differentiate:
-                # The logits' gradient is exponentials · shares / sums, less the shares at the true codes. The factor
-                # of a token goes into its products, the true codes come last: the large matrix needs no further pass.
-                factors = shares / sums
+                # The logits' gradient is exponentials · weights / sums, minus the weights at the true codes. Applying
+                # the factors to tokens and subtracting the true codes at the end saves passes over the large matrix.
+                factors = weights / sums
                 bias_gradient += torch.mv(exponentials.T, factors.squeeze(1))
                 exponentials = exponentials.to(precision)
-                token_gradients.append(product(exponentials, weight.T) * factors)
-                weight_gradient_DK += product((tokens * factors).to(precision).T, exponentials.T)
+                token_gradients.append(matmul_transposed(exponentials, weight.T) * factors)
+                weight_gradient_DK += matmul_transposed((tokens * factors).to(precision).T, exponentials.T)
         if differentiate:
-            shares_M1 = shares_M.unsqueeze(1)
+            weights_M1 = weights_M.unsqueeze(1)
             weight_gradient = weight_gradient_DK.T.contiguous()
-            weight_gradient.index_add_(0, codes_M, (tokens_MD * -shares_M1).to(weight_gradient.dtype))
-            bias_gradient.index_add_(0, codes_M, -shares_M)
-            token_gradient = torch.cat(token_gradients) - weight_KD[codes_M] * shares_M1
+            weight_gradient.index_add_(0, codes_M, (tokens_MD * -weights_M1).to(weight_gradient.dtype))
+            bias_gradient.index_add_(0, codes_M, -weights_M)
+            token_gradient = torch.cat(token_gradients) - weight_KD[codes_M] * weights_M1
             ctx.save_for_backward(token_gradient.to(tokens_MD.dtype), weight_gradient, bias_gradient)
         hits_M = torch.cat(hits)
         ctx.mark_non_differentiable(hits_M)

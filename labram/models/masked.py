@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from labram.models.chunked_cross_entropy import code_cross_entropy
+from labram.models.chunked_cross_entropy import chunked_cross_entropy
 from labram.models.config import BackboneConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import NARROW, draw, initialise_encoder
@@ -81,7 +81,7 @@ class MaskedModel(nn.Module):
             codes_M = codes_BL[mask_BL]
             masked_M = torch.ones_like(codes_M, dtype=torch.bool)
         first_M, second_M = _shares(masked_M), _shares(~masked_M)
-        loss, hits_M = code_cross_entropy(chosen_MD, self.lm_head, codes_M, first_M + second_M)
+        loss, hits_M = chunked_cross_entropy(chosen_MD, self.lm_head, codes_M, first_M + second_M)
         other = (hits_M * second_M).sum() if symmetric else loss.new_full((), torch.nan)
         majority = count_codes(codes_BL, self.config.codes).max() / codes_BL.numel()
         return MaskedOutput(loss, (hits_M * first_M).sum(), other, majority)

@@ -1,4 +1,4 @@
-"""From patches to vectors: the temporal encoder of signals and its counterpart for codes. Shape letters: `config`."""
+"""Patch embeddings: the temporal encoder of signals, and a linear map of codes. Shape letters: `config`."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,8 +9,8 @@ from labram.models.config import POSITIONS
 class TemporalEncoder(nn.Module):
     """Three temporal convolutions, each with GroupNorm and GELU (paper, section 2.1, equation 1 and figure 1).
 
-    The statistics of GroupNorm span all channels and seconds of a window, as in the published code: the vector of a
-    patch depends on the whole window, and so on which channels are in it.
+    GroupNorm spans all channels and seconds of a window, as in the published code. A patch's vector therefore depends
+    on the whole window, including which channels it has.
     """
 
     def __init__(self, conv_channels: int) -> None:
@@ -23,7 +23,7 @@ class TemporalEncoder(nn.Module):
         self.norm3 = nn.GroupNorm(4, conv_channels)
 
     def forward(self, x_BNAT: Tensor) -> Tensor:
-        """Vectors of patches: [B, N, A, 200] in units of 100 µV to [B, L, D], features ordered position, channel."""
+        """Embed patches: [B, N, A, 200] in units of 100 µV to [B, L, D], features ordered (position, channel)."""
         y = x_BNAT.flatten(1, 2).unsqueeze(1)
         for convolution, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2), (self.conv3, self.norm3)):
             y = functional.gelu(norm(convolution(y)))
@@ -32,12 +32,12 @@ class TemporalEncoder(nn.Module):
 
 
 class CodeEmbedding(nn.Module):
-    """A linear map of code vectors into the decoder (paper, section 2.2)."""
+    """Linear map of code vectors to the decoder's width (paper, section 2.2)."""
 
     def __init__(self, code_width: int, width: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(code_width, width, 1)
 
     def forward(self, codes_BLC: Tensor) -> Tensor:
-        """[B, L, C] to [B, L, D]. The published layer is a 1 x 1 convolution: the same map of each token."""
+        """Map [B, L, C] to [B, L, D]; the weights are those of the published 1 x 1 convolution."""
         return functional.linear(codes_BLC, self.proj.weight.flatten(1), self.proj.bias)

@@ -10,7 +10,7 @@ from labram.input_spec import PATCH_SAMPLES
 from labram.models.config import TokenizerConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
-from labram.models.onednn_linear import Linear
+from labram.models.onednn_linear import OnednnLinear
 from labram.models.patch_embed import CodeEmbedding, TemporalEncoder
 from labram.models.quantizer import Quantized, Quantizer
 from labram.models.spectrum import spectral_targets
@@ -97,4 +97,4 @@ class Tokenizer(nn.Module):
 
 
 def _head(width: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(Linear(width, width), nn.Tanh(), Linear(width, outputs))
+    return nn.Sequential(OnednnLinear(width, width), nn.Tanh(), OnednnLinear(width, outputs))

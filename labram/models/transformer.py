@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from labram.models.config import EncoderConfig
-from labram.models.onednn_linear import Linear, linear
+from labram.models.onednn_linear import OnednnLinear, onednn_linear
 
 NORM_EPS = 1e-6
 
@@ -29,19 +29,19 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = config.heads
         head_width = config.width // config.heads
-        self.qkv = Linear(config.width, 3 * config.width, bias=False)
+        self.qkv = OnednnLinear(config.width, 3 * config.width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(config.width)) if config.qkv_bias else None
         self.v_bias = nn.Parameter(torch.zeros(config.width)) if config.qkv_bias else None
         self.q_norm = HeadNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
         self.k_norm = HeadNorm(head_width, eps=NORM_EPS) if config.qk_norm else nn.Identity()
-        self.proj = Linear(config.width, config.width)
+        self.proj = OnednnLinear(config.width, config.width)
 
     def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
         """Attend over all tokens of a window, and scale the result: [B, S, D] to [B, S, D]."""
         bias = None
         if self.q_bias is not None and self.v_bias is not None:
             bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv_BS3HE = linear(x_BSD, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
+        qkv_BS3HE = onednn_linear(x_BSD, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
         q_BSHE, k_BSHE, v_BSHE = qkv_BS3HE.unbind(2)
         y_BHSE = functional.scaled_dot_product_attention(
             *(x.transpose(1, 2) for x in (self.q_norm(q_BSHE), self.k_norm(k_BSHE), v_BSHE))
@@ -54,8 +54,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.fc1 = Linear(width, 4 * width)
-        self.fc2 = Linear(4 * width, width)
+        self.fc1 = OnednnLinear(width, 4 * width)
+        self.fc2 = OnednnLinear(4 * width, width)
 
     def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
         """[B, S, D] to [B, S, D], token by token, and scaled."""

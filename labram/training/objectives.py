@@ -119,7 +119,7 @@ class TokenizerObjective(_OnWindows):
     def __init__(self, model: Tokenizer, *, restart_every: int = 0) -> None:
         self.model: Tokenizer = model
         self.restart_every = restart_every
-        model.quantizer.collect()
+        model.quantizer.defer_updates()
 
     @torch.no_grad()
     def start(self, batches: Sequence[WindowBatch]) -> None:
@@ -141,13 +141,13 @@ class TokenizerObjective(_OnWindows):
     @property
     def totals(self) -> Sequence[Tensor]:
         """What moves the codebook: once a step, whatever the number of micro-batches and ranks."""
-        return self.model.quantizer.collected or ()
+        return self.model.quantizer.pending or ()
 
     @torch.no_grad()
     def after(self, step: int, batches: Sequence[WindowBatch]) -> None:
         """Move the codebook; every `restart_every` steps, put codes that are hardly used where there are vectors."""
         quantizer = self.model.quantizer
-        quantizer.settle()
+        quantizer.apply_updates()
         if not self.restart_every or step % self.restart_every:
             return
         dead_K = quantizer.usage < RESTARTED_BELOW * quantizer.usage.mean()

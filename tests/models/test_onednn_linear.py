@@ -1,11 +1,11 @@
-"""Products by oneDNN are those of PyTorch, in value, derivative and shape."""
+"""Linear layers by oneDNN equal PyTorch's in value, gradient and shape."""
 
 import pytest
 import torch
 from torch.nn import functional
 
-from labram.models import onednn_linear
-from labram.models.onednn_linear import Linear, linear
+import labram.models.onednn_linear as module
+from labram.models.onednn_linear import OnednnLinear, onednn_linear
 
 SHAPES = [((2000, 64), 96), ((2000, 96), 64), ((8, 250, 64), 96), ((3, 5), 7), ((0, 64), 96)]
 ROUNDING = 1e-6
@@ -14,13 +14,13 @@ ROUNDING = 1e-6
 
 @pytest.mark.parametrize(("shape", "outputs"), SHAPES)
 @pytest.mark.parametrize("biased", [True, False])
-def test_a_product_is_pytorchs_and_so_are_its_derivatives(shape, outputs, biased):
+def test_values_and_gradients_are_those_of_pytorch(shape, outputs, biased):
     torch.manual_seed(0)
     x = torch.randn(shape, requires_grad=True)
     weight = torch.randn(outputs, shape[-1], requires_grad=True)
     given = (x, weight, torch.randn(outputs, requires_grad=True)) if biased else (x, weight)
     exact = [tensor.detach().double().requires_grad_() for tensor in given]
-    found, expected = linear(*given, *(() if biased else (None,))), functional.linear(*exact)
+    found, expected = onednn_linear(*given, *(() if biased else (None,))), functional.linear(*exact)
     _assert_close(found, expected)
     gradient = torch.randn_like(found)
     for ours, theirs in zip(
@@ -31,14 +31,12 @@ def test_a_product_is_pytorchs_and_so_are_its_derivatives(shape, outputs, biased
         _assert_close(ours, theirs)
 
 
-def test_large_products_take_the_faster_way_and_small_ones_do_not(monkeypatch):
-    if not onednn_linear.ONEDNN:
+def test_only_large_float32_matmuls_use_onednn(monkeypatch):
+    if not module.ONEDNN_AVAILABLE:
         pytest.skip("this PyTorch was built without oneDNN")
     taken = []
-    monkeypatch.setattr(
-        onednn_linear, "_product", lambda a, b, bias: taken.append(len(a)) or functional.linear(a, b, bias)
-    )
-    layer = Linear(128, 128)
+    monkeypatch.setattr(module, "_matmul", lambda a, b, bias: taken.append(len(a)) or functional.linear(a, b, bias))
+    layer = OnednnLinear(128, 128)
     for rows in (8, 1024):
         layer(torch.randn(rows, 128))
     assert taken == [1024]
@@ -50,13 +48,13 @@ def test_large_products_take_the_faster_way_and_small_ones_do_not(monkeypatch):
 
 def test_a_scaled_layer_scales_its_output():
     torch.manual_seed(0)
-    layer, x, gamma = Linear(64, 32), torch.randn(10, 64), torch.rand(32)
+    layer, x, gamma = OnednnLinear(64, 32), torch.randn(10, 64), torch.rand(32)
     torch.testing.assert_close(layer(x, gamma), gamma * layer(x))
 
 
-def test_the_compiler_takes_a_product_without_a_break():
+def test_it_compiles_without_a_graph_break():
     torch.manual_seed(0)
-    x, layer = torch.randn(2000, 64), Linear(64, 96)
+    x, layer = torch.randn(2000, 64), OnednnLinear(64, 96)
     compiled = torch.compile(lambda given: layer(given).square().sum(), fullgraph=True)
     torch.testing.assert_close(compiled(x), layer(x).square().sum())
 

@@ -183,7 +183,7 @@ def test_defect_27_no_matrix_of_all_tokens_by_all_codes():
     quantizer._is_initialised = True
     with _Operations() as seen:
         quantizer(torch.randn(4, tokens // 4, 8))
-    assert seen.largest <= quantizer_module.SCORES_AT_ONCE < tokens * codes
+    assert seen.largest <= quantizer_module.SCORES_PER_CHUNK < tokens * codes
     assert "one_hot" not in seen.names
 
 

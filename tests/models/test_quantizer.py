@@ -23,7 +23,7 @@ def test_nearest_is_the_brute_force_minimum_in_chunks_of_any_size(quantizer, fea
     unit = functional.normalize(features, dim=-1)
     expected = torch.cdist(unit, quantizer.codebook).argmin(-1)
     assert torch.equal(quantizer.nearest(unit), expected)
-    monkeypatch.setattr(module, "SCORES_AT_ONCE", 50)
+    monkeypatch.setattr(module, "SCORES_PER_CHUNK", 50)
     assert torch.equal(quantizer.nearest(unit), expected)
 
 
