@@ -24,4 +24,5 @@ def to_model_unit(signals: NDArray[np.floating], out: NDArray[np.float32] | None
     Returns:
         float32, the same shape.
     """
-    return np.divide(signals, np.float32(SCALE_UV), out=out, dtype=np.float32, casting="same_kind")
+    scaled: NDArray[np.float32] = np.divide(signals, np.float32(SCALE_UV), out=out, dtype=np.float32)
+    return scaled

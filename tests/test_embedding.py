@@ -228,7 +228,7 @@ def test_a_finetuned_model_embeds_with_its_own_pooling(tmp_path):
 
 
 def test_a_folder_without_a_model_and_a_tokenizer_are_refused(tmp_path):
-    with pytest.raises(WeightsError, match="Name a folder that labram wrote"):
+    with pytest.raises(WeightsError, match="Name a model folder of labram"):
         Labram.from_pretrained(tmp_path / "nowhere")
     weights.save(Tokenizer(TokenizerConfig(**SMALL, decoder_depth=1, code_width=8)), tmp_path)
     with pytest.raises(MisfitWeightsError, match="no embeddings"):

@@ -1,4 +1,4 @@
-"""The class `braindecode.models.Labram` itself, where it is installed: what ours is compared with."""
+"""Import of `braindecode.models.Labram`, with which our model is compared, if braindecode is installed."""
 
 import sys
 import warnings
@@ -12,27 +12,27 @@ _TORCHAUDIO = ("torchaudio", "torchaudio.functional", "torchaudio.transforms")
 
 
 def braindecode_class() -> type[nn.Module] | None:
-    """The class, or None where braindecode is not installed.
+    """Return the class, or None if braindecode is not installed.
 
-    braindecode imports torchaudio for other models than this. On package indexes torchaudio is built for CUDA and does
-    not load beside a CPU build of PyTorch; then an empty stand-in takes its place while braindecode is imported.
+    braindecode imports torchaudio for other models. PyPI's torchaudio is built for CUDA and does not load with a CPU
+    build of PyTorch; a stub then replaces it while braindecode is imported.
     """
-    stand_ins = () if _loads("torchaudio") else _TORCHAUDIO
-    sys.modules.update({name: _StandIn(name) for name in stand_ins})
+    stubs = () if _loads("torchaudio") else _TORCHAUDIO
+    sys.modules.update({name: _Stub(name) for name in stubs})
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-            warnings.simplefilter("ignore")  # other packages' deprecations, on import; MNE prints them
+            warnings.simplefilter("ignore")  # deprecations in other packages; MNE prints them
             from braindecode.models import Labram
     except ImportError:
         return None
     finally:
-        for name in stand_ins:
+        for name in stubs:
             del sys.modules[name]
     return Labram  # type: ignore[no-any-return]
 
 
-class _StandIn(ModuleType):
-    """A module that has every name asked of it, none of which can be used."""
+class _Stub(ModuleType):
+    """Module with a placeholder for every attribute."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -1,7 +1,7 @@
-"""Names and tensors of `braindecode.models.Labram`, to and from those of the published fine-tuning model.
+"""Conversion of state dicts between `braindecode.models.Labram` and the published fine-tuning model.
 
-braindecode's class computes what the published one computes; it calls some tensors otherwise, and the length of its
-windows is fixed when it is built: its temporal table has one row for each second, and one more that nothing reads.
+braindecode's class computes the same function with other tensor names. Its window length is fixed at construction: the
+temporal table has one row per second, and one more that is never read.
 """
 
 import re
@@ -30,19 +30,19 @@ _FEED_FORWARD = (("mlp.fc1.", "mlp.0."), ("mlp.fc2.", "mlp.2."))
 
 
 def is_braindecode(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these are the tensors of braindecode's class, by the table that only it has."""
+    """Return whether a state dict is of braindecode's class, which alone has this temporal table."""
     return TEMPORAL in tensors
 
 
 def to_braindecode(model: LabramModel, *, seconds: int) -> dict[str, Tensor]:
-    """The state dict of braindecode's class for windows of so many seconds, 1 to 16.
+    """Return the state dict of braindecode's class for windows of 1 to 16 seconds.
 
-    A masked model loses its mask token and its prediction of codes. It goes out without a head (`n_outputs=0`) and with
-    the LayerNorm that it was trained with, which braindecode applies to the CLS token.
+    A masked model is exported without mask token and code prediction, without a head (`n_outputs=0`), and with its
+    LayerNorm, which braindecode applies to the CLS token.
 
     Raises:
-        MisfitWeightsError: If the model is a tokenizer, which braindecode has no class for.
-        ValueError: If no window is that long.
+        MisfitWeightsError: If the model is a tokenizer, for which braindecode has no class.
+        ValueError: If `seconds` is out of range.
     """
     if not 1 <= seconds <= MAX_SECONDS:
         raise ValueError(f"windows last 1 to {MAX_SECONDS} s, not {seconds}")
@@ -54,9 +54,9 @@ def to_braindecode(model: LabramModel, *, seconds: int) -> dict[str, Tensor]:
 
 
 def from_braindecode(braindecode: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The published state dict, and what had to be left open, with the reason.
+    """Return the published state dict, and the tensors that the file does not cover, with the reason.
 
-    The temporal table of a model for shorter windows is filled up with zeros.
+    The temporal table of a model for shorter windows is padded with zeros.
     """
     official = {_from(name): tensor for name, tensor in braindecode.items()}
     table = official["time_embed"][:, :-1]
@@ -64,12 +64,12 @@ def from_braindecode(braindecode: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     if seconds >= MAX_SECONDS:
         return official | {"time_embed": table}, {}
     official["time_embed"] = functional.pad(table, (0, 0, 0, MAX_SECONDS - seconds))
-    reason = f"braindecode's model is for windows of {seconds} s: longer ones meet rows of zeros"
+    reason = f"braindecode's model is for windows of {seconds} s: rows for longer windows are zero"
     return official, {f"encoder.time_embed[{seconds}:{MAX_SECONDS}]": reason}
 
 
 def constructor(model: LabramModel, *, seconds: int) -> dict[str, Any]:
-    """What braindecode's class must be built with to take `to_braindecode`'s tensors."""
+    """Return the constructor arguments of braindecode's class for the tensors of `to_braindecode`."""
     if not isinstance(model, MaskedModel | DownstreamModel):
         raise _no_tokenizer()
     config = model.config
@@ -90,7 +90,7 @@ def constructor(model: LabramModel, *, seconds: int) -> dict[str, Any]:
 
 
 def _finetuned(model: LabramModel) -> dict[str, Tensor]:
-    """The tensors that the published fine-tuning model takes."""
+    """Return the state dict of the published fine-tuning model."""
     if isinstance(model, DownstreamModel):
         return to_official(model)
     if not isinstance(model, MaskedModel):

@@ -1,4 +1,4 @@
-"""Fused kernels for the transformer, by PyTorch's compiler."""
+"""Compilation of the transformer blocks by `torch.compile`."""
 
 from typing import TypeVar
 
@@ -6,20 +6,20 @@ import torch
 from torch import nn
 
 Model = TypeVar("Model", bound=nn.Module)
-VARIANTS = 64
-"""Variants of a block that may be compiled: with gradients and without, at each precision, in training and after."""
+RECOMPILE_LIMIT = 64
+"""Graphs per block: with and without gradients, at each precision, in training and evaluation mode."""
 
 
 def compile_blocks(model: Model, *, dynamic: bool | None = None) -> Model:
-    """Compile each transformer block, in place; parameters, names and files stay what they are.
+    """Compile each transformer block in place; parameters and their names do not change.
 
-    All blocks share one graph, which takes seconds where a whole model takes minutes.
+    All blocks share one graph, which compiles in seconds rather than minutes for a whole model.
 
     Args:
         model: Any of LaBraM's models.
-        dynamic: Whether one graph serves windows of every size; None: from the second size on.
+        dynamic: Whether one graph serves windows of all sizes; None: from the second size on.
     """
-    torch._dynamo.config.recompile_limit = VARIANTS
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
     for name, module in model.named_modules():
         if name.rpartition(".")[0].endswith("blocks"):
             module.compile(dynamic=dynamic)

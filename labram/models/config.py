@@ -1,4 +1,4 @@
-"""Dimensions of LaBraM's models, as frozen dataclasses that survive JSON.
+"""Dimensions of LaBraM's models, as frozen dataclasses that can be stored as JSON.
 
 Shape letters used in `labram.models`: B batch, N channels, A seconds (patches per channel), T = 200 samples of a patch,
 L = N·A patches of a window, S = 1 + L tokens (the CLS token first), D width, H heads, E head width, M vectors, C code
@@ -13,18 +13,18 @@ from typing import Any, Literal, Self
 from labram.errors import WeightsError
 
 POSITIONS = 25
-"""Positions that the temporal encoder leaves of a patch; width = 25 x conv_channels."""
+"""Time steps per patch after the temporal encoder; width = 25 x conv_channels."""
 ROWS = 129
-"""Rows of the spatial table: row 0 belongs to the CLS token, row i to the i-th canonical electrode."""
+"""Rows of the spatial table: row 0 for the CLS token, row i for the i-th canonical electrode."""
 
 Compatibility = Literal["corrected", "published"]
-"""Whether to keep the published code's slips (docs/model.md lists them): `published` only to reproduce its numbers."""
+"""`published` reproduces the published code with its errors, which docs/model.md lists."""
 Pooling = Literal["mean", "cls"]
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """One transformer over patches; the flags are all that differs between LaBraM's three uses of it."""
+    """Transformer over patches; LaBraM's three uses of it differ in these flags only."""
 
     width: int
     depth: int
@@ -37,7 +37,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class _Config:
-    """What both kinds of model share."""
+    """Dimensions that tokenizer and backbone share."""
 
     width: int = 200
     conv_channels: int = 8
@@ -58,15 +58,15 @@ class _Config:
             raise WeightsError(f"must be {expected}", field=field, remedy="Correct the model's dimensions")
 
     def to_json(self) -> dict[str, Any]:
-        """The dimensions as plain JSON values."""
+        """Return the dimensions as plain JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration that `to_json` described.
+        """Return the configuration that `to_json` described.
 
         Raises:
-            WeightsError: If a field is missing or not one of this configuration.
+            WeightsError: If a field is missing or unknown.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if set(values) != known:
@@ -89,12 +89,12 @@ class TokenizerConfig(_Config):
 
     @classmethod
     def base(cls) -> Self:
-        """The released tokenizer."""
+        """Return the dimensions of the released tokenizer."""
         return cls()
 
     @classmethod
     def large(cls) -> Self:
-        """The published large tokenizer: twice the encoder's depth at the same width."""
+        """Return the dimensions of the published large tokenizer: twice the encoder's depth at the same width."""
         return cls(depth=24)
 
     @property
@@ -112,7 +112,7 @@ class TokenizerConfig(_Config):
 
 @dataclass(frozen=True)
 class BackboneConfig(_Config):
-    """LaBraM itself (paper, section 2.1), for pre-training and for downstream tasks."""
+    """LaBraM backbone (paper, section 2.1), for pre-training and downstream tasks."""
 
     layer_scale: float = 0.1
     qk_norm: bool = True
@@ -120,21 +120,21 @@ class BackboneConfig(_Config):
 
     @classmethod
     def base(cls) -> Self:
-        """LaBraM-Base, 5.8 M parameters: the released one."""
+        """Return the dimensions of LaBraM-Base, the released model with 5.8 M parameters."""
         return cls()
 
     @classmethod
     def large(cls) -> Self:
-        """LaBraM-Large, 46 M parameters."""
+        """Return the dimensions of LaBraM-Large with 46 M parameters."""
         return cls(width=400, conv_channels=16, depth=24, heads=16, layer_scale=1e-5)
 
     @classmethod
     def huge(cls) -> Self:
-        """LaBraM-Huge, 369 M parameters."""
+        """Return the dimensions of LaBraM-Huge with 369 M parameters."""
         return cls(width=800, conv_channels=32, depth=48, heads=16, layer_scale=1e-6)
 
     def encoder(self, *, final_norm: bool) -> EncoderConfig:
-        """Dimensions of the transformer, with or without a LayerNorm after its last block."""
+        """Return the transformer's dimensions, with or without a LayerNorm after the last block."""
         return EncoderConfig(
             self.width, self.depth, self.heads, self.qk_norm, self.qkv_bias, self.layer_scale, final_norm
         )

@@ -1,4 +1,4 @@
-"""The fine-tuned model: pooled features and one linear head (paper, section 2.4 and appendix)."""
+"""Downstream model: pooled features and one linear head (paper, section 2.4 and appendix)."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from labram.models.patch_embed import TemporalEncoder
 from labram.models.transformer import NORM_EPS
 
 HEAD_SCALE = 0.001
-"""The head starts near zero, so that the first steps do not disturb the pre-trained layers."""
+"""Factor of the head's initial weights: near zero, so that the first steps do not disturb the pre-trained layers."""
 
 
 class DownstreamModel(nn.Module):
@@ -25,8 +25,8 @@ class DownstreamModel(nn.Module):
     Args:
         config: Dimensions of the backbone.
         outputs: Width of the head: classes, targets, or 1 for a binary task.
-        pooling: `mean` averages patch tokens, then normalises; `cls` normalises tokens and takes the first.
-        drop_path: Stochastic depth of the last block in training.
+        pooling: `mean` averages the patch tokens, then normalises; `cls` normalises the tokens and takes the first.
+        drop_path: Stochastic depth of the last block.
     """
 
     config: BackboneConfig
@@ -49,26 +49,26 @@ class DownstreamModel(nn.Module):
             self.head.weight.mul_(HEAD_SCALE)
 
     def forward(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
-        """Logits, or predicted targets, [B, outputs]."""
+        """Return logits, or standardised targets, [B, outputs]."""
         return self.head(self.features(x_BNAT, rows_N))  # type: ignore[no-any-return]
 
     def features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
-        """One vector for each window, [B, D]."""
+        """Return one vector per window, [B, D]."""
         return self._pooled(self._tokens(x_BNAT, rows_N))
 
     def patch_features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
-        """One vector for each patch, [B, L, D], channel-major."""
+        """Return one vector per patch, [B, L, D], channel-major."""
         return self.fc_norm(self._tokens(x_BNAT, rows_N)[:, 1:])  # type: ignore[no-any-return]
 
     def all_features(self, x_BNAT: Tensor, rows_N: Tensor) -> tuple[Tensor, Tensor]:
-        """`features` and `patch_features`, from one pass."""
+        """Return `features` and `patch_features` from one forward pass."""
         tokens_BSD = self._tokens(x_BNAT, rows_N)
         return self._pooled(tokens_BSD), self.fc_norm(tokens_BSD[:, 1:])
 
     def layer_ids(self) -> dict[str, int]:
-        """Depth of each parameter for layer-wise decay of the learning rate: 0 for the input, the largest for the head.
+        """Return the depth of each parameter for layer-wise learning-rate decay: 0 for the input, largest for the head.
 
-        As published, the temporal table counts with the head and the spatial table with the input.
+        As published, the temporal table has the head's depth and the spatial table the input's.
         """
         deepest = self.config.depth + 1
         return {name: _layer_id(name, deepest) for name, _ in self.named_parameters()}
@@ -85,12 +85,12 @@ class DownstreamModel(nn.Module):
 def prediction(
     output: Tensor, kind: str, target_mean: Sequence[float] = (), target_sd: Sequence[float] = ()
 ) -> npt.NDArray[np.float64]:
-    """Return what a downstream model's output says in the terms of its task.
+    """Return the prediction of a task from a downstream model's output.
 
-    Computed in double precision, where a probability of 1 - 1e-9 is not 1 and such scores still have an order.
+    Computed in double precision: in float32, probabilities near 1 would be tied and could not be ranked.
 
     Args:
-        output: The model's output [n, outputs].
+        output: Output of `DownstreamModel`, [n, outputs].
         kind: ``binary``, ``multiclass`` or ``regression``.
         target_mean: Mean of each regression target over the training windows, in its own unit.
         target_sd: Their standard deviations.

@@ -1,4 +1,4 @@
-"""The transformer over embedded patches that all of LaBraM's models share (paper, section 2.1). Shapes: `config`."""
+"""Transformer encoder that all LaBraM models share (paper, section 2.1). Shape letters: `config`."""
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ class Encoder(nn.Module):
 
     Args:
         config: Dimensions and flags.
-        patch_embed: Turns patches, or codes, into vectors [B, L, D].
-        drop_path: Share of branches dropped in the last block; it grows linearly from 0 in the first.
+        patch_embed: Embeds patches, or codes, as vectors [B, L, D].
+        drop_path: Stochastic depth of the last block; it grows linearly from 0 in the first block.
     """
 
     def __init__(self, config: EncoderConfig, patch_embed: nn.Module, *, drop_path: float = 0.0) -> None:
@@ -29,12 +29,12 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPS) if config.final_norm else nn.Identity()
 
     def forward(self, patches_BLD: Tensor, rows_N: Tensor, cls_row: Tensor | None = None) -> Tensor:
-        """Tokens after the last block, the CLS token first.
+        """Return the tokens after the last block, the CLS token first.
 
         Args:
             patches_BLD: Embedded patches, channel-major: patch n·A + a is second a of channel n.
             rows_N: Row of each channel in the spatial table, 1 to 128.
-            cls_row: Row of the CLS token; 0 unless the published slip is asked for.
+            cls_row: Spatial row of the CLS token; 0 unless the published code's error is reproduced (docs/model.md).
 
         Returns:
             Tokens [B, 1 + L, D].
@@ -52,32 +52,32 @@ class Encoder(nn.Module):
 
 
 def check_window(x_BNAT: Tensor, rows_N: Tensor) -> None:
-    """Refuse windows that the tables have no place for.
+    """Check that windows and spatial rows fit the embedding tables.
 
-    The values of `rows_N` are looked at on the CPU only: elsewhere that would wait for the device in every step.
+    The values of `rows_N` are checked on the CPU only; on a GPU, reading them would synchronise every step.
 
     Raises:
         WindowError: If the shape is not [B, N, A, 200], A exceeds 16, or the rows do not match the channels.
     """
     if x_BNAT.ndim != 4 or x_BNAT.shape[-1] != PATCH_SAMPLES:
         raise WindowError(
-            f"windows have the shape {list(x_BNAT.shape)}, not [batch, channels, seconds, {PATCH_SAMPLES}]",
+            f"wrong shape of windows: expected [batch, channels, seconds, {PATCH_SAMPLES}], got {list(x_BNAT.shape)}",
             remedy=f"Resample to {PATCH_SAMPLES} Hz and cut into patches of one second",
         )
     if x_BNAT.shape[2] > MAX_SECONDS:
         raise WindowError(
-            f"windows last {x_BNAT.shape[2]} s and the temporal table has {MAX_SECONDS} rows",
+            f"windows are too long: expected at most {MAX_SECONDS} s, got {x_BNAT.shape[2]} s",
             remedy=f"Cut the recording into windows of at most {MAX_SECONDS} s",
         )
     if rows_N.ndim != 1 or len(rows_N) != x_BNAT.shape[1]:
         raise WindowError(
-            f"there are {x_BNAT.shape[1]} channels and rows of shape {list(rows_N.shape)}",
-            remedy="Give one row of the spatial table for each channel",
+            f"spatial rows do not match the channels: expected shape [{x_BNAT.shape[1]}], got {list(rows_N.shape)}",
+            remedy="Pass one row of the spatial table for each channel",
         )
     if not torch.compiler.is_compiling() and rows_N.device.type == "cpu":
-        unknown = [row for row in rows_N.tolist() if not 1 <= row < ROWS]
-        if unknown:
+        invalid = [row for row in rows_N.tolist() if not 1 <= row < ROWS]
+        if invalid:
             raise WindowError(
-                f"rows {unknown} are not in the spatial table, which has rows 1 to {ROWS - 1} for electrodes",
+                f"unknown rows of the spatial table: expected 1 to {ROWS - 1}, got {invalid}",
                 remedy="Use only electrodes of labram.signals.electrodes.CANONICAL",
             )

@@ -1,4 +1,4 @@
-"""Initial values as the published code draws them (they decide how training starts)."""
+"""Initialisation of weights as in the published code."""
 
 import math
 
@@ -9,13 +9,13 @@ from labram.models.transformer import Block
 
 STANDARD_DEVIATION = 0.02
 WIDE = 2.0
-"""Absolute bound of the tokenizer's and the downstream model's normal values: a hundred sigma, so none."""
+"""Truncation in the tokenizer and the downstream model: 100 standard deviations, so effectively none."""
 NARROW = 0.02
-"""Absolute bound in the masked model: one sigma, which leaves a standard deviation of 0.0108."""
+"""Truncation in the masked model: one standard deviation, which leaves a standard deviation of 0.0108."""
 
 
 def draw(parameter: Tensor, bound: float) -> None:
-    """Normal values of standard deviation 0.02, truncated at plus and minus `bound`."""
+    """Draw from a normal distribution with standard deviation 0.02, truncated at plus and minus `bound`."""
     nn.init.trunc_normal_(parameter, std=STANDARD_DEVIATION, a=-bound, b=bound)
 
 
@@ -29,9 +29,9 @@ def initialise_linear(module: nn.Module, bound: float) -> None:
 
 
 def initialise_encoder(encoder: Encoder, bound: float) -> None:
-    """Draw an encoder's tables and weights; what each block adds is scaled down with its depth l by sqrt(2 l).
+    """Draw an encoder's tables and weights; output layers of block l are divided by sqrt(2 l).
 
-    Convolutions keep PyTorch's values, except in the masked model, where they are drawn as linear layers are.
+    Convolutions keep PyTorch's initialisation, except in the masked model, where they are drawn like linear layers.
     """
     for table in (encoder.cls_token, encoder.pos_embed, encoder.time_embed):
         draw(table, bound)

@@ -1,4 +1,4 @@
-"""Putting tensors into a model, all of them or none, with an account of each."""
+"""Loading of tensors into a model, all or none, with a report on each tensor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ from labram.errors import CodebookSizeError, MisfitWeightsError, NonFiniteWeight
 from labram.models.official_layout import LabramModel
 
 _CODES = frozenset({"lm_head.weight", "lm_head.bias", "quantizer.codebook", "quantizer.usage"})
-"""Tensors with one row for each code."""
+"""Tensors with one row per code."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of every tensor when weights were put into a model.
+    """Result of loading weights into a model, tensor by tensor.
 
     Attributes:
-        matched: Loaded.
-        missing: In the model, not in the file.
-        unexpected: In the file, not in the model.
-        mismatched: In both, with different shapes.
-        mistyped: In both, but complex in the file, or integers for what is none.
-        excused: Not loaded, and why that is right.
-        assumed: Dimensions that the file does not show: the value taken, and why.
+        matched: Tensors that were loaded.
+        missing: Tensors in the model only.
+        unexpected: Tensors in the file only.
+        mismatched: Tensors in both, with different shapes.
+        mistyped: Tensors in both that are complex in the file, or integers for a floating-point tensor.
+        excused: Tensors that are not loaded on purpose, and the reason.
+        assumed: Dimensions that the file does not contain: the assumed value, and the reason.
     """
 
     matched: tuple[str, ...] = ()
@@ -39,14 +39,14 @@ class LoadReport:
 
     @property
     def unmatched(self) -> dict[str, tuple[str, ...]]:
-        """What is neither loaded nor excused, by what is wrong with it."""
-        wrong = {
+        """Tensors that are neither loaded nor excused, by problem."""
+        problems = {
             "missing": self.missing,
             "unexpected": self.unexpected,
             "of another shape": self.mismatched,
             "of another type": self.mistyped,
         }
-        return {what: names for what, names in wrong.items() if names}
+        return {problem: names for problem, names in problems.items() if names}
 
     @property
     def clean(self) -> bool:
@@ -54,7 +54,7 @@ class LoadReport:
         return not self.unmatched
 
     def to_json(self) -> dict[str, Any]:
-        """Counts and names as plain JSON values."""
+        """Return counts and names as plain JSON values."""
         return {
             "clean": self.clean,
             "matched": len(self.matched),
@@ -68,11 +68,11 @@ class LoadReport:
 
 
 def compare(model: LabramModel, tensors: Mapping[str, Tensor], excused: Mapping[str, str] | None = None) -> LoadReport:
-    """What would become of each tensor if these were put into the model; `excused` gives reasons by name."""
+    """Compare tensors with a model without loading them; `excused` maps names to reasons."""
     reasons = dict(excused or {})
     target = model.state_dict()
     common = target.keys() & tensors.keys()
-    mistyped = {name for name in common if not _suits(tensors[name], target[name])}
+    mistyped = {name for name in common if not _convertible(tensors[name], target[name])}
     differing = {name for name in common - mistyped if target[name].shape != tensors[name].shape}
     return LoadReport(
         matched=tuple(sorted(common - differing - mistyped)),
@@ -87,27 +87,27 @@ def compare(model: LabramModel, tensors: Mapping[str, Tensor], excused: Mapping[
 def fill(
     model: LabramModel, tensors: Mapping[str, Tensor], *, source: Path, excused: Mapping[str, str] | None = None
 ) -> LoadReport:
-    """Put tensors into a model.
+    """Load tensors into a model. If this raises, the model is unchanged.
 
     Raises:
-        MisfitWeightsError: If the report is not clean; the model is then as it was.
-        CodebookSizeError: If all that differs is the number of codes; likewise.
-        NonFiniteWeightsError: If a value is NaN or infinite, or beyond the model's precision; likewise.
+        MisfitWeightsError: If the report is not clean.
+        CodebookSizeError: If only the number of codes differs.
+        NonFiniteWeightsError: If a value is NaN, infinite or beyond the range of the model's dtype.
     """
     report = compare(model, tensors, excused)
-    _same_codes(model, tensors, report, source)
+    _check_codes(model, tensors, report, source)
     if not report.clean:
         raise MisfitWeightsError(
             _complaint(report.unmatched),
             file=source,
-            remedy="Load it as the kind and size of model that it is",
+            remedy="Load it as a model of its own kind and size",
             unmatched=report.unmatched,
         )
     target = model.state_dict()
     broken = [name for name in report.matched if not bool(torch.isfinite(tensors[name].to(target[name].dtype)).all())]
     if broken:
         raise NonFiniteWeightsError(
-            f"{len(broken)} tensors hold NaN or infinite values, or too large for float32, the first is {broken[0]}",
+            f"{len(broken)} tensors have NaN, infinite or too large values, such as {broken[0]}",
             file=source,
             remedy="The training that wrote it diverged: use an earlier checkpoint",
         )
@@ -115,20 +115,20 @@ def fill(
     return report
 
 
-def _suits(tensor: Tensor, target: Tensor) -> bool:
-    """Whether its numbers can stand for the target's."""
+def _convertible(tensor: Tensor, target: Tensor) -> bool:
+    """Return whether a tensor's dtype can be converted to the target's."""
     return not tensor.is_complex() and (tensor.is_floating_point() or not target.is_floating_point())
 
 
-def _same_codes(model: LabramModel, tensors: Mapping[str, Tensor], report: LoadReport, source: Path) -> None:
-    """Refuse tensors that agree with each other about the codes, and not with the model."""
+def _check_codes(model: LabramModel, tensors: Mapping[str, Tensor], report: LoadReport, source: Path) -> None:
+    """Raise an error if the tensors differ from the model in the number of codes only."""
     target = model.state_dict()
     if set(report.unmatched) == {"of another shape"} and set(report.mismatched) == _CODES & target.keys():
         name = report.mismatched[0]
         expected, found = target[name].shape, tensors[name].shape
         if found[:1] != expected[:1]:
             raise CodebookSizeError(
-                f"has {next(iter(found), 0)} codes, the model {expected[0]}",
+                f"wrong number of codes: expected {expected[0]}, got {next(iter(found), 0)}",
                 file=source,
                 field=name,
                 remedy="Use the configuration that was written with these weights",
@@ -136,5 +136,5 @@ def _same_codes(model: LabramModel, tensors: Mapping[str, Tensor], report: LoadR
 
 
 def _complaint(unmatched: Mapping[str, tuple[str, ...]]) -> str:
-    said = [f"{len(names)} tensors {what} (such as {names[0]})" for what, names in unmatched.items()]
-    return "the weights do not fit the model: " + ", ".join(said)
+    problems = [f"{len(names)} tensors {problem} (such as {names[0]})" for problem, names in unmatched.items()]
+    return "the weights do not fit the model: " + ", ".join(problems)

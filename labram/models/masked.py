@@ -1,4 +1,4 @@
-"""Masked prediction of codes, with symmetric masking (paper, section 2.3, equations 10 and 11, figure 3)."""
+"""Masked model: prediction of codes with symmetric masking (paper, section 2.3, equations 10 and 11, figure 3)."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ from labram.models.quantizer import count_codes
 
 @dataclass(frozen=True)
 class MaskedOutput:
-    """Scalars of one batch.
+    """Loss and metrics of one batch, all scalars.
 
     Attributes:
-        loss: Cross-entropy of the masked half, plus that of the complement when masking is symmetric.
-        accuracy: Share of masked patches whose code is predicted.
+        loss: Cross-entropy under the mask, plus that under the complementary mask if masking is symmetric.
+        accuracy: Share of masked patches whose code is predicted correctly.
         accuracy_symmetric: The same under the complementary mask; NaN without symmetric masking.
-        majority: Share of the commonest code among the targets, which a constant guess would reach.
+        majority: Accuracy of always predicting the most frequent code.
     """
 
     loss: Tensor
@@ -31,7 +31,7 @@ class MaskedOutput:
 
 
 class MaskedModel(nn.Module):
-    """LaBraM with a mask token and a head that predicts the codes of masked patches.
+    """LaBraM backbone with a mask token and a head that predicts the codes of masked patches.
 
     Windows are [B, N, A, 200] in units of 100 µV; `rows` holds the spatial row of each channel, 1 to 128.
     """
@@ -49,39 +49,39 @@ class MaskedModel(nn.Module):
         draw(self.lm_head.weight, NARROW)
 
     def forward(self, x_BNAT: Tensor, rows_N: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """Tokens [B, 1 + L, D] of windows whose masked patches (True) are hidden; `lm_head` makes logits of them."""
+        """Return tokens [B, 1 + L, D] of windows with masked patches (True); `lm_head` maps tokens to logits."""
         patches_BLD = self._patches(x_BNAT, rows_N)
         if mask_BL is not None:
-            patches_BLD = self._hide(patches_BLD, mask_BL)
+            patches_BLD = self._mask(patches_BLD, mask_BL)
         return self._transform(patches_BLD, rows_N)
 
     def loss(
         self, x_BNAT: Tensor, rows_N: Tensor, mask_BL: Tensor, codes_BL: Tensor, *, symmetric: bool = True
     ) -> MaskedOutput:
-        """Cross-entropy between predicted and true codes of the masked patches.
+        """Return the cross-entropy between predicted and true codes of the masked patches.
 
         Args:
             x_BNAT: Windows.
             rows_N: Spatial rows.
-            mask_BL: Patches to hide, bool.
+            mask_BL: Patches to mask, bool.
             codes_BL: The tokenizer's codes, int64.
-            symmetric: Predict the other half too, under the complementary mask (equation 11). Both run as one batch
-                of twice the size, whose patches are embedded once.
+            symmetric: Predict under the complementary mask too (equation 11). Both passes run as one batch of twice
+                the size, whose patches are embedded once.
         """
         patches_BLD = self._patches(x_BNAT, rows_N)
-        hidden_BLD = self._hide(patches_BLD, mask_BL)
+        masked_BLD = self._mask(patches_BLD, mask_BL)
         if symmetric:
-            both = torch.cat([hidden_BLD, self._hide(patches_BLD, ~mask_BL)])
+            both = torch.cat([masked_BLD, self._mask(patches_BLD, ~mask_BL)])
             first_BLD, second_BLD = self._transform(both, rows_N)[:, 1:].chunk(2)
-            # Every patch is hidden in exactly one of the two passes: its prediction comes from that one.
-            chosen_MD = torch.where(mask_BL.unsqueeze(-1), first_BLD, second_BLD).flatten(0, 1)
+            # Every patch is masked in exactly one of the two passes: take its prediction from that pass.
+            tokens_MD = torch.where(mask_BL.unsqueeze(-1), first_BLD, second_BLD).flatten(0, 1)
             codes_M, masked_M = codes_BL.flatten(), mask_BL.flatten()
         else:
-            chosen_MD = self._transform(hidden_BLD, rows_N)[:, 1:][mask_BL]
+            tokens_MD = self._transform(masked_BLD, rows_N)[:, 1:][mask_BL]
             codes_M = codes_BL[mask_BL]
             masked_M = torch.ones_like(codes_M, dtype=torch.bool)
-        first_M, second_M = _shares(masked_M), _shares(~masked_M)
-        loss, hits_M = chunked_cross_entropy(chosen_MD, self.lm_head, codes_M, first_M + second_M)
+        first_M, second_M = _mean_weights(masked_M), _mean_weights(~masked_M)
+        loss, hits_M = chunked_cross_entropy(tokens_MD, self.lm_head, codes_M, first_M + second_M)
         other = (hits_M * second_M).sum() if symmetric else loss.new_full((), torch.nan)
         majority = count_codes(codes_BL, self.config.codes).max() / codes_BL.numel()
         return MaskedOutput(loss, (hits_M * first_M).sum(), other, majority)
@@ -90,17 +90,17 @@ class MaskedModel(nn.Module):
         check_window(x_BNAT, rows_N)
         return self.encoder.patch_embed(x_BNAT)  # type: ignore[no-any-return]
 
-    def _hide(self, patches_BLD: Tensor, mask_BL: Tensor) -> Tensor:
+    def _mask(self, patches_BLD: Tensor, mask_BL: Tensor) -> Tensor:
         return torch.where(mask_BL.unsqueeze(-1), self.mask_token.to(patches_BLD.dtype), patches_BLD)
 
     def _transform(self, patches_BLD: Tensor, rows_N: Tensor) -> Tensor:
-        """The published pre-training code gives the CLS token the row of the first channel (docs/model.md)."""
+        """Apply the transformer; published compatibility gives CLS the row of the first channel (docs/model.md)."""
         cls_row = rows_N[0] if self.config.compatibility == "published" else None
         return self.encoder(patches_BLD, rows_N, cls_row)  # type: ignore[no-any-return]
 
 
 def random_mask(batch: int, length: int, ratio: float, generator: torch.Generator | None = None) -> Tensor:
-    """Patches to hide: in each sample all but `int(length · (1 - ratio))`, drawn uniformly.
+    """Draw patches to mask: in each sample all but `int(length · (1 - ratio))`, uniformly.
 
     Returns:
         bool [batch, length] on the generator's device.
@@ -110,6 +110,6 @@ def random_mask(batch: int, length: int, ratio: float, generator: torch.Generato
     return noise.argsort(dim=1).argsort(dim=1) >= keep
 
 
-def _shares(where_M: Tensor) -> Tensor:
-    """Weights that make a sum over all tokens the mean over those chosen."""
-    return where_M / where_M.sum().clamp_min(1)
+def _mean_weights(selected_M: Tensor) -> Tensor:
+    """Return weights whose weighted sum over all tokens is the mean over the selected ones."""
+    return selected_M / selected_M.sum().clamp_min(1)

@@ -1,7 +1,7 @@
-"""Checkpoints of the published code and of braindecode: their weights in, ours out. The one place that reads a pickle.
+"""Import and export of checkpoints of the published code and of braindecode. The only module that reads pickles.
 
-Reading is restricted to tensors, plain containers and the argument namespace that the published scripts store beside
-the weights; a file that asks for anything else is refused unread.
+Unpickling is restricted to tensors, plain containers and the `argparse.Namespace` of the published scripts. A file with
+any other object is rejected without running its code.
 """
 
 import argparse
@@ -48,31 +48,31 @@ _WRAPPERS = ("module.", "_orig_mod.")
 _IGNORED = ("loss", "teacher", "scaling")
 _HEADS = {200: 10, 400: 16, 800: 16}
 _UNUSED_REASON = "stored by the published code, read by no computation"
-_IGNORED_REASON = "the published loader drops what is named so"
+_IGNORED_REASON = "the published loader ignores this prefix"
 _NO_TENSOR_REASON = "not a tensor"
 _NO_HEAD_REASON = "the file has no head: it starts from zero"
 _NO_CHECKPOINT = (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
 def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = False) -> LoadReport:
-    """Turn a published checkpoint into a folder of ours; nothing is written unless every tensor is accounted for.
+    """Convert a published checkpoint to a model folder; nothing is written unless every tensor is accounted for.
 
-    A pre-training checkpoint becomes a masked model; a fine-tuning checkpoint, or one of braindecode's class, becomes a
-    downstream model, with a head of zeros for one output where it has none. The dimensions come from the shapes, and
-    from what `export_checkpoint` stated beside them; the report names what was assumed.
+    A pre-training checkpoint becomes a masked model. A fine-tuning or braindecode checkpoint becomes a downstream
+    model, with a zero head of one output if it has none. Dimensions come from the shapes and from the metadata that
+    `export_checkpoint` wrote; the report lists assumed dimensions.
 
     Args:
         file: A `.pth` file: the state dict itself, or under `model`, `module` or `state_dict`.
-        kind: What the file should hold.
+        kind: Expected kind of model.
         out: Folder to write.
-        average: Take the exponential moving average of the weights (`model_ema`) instead.
+        average: Import the exponential moving average of the weights (`model_ema`) instead.
 
     Raises:
         DamagedWeightsError: If the file is truncated or no PyTorch checkpoint.
-        UnsafeWeightsError: If it holds more than tensors and arguments.
-        MisfitWeightsError: If tensors are missing, surplus or of a wrong shape, such as those of a block.
-        CodebookSizeError: If two tensors disagree about the number of codes.
-        NonFiniteWeightsError: If a value is NaN or infinite, or too large for float32.
+        UnsafeWeightsError: If it contains objects other than tensors and arguments.
+        MisfitWeightsError: If tensors are missing, unexpected or of a wrong shape.
+        CodebookSizeError: If two tensors differ in the number of codes.
+        NonFiniteWeightsError: If a value is NaN, infinite or too large for float32.
         WeightsError: If the folder cannot be written, or the file states impossible dimensions.
     """
     content = read_checkpoint(file)
@@ -102,14 +102,14 @@ def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = Fals
 
 
 def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", seconds: int = MAX_SECONDS) -> None:
-    """Write a folder of ours as a file that the published code, or braindecode's class, loads strictly.
+    """Convert a model folder to a file that the published code, or braindecode's class, loads with `strict=True`.
 
     Args:
-        folder: Of a model.
-        file: To write: `{"model": state dict}` for the published code, with `labram` beside it for what no shape shows
-            (heads, initial layer scale, compatibility); the bare state dict for braindecode.
-        layout: Whose.
-        seconds: Length of the windows that braindecode's class will be built for; the published code takes any.
+        folder: Model folder.
+        file: File to write: `{"model": state dict}` for the published code, plus `labram` with the dimensions that no
+            shape shows (heads, initial layer scale, compatibility); the bare state dict for braindecode.
+        layout: Target code.
+        seconds: Window length of braindecode's class; the published code accepts any.
 
     Raises:
         WeightsError: If the folder cannot be used, braindecode has no class for its model, or the file cannot be
@@ -132,24 +132,24 @@ def _write(content: Mapping[str, Any], file: Path) -> None:
         raise WeightsError(
             f"the file cannot be written ({type(error).__name__})",
             file=file,
-            remedy="Name a file in a place that you may write to and that has room",
+            remedy="Choose a writable folder with enough free space",
         ) from error
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
-    """The contents of a `.pth` file, without running any code that it may hold.
+    """Read a `.pth` file without running any code in it.
 
     Raises:
-        DamagedWeightsError: If it is absent, truncated or no checkpoint.
-        UnsafeWeightsError: If it needs objects beyond tensors, plain containers and `argparse.Namespace`.
+        DamagedWeightsError: If it is absent, truncated or not a checkpoint.
+        UnsafeWeightsError: If it contains other objects than tensors, plain containers and `argparse.Namespace`.
     """
     if not file.exists():
-        raise DamagedWeightsError("there is no such file", file=file, remedy="Correct the name of the checkpoint")
+        raise DamagedWeightsError("file not found", file=file, remedy="Correct the name of the checkpoint")
     if file.is_dir():
         raise DamagedWeightsError(
             "is a folder, not a PyTorch checkpoint",
             file=file,
-            remedy="Name the .pth file; labram's folders need no import",
+            remedy="Name the .pth file; model folders of labram need no import",
         )
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
@@ -159,9 +159,9 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
         if not _whole(file):
             raise _damaged(file) from error
         raise UnsafeWeightsError(
-            "the checkpoint holds objects other than tensors and arguments, and was not read",
+            "the checkpoint contains objects other than tensors and arguments, and was not read",
             file=file,
-            remedy="Save its state dict alone, in an environment where you trust the file",
+            remedy="If you trust the file, load it elsewhere and save its state dict alone",
         ) from error
     except _NO_CHECKPOINT as error:
         raise _damaged(file) from error
@@ -171,7 +171,7 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
 
 
 def _whole(file: Path) -> bool:
-    """Whether the file is a complete archive, as PyTorch has written since 1.6, or a bare pickle."""
+    """Return whether the file is a complete zip archive (PyTorch 1.6 and later) or a complete pickle."""
     if zipfile.is_zipfile(file):
         return True
     with file.open("rb") as stream:
@@ -182,31 +182,35 @@ def _whole(file: Path) -> bool:
 
 def _damaged(file: Path) -> DamagedWeightsError:
     return DamagedWeightsError(
-        "not a whole PyTorch checkpoint", file=file, remedy="Fetch the file again and compare its size"
+        "incomplete, or not a PyTorch checkpoint", file=file, remedy="Download the file again and compare its size"
     )
 
 
 def _state_dict(content: Mapping[str, Any], file: Path, *, average: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors, and the entries beside them that are none, each with the reason why it is left out."""
+    """Return the tensors, and the other entries with the reason for leaving them out."""
     if average and _AVERAGED not in content:
         raise WeightsError("has no averaged weights", file=file, field=_AVERAGED, remedy="Import it without --ema")
-    found: Any = content[_AVERAGED] if average else next((content[k] for k in _CONTAINERS if k in content), content)
-    if not isinstance(found, Mapping):
-        raise WeightsError("has no state dict", file=file, remedy="Expected under model, module or state_dict")
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    state: Any = content[_AVERAGED] if average else next((content[k] for k in _CONTAINERS if k in content), content)
+    if not isinstance(state, Mapping):
+        raise WeightsError(
+            "no state dict: expected it under model, module or state_dict",
+            file=file,
+            remedy="Name a checkpoint of the published code",
+        )
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors and not average and _AVERAGED in content:
-        raise WeightsError("has averaged weights alone", file=file, field=_AVERAGED, remedy="Import it with --ema")
+        raise WeightsError("has averaged weights only", file=file, field=_AVERAGED, remedy="Import it with --ema")
     if not tensors:
         raise WeightsError("has no tensors", file=file, remedy="Name a checkpoint of the published code")
-    strange = tuple(sorted(name for name, tensor in tensors.items() if not _plain(tensor)))
-    if strange:
+    unsupported = tuple(sorted(name for name, tensor in tensors.items() if not _plain(tensor)))
+    if unsupported:
         raise MisfitWeightsError(
-            f"{len(strange)} tensors are sparse, nested, quantised or empty shells (such as {strange[0]})",
+            f"{len(unsupported)} tensors are sparse, nested, quantised or without data (such as {unsupported[0]})",
             file=file,
-            remedy="Save them as plain tensors",
-            unmatched={"not plain": strange},
+            remedy="Save them as dense tensors",
+            unmatched={"not plain": unsupported},
         )
-    return tensors, dict.fromkeys((str(name) for name in found if str(name) not in tensors), _NO_TENSOR_REASON)
+    return tensors, dict.fromkeys((str(name) for name in state if str(name) not in tensors), _NO_TENSOR_REASON)
 
 
 def _plain(tensor: Tensor) -> bool:
@@ -214,19 +218,19 @@ def _plain(tensor: Tensor) -> bool:
 
 
 def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefixes of distributed and compiled training, in whatever order they were put on."""
-    while wrapper := next((one for one in _WRAPPERS if all(name.startswith(one) for name in tensors)), None):
+    """Remove the name prefixes of distributed and compiled training, in any order."""
+    while wrapper := next((prefix for prefix in _WRAPPERS if all(name.startswith(prefix) for name in tensors)), None):
         tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     return tensors
 
 
 def _statement(model: LabramModel) -> dict[str, Any]:
-    """What no shape shows, as plain values, under the names of the configuration."""
+    """Return the dimensions that no shape shows, by their names in the configuration."""
     return {name: value for name, value in model.config.to_json().items() if name in _STATED}
 
 
 def _stated(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """What `_statement` wrote; nothing in a file of others."""
+    """Return the dimensions that `_statement` wrote; empty for files from other programs."""
     stated = content.get(_OURS)
     if not isinstance(stated, Mapping):
         return {}
@@ -237,24 +241,24 @@ def _stated(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
         sound["compatibility"] = isinstance(value, str) and value in ("corrected", "published")
         if not sound.get(str(name), False):
             raise WeightsError(
-                f"{value!r} is not what labram states", file=file, field=f"{_OURS}.{name}", remedy="Export it again"
+                f"invalid value {value!r}", file=file, field=f"{_OURS}.{name}", remedy="Export the model again"
             )
     return {str(name): value for name, value in stated.items()}
 
 
 def _model_for(official: Mapping[str, Tensor], kind: Kind, file: Path, stated: Mapping[str, Any]) -> LabramModel:
-    """An empty model of the kind and dimensions that the shapes show and the file states."""
-    found = _layout(official, file)
-    if (found is Tokenizer) != (kind == "tokenizer"):
+    """Return a new model of the class and dimensions that the shapes show and the file states."""
+    model_class = _model_class(official, file)
+    if (model_class is Tokenizer) != (kind == "tokenizer"):
         raise MisfitWeightsError(
-            f"holds {'a tokenizer' if found is Tokenizer else 'a backbone'}, not a {kind}",
+            f"holds {'a tokenizer' if model_class is Tokenizer else 'a backbone'}, not a {kind}",
             file=file,
-            remedy=f"Import it with --as {'tokenizer' if found is Tokenizer else 'backbone'}",
+            remedy=f"Import it with --as {'tokenizer' if model_class is Tokenizer else 'backbone'}",
         )
     try:
-        if found is Tokenizer:
+        if model_class is Tokenizer:
             return Tokenizer(_tokenizer_config(official, file, stated))
-        if found is MaskedModel:
+        if model_class is MaskedModel:
             return MaskedModel(_backbone_config(official, "student.", file, stated))
         return DownstreamModel(
             _backbone_config(official, "", file, stated),
@@ -263,19 +267,19 @@ def _model_for(official: Mapping[str, Tensor], kind: Kind, file: Path, stated: M
         )
     except KeyError as error:
         raise MisfitWeightsError(
-            f"the weights lack {error.args[0]}", file=file, remedy="Name a whole checkpoint of the published code"
+            f"missing tensor {error.args[0]}", file=file, remedy="Name a complete checkpoint of the published code"
         ) from error
     except WeightsError as error:
         if error.file:
             raise
         raise MisfitWeightsError(
-            f"no model has the dimensions of these weights: {error.field} {error.problem}",
+            f"the weights have impossible dimensions: {error.field} {error.problem}",
             file=file,
-            remedy="Name a whole checkpoint of the published code",
+            remedy="Name a complete checkpoint of the published code",
         ) from error
 
 
-def _layout(official: Mapping[str, Tensor], file: Path) -> type[nn.Module]:
+def _model_class(official: Mapping[str, Tensor], file: Path) -> type[nn.Module]:
     if "quantize.embedding.weight" in official:
         return Tokenizer
     if any(name.startswith("student.") for name in official):
@@ -291,7 +295,7 @@ def _layout(official: Mapping[str, Tensor], file: Path) -> type[nn.Module]:
 
 def _tokenizer_config(official: Mapping[str, Tensor], file: Path, stated: Mapping[str, Any]) -> TokenizerConfig:
     codes, code_width = _size(official, "quantize.embedding.weight", 2, file)
-    _same_codes(codes, _size(official, "quantize.cluster_size", 1, file)[0], file)
+    _check_equal_codes(codes, _size(official, "quantize.cluster_size", 1, file)[0], file)
     config = TokenizerConfig(
         **_dimensions(official, "encoder.", file),
         codes=codes,
@@ -304,14 +308,14 @@ def _tokenizer_config(official: Mapping[str, Tensor], file: Path, stated: Mappin
 def _backbone_config(
     official: Mapping[str, Tensor], prefix: str, file: Path, stated: Mapping[str, Any]
 ) -> BackboneConfig:
-    """Released backbones were trained with the published slip of the CLS row, so they keep it."""
+    """Return the dimensions of a backbone; released ones keep the published error of the CLS row they trained with."""
     block = f"{prefix}blocks.0."
     shared = _dimensions(official, prefix, file)
     if prefix:
         shared["codes"] = _size(official, "lm_head.weight", 2, file)[0]
         for name, dimensions in (("lm_head.bias", 1), ("student.lm_head.weight", 2), ("student.lm_head.bias", 1)):
             if name in official:
-                _same_codes(shared["codes"], _size(official, name, dimensions, file)[0], file)
+                _check_equal_codes(shared["codes"], _size(official, name, dimensions, file)[0], file)
     config = BackboneConfig(
         **shared,
         qk_norm=f"{block}attn.q_norm.weight" in official,
@@ -328,7 +332,7 @@ def _backbone_config(
 
 
 def _known(stated: Mapping[str, Any], config: type[TokenizerConfig | BackboneConfig]) -> dict[str, Any]:
-    return {one.name: stated[one.name] for one in dataclasses.fields(config) if one.name in stated}
+    return {field.name: stated[field.name] for field in dataclasses.fields(config) if field.name in stated}
 
 
 def _dimensions(official: Mapping[str, Tensor], prefix: str, file: Path) -> dict[str, Any]:
@@ -348,36 +352,36 @@ def _published_heads(width: int) -> int:
 
 
 def _depth(official: Mapping[str, Tensor], prefix: str, file: Path) -> int:
-    """One more than the highest block: a hole among the blocks then shows as missing tensors."""
-    found = [re.match(rf"{re.escape(prefix)}blocks\.([0-9]{{1,9}})\.", name) for name in official]
-    depth = 1 + max((int(one[1]) for one in found if one), default=-1)
+    """Return the highest block number plus one, so that absent blocks show as missing tensors."""
+    blocks = [re.match(rf"{re.escape(prefix)}blocks\.([0-9]{{1,9}})\.", name) for name in official]
+    depth = 1 + max((int(block[1]) for block in blocks if block), default=-1)
     if not 1 <= depth <= len(official):
         raise MisfitWeightsError(
             f"the weights have {depth} blocks and {len(official)} tensors" if depth else "the weights have no block",
             file=file,
             field=f"{prefix}blocks",
-            remedy="Name a whole checkpoint of the published code",
+            remedy="Name a complete checkpoint of the published code",
         )
     return depth
 
 
 def _size(official: Mapping[str, Tensor], name: str, dimensions: int, file: Path) -> tuple[int, ...]:
-    """The shape of a tensor that gives the model its dimensions; none of them may be empty."""
+    """Return the shape of a tensor that determines dimensions of the model, after checking it."""
     shape = tuple(official[name].shape)
     if len(shape) != dimensions or 0 in shape:
         raise MisfitWeightsError(
-            f"has the shape {shape}, expected {dimensions} dimensions with something in each",
+            f"wrong shape: expected {dimensions} non-empty dimensions, got {shape}",
             file=file,
             field=name,
-            remedy="Name a whole checkpoint of the published code",
+            remedy="Name a complete checkpoint of the published code",
         )
     return shape
 
 
-def _same_codes(one: int, other: int, file: Path) -> None:
+def _check_equal_codes(one: int, other: int, file: Path) -> None:
     if one != other:
         raise CodebookSizeError(
-            f"the codebook has {one} codes in one tensor and {other} in another",
+            f"tensors differ in the number of codes: {one} and {other}",
             file=file,
-            remedy="The checkpoint mixes two models: fetch the original",
+            remedy="The checkpoint mixes two models: download the original again",
         )

@@ -1,8 +1,7 @@
-"""Names and tensors of the published state dicts, to and from ours.
+"""Conversion of state dicts between the published classes and ours.
 
-Ours differ in three ways: parts are called what the paper calls them; a backbone is always `encoder`; and what the
-published classes allocate and never use (two heads, two codebook statistics) is not there. Those tensors are dropped
-on the way in and written back, with their initial values, on the way out.
+Ours use the paper's names, call a backbone always `encoder`, and omit the tensors that the published classes allocate
+and never use (two heads, two codebook statistics). Import drops those tensors; export writes their initial values.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +26,7 @@ UNUSED = frozenset(
         "logit_scale",
     }
 )
-"""Published tensors that no computation reads; `logit_scale` strays in the released backbone only."""
+"""Published tensors that no computation reads; `logit_scale` is in the released backbone only."""
 
 _TOKENIZER = {
     "code_head.": "encode_task_layer.",
@@ -44,13 +43,13 @@ _DOWNSTREAM = {"encoder.": ""}
 
 
 def official_names(kind: type[nn.Module], ours: Iterable[str]) -> dict[str, str]:
-    """The published name of each of our names of a model of this kind."""
+    """Return the published name of each of our names for a model class."""
     prefixes = {Tokenizer: _TOKENIZER, MaskedModel: _MASKED, DownstreamModel: _DOWNSTREAM}[kind]
     return {name: _rename(name, prefixes) for name in ours}
 
 
 def to_official(model: LabramModel) -> dict[str, Tensor]:
-    """The published state dict of a model, with the tensors that only the published classes have."""
+    """Return the published state dict of a model, including the tensors that only the published classes have."""
     ours = model.state_dict()
     names = official_names(type(model), ours)
     official = {names[name]: tensor for name, tensor in ours.items()}
@@ -58,7 +57,7 @@ def to_official(model: LabramModel) -> dict[str, Tensor]:
 
 
 def from_official(kind: type[nn.Module], official: Mapping[str, Tensor], ours: Iterable[str]) -> dict[str, Tensor]:
-    """Our state dict of the published one; unused tensors are left out, unknown names stay as they are."""
+    """Return our state dict from the published one, without unused tensors; unknown names are kept."""
     back = {published: name for name, published in official_names(kind, ours).items()}
     return {back.get(name, name): tensor for name, tensor in official.items() if name not in UNUSED}
 

@@ -1,17 +1,17 @@
-"""What the tokenizer learns to predict: the Fourier spectrum of each patch (paper, section 2.2, equations 7 and 8)."""
+"""Targets of the tokenizer: the Fourier spectrum of each patch (paper, section 2.2, equations 7 and 8)."""
 
 import torch
 from torch import Tensor
 
 SMALLEST_DEVIATION = 1e-8
-"""Guard of the z-score: a constant window has a spectrum without spread, and must not become NaN."""
+"""Lower bound of the divisor of the z-score, because the spectrum of a constant window has no spread."""
 
 
 def spectral_targets(x_BNAT: Tensor) -> tuple[Tensor, Tensor]:
-    """Amplitude and phase of all patches, each z-scored over the whole window with the unbiased deviation.
+    """Return amplitude and phase of all patches, z-scored over the window with the unbiased standard deviation.
 
-    All 200 bins of the discrete Fourier transform are targets, as in the published code. A real signal's upper half
-    mirrors the lower one, so that only 101 bins are computed.
+    All 200 bins of the discrete Fourier transform are targets, as in the published code. The upper half mirrors the
+    lower one, so only 101 bins are computed.
 
     Args:
         x_BNAT: Windows [B, N, A, 200] in units of 100 µV.

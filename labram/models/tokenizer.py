@@ -38,7 +38,7 @@ class Reconstruction:
 
 
 class Tokenizer(nn.Module):
-    """Turns patches into codes from which their amplitude and phase spectra can be predicted.
+    """Neural tokenizer: encodes patches as codes from which it predicts their amplitude and phase spectra.
 
     Windows are [B, N, A, 200] in units of 100 µV; `rows` holds the spatial row of each channel, 1 to 128.
     """
@@ -61,7 +61,7 @@ class Tokenizer(nn.Module):
             initialise_linear(head, WIDE)
 
     def forward(self, x_BNAT: Tensor, rows_N: Tensor) -> TokenizerOutput:
-        """Loss of the spectrum prediction (equation 9); in training mode the codebook moves."""
+        """Return the loss of the spectrum prediction (equation 9); training mode updates the codebook."""
         quantized = self._quantize(x_BNAT, rows_N)
         amplitude_BLF, phase_BLF = self._decode(quantized.vectors, rows_N)
         amplitude_target, phase_target = spectral_targets(x_BNAT)
@@ -72,17 +72,17 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
-        """Codes of all patches, int64 [B, L], channel-major. Changes nothing, in whichever mode."""
+        """Return the codes of all patches, int64 [B, L], channel-major, without updating the codebook."""
         return self.quantizer.nearest(functional.normalize(self.features(x_BNAT, rows_N), dim=-1))
 
     @torch.no_grad()
     def reconstruct(self, x_BNAT: Tensor, rows_N: Tensor) -> Reconstruction:
-        """Spectra predicted from the codes alone, beside the true ones. Changes nothing, in whichever mode."""
+        """Return the spectra predicted from the codes, and the true ones, without updating the codebook."""
         vectors_BLC = self.quantizer.codebook[self.encode(x_BNAT, rows_N)]
         return Reconstruction(*self._decode(vectors_BLC, rows_N), *spectral_targets(x_BNAT))
 
     def features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
-        """What is quantised: [B, L, C], float32, not yet of unit length."""
+        """Return the vectors to quantise, float32 [B, L, C], before normalisation."""
         check_window(x_BNAT, rows_N)
         tokens_BSD = self.encoder(self.encoder.patch_embed(x_BNAT), rows_N)
         with torch.autocast(x_BNAT.device.type, enabled=False):

@@ -11,19 +11,19 @@ NORM_EPS = 1e-6
 
 
 class HeadNorm(nn.LayerNorm):
-    """LayerNorm over the width of a head, in float32 whatever the precision around it.
+    """LayerNorm over the width of a head, always computed in float32.
 
-    Given 16-bit numbers on a CPU, PyTorch adds the gradients of the weights up in 16 bits too: over the 82,000 rows of
-    a batch most of a sum is lost, and it takes three times as long (benchmarks/model.md).
+    For 16-bit input on a CPU, PyTorch also accumulates the gradients of the weights in 16 bits. Over the 82,000 rows of
+    a batch, most of the sum is lost, and it takes three times as long (benchmarks/model.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape that ends in the width of a head; the result has the type of `x`."""
+        """Normalise [..., E]; the result has the dtype of `x`."""
         return super().forward(x.float()).to(x.dtype)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; LaBraM normalises queries and keys before their product (equation 3)."""
+    """Multi-head self-attention; LaBraM normalises queries and keys (equation 3)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Attention(nn.Module):
         self.proj = OnednnLinear(config.width, config.width)
 
     def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
-        """Attend over all tokens of a window, and scale the result: [B, S, D] to [B, S, D]."""
+        """Attend over all tokens of a window and scale the output: [B, S, D] to [B, S, D]."""
         bias = None
         if self.q_bias is not None and self.v_bias is not None:
             bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
@@ -50,7 +50,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a GELU between, four times as wide inside."""
+    """Two linear layers with a GELU between them; the hidden width is 4 D."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -58,14 +58,14 @@ class FeedForward(nn.Module):
         self.fc2 = OnednnLinear(4 * width, width)
 
     def forward(self, x_BSD: Tensor, gamma_D: Tensor | None) -> Tensor:
-        """[B, S, D] to [B, S, D], token by token, and scaled."""
+        """Map and scale each token: [B, S, D] to [B, S, D]."""
         return self.fc2(functional.gelu(self.fc1(x_BSD)), gamma_D)  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each behind a LayerNorm and, in LaBraM, scaled by a learned vector (layer scale).
+    """Attention and feed-forward, each after a LayerNorm and, in LaBraM, with a learned layer scale.
 
-    The share of branches to keep is a tensor, so that one compiled block serves all depths.
+    The probability of keeping a branch is a tensor, so that one compiled graph serves all blocks.
     """
 
     keep: Tensor
@@ -83,12 +83,12 @@ class Block(nn.Module):
         self.gamma_2 = nn.Parameter(torch.full((config.width,), config.layer_scale)) if scaled else None
 
     def forward(self, x_BSD: Tensor) -> Tensor:
-        """[B, S, D] to [B, S, D]."""
+        """Transform [B, S, D] to [B, S, D]."""
         x_BSD = x_BSD + self._dropped(self.attn(self.norm1(x_BSD), self.gamma_1))
         return x_BSD + self._dropped(self.mlp(self.norm2(x_BSD), self.gamma_2))
 
     def _dropped(self, branch_BSD: Tensor) -> Tensor:
-        """In training whole branches are dropped by sample and the kept ones scaled up."""
+        """Apply stochastic depth per sample in training, and scale the kept branches up."""
         if not (self.training and self.drops):
             return branch_BSD
         kept_B11 = torch.bernoulli(self.keep.expand(len(branch_BSD), 1, 1))

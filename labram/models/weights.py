@@ -1,7 +1,7 @@
-"""Weights on disk: `model.safetensors` beside a `config.json` that says what they are and vouches for them.
+"""Model folders: `model.safetensors`, and `config.json` with the kind, dimensions and SHA-256 of the weights.
 
-Nothing is loaded in part or in silence: every load either uses every tensor or raises, and where a model starts from
-another kind of model, a `LoadReport` accounts for each tensor of both.
+Loading uses every tensor or raises. If a model starts from another kind of model, a `LoadReport` lists every tensor of
+both.
 """
 
 import hashlib
@@ -31,20 +31,18 @@ FORMAT = 1
 
 
 def save(model: LabramModel, folder: Path) -> str:
-    """Write a model's weights and configuration; returns the digest of the weights.
-
-    Each file is written beside its place and renamed, the configuration last: it vouches for the weights.
+    """Write a model's weights and configuration, each atomically, and return the digest of the weights.
 
     Raises:
-        WeightsError: If the folder cannot be made.
+        WeightsError: If the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WeightsError(
-            f"the folder cannot be made ({type(error).__name__})",
+            f"the folder cannot be created ({type(error).__name__})",
             file=folder,
-            remedy="Name a folder, new or existing, in a place that you may write to",
+            remedy="Choose a writable folder, new or existing",
         ) from error
     weights, config = folder / WEIGHTS, folder / CONFIG
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -60,11 +58,11 @@ def save(model: LabramModel, folder: Path) -> str:
 
 
 def load(folder: Path) -> LabramModel:
-    """The model that `save` wrote, in evaluation mode on the CPU.
+    """Load the model that `save` wrote, in evaluation mode on the CPU.
 
     Raises:
-        WeightsError: If a file is absent or damaged, the digest is another, a value is not finite, or a tensor is
-            missing, unexpected or of another shape.
+        WeightsError: If a file is absent or damaged, the checksum does not match, a value is not finite, or a tensor is
+            missing, unexpected or of a wrong shape.
     """
     description = _read_config(folder)
     digest(folder)
@@ -73,53 +71,55 @@ def load(folder: Path) -> LabramModel:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise DamagedWeightsError(
-            f"not readable as safetensors ({error})", file=folder / WEIGHTS, remedy="Fetch or train the weights again"
+            f"not readable as safetensors ({error})",
+            file=folder / WEIGHTS,
+            remedy="Download or train the weights again",
         ) from error
     fill(model, tensors, source=folder / WEIGHTS)
     return model.eval()
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 of the weights, checked against the one that the configuration states.
+    """Return the SHA-256 of the weights after comparing it with the one in the configuration.
 
     Raises:
-        WeightsError: If a file is absent, or the digests differ.
+        WeightsError: If a file is absent, or the checksums differ.
     """
-    stated = _read_config(folder).get("digest")
+    expected = _read_config(folder).get("digest")
     weights = folder / WEIGHTS
     if not weights.is_file():
-        raise WeightsError("there are no weights", file=weights, remedy="Name a folder that labram wrote")
-    found = _digest_of(weights)
-    if found != stated:
+        raise WeightsError("weights not found", file=weights, remedy="Name a model folder of labram")
+    actual = _digest_of(weights)
+    if actual != expected:
         raise DamagedWeightsError(
-            f"the weights' digest is {found[:12]}, their configuration says {str(stated)[:12]}",
+            f"checksum mismatch: expected {str(expected)[:12]}, got {actual[:12]}",
             file=weights,
-            remedy="The file is damaged or was replaced: fetch or train it again",
+            remedy="The file is damaged or was replaced: download or train it again",
         )
-    return found
+    return actual
 
 
 def backbone_to_downstream(
     masked_folder: Path, outputs: int, *, drop_path: float = 0.0
 ) -> tuple[DownstreamModel, LoadReport]:
-    """A downstream model that starts from a pre-trained backbone; its head and `fc_norm` are new, as published.
+    """Return a downstream model with the weights of a pre-trained backbone; head and `fc_norm` are new, as published.
 
     Raises:
-        WeightsError: If the folder does not hold a masked model, or anything but head and norms is not carried over.
+        WeightsError: If the folder is not of a masked model, or a tensor other than head and norms does not match.
     """
     masked = load(masked_folder)
     if not isinstance(masked, MaskedModel):
         raise WeightsError(
-            f"holds a {_kind(masked)}, not a pre-trained backbone",
+            f"wrong kind of model: expected a pre-trained backbone, got a {_kind(masked)}",
             file=masked_folder,
-            remedy="Name the folder that pre-training wrote",
+            remedy="Name a folder that pre-training wrote",
         )
     model = DownstreamModel(masked.config, outputs, drop_path=drop_path)
-    new = "new for each task: training starts from its initial value"
+    new = "new for each task: trained from its initial value"
     excused = dict.fromkeys(("head.weight", "head.bias", "fc_norm.weight", "fc_norm.bias"), new)
     excused |= dict.fromkeys(("lm_head.weight", "lm_head.bias", "mask_token"), "used in pre-training only")
     excused |= dict.fromkeys(
-        ("encoder.norm.weight", "encoder.norm.bias"), "as published: mean pooling has its own norm, fc_norm"
+        ("encoder.norm.weight", "encoder.norm.bias"), "as published: mean pooling uses fc_norm instead"
     )
     return model, fill(model, masked.state_dict(), source=masked_folder, excused=excused)
 
@@ -140,13 +140,13 @@ def _build(description: Mapping[str, Any], source: Path) -> LabramModel:
     kind = description.get("kind")
     if kind not in ("tokenizer", "masked", "downstream") or description.get("format") != FORMAT:
         raise WeightsError(
-            f"describes {kind!r} in format {description.get('format')!r}, not a model of labram in format {FORMAT}",
+            f"unknown kind or format: got {kind!r} in format {description.get('format')!r}, expected format {FORMAT}",
             file=source,
             remedy="Use the labram version that wrote it",
         )
     if tuple(description.get("electrodes", ())) != CANONICAL:
         raise ElectrodeTableError(
-            "the rows of the spatial table stand for other electrodes than labram's, or in another order",
+            "the spatial table is for other electrodes, or the same electrodes in another order",
             file=source,
             field="electrodes",
             remedy="Use the labram version that wrote it",
@@ -168,7 +168,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise WeightsError(
             f"the configuration cannot be read ({type(error).__name__})",
             file=file,
-            remedy="Name a folder that labram wrote",
+            remedy="Name a model folder of labram",
         ) from error
     if not isinstance(description, dict):
         raise WeightsError("the configuration is not a JSON object", file=file, remedy="Restore the file")

@@ -149,14 +149,14 @@ def _other_codes(tensors):
 
 
 BAD = {
-    "truncated": (_truncated, "not a whole PyTorch checkpoint"),
+    "truncated": (_truncated, "not a PyTorch checkpoint"),
     "with code in it": (lambda published: published(args=_Code()), "was not read"),
-    "not a number": (lambda published: published(_nan), "NaN or infinite"),
+    "not a number": (lambda published: published(_nan), "NaN, infinite"),
     "of a wrong depth": (lambda published: published(_hole), "tensors missing"),
     "of a wrong shape": (lambda published: published(_other_width), "of another shape"),
-    "with another codebook": (lambda published: published(_other_codes), "16 codes in one tensor and 32"),
+    "with another codebook": (lambda published: published(_other_codes), "number of codes: 16 and 32"),
     "of another kind": (lambda published: published(model=_tokenizer()), "holds a tokenizer, not a backbone"),
-    "absent": (lambda published: Path("nowhere.pth"), "no such file"),
+    "absent": (lambda published: Path("nowhere.pth"), "file not found"),
     "averaged only": (_averaged_only, "Import it with --ema"),
 }
 
@@ -193,7 +193,7 @@ def _more_codes(description):
     [
         (_permute, "in another order"),
         (_deeper, r"tensors missing (such as encoder.blocks.3."),
-        (_more_codes, "has 16 codes, the model 32"),
+        (_more_codes, "expected 32, got 16"),
     ],
 )
 def test_a_folder_whose_description_does_not_fit_is_not_exported(labram, tmp_path, change, says):

@@ -167,7 +167,7 @@ def test_what_is_ignored_is_reported(state, checkpoint, tmp_path):
     more = {"teacher.norm.weight": torch.zeros(3), "loss_scale": torch.zeros(()), "scaling": torch.ones(1), "step": 7}
     report = import_checkpoint(checkpoint(state | more), kind="backbone", out=tmp_path / "in")
     assert more.keys() < report.excused.keys()
-    assert report.excused["teacher.norm.weight"] == "the published loader drops what is named so"
+    assert report.excused["teacher.norm.weight"] == "the published loader ignores this prefix"
     assert report.excused["step"] == "not a tensor"
 
 
@@ -188,14 +188,14 @@ def test_a_truncated_checkpoint_is_damaged(state, checkpoint, refused, share):
     file = checkpoint(state)
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    refused(file, DamagedWeightsError, "not a whole")
+    refused(file, DamagedWeightsError, "not a PyTorch checkpoint")
 
 
 def test_an_absent_or_foreign_file_is_damaged(tmp_path, refused):
-    refused(tmp_path / "nowhere.pth", DamagedWeightsError, "no such file")
+    refused(tmp_path / "nowhere.pth", DamagedWeightsError, "file not found")
     refused(tmp_path, DamagedWeightsError, "is a folder")
     (tmp_path / "text.pth").write_text("hello, this is no checkpoint")
-    refused(tmp_path / "text.pth", DamagedWeightsError, "not a whole")
+    refused(tmp_path / "text.pth", DamagedWeightsError, "not a PyTorch checkpoint")
 
 
 class _Code:
@@ -291,7 +291,7 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_left(backbone, stat
     file = checkpoint(state)
     before = file.read_bytes()
     for out in (file, file / "in", Path("/proc/nowhere")):
-        with pytest.raises(WeightsError, match=f"{out}: the folder cannot be made"):
+        with pytest.raises(WeightsError, match=f"{out}: the folder cannot be created"):
             import_checkpoint(file, kind="backbone", out=out)
     weights.save(backbone, tmp_path / "ours")
     present = sorted(tmp_path.rglob("*"))
@@ -329,12 +329,12 @@ def test_a_spatial_table_of_another_size_is_refused(state, checkpoint, refused):
 def test_a_codebook_of_two_sizes_is_refused(tiny_tokenizer_config, checkpoint, refused):
     state = to_official(Tokenizer(tiny_tokenizer_config))
     state["quantize.cluster_size"] = torch.zeros(64)
-    refused(checkpoint(state), CodebookSizeError, "48 codes in one tensor and 64", kind="tokenizer")
+    refused(checkpoint(state), CodebookSizeError, "number of codes: 48 and 64", kind="tokenizer")
 
 
 def test_a_head_of_two_sizes_is_refused(state, checkpoint, refused):
     state["lm_head.bias"] = torch.zeros(64)
-    refused(checkpoint(state), CodebookSizeError, "48 codes in one tensor and 64")
+    refused(checkpoint(state), CodebookSizeError, "number of codes: 48 and 64")
 
 
 def test_a_description_with_another_number_of_codes_is_refused(tiny_tokenizer_config, backbone, tmp_path):
@@ -343,7 +343,7 @@ def test_a_description_with_another_number_of_codes_is_refused(tiny_tokenizer_co
         config = json.loads((tmp_path / "config.json").read_text())
         config["config"]["codes"] = 64
         (tmp_path / "config.json").write_text(json.dumps(config))
-        with pytest.raises(CodebookSizeError, match="has 48 codes, the model 64"):
+        with pytest.raises(CodebookSizeError, match="expected 64, got 48"):
             weights.load(tmp_path)
 
 
@@ -359,7 +359,7 @@ def test_our_weights_with_a_permuted_electrode_table_are_refused(backbone, tmp_p
 def test_defect_4_a_finetuned_checkpoint_is_never_taken_for_an_empty_pretrained_one(tiny_config, checkpoint, tmp_path):
     """Published: the prefix filter leaves nothing, the load is not strict, and the model is random."""
     import_checkpoint(checkpoint(to_official(DownstreamModel(tiny_config, 2))), kind="backbone", out=tmp_path / "in")
-    with pytest.raises(WeightsError, match="downstream, not a pre-trained backbone"):
+    with pytest.raises(WeightsError, match="expected a pre-trained backbone, got a downstream"):
         weights.backbone_to_downstream(tmp_path / "in", 2)
 
 
