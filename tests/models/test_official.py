@@ -268,10 +268,10 @@ def _odd_width(state):
         (_block_without_number, "1 tensors unexpected"),
         (_block_out_of_reach, "100000000 blocks"),
         (_no_block, "published.pth, student.blocks: the weights have no block"),
-        (_no_dimension, r"student.cls_token: has the shape \(\)"),
-        (_nothing_in_a_head, r"q_norm.weight: has the shape \(0,\)"),
+        (_no_dimension, r"student.cls_token: wrong shape: expected 3 non-empty dimensions, got \(\)"),
+        (_nothing_in_a_head, r"q_norm.weight: wrong shape: expected 1 non-empty dimensions, got \(0,\)"),
         (_sparse, "1 tensors are sparse"),
-        (_odd_width, "published.pth: no model has the dimensions of these weights: width"),
+        (_odd_width, "published.pth: the weights have impossible dimensions: width"),
     ],
 )
 def test_tensors_that_give_no_dimensions_are_refused(state, checkpoint, refused, change, match):
