@@ -32,7 +32,7 @@ from labram.corpus.ingest import ingest
 from labram.corpus.process_pool import SURROUNDINGS
 from labram.corpus.process_recording import examine
 from labram.corpus.scan import Item
-from labram.datasets.base import Dataset, Source
+from labram.datasets.base import Dataset, RecordingFile
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import CANONICAL
@@ -92,19 +92,19 @@ class SyntheticDataset(Dataset):
 
     name = "synthetic"
     title = licence = citation = obtain = reference = "none"
-    mains_hz = MAINS_HZ
+    line_freq_hz = MAINS_HZ
 
     def recognises(self, folder: Path) -> bool:
         """No folder."""
         del folder
         return False
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """None."""
         del folder
         return iter(())
 
-    def read(self, source: Source) -> Recording:
+    def read(self, source: RecordingFile) -> Recording:
         """The recording of the load."""
         load = Load(*map(int, source.subject.split()))
         return Recording(load.signal(), CANONICAL[: load.channels], load.rate)
@@ -147,7 +147,7 @@ def _filters(load: Load, repeats: int) -> Mapping[str, object]:
     recording = Recording(signals, CANONICAL[: load.channels], load.rate)
 
     def fused() -> None:
-        for _ in preprocess(recording, range(load.channels), mains_hz=MAINS_HZ):
+        for _ in preprocess(recording, range(load.channels), line_freq_hz=MAINS_HZ):
             pass
 
     def chain() -> None:
@@ -199,7 +199,7 @@ def _memory(load: Load) -> Mapping[str, object]:
 
 def _memory_here(name: str) -> Mapping[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        item = Item(SyntheticDataset(), Path(folder), Source("synthetic", Path(folder, "none.edf"), name))
+        item = Item(SyntheticDataset(), Path(folder), RecordingFile("synthetic", Path(folder, "none.edf"), name))
         started = time.monotonic()
         found = examine(item, Store(Path(folder, "store")), "memory", PreprocessingRecipe())
         assert found["row"]["verdict"] == ACCEPTED

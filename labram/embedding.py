@@ -270,7 +270,7 @@ def _continuous(
     from labram.signals.preprocessing import preprocess as filtered
     from labram.signals.recording import Recording
 
-    blocks = filtered(Recording(signals, tuple(channels), float(sfreq)), found.picks, mains_hz=mains_hz)
+    blocks = filtered(Recording(signals, tuple(channels), float(sfreq)), found.picks, line_freq_hz=mains_hz)
     return np.concatenate(list(blocks), axis=1)
 
 

@@ -115,7 +115,7 @@ def test_a_recording_is_filtered_on_demand_as_in_training(model):
     x = np.cumsum(signals(windows=1, samples=int(40 * rate))[0], axis=1) + 300
     labels = ("EKG", "FP1", "O2")
     found = model.embed(x, labels, sfreq=rate, on_unknown="drop", preprocess=True, mains_hz=60, seconds=10)
-    (clean,) = preprocess(Recording(x, labels, rate), [1, 2], mains_hz=60)
+    (clean,) = preprocess(Recording(x, labels, rate), [1, 2], line_freq_hz=60)
     expected = model.embed(clean, ["FP1", "O2"], sfreq=200, seconds=10)
     assert found.windows == pytest.approx(expected.windows, abs=1e-6)
     with pytest.raises(WindowError, match="mains frequency is not stated"):

@@ -27,7 +27,7 @@ def datasets(
     table.add_column("how to obtain", overflow="fold")
     for adapter in ADAPTERS.values():
         fetched = "yes" if adapter.download else ""
-        mains = f"{adapter.mains_hz:g} Hz"
+        mains = f"{adapter.line_freq_hz:g} Hz"
         tasks = ", ".join(adapter.tasks)
         table.add_row(adapter.name, adapter.title, tasks, mains, fetched, adapter.licence, adapter.obtain)
     Console().print(table)
@@ -45,10 +45,10 @@ def fetch(
     An interrupted download goes on where it stopped. For a dataset that is not open, says how to apply; exit code 2.
     """
     from labram.cli.progress import Bar
-    from labram.datasets import adapter_named
+    from labram.datasets import get_adapter
     from labram.datasets.fetch import fetch as bring
 
-    adapter = adapter_named(name)
+    adapter = get_adapter(name)
     if adapter.download is None:
         typer.secho(f"{adapter.title} cannot be fetched. How to obtain it: {adapter.obtain}", err=True)
         raise typer.Exit(NOT_OPEN)
@@ -72,16 +72,18 @@ def _numbers(text: str) -> frozenset[int]:
 
 
 def _about(adapter: Any) -> dict[str, object]:
+    from labram.datasets.base import Group
+
     return {
         "name": adapter.name,
         "title": adapter.title,
         "tasks": adapter.tasks,
-        "mains_hz": adapter.mains_hz,
+        "mains_hz": adapter.line_freq_hz,
         "reference": adapter.reference,
         "licence": adapter.licence,
         "citation": adapter.citation,
         "obtain": adapter.obtain,
         "fetch": adapter.download is not None,
-        "seen_by_released_weights": adapter.seen,
+        "seen_by_released_weights": adapter.group is Group.PRETRAINING,
         "simulated": adapter.simulated,
     }

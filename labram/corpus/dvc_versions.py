@@ -229,10 +229,10 @@ def _version_in(text: str) -> str:
 
 def _files(folder: Path) -> list[Path]:
     """Files below a folder, by names that DVC can keep."""
-    from labram.datasets.base import walk
+    from labram.datasets.base import list_files
 
     try:
-        files = [file for path in walk(folder) for file in (walk(path) if path.is_dir() else [path])]
+        files = [file for path in list_files(folder) for file in (list_files(path) if path.is_dir() else [path])]
     except OSError as error:
         raise _unusable(error) from error
     if not files:

@@ -171,7 +171,7 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
     patches_key = store.key(
         held.digest,
         preprocessing=preprocessing.digest(),
-        mains_hz=item.dataset.notch(item.source),
+        mains_hz=item.dataset.notch_freq(item.source),
         unit_scale=item.dataset.scale(item.source.path),
         reading=item.dataset.reading(item.source),
         version=SIGNALS,
@@ -216,7 +216,7 @@ def _refusal(item: Item, held: Content) -> Reason | None:
     """Why a recording need not be read at all."""
     if item.source.alternate_of is not None:
         return Reason.DUPLICATE_FORMAT
-    refusal = item.source.refusal or held.refusal
+    refusal = item.source.quarantined or held.refusal
     return refusal[0] if refusal else None
 
 
@@ -236,7 +236,7 @@ def _identity(item: Item, held: Content, subject_key: bytes) -> dict[str, Any]:
         "bytes": held.size,
         "content_hash": held.digest,
         "reference": pseudonyms.known_reference(source.reference) or dataset.reference,
-        "mains_hz": dataset.mains(source),
+        "mains_hz": dataset.line_freq(source),
         "unit_scale": dataset.scale(source.path),
         "seconds": 0,
         "store_key": "",

@@ -11,7 +11,7 @@ from labram.corpus.catalogue import ACCEPTED, QUARANTINED
 from labram.corpus.pseudonyms import known_events
 from labram.corpus.scan import Item
 from labram.corpus.signal_metrics import Figures
-from labram.datasets.base import Interval
+from labram.datasets.base import LabelSpan
 from labram.errors import LabelError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import canonical_names
@@ -48,14 +48,16 @@ def examine(
     try:
         recording = known_events(item.dataset.read(item.source), item.dataset.event_codes)
         picks, montage = _montage(recording)
-        figures = Figures(montage, recording.rate, item.dataset.mains(item.source))
+        figures = Figures(montage, recording.sfreq, item.dataset.line_freq(item.source))
         if store.verify(key):
             figures.patches(store.patches(key))
             for block in _blocks(recording, picks):
                 figures.raw(block)
         else:
             with store.writer(key, montage) as entry:
-                for signal in _preprocessed(recording, picks, item.dataset.notch(item.source), preprocessing, figures):
+                for signal in _preprocessed(
+                    recording, picks, item.dataset.notch_freq(item.source), preprocessing, figures
+                ):
                     patches = to_patches(signal)
                     figures.patches(patches)
                     entry.append(patches)
@@ -67,7 +69,7 @@ def examine(
     row = {
         "montage": list(montage),
         "dropped": len(recording.channels) - len(montage),
-        "rate_hz": recording.rate,
+        "rate_hz": recording.sfreq,
         "unit": recording.unit,
         "seconds": seconds,
         "store_key": key,
@@ -100,18 +102,18 @@ def _montage(recording: Recording) -> tuple[list[int], tuple[str, ...]]:
 
 def _blocks(recording: Recording, picks: list[int]) -> Iterator[Samples]:
     """The unfiltered channels, piece by piece."""
-    step = round(_SECONDS_AT_ONCE * recording.rate)
+    step = round(_SECONDS_AT_ONCE * recording.sfreq)
     for start in range(0, recording.samples, step):
         yield recording.read(picks, start, min(start + step, recording.samples))
 
 
 def _preprocessed(
-    recording: Recording, picks: list[int], mains_hz: float, preprocessing: PreprocessingRecipe, figures: Figures
+    recording: Recording, picks: list[int], line_freq_hz: float, preprocessing: PreprocessingRecipe, figures: Figures
 ) -> Iterator[NDArray[np.float32]]:
     return preprocess(
         recording,
         picks,
-        mains_hz=mains_hz,
+        line_freq_hz=line_freq_hz,
         high_pass_hz=preprocessing.high_pass_hz,
         low_pass_hz=preprocessing.low_pass_hz,
         notch=preprocessing.notch,
@@ -131,13 +133,13 @@ def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[s
     for interval in intervals:
         if interval.excluded:
             continue
-        length = min(interval.seconds, seconds - interval.start)
-        if (interval.start < 0 and not item.dataset.published) or length <= 0:
+        length = min(interval.duration, seconds - interval.onset)
+        if (interval.onset < 0 and not item.dataset.published) or length <= 0:
             left_out["excluded_beyond_recording"] += 1
             continue
         kept.append(_label(interval, length))
     return kept, [f"{reason}={count}" for reason, count in sorted(left_out.items())]
 
 
-def _label(interval: Interval, seconds: float) -> dict[str, Any]:
-    return {"task": interval.task, "start": interval.start, "seconds": seconds, "label": list(interval.label)}
+def _label(interval: LabelSpan, seconds: float) -> dict[str, Any]:
+    return {"task": interval.task, "start": interval.onset, "seconds": seconds, "label": list(interval.label)}

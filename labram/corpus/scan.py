@@ -10,7 +10,7 @@ from typing import Any
 
 from labram.corpus import pseudonyms
 from labram.datasets import find
-from labram.datasets.base import Dataset, Source, walk
+from labram.datasets.base import Dataset, RecordingFile, list_files
 from labram.errors import ReadError, Reason
 from labram.signals.readers import content_files
 from labram.store.store import Store
@@ -30,7 +30,7 @@ class Item:
 
     dataset: Dataset
     folder: Path
-    source: Source
+    source: RecordingFile
 
     @property
     def place(self) -> str:
@@ -64,7 +64,9 @@ def scan(data: Path, datasets: Sequence[str] = ()) -> list[Item]:
         CorpusError: If the folder has no recordings, or lacks a named dataset.
     """
     items = [
-        Item(dataset, folder, source) for dataset, folder in find(data, datasets) for source in dataset.sources(folder)
+        Item(dataset, folder, source)
+        for dataset, folder in find(data, datasets)
+        for source in dataset.recordings(folder)
     ]
     return sorted(items, key=lambda item: (-_size(item.source.path), item.dataset.name, item.place))
 
@@ -78,7 +80,7 @@ def content(path: Path, store: Store | None = None) -> Content:
     """
     try:
         _require_file(path)
-        files = tuple(walk(path)) if path.is_dir() else content_files(path)
+        files = tuple(list_files(path)) if path.is_dir() else content_files(path)
     except OSError as error:
         return Content("", 0, _unreadable(error))
     except ReadError as error:
@@ -100,7 +102,7 @@ def recording_id(item: Item, digest: str, key: bytes) -> str:
 def companions(item: Item, store: Store | None = None) -> str:
     """Hash of the files beside a recording that its labels depend on; files that cannot be read count as absent."""
     digest = hashlib.sha256()
-    for path in item.dataset.companions(item.source):
+    for path in item.dataset.sidecars(item.source):
         part = _content((path,), store)
         digest.update(f"{path.name}\0{part.digest}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -44,7 +44,7 @@ def assign(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, Split]:
     In each dataset, subjects with the same kinds of labels (which tasks, and which class where a subject has one
     only) are shared out together, so that small sets have all kinds in all splits. Of three subjects and more, each
     split gets at least one where its share is not zero; with fewer, all are for training. Where the dataset's authors
-    have put subjects into parts (`labram.datasets.base.Source.split`), those stay there, and no others are
+    have put subjects into parts (`labram.datasets.base.RecordingFile.split`), those stay there, and no others are
     added to a held-out part that there is.
 
     Args:

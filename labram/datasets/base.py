@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from enum import IntEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -25,8 +26,18 @@ PUBLISHED_NOTCH_HZ = 50.0
 _OTHER_FIF = re.compile(r"[-_](eve|cov|fwd|inv|src|bem|trans|proj|ica)\.fif$", re.IGNORECASE)
 
 
+class Group(IntEnum):
+    """What LaBraM's paper used a dataset for. Adapters are listed group by group, and by name within a group."""
+
+    FINETUNING = 0
+    PRETRAINING = 1
+    OTHER = 2
+    SIMULATED = 3
+    GENERIC = 4
+
+
 @dataclass(frozen=True)
-class Source:
+class RecordingFile:
     """One recording as a dataset lays it out, before anything of it is read.
 
     Attributes:
@@ -35,10 +46,10 @@ class Source:
         subject: The dataset's own subject id. It never leaves the ingest process (see `labram.corpus.pseudonyms`).
         session: Session, run or part, for telling recordings of a subject apart.
         alternate_of: The same session in the format that is preferred; the recording goes to the quarantine.
-        refusal: Reason code and explanation of a file that the adapter knows to be unusable.
+        quarantined: Reason code and explanation of a file that the adapter knows to be unusable.
         split: The part that the dataset's authors put the subject into; None where they leave that to others. It
             holds for the subject: `labram.corpus.splits` keeps it, and shares out only subjects without one.
-        mains_hz: Mains frequency, where the recording states its own; None: the dataset's.
+        line_freq_hz: Mains frequency, where the recording states its own; None: the dataset's.
         reference: Recording reference, where the layout states it for each recording; empty: the dataset's.
     """
 
@@ -47,31 +58,31 @@ class Source:
     subject: str
     session: str = ""
     alternate_of: Path | None = None
-    refusal: tuple[Reason, str] | None = None
+    quarantined: tuple[Reason, str] | None = None
     split: Literal["train", "validation", "test"] | None = None
-    mains_hz: float | None = None
+    line_freq_hz: float | None = None
     reference: str = ""
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A labelled span of a recording. Windows of the task's length are cut consecutively from `start`.
+class LabelSpan:
+    """A labelled span of a recording. Windows of the task's length are cut consecutively from `onset`.
 
     A span as long as a state lasts (rest, arithmetic) so gives many windows; one as long as a trial gives one. What is
     left over at the end, shorter than a window, is not used.
 
     Attributes:
         task: Name of the task.
-        start: Seconds from the beginning of the recording. Negative in published compatibility alone: the window then
+        onset: Seconds from the beginning of the recording. Negative in published compatibility alone: the window then
             begins so long before the end of the recording and goes on at its beginning.
-        seconds: Length of the span in seconds.
+        duration: Length of the span in seconds.
         label: The class index alone, or the regression targets in the order of the recipe's `classes`.
         excluded: Why the interval may not be used, in one word_like_this; it is counted and left out.
     """
 
     task: str
-    start: float
-    seconds: float
+    onset: float
+    duration: float
     label: tuple[float, ...]
     excluded: str = ""
 
@@ -82,7 +93,7 @@ class Dataset:
     Attributes:
         name: Name in recipes and catalogues, and of the folder below the corpus.
         title: The dataset's title in words.
-        mains_hz: Mains frequency where it was recorded.
+        line_freq_hz: Mains frequency where it was recorded.
         reference: Recording reference, as the dataset's description states it.
         licence: Licence of the recordings.
         citation: What to cite.
@@ -96,15 +107,15 @@ class Dataset:
             before `labels` sees it (see `labram.corpus.pseudonyms`): technicians write names into annotations.
         population: Name of the datasets that share subject ids with this one, so that a person is one subject in all
             of them; empty: its ids are its own.
-        seen: Whether the released weights of LaBraM were pre-trained on it (paper, appendix D).
-        simulated: Whether its recordings are made by a program. Reports say so on every page.
+        group: What the paper used it for. The released weights of LaBraM were pre-trained on the datasets in
+            `Group.PRETRAINING` (paper, appendix D).
         suffixes: Lower-case suffixes of its recordings. Every such file is a catalogue row, where the suffix says that
             it is EEG; of other suffixes (tables, MATLAB files) those called as the dataset's recordings are.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    mains_hz: ClassVar[float]
+    line_freq_hz: ClassVar[float]
     reference: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str]
@@ -116,11 +127,15 @@ class Dataset:
     tasks: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     event_codes: ClassVar[frozenset[str]] = frozenset()
     population: ClassVar[str] = ""
-    seen: ClassVar[bool] = False
-    simulated: ClassVar[bool] = False
+    group: ClassVar[Group] = Group.OTHER
     suffixes: ClassVar[frozenset[str]] = EEG_SUFFIXES
 
     published = False
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a program generates its recordings; reports state it on every page."""
+        return self.group is Group.SIMULATED
 
     def as_published(self) -> Self:
         """The adapter that prepares recordings and labels as the published code does, where that differs."""
@@ -132,55 +147,55 @@ class Dataset:
         """Whether `folder` is in the dataset's layout."""
         return any(self.file_name.fullmatch(path.name) for glob in self.layout for path in folder.glob(glob))
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file below `folder`, in a fixed order; one that does not fit the layout is a subject of its own."""
-        for path in self.files(folder):
+        for path in self.eeg_files(folder):
             match = self.file_name.fullmatch(path.name)
             parts = match.groupdict() if match else {}
-            yield Source(self.name, path, parts.get("subject") or path.stem, parts.get("session") or "")
+            yield RecordingFile(self.name, path, parts.get("subject") or path.stem, parts.get("session") or "")
 
-    def labels(self, source: Source, recording: Recording) -> Sequence[Interval]:
-        """Labelled intervals of a recording.
+    def labels(self, file: RecordingFile, recording: Recording) -> Sequence[LabelSpan]:
+        """Labelled spans of a recording.
 
         Raises:
             LabelError: If labels that must be there are not; the recording stays, with a warning.
         """
-        del source, recording
+        del file, recording
         return ()
 
-    def companions(self, source: Source) -> Sequence[Path]:
+    def sidecars(self, file: RecordingFile) -> Sequence[Path]:
         """Files beside a recording that its labels depend on."""
-        del source
+        del file
         return ()
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """The recording, for adapters whose files need more than `labram.signals.readers`, such as channel names.
 
         Raises:
             ReadError: If the file cannot be read.
         """
-        return read(source.path, unit_scale=self.scale(source.path))
+        return read(file.path, unit_scale=self.scale(file.path))
 
-    def reading(self, source: Source) -> str:
+    def reading(self, file: RecordingFile) -> str:
         """Changes with an adapter's own `read`, and with files beside the recording that it needs."""
-        del source
+        del file
         if type(self).read is Dataset.read:
             return ""
         return sha256(code(Path(str(sys.modules[type(self).__module__].__file__)))).hexdigest()[:12]
 
-    def mains(self, source: Source) -> float:
+    def line_freq(self, file: RecordingFile) -> float:
         """Mains frequency where the recording was made."""
-        return source.mains_hz or self.mains_hz
+        return file.line_freq_hz or self.line_freq_hz
 
-    def notch(self, source: Source) -> float:
+    def notch_freq(self, file: RecordingFile) -> float:
         """The frequency that preprocessing takes out, with its harmonics."""
-        return PUBLISHED_NOTCH_HZ if self.published else self.mains(source)
+        return PUBLISHED_NOTCH_HZ if self.published else self.line_freq(file)
 
-    def files(self, folder: Path) -> list[Path]:
-        """EEG files below `folder` by suffix, sorted; see `walk`. Files that only accompany a recording are not."""
+    def eeg_files(self, folder: Path) -> list[Path]:
+        """Return the EEG files below `folder` by suffix, sorted, without files that only accompany a recording."""
         return [
             path
-            for path in walk(folder)
+            for path in list_files(folder)
             if (path.suffix.lower() in self.suffixes and self._is_recording(path)) or path.is_dir()
         ]
 
@@ -194,7 +209,7 @@ class Dataset:
         return self.unit_scale.get(path.suffix.lower(), 1.0)
 
 
-def label_text(path: Path) -> str:
+def read_label_text(path: Path) -> str:
     """A file of labels beside a recording.
 
     Raises:
@@ -208,7 +223,7 @@ def label_text(path: Path) -> str:
         ) from None
 
 
-def contradiction(path: Path) -> LabelError:
+def invalid_labels(path: Path) -> LabelError:
     """The error for a file of labels with something in it that the dataset's description does not have."""
     return LabelError(
         "the labels are not as the dataset's description says",
@@ -217,7 +232,7 @@ def contradiction(path: Path) -> LabelError:
     )
 
 
-def walk(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """All files below `folder`, hidden ones excepted, sorted by relative path.
 
     Links are followed, each real folder once, so a loop of links ends. A folder in the role of a file (EGI `.mff`) is

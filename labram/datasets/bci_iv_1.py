@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
 from labram.errors import LabelError, ReadError, Reason
 from labram.signals.readers import matlab
 from labram.signals.readers.errors import unreadable
@@ -33,7 +33,7 @@ class BciIv1(Dataset):
 
     name = "bci_iv_1"
     title = "BCI Competition IV, data set 1"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "free for research, by the competition's terms"
     citation = "Blankertz B, et al. NeuroImage 2007;37:539; Tangermann M, et al. Front Neurosci 2012;6:55"
@@ -41,31 +41,31 @@ class BciIv1(Dataset):
     suffixes = frozenset({".mat"})
     layout = ("BCICIV_*_ds1?*.mat", "*/BCICIV_*_ds1?*.mat")
     file_name = re.compile(r"BCICIV_(?P<session>calib|eval)_ds1(?P<subject>[a-g])(?:_1000Hz)?\.mat")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {"motor_imagery": ("left hand", "right hand", "foot")}
     event_codes = frozenset(_CLASSES)
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every file; of two rates, the higher is preferred."""
-        best = {path.name: path for path in self.files(folder) if path.stem.endswith("_1000Hz")}
-        for source in super().sources(folder):
-            preferred = best.get(f"{source.path.stem}_1000Hz.mat")
-            yield replace(source, alternate_of=preferred)
+        best = {path.name: path for path in self.eeg_files(folder) if path.stem.endswith("_1000Hz")}
+        for file in super().recordings(folder):
+            preferred = best.get(f"{file.path.stem}_1000Hz.mat")
+            yield replace(file, alternate_of=preferred)
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """The recording; cues are events with the names of their classes.
 
         Raises:
             ReadError: NOT_EEG if a program made it, UNREADABLE if it is not as described.
         """
-        if source.subject in _ARTIFICIAL and not self.published:
+        if file.subject in _ARTIFICIAL and not self.published:
             raise ReadError(
                 "its signals were made by a program",
                 reason=Reason.NOT_EEG,
-                file=source.path.name,
+                file=file.path.name,
                 remedy="Leave it out",
             )
-        found = matlab.variables(source.path, "cnt", "nfo")
+        found = matlab.read_variables(file.path, "cnt", "nfo")
         try:
             info = found["nfo"]
             rate = float(info["fs"])
@@ -73,24 +73,24 @@ class BciIv1(Dataset):
                 np.asarray(found["cnt"]).T * np.float32(_MICROVOLTS),
                 tuple(info["clab"]),
                 rate,
-                _cues(source, info, rate),
+                _cues(file, info, rate),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise unreadable(source.path, type(error).__name__) from None
+            raise unreadable(file.path, type(error).__name__) from None
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `motor_imagery`, four seconds from each cue of the calibration. The evaluation has no cues."""
-        if source.session == "eval":
+        if file.session == "eval":
             return []
         if not all(event.code in _CLASSES for event in recording.events):
-            raise LabelError("names a class that is none of three", file=source.path.name, remedy="Get the file again")
-        return [Interval("motor_imagery", event.onset, SECONDS, (_CLASSES[event.code],)) for event in recording.events]
+            raise LabelError("names a class that is none of three", file=file.path.name, remedy="Get the file again")
+        return [LabelSpan("motor_imagery", event.onset, SECONDS, (_CLASSES[event.code],)) for event in recording.events]
 
 
-def _cues(source: Source, info: dict[str, Any], rate: float) -> tuple[Event, ...]:
+def _cues(file: RecordingFile, info: dict[str, Any], rate: float) -> tuple[Event, ...]:
     """Class -1 is the first of the subject's two, 1 the second."""
-    if source.session == "eval":
+    if file.session == "eval":
         return ()
-    marks = matlab.variables(source.path, "mrk")["mrk"]
+    marks = matlab.read_variables(file.path, "mrk")["mrk"]
     pairs = zip(np.atleast_1d(marks["pos"]), np.atleast_1d(marks["y"]), strict=True)
     return tuple(Event(float(place) / rate, SECONDS, str(info["classes"][int(side > 0)])) for place, side in pairs)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile, invalid_labels
 from labram.errors import LabelError, ReadError
 from labram.signals.readers import matlab
 from labram.signals.recording import Recording
@@ -29,7 +29,7 @@ class BciIv2a(Dataset):
 
     name = "bci_iv_2a"
     title = "BCI Competition IV, data set 2a"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "left mastoid"
     licence = "CC BY-ND 4.0"
     citation = "Tangermann M, et al. Front Neurosci 2012;6:55; Brunner C, et al. BCI Competition 2008, Graz data set A"
@@ -40,24 +40,24 @@ class BciIv2a(Dataset):
     tasks = {"motor_imagery": ("left hand", "right hand", "feet", "tongue")}
     event_codes = frozenset({*_CUES, _UNKNOWN, _TRIAL, _REJECTED})
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """The recording, with the names of its electrodes."""
-        recording = super().read(source)
+        recording = super().read(file)
         named = dict(enumerate(_ELECTRODES)) if len(recording.channels) >= len(_ELECTRODES) else {}
         return replace(
             recording, channels=tuple(named.get(place, label) for place, label in enumerate(recording.channels))
         )
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The classes of the evaluation."""
-        return sorted(source.path.parent.glob(f"*/{source.path.stem}.mat")) if source.session == "E" else []
+        return sorted(file.path.parent.glob(f"*/{file.path.stem}.mat")) if file.session == "E" else []
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `motor_imagery`, four seconds from each cue; rejected trials are counted and left out."""
         cues = list(_cues(recording))
-        classes = self._true_labels(source, len(cues)) if any(code == _UNKNOWN for _, code, _ in cues) else []
+        classes = self._true_labels(file, len(cues)) if any(code == _UNKNOWN for _, code, _ in cues) else []
         return [
-            Interval(
+            LabelSpan(
                 "motor_imagery",
                 onset,
                 SECONDS,
@@ -67,20 +67,20 @@ class BciIv2a(Dataset):
             for place, (onset, code, rejected) in enumerate(cues)
         ]
 
-    def _true_labels(self, source: Source, trials: int) -> list[float]:
-        paths = self.companions(source)
+    def _true_labels(self, file: RecordingFile, trials: int) -> list[float]:
+        paths = self.sidecars(file)
         if not paths:
             raise LabelError(
                 "the classes of the evaluation session are not there",
-                file=source.path.name,
-                remedy=f"Put {source.path.stem}.mat of the results page into true_labels/ beside it",
+                file=file.path.name,
+                remedy=f"Put {file.path.stem}.mat of the results page into true_labels/ beside it",
             )
         try:
-            found = [float(label) - 1 for label in matlab.variables(paths[0], "classlabel")["classlabel"]]
+            found = [float(label) - 1 for label in matlab.read_variables(paths[0], "classlabel")["classlabel"]]
         except (ReadError, TypeError, ValueError):
-            raise contradiction(paths[0]) from None
+            raise invalid_labels(paths[0]) from None
         if len(found) != trials or not set(found) <= set(_CUES.values()):
-            raise contradiction(paths[0])
+            raise invalid_labels(paths[0])
         return found
 
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
 from labram.datasets.fetch import Zenodo
 from labram.signals.readers import matlab, table
 from labram.signals.readers.errors import unreadable
@@ -30,7 +30,7 @@ class Bi2015a(Dataset):
 
     name = "bi2015a"
     title = "Brain Invaders 2015a: Target Versus Non-Target"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "as Zenodo states"
     citation = "Korczowski L, et al. Brain Invaders bi2015a. GIPSA-lab, 2019"
@@ -39,24 +39,24 @@ class Bi2015a(Dataset):
     suffixes = frozenset({".csv", ".mat"})
     layout = ("subject_*_session_*.*", "*/subject_*_session_*.*")
     file_name = re.compile(r"subject_(?P<subject>\d+)_(?P<session>(?:session|opening|closing|fixing)_\w+)\.(?:csv|mat)")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {"p300": ("non-target", "target")}
     event_codes = frozenset({"target", "non-target"})
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """Electrodes; each flash is an event, `target` or `non-target`."""
-        if source.path.suffix == ".mat":
-            rows = np.asarray(matlab.variables(source.path, "DATA")["DATA"], np.float32).T
+        if file.path.suffix == ".mat":
+            rows = np.asarray(matlab.read_variables(file.path, "DATA")["DATA"], np.float32).T
         else:
-            _, rows = table.columns(source.path, range(_COLUMNS), header=False)
+            _, rows = table.read_columns(file.path, range(_COLUMNS), header=False)
         if rows.ndim != 2 or len(rows) != _COLUMNS:
-            raise unreadable(source.path, f"not {_COLUMNS} columns")
+            raise unreadable(file.path, f"not {_COLUMNS} columns")
         flash, target = rows[-2], rows[-1]
         begins = np.flatnonzero(np.diff(flash > 0, prepend=False) & (flash > 0))
         events = (Event(int(at) / _RATE, 0.0, "target" if target[at] > 0 else "non-target") for at in begins)
         return Recording(rows[1:-2], _ELECTRODES, _RATE, tuple(events))
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `p300`: one second from each flash."""
-        del source
-        return [Interval("p300", event.onset, SECONDS, (float(event.code == "target"),)) for event in recording.events]
+        del file
+        return [LabelSpan("p300", event.onset, SECONDS, (float(event.code == "target"),)) for event in recording.events]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from labram.datasets.base import Dataset, Source
+from labram.datasets.base import Dataset, Group, RecordingFile
 from labram.errors import Reason
 
 _COPIES = frozenset({"derivatives", "sourcedata"})
@@ -24,32 +24,33 @@ class Bids(Dataset):
 
     name = "bids"
     title = "A dataset in the Brain Imaging Data Structure"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "see its dataset_description.json"
     citation = "see its dataset_description.json; Pernet CR, et al. Sci Data 2019;6:103"
     obtain = "your own recordings, or https://openneuro.org"
+    group = Group.GENERIC
     layout = ("dataset_description.json",)
 
     def recognises(self, folder: Path) -> bool:
         """Whether there is a description and EEG of a subject."""
         return super().recognises(folder) and any(folder.glob("sub-*/**/eeg/*_eeg.*"))
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file, with what its sidecar states."""
-        for source in super().sources(folder):
-            parents = source.path.relative_to(folder).parts[:-1]
-            match = _ENTITIES.fullmatch(source.path.stem)
-            subject = next((part for part in parents if part.startswith("sub-")), source.subject)
-            about = _sidecar(source.path, folder)
+        for file in super().recordings(folder):
+            parents = file.path.relative_to(folder).parts[:-1]
+            match = _ENTITIES.fullmatch(file.path.stem)
+            subject = next((part for part in parents if part.startswith("sub-")), file.subject)
+            about = _sidecar(file.path, folder)
             mains, reference = about.get("PowerLineFrequency"), about.get("EEGReference")
             yield replace(
-                source,
+                file,
                 subject=match["subject"] if match else subject,
                 session=(match["session"] if match else None) or "",
-                mains_hz=float(mains) if mains in (50, 60) else None,
+                line_freq_hz=float(mains) if mains in (50, 60) else None,
                 reference=str(reference) if reference else "",
-                refusal=(Reason.DUPLICATE_FORMAT, "a copy of a recording") if _COPIES & set(parents) else None,
+                quarantined=(Reason.DUPLICATE_FORMAT, "a copy of a recording") if _COPIES & set(parents) else None,
             )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from labram.datasets import seizures
-from labram.datasets.base import Dataset, Interval, Source, contradiction, label_text
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile, invalid_labels, read_label_text
 from labram.datasets.fetch import PhysioNet
 from labram.signals.recording import Recording
 
@@ -25,7 +25,7 @@ class ChbMit(Dataset):
 
     name = "chb_mit"
     title = "CHB-MIT Scalp EEG Database"
-    mains_hz = 60.0
+    line_freq_hz = 60.0
     reference = "bipolar"
     licence = "ODC-By 1.0"
     citation = "Shoeb A. PhD thesis, MIT, 2009; Goldberger AL, et al. Circulation 2000;101:e215"
@@ -35,27 +35,27 @@ class ChbMit(Dataset):
     file_name = re.compile(r"(?P<subject>chb\d{2})(?P<session>[a-z]?_\d+\+?)\.edf")
     tasks = {seizures.TASK: seizures.CLASSES}
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file; cases of one person are one subject."""
-        for source in super().sources(folder):
+        for file in super().recordings(folder):
             yield replace(
-                source,
-                subject=_SAME_PERSON.get(source.subject, source.subject),
-                session=f"{source.subject}{source.session}",
+                file,
+                subject=_SAME_PERSON.get(file.subject, file.subject),
+                session=f"{file.subject}{file.session}",
             )
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The case's summary."""
-        return [source.path.with_name(f"{source.session[:5]}-summary.txt")]
+        return [file.path.with_name(f"{file.session[:5]}-summary.txt")]
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `seizure`, as long as each lasts."""
-        (path,) = self.companions(source)
-        _, named, part = label_text(path).partition(f"File Name: {source.path.name}")
+        (path,) = self.sidecars(file)
+        _, named, part = read_label_text(path).partition(f"File Name: {file.path.name}")
         times = [float(seconds) for seconds in _SECONDS.findall(part.partition("File Name:")[0])]
         if not named:
-            raise contradiction(path)
+            raise invalid_labels(path)
         try:
-            return seizures.intervals(list(zip(times[::2], times[1::2], strict=True)), recording.seconds)
+            return seizures.spans(list(zip(times[::2], times[1::2], strict=True)), recording.seconds)
         except ValueError:
-            raise contradiction(path) from None
+            raise invalid_labels(path) from None

@@ -2,7 +2,7 @@
 
 import re
 
-from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile
 from labram.datasets.fetch import PhysioNet
 from labram.errors import LabelError
 from labram.signals.recording import Recording
@@ -18,7 +18,7 @@ class Eegmat(Dataset):
 
     name = "eegmat"
     title = "EEG During Mental Arithmetic Tasks"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "interconnected ears"
     licence = "ODC-By 1.0"
     citation = "Zyma I, et al. Data 2019;4(1):14; Goldberger AL, et al. Circulation 2000;101:e215"
@@ -28,12 +28,12 @@ class Eegmat(Dataset):
     file_name = re.compile(r"(?P<subject>Subject\d+)_(?P<session>\d+)\.edf", re.IGNORECASE)
     tasks = {"workload": ("rest", "arithmetic")}
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `workload`: 0 rest, 1 arithmetic, over the whole recording."""
-        if source.session not in _CLASS:
+        if file.session not in _CLASS:
             raise LabelError(
                 "the name tells neither rest (_1) nor arithmetic (_2)",
-                file=source.path.name,
+                file=file.path.name,
                 remedy="Name it as the dataset does, SubjectNN_1.edf or SubjectNN_2.edf",
             )
-        return [Interval("workload", 0.0, recording.seconds, (_CLASS[source.session],))]
+        return [LabelSpan("workload", 0.0, recording.seconds, (_CLASS[file.session],))]

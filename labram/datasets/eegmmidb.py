@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
 from labram.datasets.fetch import PhysioNet
 from labram.signals.recording import Event, Recording
 
@@ -30,7 +30,7 @@ class Eegmmidb(Dataset):
 
     name = "eegmmidb"
     title = "EEG Motor Movement/Imagery Dataset"
-    mains_hz = 60.0
+    line_freq_hz = 60.0
     reference = "not stated"
     licence = "ODC-By 1.0"
     citation = "Schalk G, et al. IEEE TBME 2004;51:1034; Goldberger AL, et al. Circulation 2000;101:e215"
@@ -40,18 +40,18 @@ class Eegmmidb(Dataset):
     file_name = re.compile(r"(?P<subject>S\d{3})(?P<session>R\d{2})\.edf", re.IGNORECASE)
     tasks = {"eyes": ("open", "closed"), _EXECUTED: _MOVES, _IMAGINED: _MOVES}
     event_codes = frozenset({"T0", "T1", "T2"})
-    seen = True
+    group = Group.PRETRAINING
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `eyes` over the whole of runs 1 and 2, else a movement, done or imagined, for each T1 and T2.
 
         T0, the rest between, has no label. A movement that lasts into the next annotation is counted and left out.
         """
-        if source.session in _EYES:
-            return [Interval("eyes", 0.0, recording.seconds, (_EYES[source.session],))]
-        task, classes = _RUNS.get(source.session, ("", {}))
+        if file.session in _EYES:
+            return [LabelSpan("eyes", 0.0, recording.seconds, (_EYES[file.session],))]
+        task, classes = _RUNS.get(file.session, ("", {}))
         return [
-            Interval(task, event.onset, event.duration, (classes[event.code],), excluded)
+            LabelSpan(task, event.onset, event.duration, (classes[event.code],), excluded)
             for event, excluded in _overlaps(recording.events)
             if event.code in classes
         ]

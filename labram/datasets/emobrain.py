@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
-from labram.datasets.base import Dataset, Source
-from labram.datasets.biosemi import placed
+from labram.datasets.base import Dataset, Group, RecordingFile
+from labram.datasets.biosemi import rename_inputs
 from labram.signals.recording import Recording
 
 
@@ -16,7 +16,7 @@ class Emobrain(Dataset):
 
     name = "emobrain"
     title = "eNTERFACE'06 EMOBRAIN"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "none (BioSemi CMS and DRL)"
     licence = "free for research, by the archive's terms"
     citation = "Savran A, et al. Emotion detection in the loop from brain signals and facial images. eNTERFACE 2006"
@@ -24,9 +24,9 @@ class Emobrain(Dataset):
     suffixes = frozenset({".bdf"})
     layout = ("Part*_IAPS_SES*.bdf", "EEG/Part*_IAPS_SES*.bdf", "Data/EEG/Part*_IAPS_SES*.bdf")
     file_name = re.compile(r"(?P<subject>Part\d+)_IAPS_(?P<session>SES\d+)_EEG_fNIRS_\d+\.bdf", re.IGNORECASE)
-    seen = True
+    group = Group.PRETRAINING
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """The recording, with places for names where it has the amplifier's inputs."""
-        recording = super().read(source)
-        return replace(recording, channels=placed(recording.channels))
+        recording = super().read(file)
+        return replace(recording, channels=rename_inputs(recording.channels))

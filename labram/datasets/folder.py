@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Source, walk
+from labram.datasets.base import Dataset, Group, RecordingFile, list_files
 from labram.signals.readers import SHARED_SUFFIXES, is_recording
 
 
@@ -18,30 +18,31 @@ class Folder(Dataset):
 
     name = "folder"
     title = "A plain folder of recordings"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "not stated"
     citation = "not stated"
     obtain = "your own recordings"
+    group = Group.GENERIC
 
     def __init__(self, *without: Path) -> None:
         self._without = without
 
     def recognises(self, folder: Path) -> bool:
         """Whether there is any EEG file."""
-        return bool(self.files(folder))
+        return bool(self.eeg_files(folder))
 
-    def files(self, folder: Path) -> list[Path]:
+    def eeg_files(self, folder: Path) -> list[Path]:
         """EEG files below `folder`; of suffixes that others use too, those that an EEG format recognises."""
-        known = set(super().files(folder))
-        own = (path for path in walk(folder) if not any(path.is_relative_to(place) for place in self._without))
+        known = set(super().eeg_files(folder))
+        own = (path for path in list_files(folder) if not any(path.is_relative_to(place) for place in self._without))
         return [path for path in own if path in known or _is_recognised(path)]
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file."""
-        for path in self.files(folder):
+        for path in self.eeg_files(folder):
             parent = path.relative_to(folder).parent.as_posix()
-            yield Source(self.name, path, path.stem if parent == "." else parent, path.name)
+            yield RecordingFile(self.name, path, path.stem if parent == "." else parent, path.name)
 
 
 def _is_recognised(path: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, invalid_labels
 from labram.errors import ReadError
 from labram.signals.readers import table
 from labram.signals.recording import Recording
@@ -26,7 +26,7 @@ class GraspLift(Dataset):
 
     name = "grasp_lift"
     title = "Grasp-and-Lift EEG Detection"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "CC BY 4.0 (WAY-EEG-GAL); the competition's terms for these files"
     citation = "Luciw MD, et al. Sci Data 2014;1:140047"
@@ -34,36 +34,36 @@ class GraspLift(Dataset):
     suffixes = frozenset({".csv"})
     layout = ("subj*_series*_data.csv", "*/subj*_series*_data.csv")
     file_name = re.compile(r"(?P<subject>subj\d+)_(?P<session>series\d+)_data\.csv")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {"grasp": _EVENTS}
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The table of events."""
-        return [source.path.with_name(source.path.name.replace("_data", "_events"))]
+        return [file.path.with_name(file.path.name.replace("_data", "_events"))]
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """A column an electrode, a row each 2 ms, in µV."""
-        names, samples = table.columns(source.path, lambda name: name != "id")
+        names, samples = table.read_columns(file.path, lambda name: name != "id")
         return Recording(samples, names, _RATE)
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `grasp`: one second about each event."""
-        (path,) = self.companions(source)
-        if not path.is_file() and "test" in source.path.parts:
+        (path,) = self.sidecars(file)
+        if not path.is_file() and "test" in file.path.parts:
             return []
         try:
-            names, marks = table.columns(path, lambda name: name != "id")
+            names, marks = table.read_columns(path, lambda name: name != "id")
         except (OSError, ReadError):
-            raise contradiction(path) from None
+            raise invalid_labels(path) from None
         if set(names) != set(_EVENTS) or marks.shape[1] != recording.samples:
-            raise contradiction(path)
+            raise invalid_labels(path)
         return sorted(
             (
-                Interval("grasp", middle / _RATE - WINDOW_SECONDS / 2, WINDOW_SECONDS, (float(_EVENTS.index(name)),))
+                LabelSpan("grasp", middle / _RATE - WINDOW_SECONDS / 2, WINDOW_SECONDS, (float(_EVENTS.index(name)),))
                 for name, marked in zip(names, marks, strict=True)
                 for middle in _middles(marked)
             ),
-            key=lambda interval: interval.start,
+            key=lambda span: span.onset,
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labram.datasets.base import Dataset, Interval, Source, contradiction, label_text
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, invalid_labels, read_label_text
 from labram.signals.readers import table
 from labram.signals.recording import Event, Recording
 
@@ -26,7 +26,7 @@ class InriaBci(Dataset):
 
     name = "inria_bci"
     title = "Inria BCI Challenge (NER 2015)"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "the competition's terms"
     citation = "Margaux P, et al. Adv Hum Comput Interact 2012:578295"
@@ -34,40 +34,41 @@ class InriaBci(Dataset):
     suffixes = frozenset({".csv"})
     layout = ("Data_S*_Sess*.csv", "*/Data_S*_Sess*.csv")
     file_name = re.compile(r"Data_(?P<subject>S\d+)_(?P<session>Sess\d+)\.csv")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {"feedback_error": ("wrong", "right")}
     event_codes = frozenset({"feedback"})
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The table of all labels."""
-        places = (source.path.parent / "TrainLabels.csv", source.path.parent.parent / "TrainLabels.csv")
+        places = (file.path.parent / "TrainLabels.csv", file.path.parent.parent / "TrainLabels.csv")
         return [path for path in places if path.is_file()]
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """A column an electrode; each feedback is an event."""
-        names, samples = table.columns(source.path, lambda name: name != "Time")
+        names, samples = table.read_columns(file.path, lambda name: name != "Time")
         events: tuple[Event, ...] = ()
         if _FEEDBACK in names:
             onsets = np.flatnonzero(samples[names.index(_FEEDBACK)] > 0)
             events = tuple(Event(int(onset) / _RATE, 0.0, "feedback") for onset in onsets)
         return Recording(samples, names, _RATE, events)
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `feedback_error`, as the table says: 0 the speller chose a wrong letter, 1 the right one."""
-        if "test" in source.path.parts:
+        if "test" in file.path.parts:
             return []
-        path = next(iter(self.companions(source)), source.path.parent.parent / "TrainLabels.csv")
-        prefix = f"{source.subject}_{source.session}_FB"
+        path = next(iter(self.sidecars(file)), file.path.parent.parent / "TrainLabels.csv")
+        prefix = f"{file.subject}_{file.session}_FB"
         try:
             rows = {
-                row["IdFeedBack"]: float(row["Prediction"]) for row in csv.DictReader(label_text(path).splitlines())
+                row["IdFeedBack"]: float(row["Prediction"])
+                for row in csv.DictReader(read_label_text(path).splitlines())
             }
         except (KeyError, ValueError, TypeError, csv.Error):
-            raise contradiction(path) from None
+            raise invalid_labels(path) from None
         classes = [label for name, label in sorted(rows.items()) if name.startswith(prefix)]
         if len(classes) != len(recording.events) or not set(classes) <= {0.0, 1.0}:
-            raise contradiction(path)
+            raise invalid_labels(path)
         return [
-            Interval("feedback_error", event.onset, SECONDS, (label,))
+            LabelSpan("feedback_error", event.onset, SECONDS, (label,))
             for event, label in zip(recording.events, classes, strict=True)
         ]

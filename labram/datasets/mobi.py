@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, invalid_labels
 from labram.errors import ReadError
 from labram.signals.readers import table
 from labram.signals.readers.errors import unreadable
@@ -37,60 +37,63 @@ class Mobi(Dataset):
 
     name = "mobi"
     title = "MoBI: treadmill walking with a brain-computer interface"
-    mains_hz = 60.0
+    line_freq_hz = 60.0
     reference = "not stated"
     licence = "as its archive states"
     citation = "He Y, et al. Sci Data 2018;5:180074"
     obtain = "the archive that the article cites: https://doi.org/10.1038/sdata.2018.74"
+    group = Group.FINETUNING
     suffixes = frozenset({".txt"})
     layout = ("SL*-T*/eeg.txt",)
     file_name = re.compile(r"eeg\.txt")
     tasks = {"gait": ("GHR", "GKR", "GAR", "GHL", "GKL", "GAL", "PHR", "PKR", "PAR", "PHL", "PKL", "PAL")}
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every `eeg.txt`; the folder names subject and session."""
-        for source in super().sources(folder):
-            place = _PLACE.match(source.path.parent.name)
-            parts = place.groupdict() if place else {"subject": source.path.parent.name, "session": ""}
-            yield replace(source, subject=parts["subject"], session=parts["session"])
+        for file in super().recordings(folder):
+            place = _PLACE.match(file.path.parent.name)
+            parts = place.groupdict() if place else {"subject": file.path.parent.name, "session": ""}
+            yield replace(file, subject=parts["subject"], session=parts["session"])
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The angles."""
-        return [source.path.with_name(_ANGLES)]
+        return [file.path.with_name(_ANGLES)]
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """A column an electrode, in µV; the rate is that of the time stamps."""
-        names = _names(source.path.with_name(_NAMES))
-        _, (seconds, *samples) = table.columns(source.path, range(1 + _CHANNELS), separator="\t", skip=1, header=False)
+        names = _names(file.path.with_name(_NAMES))
+        _, (seconds, *samples) = table.read_columns(
+            file.path, range(1 + _CHANNELS), separator="\t", skip=1, header=False
+        )
         step = float(np.median(np.diff(seconds.astype(np.float64)))) if len(seconds) > 1 else 0.0
         if not step > 0:
-            raise unreadable(source.path, "time stamps that do not rise")
+            raise unreadable(file.path, "time stamps that do not rise")
         return Recording(np.stack(samples), names, round(1 / step, 1))
 
-    def reading(self, source: Source) -> str:
+    def reading(self, file: RecordingFile) -> str:
         """Changes with the names of the channels, too."""
-        names = source.path.with_name(_NAMES)
-        return f"{super().reading(source)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
+        names = file.path.with_name(_NAMES)
+        return f"{super().reading(file)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `gait`: twelve angles at the end of each window of 2 s, a window every 50 ms, over 90 degrees.
 
         At which moment of the window the paper takes the angles it does not say.
         """
-        path = source.path.with_name(_ANGLES)
+        path = file.path.with_name(_ANGLES)
         targets = len(self.tasks["gait"])
         try:
-            _, angles = table.columns(path, range(1, 1 + targets), separator="\t", skip=2, header=False)
+            _, angles = table.read_columns(path, range(1, 1 + targets), separator="\t", skip=2, header=False)
         except (OSError, ReadError):
-            raise contradiction(path) from None
+            raise invalid_labels(path) from None
         if angles.shape[1] != recording.samples:
-            raise contradiction(path)
+            raise invalid_labels(path)
         count = int((recording.seconds - WINDOW_SECONDS) / STRIDE_SECONDS) + 1
         starts = STRIDE_SECONDS * np.arange(max(count, 0))
-        ends = np.round((starts + WINDOW_SECONDS) * recording.rate).astype(int) - 1
+        ends = np.round((starts + WINDOW_SECONDS) * recording.sfreq).astype(int) - 1
         values = np.round(angles[:, ends].T.astype(np.float64) / _FULL_ANGLE, 6)
         return [
-            Interval(
+            LabelSpan(
                 "gait",
                 round(float(start), 2),
                 WINDOW_SECONDS,

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile
 from labram.errors import LabelError
 from labram.signals.recording import Recording
 
@@ -30,7 +30,7 @@ class Muse(Dataset):
 
     name = "muse"
     title = "eeg-notebooks: N170, P300, SSVEP and Posner cueing with a Muse headband"
-    mains_hz = 60.0
+    line_freq_hz = 60.0
     reference = "Fpz"
     licence = "BSD-3-Clause"
     citation = "Barachant A and contributors, eeg-notebooks, 2017"
@@ -43,47 +43,47 @@ class Muse(Dataset):
         """Whether there are paradigms with subjects with sessions with CSV files."""
         return any(True for _ in folder.glob("*/subject*/session*/*.csv"))
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every CSV file; one outside the layout belongs to a subject named by its folder."""
-        for path in self.files(folder):
+        for path in self.eeg_files(folder):
             parts = path.relative_to(folder).parts[:-1]
             subject = next((part for part in parts if _SUBJECT.fullmatch(part)), "/".join(parts) or path.stem)
-            yield Source(self.name, path, subject, "/".join((*parts, path.stem)))
+            yield RecordingFile(self.name, path, subject, "/".join((*parts, path.stem)))
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The files of behaviour."""
-        return _behaviour_files(source)
+        return _behaviour_files(file)
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `reaction_time` in seconds, of the cueing paradigm.
 
         The n-th target marker (11, 12, 21, 22) is row n of the behaviour; its code says target position and validity,
         which must agree with the row. Wrong answers and implausible times are given as excluded.
         """
-        if _CUEING not in source.session.split("/"):
+        if _CUEING not in file.session.split("/"):
             return []
         onsets = [(event.onset, event.code) for event in recording.events if event.code in _TARGETS]
-        rows = _behaviour(source)
+        rows = _behaviour(file)
         if len(onsets) > len(rows) or any(code != _code(row) for (_, code), row in zip(onsets, rows, strict=False)):
             raise LabelError(
                 "the target markers do not agree with the table of behaviour",
-                file=source.path.name,
+                file=file.path.name,
                 remedy="Put the session's own behOutput file beside the recording",
             )
         return [_interval(onset, row) for (onset, _), row in zip(onsets, rows, strict=False)]
 
 
-def _behaviour_files(source: Source) -> list[Path]:
-    return sorted(source.path.parent.glob("*behOutput*.mat"))
+def _behaviour_files(file: RecordingFile) -> list[Path]:
+    return sorted(file.path.parent.glob("*behOutput*.mat"))
 
 
-def _behaviour(source: Source) -> NDArray[np.float64]:
+def _behaviour(file: RecordingFile) -> NDArray[np.float64]:
     """Table of behaviour of the session [trials, 8]; it stands beside the recording."""
-    beside = _behaviour_files(source)
+    beside = _behaviour_files(file)
     if len(beside) != 1:
         raise LabelError(
             f"there must be one behOutput file beside the recording, not {len(beside)}",
-            file=source.path.name,
+            file=file.path.name,
             remedy="Get the session's folder again, with its one behOutput file",
         )
     try:
@@ -99,7 +99,7 @@ def _code(row: NDArray[np.float64]) -> str:
     return f"{1 + int(row[_VALIDITY])}{1 + int(row[_POSITION])}"
 
 
-def _interval(onset: float, row: NDArray[np.float64]) -> Interval:
+def _interval(onset: float, row: NDArray[np.float64]) -> LabelSpan:
     seconds = float(row[_TIME_MS]) / 1000.0
     least, most = PLAUSIBLE_SECONDS
     excluded = ""
@@ -107,4 +107,4 @@ def _interval(onset: float, row: NDArray[np.float64]) -> Interval:
         excluded = "wrong_response"
     elif not least <= seconds <= most:
         excluded = "implausible_reaction_time"
-    return Interval("reaction_time", onset - BEFORE_SECONDS, WINDOW_SECONDS, (seconds,), excluded)
+    return LabelSpan("reaction_time", onset - BEFORE_SECONDS, WINDOW_SECONDS, (seconds,), excluded)

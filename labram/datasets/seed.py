@@ -5,7 +5,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from labram.datasets.base import Dataset, Interval, Source, contradiction, label_text
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, invalid_labels, read_label_text
 from labram.signals.recording import Recording
 
 TASK = "emotion"
@@ -19,23 +19,23 @@ class _Films(Dataset):
         order: For each session, the class of each film.
     """
 
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "the laboratory's licence agreement, for research"
     obtain = "apply at https://bcmi.sjtu.edu.cn/home/seed/ with the signed agreement"
     suffixes = frozenset({".cnt"})
     order: ClassVar[dict[str, tuple[float, ...]]]
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `emotion`: one interval a film, as long as it lasts."""
         del recording
         return [
-            Interval(TASK, start, stop - start, (label,))
-            for (start, stop), label in zip(self._films(source), self.order.get(source.session, ()), strict=True)
+            LabelSpan(TASK, start, stop - start, (label,))
+            for (start, stop), label in zip(self._films(file), self.order.get(file.session, ()), strict=True)
         ]
 
     @abstractmethod
-    def _films(self, source: Source) -> list[tuple[float, float]]:
+    def _films(self, file: RecordingFile) -> list[tuple[float, float]]:
         """Beginning and end of each film, in seconds."""
 
 
@@ -50,15 +50,15 @@ class Seed(_Films):
     citation = "Zheng WL, Lu BL. IEEE TAMD 2015;7:162"
     layout = ("*_*.cnt", "SEED_RAW_EEG/*_*.cnt", "SEED_EEG/SEED_RAW_EEG/*_*.cnt")
     file_name = re.compile(r"(?P<subject>\d{1,2})_(?P<session>[123])\.cnt")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {TASK: ("negative", "neutral", "positive")}
     order = dict.fromkeys("123", (2.0, 1.0, 0.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 2.0, 1.0, 0.0, 1.0, 2.0, 0.0))
     starts = (27, 290, 551, 784, 1050, 1262, 1484, 1748, 1993, 2287, 2551, 2812, 3072, 3335, 3599)
     stops = (262, 523, 757, 1022, 1235, 1457, 1721, 1964, 2258, 2524, 2786, 3045, 3307, 3573, 3805)
     """Seconds, from the dataset's `time.txt`."""
 
-    def _films(self, source: Source) -> list[tuple[float, float]]:
-        del source
+    def _films(self, file: RecordingFile) -> list[tuple[float, float]]:
+        del file
         return list(zip(self.starts, self.stops, strict=True))
 
 
@@ -82,6 +82,7 @@ class SeedV(_Films):
 
     name = "seed_v"
     title = "SEED-V"
+    group = Group.FINETUNING
     citation = "Liu W, et al. IEEE TCDS 2022;14:715"
     layout = ("EEG_raw/*_*_*.cnt", "*_*_*.cnt")
     file_name = re.compile(r"(?P<subject>\d{1,2})_(?P<session>[123])_\d{8}\.cnt")
@@ -89,16 +90,16 @@ class SeedV(_Films):
     order = {"1": _FIRST, "2": _SECOND, "3": _SECOND}
     """From the dataset's `emotion_label_and_stimuli_order.xlsx`."""
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The times of the films."""
         name = "trial_start_end_timestamp.txt"
-        beside, above = source.path.with_name(name), source.path.parent.with_name(name)
+        beside, above = file.path.with_name(name), file.path.parent.with_name(name)
         return [beside if beside.is_file() else above]
 
-    def _films(self, source: Source) -> list[tuple[float, float]]:
-        (path,) = self.companions(source)
-        for session, starts, stops in _SECONDS.findall(label_text(path)):
+    def _films(self, file: RecordingFile) -> list[tuple[float, float]]:
+        (path,) = self.sidecars(file)
+        for session, starts, stops in _SECONDS.findall(read_label_text(path)):
             times = [tuple(map(float, text.split(","))) for text in (starts, stops)]
-            if session == source.session and all(len(seconds) == len(_FIRST) for seconds in times):
+            if session == file.session and all(len(seconds) == len(_FIRST) for seconds in times):
                 return list(zip(*times, strict=True))
-        raise contradiction(path)
+        raise invalid_labels(path)

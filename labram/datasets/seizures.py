@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from labram.datasets.base import Interval
+from labram.datasets.base import LabelSpan
 
 TASK, CLASSES = "seizure", ("background", "seizure")
 
 
-def intervals(seizures: Sequence[tuple[float, float]], seconds: float) -> list[Interval]:
+def spans(seizures: Sequence[tuple[float, float]], seconds: float) -> list[LabelSpan]:
     """Task `seizure` over a whole recording.
 
     Args:
@@ -17,11 +17,11 @@ def intervals(seizures: Sequence[tuple[float, float]], seconds: float) -> list[I
     Raises:
         ValueError: If one ends before it begins, they overlap, or one lies beyond the recording.
     """
-    found: list[Interval] = []
+    found: list[LabelSpan] = []
     last = 0.0
     for start, stop in (*sorted(seizures), (seconds, seconds)):
         if not last <= start <= stop <= seconds:
             raise ValueError(f"a seizure from {start} to {stop} after {last} in {seconds} s")
-        found += [Interval(TASK, last, start - last, (0.0,)), Interval(TASK, start, stop - start, (1.0,))]
+        found += [LabelSpan(TASK, last, start - last, (0.0,)), LabelSpan(TASK, start, stop - start, (1.0,))]
         last = stop
-    return [interval for interval in found if interval.seconds > 0]
+    return [span for span in found if span.duration > 0]

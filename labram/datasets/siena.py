@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from labram.datasets import seizures
-from labram.datasets.base import Dataset, Interval, Source, contradiction, label_text
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, invalid_labels, read_label_text
 from labram.datasets.fetch import PhysioNet
 from labram.signals.recording import Recording
 
@@ -25,7 +25,7 @@ class Siena(Dataset):
 
     name = "siena"
     title = "Siena Scalp EEG Database"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated"
     licence = "CC BY 4.0"
     citation = "Detti P, et al. Processes 2020;8(7):846; Goldberger AL, et al. Circulation 2000;101:e215"
@@ -33,20 +33,20 @@ class Siena(Dataset):
     download = PhysioNet("siena-scalp-eeg", "1.0.0", subject=r"^PN(\d+)/")
     layout = ("PN[0-9][0-9]/PN*.edf",)
     file_name = re.compile(r"(?P<subject>PN\d{2})-(?P<session>[\d.]+)\.edf")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {seizures.TASK: seizures.CLASSES}
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The patient's list."""
-        return [source.path.with_name(f"Seizures-list-{source.subject}.txt")]
+        return [file.path.with_name(f"Seizures-list-{file.subject}.txt")]
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `seizure`, as long as each lasts."""
-        (path,) = self.companions(source)
+        (path,) = self.sidecars(file)
         try:
-            return seizures.intervals(_listed(label_text(path), source.path.name), recording.seconds)
+            return seizures.spans(_listed(read_label_text(path), file.path.name), recording.seconds)
         except (ValueError, KeyError):
-            raise contradiction(path) from None
+            raise invalid_labels(path) from None
 
 
 def _listed(text: str, name: str) -> list[tuple[float, float]]:

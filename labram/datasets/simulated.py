@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
 from labram.errors import LabelError
 from labram.signals.recording import Recording
 from labram.simulation import gait, hospital, lab
@@ -28,8 +28,8 @@ class _Simulated(Dataset):
     licence = "MIT"
     citation = "none: simulated"
     obtain = "`labram corpus simulate`"
-    sidecar: ClassVar[str]
-    simulated = True
+    sidecar_suffix: ClassVar[str]
+    group = Group.SIMULATED
 
     def recognises(self, folder: Path) -> bool:
         """Whether the folder's mark names this dataset."""
@@ -38,34 +38,34 @@ class _Simulated(Dataset):
         except (OSError, ValueError, AttributeError):
             return False
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file; the subject is the name up to the first separator."""
-        for path in self.files(folder):
+        for path in self.eeg_files(folder):
             subject, _, session = path.stem.replace("-T", "_T").partition("_")
-            yield Source(self.name, path, subject, session)
+            yield RecordingFile(self.name, path, subject, session)
 
-    def companions(self, source: Source) -> Sequence[Path]:
+    def sidecars(self, file: RecordingFile) -> Sequence[Path]:
         """The file with the labels."""
-        path = self._sidecar(source)
+        path = self._sidecar(file)
         return [path] if path.is_file() else []
 
-    def _sidecar(self, source: Source) -> Path:
-        return source.path.with_name(source.path.stem.removesuffix("_eeg") + self.sidecar)
+    def _sidecar(self, file: RecordingFile) -> Path:
+        return file.path.with_name(file.path.stem.removesuffix("_eeg") + self.sidecar_suffix)
 
-    def _rows(self, source: Source, delimiter: str = ",") -> list[list[str]]:
-        path = self._sidecar(source)
+    def _rows(self, file: RecordingFile, delimiter: str = ",") -> list[list[str]]:
+        path = self._sidecar(file)
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                return [row for row in csv.reader(file, delimiter=delimiter) if row]
+            with path.open(newline="", encoding="utf-8") as stream:
+                return [row for row in csv.reader(stream, delimiter=delimiter) if row]
         except (OSError, UnicodeDecodeError, csv.Error):
             raise LabelError(
                 "the labels' file is missing or unreadable", file=path.name, remedy=f"Write it again with {self.obtain}"
             ) from None
 
-    def _contradiction(self, source: Source) -> LabelError:
+    def _contradiction(self, file: RecordingFile) -> LabelError:
         return LabelError(
             "has rows of an unknown kind",
-            file=self._sidecar(source).name,
+            file=self._sidecar(file).name,
             remedy=f"Write it again with {self.obtain}",
         )
 
@@ -75,31 +75,31 @@ class SimHospital(_Simulated):
 
     name = hospital.NAME
     title = "Simulated clinical archive"
-    mains_hz = hospital.MAINS_HZ
+    line_freq_hz = hospital.LINE_FREQ_HZ
     tasks = {"abnormal": _VERDICTS, "events": hospital.EVENTS}
-    sidecar = ".rec"
+    sidecar_suffix = ".rec"
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file; the session of a routine recording begins with its verdict, the name of its folder."""
-        for source in super().sources(folder):
-            part, *rest = source.path.relative_to(folder).parts
-            session = f"{rest[0]}_{source.session}" if part == "routine" and len(rest) > 1 else source.session
-            yield replace(source, session=session)
+        for file in super().recordings(folder):
+            part, *rest = file.path.relative_to(folder).parts
+            session = f"{rest[0]}_{file.session}" if part == "routine" and len(rest) > 1 else file.session
+            yield replace(file, session=session)
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `abnormal` over a whole routine session; task `events` from the `.rec` file."""
-        verdict = source.session.partition("_")[0]
+        verdict = file.session.partition("_")[0]
         if verdict in _VERDICTS:
-            return [Interval("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]
-        return self._events(source)
+            return [LabelSpan("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]
+        return self._events(file)
 
-    def _events(self, source: Source) -> list[Interval]:
+    def _events(self, file: RecordingFile) -> list[LabelSpan]:
         try:
-            events = sorted({(float(start), int(kind)) for _, start, _, kind in self._rows(source)})
+            events = sorted({(float(start), int(kind)) for _, start, _, kind in self._rows(file)})
         except ValueError:
-            raise self._contradiction(source) from None
+            raise self._contradiction(file) from None
         before = (EVENT_WINDOW_SECONDS - 1.0) / 2
-        return [Interval("events", start - before, EVENT_WINDOW_SECONDS, (float(kind - 1),)) for start, kind in events]
+        return [LabelSpan("events", start - before, EVENT_WINDOW_SECONDS, (float(kind - 1),)) for start, kind in events]
 
 
 class SimLab(_Simulated):
@@ -107,20 +107,20 @@ class SimLab(_Simulated):
 
     name = lab.NAME
     title = "Simulated emotion laboratory"
-    mains_hz = lab.MAINS_HZ
+    line_freq_hz = lab.LINE_FREQ_HZ
     tasks = {"emotion": lab.EMOTIONS}
-    sidecar = "_events.tsv"
+    sidecar_suffix = "_events.tsv"
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `emotion`: one interval a trial."""
         del recording
         try:
             return [
-                Interval("emotion", float(onset), float(duration), (float(lab.EMOTIONS.index(emotion)),))
-                for onset, duration, emotion in self._rows(source, delimiter="\t")[1:]
+                LabelSpan("emotion", float(onset), float(duration), (float(lab.EMOTIONS.index(emotion)),))
+                for onset, duration, emotion in self._rows(file, delimiter="\t")[1:]
             ]
         except ValueError:
-            raise self._contradiction(source) from None
+            raise self._contradiction(file) from None
 
 
 class SimGait(_Simulated):
@@ -128,22 +128,22 @@ class SimGait(_Simulated):
 
     name = gait.NAME
     title = "Simulated gait laboratory"
-    mains_hz = gait.MAINS_HZ
+    line_freq_hz = gait.LINE_FREQ_HZ
     tasks = {"gait": gait.JOINTS}
-    sidecar = "-joints.csv"
+    sidecar_suffix = "-joints.csv"
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `gait`: six joint angles in degrees, averaged over consecutive windows of two seconds."""
         try:
-            rows = np.array(self._rows(source)[1:], float)
+            rows = np.array(self._rows(file)[1:], float)
             seconds, angles = rows[:, 0], rows[:, 1:]
         except (ValueError, IndexError):
-            raise self._contradiction(source) from None
-        intervals = []
+            raise self._contradiction(file) from None
+        spans = []
         for start in np.arange(0.0, recording.seconds - GAIT_WINDOW_SECONDS + 1e-9, GAIT_WINDOW_SECONDS):
             inside = (seconds >= start) & (seconds < start + GAIT_WINDOW_SECONDS)
             if not inside.any():
-                raise self._contradiction(source)
+                raise self._contradiction(file)
             label = tuple(round(float(angle), 4) for angle in angles[inside].mean(axis=0))
-            intervals.append(Interval("gait", float(start), GAIT_WINDOW_SECONDS, label))
-        return intervals
+            spans.append(LabelSpan("gait", float(start), GAIT_WINDOW_SECONDS, label))
+        return spans

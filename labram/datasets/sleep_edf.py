@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mne
 
-from labram.datasets.base import Dataset, Interval, Source, contradiction
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile, invalid_labels
 from labram.datasets.fetch import PhysioNet
 from labram.errors import LabelError
 from labram.signals.readers.with_mne import quiet
@@ -35,7 +35,7 @@ class SleepEdf(Dataset):
 
     name = "sleep_edf"
     title = "Sleep-EDF Database Expanded"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "bipolar: Fpz-Cz, Pz-Oz"
     licence = "ODC-By 1.0"
     citation = "Kemp B, et al. IEEE TBME 2000;47:1185; Goldberger AL, et al. Circulation 2000;101:e215"
@@ -45,30 +45,30 @@ class SleepEdf(Dataset):
     file_name = re.compile(r"(?P<subject>S[CT][47]\d\d)(?P<session>\d[A-Z]\d)-PSG\.edf")
     tasks = {"sleep_stage": ("wake", "N1", "N2", "N3", "REM")}
 
-    def files(self, folder: Path) -> list[Path]:
+    def eeg_files(self, folder: Path) -> list[Path]:
         """EEG files; a hypnogram has a name and a format like a recording's, and is none."""
-        return [path for path in super().files(folder) if not path.name.endswith("-Hypnogram.edf")]
+        return [path for path in super().eeg_files(folder) if not path.name.endswith("-Hypnogram.edf")]
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The hypnogram; its name tells its scorer where that of the recording has the recorder."""
-        return sorted(source.path.parent.glob(f"{source.path.name[:7]}?-Hypnogram.edf"))
+        return sorted(file.path.parent.glob(f"{file.path.name[:7]}?-Hypnogram.edf"))
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """The recording, with the places that its derivations are taken for."""
-        recording = super().read(source)
+        recording = super().read(file)
         return replace(recording, channels=tuple(_PLACES.get(name, name) for name in recording.channels))
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `sleep_stage`, as long as each lasts. Stages 3 and 4 are N3; movement and unscored time have none."""
-        hypnograms = self.companions(source)
+        hypnograms = self.sidecars(file)
         if len(hypnograms) != 1:
             raise LabelError(
                 f"there must be one hypnogram beside the recording, not {len(hypnograms)}",
-                file=source.path.name,
+                file=file.path.name,
                 remedy="Get the dataset's own file",
             )
         return [
-            Interval("sleep_stage", start, min(seconds, recording.seconds - start), (_STAGES[stage],))
+            LabelSpan("sleep_stage", start, min(seconds, recording.seconds - start), (_STAGES[stage],))
             for start, seconds, stage in _scored(hypnograms[0])
             if stage in _STAGES and start < recording.seconds
         ]
@@ -79,6 +79,6 @@ def _scored(path: Path) -> Iterator[tuple[float, float, str]]:
         with quiet():
             scored = mne.read_annotations(path)
     except Exception:  # as in the readers: MNE raises whatever its parsers meet
-        raise contradiction(path) from None
+        raise invalid_labels(path) from None
     for start, seconds, stage in zip(scored.onset, scored.duration, scored.description, strict=True):
         yield float(start), float(seconds), str(stage)

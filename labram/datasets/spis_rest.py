@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from labram.datasets.base import Dataset, Interval, Source
-from labram.datasets.biosemi import PLACES
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
+from labram.datasets.biosemi import ELECTRODES
 from labram.signals.readers import matlab
 from labram.signals.readers.errors import unreadable
 from labram.signals.recording import Recording
@@ -24,7 +24,7 @@ class SpisRest(Dataset):
 
     name = "spis_rest"
     title = "SPIS Resting State Dataset"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "not stated (BioSemi CMS and DRL)"
     licence = "not stated"
     citation = "Torkamani-Azar M, et al. IEEE JBHI 2020;24:2550"
@@ -32,16 +32,16 @@ class SpisRest(Dataset):
     suffixes = frozenset({".mat"})
     layout = ("S*_restingPre_E?.mat", "*/S*_restingPre_E?.mat")
     file_name = re.compile(r"(?P<subject>S\d+)_restingPre_(?P<session>E[CO])\.mat")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {"eyes": ("open", "closed")}
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """The electrodes alone."""
-        samples = np.asarray(matlab.variables(source.path, "dataRest")["dataRest"])
-        if samples.ndim != 2 or len(samples) < len(PLACES):
-            raise unreadable(source.path, "no matrix of 64 electrodes and more")
-        return Recording(samples[: len(PLACES)].astype(np.float32), PLACES, _RATE)
+        samples = np.asarray(matlab.read_variables(file.path, "dataRest")["dataRest"])
+        if samples.ndim != 2 or len(samples) < len(ELECTRODES):
+            raise unreadable(file.path, "no matrix of 64 electrodes and more")
+        return Recording(samples[: len(ELECTRODES)].astype(np.float32), ELECTRODES, _RATE)
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `eyes`: 0 open, 1 closed, over the whole recording."""
-        return [Interval("eyes", 0.0, recording.seconds, (_EYES[source.session],))]
+        return [LabelSpan("eyes", 0.0, recording.seconds, (_EYES[file.session],))]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Interval, Source
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile
 from labram.errors import LabelError, ReadError
 from labram.signals.readers import read_events
 from labram.signals.recording import Recording
@@ -27,7 +27,7 @@ class SsvepExo(Dataset):
 
     name = "ssvep_exo"
     title = "SSVEP-based exoskeleton control"
-    mains_hz = 50.0
+    line_freq_hz = 50.0
     reference = "right or left mastoid"
     licence = "CC0"
     citation = "Kalunga EK, et al. Neurocomputing 2016"
@@ -41,34 +41,34 @@ class SsvepExo(Dataset):
         found = (*folder.glob("subject*/record-*.gdf"), *folder.glob("subject*/record-*_raw.fif"))
         return any(_NAME.fullmatch(path.stem) for path in found)
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file; the subject is the folder."""
-        files = self.files(folder)
+        files = self.eeg_files(folder)
         present = set(files)
         for path in files:
             match = _NAME.fullmatch(path.stem)
             session = match["session"] if match else path.stem
             preferred = path.with_name(f"{session}.gdf")
             alternate = preferred if preferred in present and preferred != path else None
-            yield Source(self.name, path, path.parent.name, session, alternate_of=alternate)
+            yield RecordingFile(self.name, path, path.parent.name, session, alternate_of=alternate)
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The event file."""
-        return [_event_file(source)]
+        return [_event_file(file)]
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `ssvep`: 0 rest, 1 13 Hz, 2 21 Hz, 3 17 Hz, an interval of four seconds a trial.
 
         Trials have a fixed length, so recordings without stop codes are no exception.
         """
-        trials = _announced(recording) or _listed(source, recording.rate)
+        trials = _announced(recording) or _listed(file, recording.sfreq)
         if not trials:
             raise LabelError(
                 "the recording has no trial codes, and no event file beside it",
-                file=source.path.name,
-                remedy=f"Put {source.session}-eve.fif of the dataset beside it",
+                file=file.path.name,
+                remedy=f"Put {file.session}-eve.fif of the dataset beside it",
             )
-        return [Interval("ssvep", onset + SETTLING_SECONDS, STEADY_SECONDS, (label,)) for onset, label in trials]
+        return [LabelSpan("ssvep", onset + SETTLING_SECONDS, STEADY_SECONDS, (label,)) for onset, label in trials]
 
 
 def _announced(recording: Recording) -> list[tuple[float, float]]:
@@ -83,17 +83,17 @@ def _announced(recording: Recording) -> list[tuple[float, float]]:
     return trials
 
 
-def _listed(source: Source, rate: float) -> list[tuple[float, float]]:
+def _listed(file: RecordingFile, sfreq: float) -> list[tuple[float, float]]:
     """Onset in seconds and class of each trial, from the event file beside the recording."""
-    path = _event_file(source)
+    path = _event_file(file)
     if not path.is_file():
         return []
     try:
-        events = read_events(path, rate=rate)
+        events = read_events(path, sfreq=sfreq)
     except ReadError as error:
         raise LabelError("the event file cannot be read", file=path.name, remedy="Get it again") from error
     return [(event.onset, _EVENTS[event.code]) for event in events if event.code in _EVENTS]
 
 
-def _event_file(source: Source) -> Path:
-    return source.path.with_name(f"{source.session}-eve.fif")
+def _event_file(file: RecordingFile) -> Path:
+    return file.path.with_name(f"{file.session}-eve.fif")

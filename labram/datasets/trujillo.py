@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Source
-from labram.datasets.biosemi import placed
+from labram.datasets.base import Dataset, Group, RecordingFile
+from labram.datasets.biosemi import rename_inputs
 from labram.datasets.fetch import Dataverse
 from labram.signals.recording import Recording
 
@@ -13,21 +13,21 @@ from labram.signals.recording import Recording
 class _Trujillo(Dataset):
     """Their file names could be anybody's, so the folder must be called as the adapter."""
 
-    mains_hz = 60.0
+    line_freq_hz = 60.0
     reference = "none (BioSemi CMS and DRL)"
     licence = "as the Texas Data Repository states"
     suffixes = frozenset({".bdf"})
-    seen = True
+    group = Group.PRETRAINING
 
     def recognises(self, folder: Path) -> bool:
         """Whether the folder has the adapter's name and recordings with the dataset's names in it."""
         named = (self.file_name.fullmatch(path.name) for path in folder.rglob("*.bdf"))
         return folder.name == self.name and any(named)
 
-    def read(self, source: Source) -> Recording:
+    def read(self, file: RecordingFile) -> Recording:
         """The recording, with places for names where it has the amplifier's inputs."""
-        recording = super().read(source)
-        return replace(recording, channels=placed(recording.channels))
+        recording = super().read(file)
+        return replace(recording, channels=rename_inputs(recording.channels))
 
 
 class Trujillo2017(_Trujillo):

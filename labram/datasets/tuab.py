@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from labram.datasets.base import Interval, Source
+from labram.datasets.base import Group, LabelSpan, RecordingFile
 from labram.datasets.tuh import Tuh
 from labram.errors import LabelError
 from labram.signals.recording import Recording
@@ -25,19 +25,20 @@ class Tuab(Tuh):
     title = "TUH Abnormal EEG Corpus"
     citation = "López de Diego S. MSc thesis, Temple University, 2017; Obeid I, Picone J. Front Neurosci 2016;10:196"
     inside = ("train/*normal/*/*.edf", "eval/*normal/*/*.edf")
+    group = Group.FINETUNING
     tasks = {"abnormal": _VERDICTS}
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file; the session begins with the verdict, the name of its folder."""
-        for source in super().sources(folder):
-            verdict = next((part for part in source.path.relative_to(folder).parts if part in _VERDICTS), "")
-            yield replace(source, session=f"{verdict} {source.session}")
+        for file in super().recordings(folder):
+            verdict = next((part for part in file.path.relative_to(folder).parts if part in _VERDICTS), "")
+            yield replace(file, session=f"{verdict} {file.session}")
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `abnormal`: 0 normal, 1 abnormal, over the whole recording; the paper cuts it into windows of 10 s."""
-        verdict = source.session.partition(" ")[0]
+        verdict = file.session.partition(" ")[0]
         if verdict not in _VERDICTS:
             raise LabelError(
-                "stands in no folder `normal` or `abnormal`", file=source.path.name, remedy="Keep the corpus's folders"
+                "stands in no folder `normal` or `abnormal`", file=file.path.name, remedy="Keep the corpus's folders"
             )
-        return [Interval("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]
+        return [LabelSpan("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]

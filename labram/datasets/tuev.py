@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from labram.datasets.base import Interval, Source, contradiction, label_text
-from labram.datasets.tuh import Span, Tuh, merged
+from labram.datasets.base import Group, LabelSpan, RecordingFile, invalid_labels, read_label_text
+from labram.datasets.tuh import Annotation, Tuh, merge_channels
 from labram.signals.recording import Recording
 
 _CLASSES = ("SPSW", "GPED", "PLED", "EYEM", "ARTF", "BCKG")
@@ -31,44 +31,47 @@ class Tuev(Tuh):
     title = "TUH EEG Events Corpus"
     citation = "Harati A, et al. IEEE SPMB 2015; Obeid I, Picone J. Front Neurosci 2016;10:196"
     inside = ("train/*/*.rec", "eval/*/*.rec")
+    group = Group.FINETUNING
     file_name = re.compile(r"(?P<subject>[a-z]{8}|[a-z]{4}_\d{3})_(?P<session>.+)\.edf")
     tasks = {"events": _CLASSES}
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file. Patients of `eval` are known by the number of their folder alone."""
-        for source in super().sources(folder):
-            number = source.path.parent.name
-            if source.split == "test" and number.isdigit():
-                source = replace(source, subject=f"eval {number}", session=source.path.stem)
-            yield source
+        for file in super().recordings(folder):
+            number = file.path.parent.name
+            if file.split == "test" and number.isdigit():
+                file = replace(file, subject=f"eval {number}", session=file.path.stem)
+            yield file
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The file of events."""
-        return [source.path.with_suffix(".rec")]
+        return [file.path.with_suffix(".rec")]
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `events`: one interval of 5 s an event."""
-        rows = _rows(source.path.with_suffix(".rec"))
+        rows = _rows(file.path.with_suffix(".rec"))
         if self.published:
             return [_interval(span, _wrapped(_start(span), recording.seconds)) for span in rows]
-        return [_interval(span, _start(span), _excluded(span, agree, recording)) for span, agree in merged(rows)]
+        return [
+            _interval(span, _start(span), _excluded(span, agree, recording)) for span, agree in merge_channels(rows)
+        ]
 
 
-def _rows(path: Path) -> list[Span]:
+def _rows(path: Path) -> list[Annotation]:
     try:
         return [
-            Span(float(start), float(stop), _BY_NUMBER[kind.strip()])
-            for _, start, stop, kind in csv.reader(filter(str.strip, label_text(path).splitlines()))
+            Annotation(float(start), float(stop), _BY_NUMBER[kind.strip()])
+            for _, start, stop, kind in csv.reader(filter(str.strip, read_label_text(path).splitlines()))
         ]
     except (ValueError, KeyError, csv.Error):
-        raise contradiction(path) from None
+        raise invalid_labels(path) from None
 
 
-def _start(span: Span) -> float:
+def _start(span: Annotation) -> float:
     return (span.start + span.stop - WINDOW_SECONDS) / 2
 
 
-def _excluded(span: Span, agree: bool, recording: Recording) -> str:  # noqa: FBT001 - a pair of `merged`
+def _excluded(span: Annotation, agree: bool, recording: Recording) -> str:  # noqa: FBT001 - a pair of `merge_channels`
     if not agree:
         return "conflicting_labels"
     start = _start(span)
@@ -80,5 +83,5 @@ def _wrapped(start: float, seconds: float) -> float:
     return start - int(seconds) if start + WINDOW_SECONDS > int(seconds) else start
 
 
-def _interval(span: Span, start: float, excluded: str = "") -> Interval:
-    return Interval("events", start, WINDOW_SECONDS, (float(_CLASSES.index(span.label)),), excluded)
+def _interval(span: Annotation, start: float, excluded: str = "") -> LabelSpan:
+    return LabelSpan("events", start, WINDOW_SECONDS, (float(_CLASSES.index(span.label)),), excluded)

@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from labram.datasets.base import Dataset, Source, contradiction, label_text
+from labram.datasets.base import Dataset, RecordingFile, invalid_labels, read_label_text
 
 _REFERENCES = {
     "01_tcp_ar": "average",
@@ -31,7 +31,7 @@ class Tuh(Dataset):
         parts: Folders of the corpus that are kept as parts; subjects of others are shared out among those left.
     """
 
-    mains_hz = 60.0
+    line_freq_hz = 60.0
     reference = "average or linked ears, as the channel names say (REF, LE)"
     licence = "TUH EEG data sharing agreement"
     obtain = "apply at https://isip.piconepress.com/projects/nedc/html/tuh_eeg/ with the signed form, then use rsync"
@@ -44,17 +44,17 @@ class Tuh(Dataset):
         """Whether the layout is found here, in `edf`, or in a folder of a version with `edf` in it."""
         return any(any(folder.glob(above + glob)) for glob in self.inside for above in ("", "edf/", "v*/edf/"))
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every EEG file, with the corpus's own part and the reference that its folders name."""
-        for source in super().sources(folder):
-            parents = source.path.relative_to(folder).parts[:-1]
+        for file in super().recordings(folder):
+            parents = file.path.relative_to(folder).parts[:-1]
             part = next((parent for parent in parents if parent in self.parts), "")
             reference = next((_REFERENCES[parent] for parent in parents if parent in _REFERENCES), "")
-            yield replace(source, split=_SPLITS.get(part), reference=reference)
+            yield replace(file, split=_SPLITS.get(part), reference=reference)
 
 
 @dataclass(frozen=True)
-class Span:
+class Annotation:
     """What an annotator saw, on one channel or on all.
 
     Attributes:
@@ -75,22 +75,24 @@ class Span:
             raise ValueError(f"from {self.start} to {self.stop}")
 
 
-def annotations(path: Path) -> list[Span]:
+def read_annotations(path: Path) -> list[Annotation]:
     """Rows of a `.csv` or `.csv_bi` file: comments, then ``channel,start_time,stop_time,label,confidence``.
 
     Raises:
         LabelError: If the file is not there or not so.
     """
-    lines = (line for line in label_text(path).splitlines() if line.strip() and not line.startswith("#"))
+    lines = (line for line in read_label_text(path).splitlines() if line.strip() and not line.startswith("#"))
     try:
-        return [Span(float(row["start_time"]), float(row["stop_time"]), row["label"]) for row in csv.DictReader(lines)]
+        return [
+            Annotation(float(row["start_time"]), float(row["stop_time"]), row["label"]) for row in csv.DictReader(lines)
+        ]
     except (KeyError, ValueError, TypeError, csv.Error):
-        raise contradiction(path) from None
+        raise invalid_labels(path) from None
 
 
-def merged(spans: Iterable[Span]) -> list[tuple[Span, bool]]:
+def merge_channels(spans: Iterable[Annotation]) -> list[tuple[Annotation, bool]]:
     """Each time once, and whether the channels agree on its label; of several labels, the first by name is given."""
     labels: dict[tuple[float, float], set[str]] = defaultdict(set)
     for span in spans:
         labels[round(span.start, 3), round(span.stop, 3)].add(span.label)
-    return [(Span(*time, min(found)), len(found) == 1) for time, found in sorted(labels.items())]
+    return [(Annotation(*time, min(found)), len(found) == 1) for time, found in sorted(labels.items())]

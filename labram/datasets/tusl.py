@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from labram.datasets.base import Interval, Source, contradiction, label_text
-from labram.datasets.tuh import Span, Tuh, annotations, merged
+from labram.datasets.base import Group, LabelSpan, RecordingFile, invalid_labels, read_label_text
+from labram.datasets.tuh import Annotation, Tuh, merge_channels, read_annotations
 from labram.signals.recording import Recording
 
 _CLASSES = {"bckg": 0.0, "slow": 1.0, "seiz": 2.0}
@@ -21,32 +21,32 @@ class Tusl(Tuh):
     title = "TUH EEG Slowing Corpus"
     citation = "von Weltin E, et al. IEEE SPMB 2017; Obeid I, Picone J. Front Neurosci 2016;10:196"
     inside = ("[a-z]*/s*/0[1-4]_tcp_*/*.tse_agg", "[a-z]*/s*/0[1-4]_tcp_*/*_t[0-9][0-9][0-9].csv")
-    seen = True
+    group = Group.PRETRAINING
     tasks = {"slowing": ("background", "slowing", "seizure")}
 
     def recognises(self, folder: Path) -> bool:
         """Whether the layout is found; the seizure corpus has the same one inside its parts, with `.csv_bi` files."""
         return super().recognises(folder) and not any(folder.glob("[a-z]*/s*/0[1-4]_tcp_*/*.csv_bi"))
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The file of events."""
-        return [source.path.with_suffix(suffix) for suffix in (".tse_agg", ".csv")]
+        return [file.path.with_suffix(suffix) for suffix in (".tse_agg", ".csv")]
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `slowing`, as long as each lasts; other labels are left out and counted."""
         del recording
-        whole, by_channel = self.companions(source)
-        spans = _whole(whole) if whole.is_file() else annotations(by_channel)
+        whole, by_channel = self.sidecars(file)
+        spans = _whole(whole) if whole.is_file() else read_annotations(by_channel)
         return [
-            Interval("slowing", span.start, span.stop - span.start, (_CLASSES.get(span.label, -1.0),), excluded)
-            for span, agree in merged(spans)
+            LabelSpan("slowing", span.start, span.stop - span.start, (_CLASSES.get(span.label, -1.0),), excluded)
+            for span, agree in merge_channels(spans)
             for excluded in ["" if agree and span.label in _CLASSES else "other_or_conflicting_labels"]
         ]
 
 
-def _whole(path: Path) -> list[Span]:
-    rows = [line.split() for line in label_text(path).splitlines() if line.strip() and "=" not in line]
+def _whole(path: Path) -> list[Annotation]:
+    rows = [line.split() for line in read_label_text(path).splitlines() if line.strip() and "=" not in line]
     try:
-        return [Span(float(start), float(stop), label) for start, stop, label, _ in rows]
+        return [Annotation(float(start), float(stop), label) for start, stop, label, _ in rows]
     except ValueError:
-        raise contradiction(path) from None
+        raise invalid_labels(path) from None

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from labram.datasets.base import Interval, Source
-from labram.datasets.tuh import Tuh, annotations
+from labram.datasets.base import Group, LabelSpan, RecordingFile
+from labram.datasets.tuh import Tuh, read_annotations
 from labram.signals.recording import Recording
 
 _BACKGROUND = "bckg"
@@ -22,17 +22,17 @@ class Tusz(Tuh):
     citation = "Shah V, et al. Front Neuroinform 2018;12:83"
     inside = ("train/*/*/*/*.csv_bi", "dev/*/*/*/*.csv_bi", "eval/*/*/*/*.csv_bi")
     parts = frozenset({"train", "dev", "eval"})
-    seen = True
+    group = Group.PRETRAINING
     tasks = {"seizure": ("background", "seizure")}
 
-    def companions(self, source: Source) -> list[Path]:
+    def sidecars(self, file: RecordingFile) -> list[Path]:
         """The file of seizures."""
-        return [source.path.with_suffix(".csv_bi")]
+        return [file.path.with_suffix(".csv_bi")]
 
-    def labels(self, source: Source, recording: Recording) -> list[Interval]:
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Task `seizure`: 0 background, 1 seizure, as long as each lasts."""
         del recording
         return [
-            Interval("seizure", span.start, span.stop - span.start, (float(span.label != _BACKGROUND),))
-            for span in annotations(source.path.with_suffix(".csv_bi"))
+            LabelSpan("seizure", span.start, span.stop - span.start, (float(span.label != _BACKGROUND),))
+            for span in read_annotations(file.path.with_suffix(".csv_bi"))
         ]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Source
+from labram.datasets.base import Dataset, RecordingFile
 
 _NAME = re.compile(r"(?P<subject>co\d[ac]\d+)\.rd\.(?P<trial>\d+)\.gz")
 
@@ -14,7 +14,7 @@ class UciSmni(Dataset):
 
     name = "uci_smni"
     title = "EEG Database (Begleiter), UCI Machine Learning Repository"
-    mains_hz = 60.0
+    line_freq_hz = 60.0
     reference = "Cz"
     licence = "CC BY 4.0"
     citation = "Begleiter H. EEG Database. UCI Machine Learning Repository, 1995"
@@ -25,9 +25,9 @@ class UciSmni(Dataset):
         """Whether a file is named like the dataset's trials, in a folder named like its subject."""
         return any(_NAME.fullmatch(path.name) for path in folder.glob("co*/co*.rd.*.gz"))
 
-    def sources(self, folder: Path) -> Iterator[Source]:
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Every gzip file; one whose name the dataset does not have belongs to the subject of its folder."""
-        for path in self.files(folder):
+        for path in self.eeg_files(folder):
             match = _NAME.fullmatch(path.name)
             subject, trial = (match["subject"], match["trial"]) if match else (path.parent.name, path.stem)
-            yield Source(self.name, path, subject, trial)
+            yield RecordingFile(self.name, path, subject, trial)

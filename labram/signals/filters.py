@@ -91,7 +91,7 @@ class Chain:
 
 
 def design(
-    samples: int, rate: float, *, mains_hz: float, high_pass_hz: float, low_pass_hz: float, notch: bool
+    samples: int, rate: float, *, line_freq_hz: float, high_pass_hz: float, low_pass_hz: float, notch: bool
 ) -> Chain:
     """Filters for a recording of some length.
 
@@ -103,7 +103,7 @@ def design(
     Args:
         samples: Length of the recording.
         rate: Its samples per second.
-        mains_hz: Mains frequency where it was recorded.
+        line_freq_hz: Mains frequency where it was recorded.
         high_pass_hz: Lower band edge.
         low_pass_hz: Upper band edge.
         notch: Whether to remove mains.
@@ -117,7 +117,7 @@ def design(
     low = high_pass_hz if fits(low_transition) else None
     high = low_pass_hz if high_transition > 0 and fits(high_transition) else None
     band = () if low is None and high is None else (Filter(low, high, low_transition, high_transition),)
-    frequencies = _notches(mains_hz, low_pass_hz, rate) if notch else ()
+    frequencies = _notches(line_freq_hz, low_pass_hz, rate) if notch else ()
     if not fits(_NOTCH_TRANSITION_HZ / 2):
         return Chain(low is None, band, frequencies)
     return Chain(low is None, (*band, *(_band_stop(frequency) for frequency in frequencies)), ())
@@ -159,7 +159,7 @@ def resampling_ratio(rate: float) -> Fraction | None:
     return ratio if ratio and abs(float(ratio) * rate / SAMPLE_RATE_HZ - 1) < _RATE_TOLERANCE else None
 
 
-def damaged(channel: int) -> ReadError:
+def non_finite_samples(channel: int) -> ReadError:
     """The error for a channel, counted from 0, with samples that are not numbers."""
     return ReadError(
         "has samples that are not numbers",
@@ -176,10 +176,10 @@ def _band_stop(frequency: float) -> Filter:
     return Filter(frequency + half, frequency - half, transition, transition)
 
 
-def _notches(mains_hz: float, low_pass_hz: float, rate: float) -> tuple[float, ...]:
+def _notches(line_freq_hz: float, low_pass_hz: float, rate: float) -> tuple[float, ...]:
     """Mains and its harmonics, as far as the band and the rate let them through."""
     edge = min(low_pass_hz, rate / 2 - 2 * _NOTCH_TRANSITION_HZ)
-    return tuple(mains_hz * n for n in range(1, 1 + int(edge // mains_hz)))
+    return tuple(line_freq_hz * n for n in range(1, 1 + int(edge // line_freq_hz)))
 
 
 def _without_sinusoid(signals: NDArray[np.float64], rate: float, frequency: float) -> NDArray[np.float64]:

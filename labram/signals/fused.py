@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import fft, signal
 
 from labram.input_spec import SAMPLE_RATE_HZ
-from labram.signals.filters import Chain, Filter, damaged, resampling_ratio, whole_seconds
+from labram.signals.filters import Chain, Filter, non_finite_samples, resampling_ratio, whole_seconds
 from labram.signals.recording import Recording, Samples
 
 _CHANNELS_AT_ONCE = 4
@@ -59,7 +59,7 @@ class Kernel:
         return samples // self.down * self.up
 
 
-def kernel(samples: int, rate: float, chain: Chain) -> Kernel | None:
+def design_kernel(samples: int, rate: float, chain: Chain) -> Kernel | None:
     """The kernel for a recording, or None where `labram.signals.filters.reference` has to take over.
 
     That is so if the recording is shorter than the chain of its filters, or its rate in no simple ratio to 200 Hz.
@@ -76,7 +76,7 @@ def kernel(samples: int, rate: float, chain: Chain) -> Kernel | None:
     return _kernel(rate, chain.filters, fft.next_fast_len(steps, real=True), margin, up, down)
 
 
-def fused(
+def filter_blocks(
     recording: Recording,
     picks: Sequence[int],
     kernel: Kernel,
@@ -97,7 +97,7 @@ def fused(
         ReadError: DAMAGED if a sample is not a number.
     """
     blocks = _blocks(recording, picks, kernel, observe)
-    missing = SAMPLE_RATE_HZ * whole_seconds(recording.samples, recording.rate)
+    missing = SAMPLE_RATE_HZ * whole_seconds(recording.samples, recording.sfreq)
     hop = kernel.resampled(kernel.hop)
     rest = np.empty((len(picks), 0), np.float32)
     while missing:
@@ -122,7 +122,7 @@ def _filter(block_GB: NDArray[np.float32], kernel: Kernel, out: NDArray[np.float
     spectrum = fft.rfft(block_GB, axis=1)
     broken = ~np.isfinite(spectrum[:, 0])  # the sum of the samples
     if broken.any():
-        raise damaged(picks[int(broken.argmax())])
+        raise non_finite_samples(picks[int(broken.argmax())])
     kept = spectrum[:, : len(kernel.gain)]
     kept *= kernel.gain
     filtered = fft.irfft(kept, kernel.resampled(kernel.block), axis=1, overwrite_x=True)

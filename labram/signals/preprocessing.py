@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.errors import ReadError, Reason
-from labram.signals.filters import damaged, design, reference, whole_seconds
-from labram.signals.fused import fused, kernel
+from labram.signals.filters import design, non_finite_samples, reference, whole_seconds
+from labram.signals.fused import design_kernel, filter_blocks
 from labram.signals.recording import Recording, Samples
 
 BackEnd = Literal["fused", "reference"]
@@ -18,7 +18,7 @@ def preprocess(
     recording: Recording,
     picks: Sequence[int],
     *,
-    mains_hz: float,
+    line_freq_hz: float,
     high_pass_hz: float = 0.1,
     low_pass_hz: float = 75.0,
     notch: bool = True,
@@ -34,7 +34,7 @@ def preprocess(
     Args:
         recording: Signals in µV; every sample is read once.
         picks: Channels to take, in the order of the result.
-        mains_hz: Mains frequency where it was recorded, 50 or 60.
+        line_freq_hz: Mains frequency where it was recorded, 50 or 60.
         high_pass_hz: Lower band edge.
         low_pass_hz: Upper band edge.
         notch: Whether to remove mains.
@@ -48,23 +48,23 @@ def preprocess(
     Raises:
         ReadError: DAMAGED if a sample is not a number, TOO_SHORT for less than one second.
     """
-    if whole_seconds(recording.samples, recording.rate) < 1:
+    if whole_seconds(recording.samples, recording.sfreq) < 1:
         raise ReadError("is shorter than one second", reason=Reason.TOO_SHORT, remedy="Leave it out")
     chain = design(
         recording.samples,
-        recording.rate,
-        mains_hz=mains_hz,
+        recording.sfreq,
+        line_freq_hz=line_freq_hz,
         high_pass_hz=high_pass_hz,
         low_pass_hz=low_pass_hz,
         notch=notch,
     )
-    found = kernel(recording.samples, recording.rate, chain) if back_end == "fused" else None
+    found = design_kernel(recording.samples, recording.sfreq, chain) if back_end == "fused" else None
     if found is not None:
-        yield from fused(recording, picks, found, observe)
+        yield from filter_blocks(recording, picks, found, observe)
         return
     signals = recording.read(picks)
     broken = ~np.isfinite(signals).all(axis=1)
     if broken.any():
-        raise damaged(picks[int(broken.argmax())])
+        raise non_finite_samples(picks[int(broken.argmax())])
     observe(signals)
-    yield reference(signals, recording.rate, chain)
+    yield reference(signals, recording.sfreq, chain)

@@ -51,7 +51,7 @@ class Recording:
     Attributes:
         data: Signals in µV [channels, samples], in memory or read by blocks; `read` serves both.
         channels: Labels as the file spells them; they may repeat.
-        rate: Samples per second.
+        sfreq: Sampling rate in Hz.
         events: In order of onset.
         gap_seconds: Longest hole in the time stamps, 0 where the format has none.
         notes: Codes of what was put up with while reading, such as ``truncated_tail``.
@@ -60,7 +60,7 @@ class Recording:
 
     data: Samples | Signal
     channels: tuple[str, ...]
-    rate: float
+    sfreq: float
     events: tuple[Event, ...] = ()
     gap_seconds: float = 0.0
     notes: tuple[str, ...] = ()
@@ -69,8 +69,8 @@ class Recording:
     def __post_init__(self) -> None:
         if len(self.data.shape) != 2 or self.data.shape[0] != len(self.channels):
             raise ValueError(f"data {self.data.shape} does not fit {len(self.channels)} channels")
-        if not self.rate > 0:
-            raise ValueError(f"rate must be positive, not {self.rate}")
+        if not self.sfreq > 0:
+            raise ValueError(f"sfreq must be positive, not {self.sfreq}")
 
     @property
     def samples(self) -> int:
@@ -80,7 +80,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """Length."""
-        return self.samples / self.rate
+        return self.samples / self.sfreq
 
     def read(self, picks: Sequence[int], start: int = 0, stop: int | None = None) -> Samples:
         """Samples `start` to `stop` (the end by default) of some channels, µV [picks, stop - start].

@@ -13,7 +13,7 @@ from labram.simulation import files, rhythms
 from labram.simulation.scalp import spread
 
 NAME = "sim_gait"
-MAINS_HZ = 60.0
+LINE_FREQ_HZ = 60.0
 RATE = 100.0
 _CAP = "F3 F1 Fz F2 F4 FC3 FC1 FCz FC2 FC4 C5 C3 C1 Cz C2 C4 C6 CP3 CP1 CPz CP2 CP4 Pz Oz"
 LABELS = _CAP.split()
@@ -38,7 +38,7 @@ def write(folder: Path, number: int, draw: rhythms.Draw, *, seconds: int = SECON
     traits = rhythms.person(rng)
     flexion = _flexion(rng, samples)
     stride = 2 * np.pi * np.cumsum(rng.uniform(0.85, 1.05) + 0.03 * rhythms.drift(rng, samples, RATE, 5.0)[0]) / RATE
-    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, MAINS_HZ, alpha=0.6)
+    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, LINE_FREQ_HZ, alpha=0.6)
     for joint, course in zip(JOINTS, flexion, strict=True):
         signal += _motor_rhythm(rng, joint, course)
     signal += np.outer(rng.uniform(1.0, 5.0, len(MONTAGE)), np.sin(2 * stride) + 0.4 * np.sin(4 * stride + 1.0))

@@ -18,7 +18,7 @@ from labram.simulation import files, rhythms
 from labram.simulation.scalp import position, spread
 
 NAME = "sim_hospital"
-MAINS_HZ = 60.0
+LINE_FREQ_HZ = 60.0
 RATE = 256.0
 _NAMES = "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 A1 A2 FZ CZ PZ T1 T2"
 MONTAGE = tuple(_NAMES.split())
@@ -81,7 +81,7 @@ def _routine(
 ) -> rhythms.Signal:
     samples = round(SESSION_SECONDS * RATE)
     reaction = 1.0 - 0.7 / (1.0 + np.exp(-3.0 * rhythms.drift(rng, samples, RATE, 3.0)))
-    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, MAINS_HZ, alpha=reaction)
+    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, LINE_FREQ_HZ, alpha=reaction)
     _add_slowing(rng, signal, severity, focus)
     for _ in range(int(rng.poisson(6 * severity))):
         weights = rng.uniform(30.0, 80.0) * spread(MONTAGE, focus, 30.0)
@@ -99,7 +99,7 @@ def _add_slowing(rng: np.random.Generator, signal: rhythms.Signal, severity: flo
 
 
 def _eventful(rng: np.random.Generator, traits: rhythms.Traits, blocks: int) -> tuple[rhythms.Signal, list[str]]:
-    signal = rhythms.resting(rng, MONTAGE, round(blocks * BLOCK_SECONDS * RATE), RATE, traits, MAINS_HZ, alpha=0.7)
+    signal = rhythms.resting(rng, MONTAGE, round(blocks * BLOCK_SECONDS * RATE), RATE, traits, LINE_FREQ_HZ, alpha=0.7)
     classes = np.resize(np.repeat(np.arange(len(EVENTS)), _SHARE), max(blocks, 1))[:blocks]
     rows = []
     for block, kind in enumerate(rng.permutation(classes)):

@@ -13,7 +13,7 @@ from labram.simulation import files, rhythms
 from labram.simulation.scalp import position, spread
 
 NAME = "sim_lab"
-MAINS_HZ = 50.0
+LINE_FREQ_HZ = 50.0
 RATE = 250.0
 _CAP = "Fp1 Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 TP9 CP5 CP1 CP2 CP6 TP10 P7 P3 Pz P4 P8 PO9 O1 Oz O2 PO10"
 LABELS = _CAP.split()
@@ -52,7 +52,7 @@ def write(folder: Path, number: int, draw: rhythms.Draw, *, trials: int = TRIALS
     samples = round(len(order) * TRIAL_SECONDS * RATE)
     traits = rhythms.person(rng)
     gains = _gains(rng, order, samples)
-    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, MAINS_HZ, alpha=gains[-1])
+    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, LINE_FREQ_HZ, alpha=gains[-1])
     for (place, hertz, width), uv, gain in zip(_SOURCES, _UV, gains[:-1], strict=True):
         signal += np.outer(
             spread(MONTAGE, position(place), 26.0), uv * gain * rhythms.rhythm(rng, samples, RATE, hertz, width)[0]

@@ -27,7 +27,7 @@ class Traits:
         alpha_hz: Peak of the posterior rhythm.
         alpha_uv: SD of the posterior rhythm.
         muscle_uv: SD of muscle tone at the temples.
-        mains_uv: Amplitude of mains hum.
+        line_noise_uv: Amplitude of mains hum.
         blinks_per_minute: Rate of blinks.
     """
 
@@ -36,7 +36,7 @@ class Traits:
     alpha_hz: float
     alpha_uv: float
     muscle_uv: float
-    mains_uv: float
+    line_noise_uv: float
     blinks_per_minute: float
 
 
@@ -48,7 +48,7 @@ def person(rng: np.random.Generator) -> Traits:
         alpha_hz=rng.uniform(9.2, 11.2),
         alpha_uv=rng.uniform(6.0, 14.0),
         muscle_uv=rng.uniform(0.5, 2.5),
-        mains_uv=rng.uniform(0.5, 4.0),
+        line_noise_uv=rng.uniform(0.5, 4.0),
         blinks_per_minute=rng.uniform(4.0, 14.0),
     )
 
@@ -103,13 +103,13 @@ def muscle(rng: np.random.Generator, montage: tuple[str, ...], samples: int, rat
     return np.asarray(weights @ sources)
 
 
-def mains(
+def line_noise(
     rng: np.random.Generator, montage: tuple[str, ...], samples: int, rate: float, hertz: float, traits: Traits
 ) -> Signal:
     """Mains hum, unlike from electrode to electrode; nothing where the rate cannot carry it, [N, samples]."""
     if hertz >= rate / 2:
         return np.zeros((len(montage), samples))
-    strength = traits.mains_uv * rng.uniform(0.3, 1.7, (len(montage), 1))
+    strength = traits.line_noise_uv * rng.uniform(0.3, 1.7, (len(montage), 1))
     phase = 2 * np.pi * hertz * np.arange(samples) / rate + rng.uniform(0, 2 * np.pi)
     return np.asarray(strength * np.sin(phase))
 
@@ -168,7 +168,7 @@ def resting(
     samples: int,
     rate: float,
     traits: Traits,
-    mains_hz: float,
+    line_freq_hz: float,
     alpha: Signal | float = 1.0,
 ) -> Signal:
     """EEG of a person at rest without blinks; `alpha` scales the posterior rhythm over time, [N, samples]."""
@@ -176,5 +176,5 @@ def resting(
     signal += alpha * posterior_alpha(rng, montage, samples, rate, traits)
     tone = np.exp(0.4 * drift(rng, samples, rate, 4.0))
     signal += traits.muscle_uv * tone * muscle(rng, montage, samples, rate)
-    signal += mains(rng, montage, samples, rate, mains_hz, traits)
+    signal += line_noise(rng, montage, samples, rate, line_freq_hz, traits)
     return signal

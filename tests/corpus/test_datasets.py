@@ -5,7 +5,7 @@ import pytest
 import scipy.io
 
 from labram.datasets import ADAPTERS, find, unused
-from labram.datasets.base import Interval, Source, walk
+from labram.datasets.base import LabelSpan, RecordingFile, list_files
 from labram.errors import CorpusError, LabelError
 from labram.signals.recording import Event, Recording
 
@@ -24,8 +24,8 @@ def recording(*events: tuple[float, str], seconds: float = 60.0) -> Recording:
     )
 
 
-def sources(name: str, folder: Path) -> dict[str, Source]:
-    return {source.path.relative_to(folder).as_posix(): source for source in ADAPTERS[name].sources(folder)}
+def sources(name: str, folder: Path) -> dict[str, RecordingFile]:
+    return {source.path.relative_to(folder).as_posix(): source for source in ADAPTERS[name].recordings(folder)}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_several_datasets_side_by_side_are_all_found_and_what_is_left_is_a_plain
         "folder": tmp_path.name,
     }
     rest, folder = found["folder"]
-    assert [source.path.name for source in rest.sources(folder)] == ["else.edf", "stray.bdf"]
+    assert [source.path.name for source in rest.recordings(folder)] == ["else.edf", "stray.bdf"]
     assert unused(tmp_path, list(found.values())) == []
 
 
@@ -103,7 +103,7 @@ def test_a_dataset_that_is_not_there_is_named_with_where_to_get_it(tmp_path: Pat
 
 def test_a_dataset_in_another_layout_is_said_to_be_so(tmp_path: Path) -> None:
     touch(tmp_path, "muse/recording.edf")
-    with pytest.raises(CorpusError, match="not in its layout"):
+    with pytest.raises(CorpusError, match="does not have its layout"):
         find(tmp_path, ("muse",))
 
 
@@ -116,7 +116,7 @@ def test_an_unknown_adapter_is_refused_with_the_known_ones(tmp_path: Path) -> No
 def test_every_adapter_states_what_a_catalogue_needs() -> None:
     for name, adapter in ADAPTERS.items():
         assert adapter.name == name
-        assert adapter.mains_hz in {50.0, 60.0}
+        assert adapter.line_freq_hz in {50.0, 60.0}
         for text in (adapter.title, adapter.reference, adapter.licence, adapter.citation, adapter.obtain):
             assert text
 
@@ -124,12 +124,12 @@ def test_every_adapter_states_what_a_catalogue_needs() -> None:
 def test_a_walk_ends_where_links_go_in_circles(tmp_path: Path) -> None:
     touch(tmp_path, "a/one.edf", ".hidden/two.edf", "a/.three.edf")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in walk(tmp_path)] == ["a/one.edf"]
+    assert [path.relative_to(tmp_path).as_posix() for path in list_files(tmp_path)] == ["a/one.edf"]
 
 
 def test_a_folder_in_the_role_of_a_file_is_one_entry(tmp_path: Path) -> None:
     touch(tmp_path, "x.mff/signal1.bin", "x.mff/info.xml")
-    assert [path.name for path in walk(tmp_path)] == ["x.mff"]
+    assert [path.name for path in list_files(tmp_path)] == ["x.mff"]
 
 
 class TestFolder:
@@ -150,7 +150,7 @@ class TestFolder:
 
     def test_it_never_has_labels(self, tmp_path: Path) -> None:
         touch(tmp_path, "Subject01_2.edf")
-        (source,) = ADAPTERS["folder"].sources(tmp_path)
+        (source,) = ADAPTERS["folder"].recordings(tmp_path)
         assert list(ADAPTERS["folder"].labels(source, recording())) == []
 
 
@@ -160,8 +160,8 @@ class TestEegmat:
         rest, arithmetic = found["Subject07_1.edf"], found["Subject07_2.edf"]
         assert rest.subject == arithmetic.subject == "Subject07"
         labels = ADAPTERS["eegmat"].labels
-        assert labels(rest, recording(seconds=62)) == [Interval("workload", 0.0, 62.0, (0.0,))]
-        assert labels(arithmetic, recording(seconds=62)) == [Interval("workload", 0.0, 62.0, (1.0,))]
+        assert labels(rest, recording(seconds=62)) == [LabelSpan("workload", 0.0, 62.0, (0.0,))]
+        assert labels(arithmetic, recording(seconds=62)) == [LabelSpan("workload", 0.0, 62.0, (1.0,))]
 
     @pytest.mark.parametrize("place", ["Subject07_3.edf", "extra.edf"])
     def test_a_name_that_tells_no_class_has_no_label(self, tmp_path: Path, place: str) -> None:
@@ -185,16 +185,16 @@ class TestSsvepExo:
 
     def test_the_announced_class_holds_for_the_next_onset_with_or_without_stop_codes(self, tmp_path: Path) -> None:
         touch(tmp_path, "subject01/record-[a].gdf")
-        (source,) = ADAPTERS["ssvep_exo"].sources(tmp_path)
+        (source,) = ADAPTERS["ssvep_exo"].recordings(tmp_path)
         events = ((1.0, "33024"), (4.0, "32779"), (9.0, "32780"), (10.0, "33026"), (13.0, "32779"), (20.0, "32779"))
         assert ADAPTERS["ssvep_exo"].labels(source, recording(*events)) == [
-            Interval("ssvep", 5.0, 4.0, (0.0,)),
-            Interval("ssvep", 14.0, 4.0, (2.0,)),
+            LabelSpan("ssvep", 5.0, 4.0, (0.0,)),
+            LabelSpan("ssvep", 14.0, 4.0, (2.0,)),
         ]
 
     def test_without_codes_and_event_file_the_label_is_missing(self, tmp_path: Path) -> None:
         touch(tmp_path, "subject01/record-[a]_raw.fif")
-        (source,) = ADAPTERS["ssvep_exo"].sources(tmp_path)
+        (source,) = ADAPTERS["ssvep_exo"].recordings(tmp_path)
         with pytest.raises(LabelError, match=r"record-\[a\]-eve.fif"):
             ADAPTERS["ssvep_exo"].labels(source, recording())
 
@@ -209,19 +209,19 @@ class TestMuse:
     )
     EVENTS = ((5.0, "1"), (7.0, "21"), (10.0, "2"), (12.0, "11"), (17.0, "22"), (22.0, "12"))
 
-    def prepare(self, root: Path, rows: object = ROWS) -> Source:
+    def prepare(self, root: Path, rows: object = ROWS) -> RecordingFile:
         touch(root, self.PLACE)
         scipy.io.savemat((root / self.PLACE).with_name("subject5_session1_behOutput.mat"), {"output": np.array(rows)})
-        (source,) = ADAPTERS["muse"].sources(root)
+        (source,) = ADAPTERS["muse"].recordings(root)
         return source
 
     def test_the_nth_target_has_the_nth_reaction_time(self, tmp_path: Path) -> None:
         source = self.prepare(tmp_path)
         assert ADAPTERS["muse"].labels(source, recording(*self.EVENTS)) == [
-            Interval("reaction_time", 6.0, 2.0, (0.5,)),
-            Interval("reaction_time", 11.0, 2.0, (0.64,)),
-            Interval("reaction_time", 16.0, 2.0, (0.7,), "wrong_response"),
-            Interval("reaction_time", 21.0, 2.0, (0.04,), "implausible_reaction_time"),
+            LabelSpan("reaction_time", 6.0, 2.0, (0.5,)),
+            LabelSpan("reaction_time", 11.0, 2.0, (0.64,)),
+            LabelSpan("reaction_time", 16.0, 2.0, (0.7,), "wrong_response"),
+            LabelSpan("reaction_time", 21.0, 2.0, (0.04,), "implausible_reaction_time"),
         ]
 
     def test_the_recording_may_end_before_the_experiment(self, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ class TestMuse:
 
     def test_cueing_without_behaviour_has_no_labels(self, tmp_path: Path) -> None:
         touch(tmp_path, self.PLACE)
-        (source,) = ADAPTERS["muse"].sources(tmp_path)
+        (source,) = ADAPTERS["muse"].recordings(tmp_path)
         with pytest.raises(LabelError, match="behOutput"):
             ADAPTERS["muse"].labels(source, recording(*self.EVENTS))
 
@@ -252,6 +252,6 @@ class TestMuse:
 
     def test_other_paradigms_are_for_pre_training(self, tmp_path: Path) -> None:
         touch(tmp_path, "P300/subject1/session2/data.csv")
-        (source,) = ADAPTERS["muse"].sources(tmp_path)
+        (source,) = ADAPTERS["muse"].recordings(tmp_path)
         assert source.subject == "subject1"
         assert ADAPTERS["muse"].labels(source, recording((7.0, "21"))) == []

@@ -13,7 +13,7 @@ from labram.corpus.ingest import Ingested
 from labram.corpus.scan import Item, fingerprint, scan
 from labram.datasets import ADAPTERS
 from labram.datasets import base as adapters
-from labram.datasets.base import Source
+from labram.datasets.base import RecordingFile
 from labram.recipe import PreprocessingRecipe
 from labram.signals.recording import Recording
 from labram.store.store import Store
@@ -253,7 +253,7 @@ def test_a_long_recording_is_taken_in_in_little_memory(tmp_path: Path, monkeypat
     recording = Recording(Endless((len(channels), 3600 * hours * rate)), channels, rate)
     dataset = ADAPTERS["folder"]
     monkeypatch.setattr(type(dataset), "read", lambda *_: recording)
-    item = Item(dataset, tmp_path, Source("folder", tmp_path / "a.edf", "a"))
+    item = Item(dataset, tmp_path, RecordingFile("folder", tmp_path / "a.edf", "a"))
     store = Store(tmp_path / "store")
     tracemalloc.start()
     found = process_recording.examine(item, store, "key", PreprocessingRecipe())

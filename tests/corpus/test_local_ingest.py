@@ -96,7 +96,7 @@ def test_any_window_is_what_ingest_computed(
 ) -> None:
     path = write_edf(tmp_path / "data" / "long.edf", seconds=65, rate=256)
     brought(tmp_path / "data", store, recipe)
-    blocks = preprocess(read(path), range(6), mains_hz=50.0, back_end=recipe.preprocessing.back_end)
+    blocks = preprocess(read(path), range(6), line_freq_hz=50.0, back_end=recipe.preprocessing.back_end)
     signal = np.concatenate(list(blocks), axis=1).astype(np.float16)
     (key,) = entries(store)
     for seconds in (1, 4, 16):

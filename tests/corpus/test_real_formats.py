@@ -13,7 +13,7 @@ from labram.corpus.catalogue import ACCEPTED, Corpus
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import judge
 from labram.corpus.scan import content, recording_id, scan
-from labram.datasets.base import walk
+from labram.datasets.base import list_files
 from labram.errors import Reason
 from labram.events import Silent
 from labram.recipe import PreprocessingRecipe, QualityRecipe, SplitRecipe
@@ -158,7 +158,7 @@ def test_each_file_has_the_fate_that_is_stated(judged: dict[str, list[str]], fat
 
 
 def test_no_file_is_forgotten(folder: Path) -> None:
-    assert sorted(fate.path for fate in FATES) == [path.relative_to(folder).as_posix() for path in walk(folder)]
+    assert sorted(fate.path for fate in FATES) == [path.relative_to(folder).as_posix() for path in list_files(folder)]
 
 
 def test_parts_are_those_of_recordings_that_are_there(folder: Path, judged: dict[str, list[str]]) -> None:

@@ -2,14 +2,14 @@ import re
 from pathlib import Path
 
 from labram.datasets import ADAPTERS
-from labram.datasets.__main__ import with_table
+from labram.datasets.__main__ import update_table
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_table_of_datasets_is_what_the_adapters_state() -> None:
     page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
-    assert with_table(page) == page, "run `python -m labram.datasets`"
+    assert update_table(page) == page, "run `python -m labram.datasets`"
 
 
 def test_classes_are_told_apart_and_open_archives_tell_subjects() -> None:
@@ -26,4 +26,4 @@ def test_the_published_preparation_has_its_notch_at_50_hz_whatever_the_mains() -
         published = adapter.as_published()
         assert published.published
         assert not adapter.published
-        assert published.mains_hz == adapter.mains_hz
+        assert published.line_freq_hz == adapter.line_freq_hz

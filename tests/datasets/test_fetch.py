@@ -209,7 +209,7 @@ def test_zenodo_names_its_files_and_zip_archives_are_unpacked(archive: Archive, 
     assert bring(download, tmp_path, subjects={1}) == Fetched(1, 1)
     ((place),) = tmp_path.rglob("*.mat")
     assert place.read_bytes() == FIRST
-    assert [source.subject for source in ADAPTERS["bi2015a"].sources(tmp_path)] == ["01"]
+    assert [source.subject for source in ADAPTERS["bi2015a"].recordings(tmp_path)] == ["01"]
 
 
 def test_dataverse_names_its_files_by_number(archive: Archive, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from labram.corpus.catalogue import Corpus
 from labram.datasets import find
-from labram.datasets.biosemi import INPUTS, PLACES
+from labram.datasets.biosemi import ELECTRODE_OF_INPUT, ELECTRODES
 
 TakeIn = Callable[..., tuple[object, Corpus]]
 LabelsOf = Callable[[Corpus, str], list[tuple[float, float, tuple[float, ...]]]]
@@ -98,7 +98,7 @@ class TestBioSemi:
         assert corpus.accepted()["subject_key"].nunique() == 1
         assert {tuple(montage) for montage in corpus.accepted()["montage"]} == {("AF3", "F1", "FZ", "IZ")}
 
-    @pytest.mark.parametrize("labels", [PLACES, tuple(INPUTS)])
+    @pytest.mark.parametrize("labels", [ELECTRODES, tuple(ELECTRODE_OF_INPUT)])
     def test_trujillo_is_known_by_its_folder_and_inputs_have_places(
         self, tmp_path: Path, write_bdf: WriteBdf, take_in: TakeIn, labels: tuple[str, ...]
     ) -> None:
@@ -109,7 +109,7 @@ class TestBioSemi:
         rows = corpus.accepted()
         assert sorted(rows["dataset"]) == ["trujillo_2017", "trujillo_2020", "trujillo_2020"]
         assert rows["subject_key"].nunique() == 2
-        assert {tuple(montage) for montage in rows["montage"]} == {tuple(name.upper() for name in PLACES)}
+        assert {tuple(montage) for montage in rows["montage"]} == {tuple(name.upper() for name in ELECTRODES)}
 
     def test_files_with_such_names_in_another_folder_are_not_taken_for_it(
         self, tmp_path: Path, write_bdf: WriteBdf

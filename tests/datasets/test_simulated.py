@@ -35,26 +35,26 @@ def empty(seconds: float = 30.0) -> Recording:
 def labelled(dataset: Dataset, folder: Path, task: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log band powers, labels and subjects of all windows of a task."""
     features, labels, subjects = [], [], []
-    for source in dataset.sources(folder / dataset.name):
+    for source in dataset.recordings(folder / dataset.name):
         try:
             recording = read(source.path)
         except ReadError:
             continue
         for interval in dataset.labels(source, recording) if recording.read([0]).std() > 1 else ():
-            for start in np.arange(0, interval.seconds - WINDOW[task] + 1e-9, WINDOW[task]):
+            for start in np.arange(0, interval.duration - WINDOW[task] + 1e-9, WINDOW[task]):
                 if interval.task == task:
-                    features.append(band_power(recording, interval.start + start, WINDOW[task]))
+                    features.append(band_power(recording, interval.onset + start, WINDOW[task]))
                     labels.append(interval.label)
                     subjects.append(source.subject)
     return np.array(features), np.array(labels), np.array(subjects)
 
 
 def band_power(recording: Recording, start: float, seconds: float) -> np.ndarray:
-    first, count = round(start * recording.rate), round(seconds * recording.rate)
+    first, count = round(start * recording.sfreq), round(seconds * recording.sfreq)
     signal = recording.read(range(len(recording.channels)), first, first + count)
     assert signal.shape[1] == count
     power = np.abs(np.fft.rfft(signal * np.hanning(count), axis=1)) ** 2
-    hertz = np.fft.rfftfreq(count, 1 / recording.rate)
+    hertz = np.fft.rfftfreq(count, 1 / recording.sfreq)
     return np.concatenate([np.log(power[:, (hertz >= low) & (hertz < high)].mean(axis=1)) for low, high in BANDS])
 
 
@@ -97,18 +97,18 @@ def test_a_linear_baseline_follows_joints_of_other_walkers_but_not_perfectly(cor
 
 @pytest.mark.parametrize("dataset", [SimHospital(), SimLab(), SimGait()])
 def test_there_are_twelve_subjects_in_each(corpus: Path, dataset: Dataset):
-    assert len({source.subject for source in dataset.sources(corpus / dataset.name)}) == 12
+    assert len({source.subject for source in dataset.recordings(corpus / dataset.name)}) == 12
 
 
 def test_half_of_the_patients_are_abnormal_and_none_is_both(corpus: Path):
-    sources = [source for source in SimHospital().sources(corpus / "sim_hospital") if "normal" in source.session]
+    sources = [source for source in SimHospital().recordings(corpus / "sim_hospital") if "normal" in source.session]
     normal = {source.subject for source in sources if source.session.startswith("normal")}
     abnormal = {source.subject for source in sources if source.session.startswith("abnormal")}
     assert (len(normal), len(abnormal), len(normal & abnormal)) == (6, 6, 0)
 
 
 def test_a_session_has_its_verdict_over_its_whole_length(corpus: Path):
-    sources = list(SimHospital().sources(corpus / "sim_hospital"))
+    sources = list(SimHospital().recordings(corpus / "sim_hospital"))
     (normal,) = SimHospital().labels(next(s for s in sources if s.session.startswith("normal")), empty())
     (abnormal,) = SimHospital().labels(next(s for s in sources if s.session.startswith("abnormal")), empty())
     assert (normal.label, abnormal.label) == ((0.0,), (1.0,))
@@ -126,7 +126,7 @@ def test_labels_that_are_missing_or_nonsense_are_an_error_that_names_their_file(
     simulate(tmp_path / "data", size=Size(1, 1, 1, 1, 6, 1, 10))
     folder = tmp_path / "data" / dataset.name
     path = sorted(folder.glob(pattern))[0]
-    source = next(s for s in dataset.sources(folder) if path in dataset.companions(s))
+    source = next(s for s in dataset.recordings(folder) if path in dataset.sidecars(s))
     path.unlink()
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -55,7 +55,7 @@ def amplitude(signal: np.ndarray, hertz: float) -> float:
 def test_a_sine_in_the_band_survives(filtered: Filtered, hertz: float, rate: float, seconds: int, mains: float):
     if abs(hertz - mains) < 3 or hertz > 0.9 * rate / 2:
         return
-    clean = filtered(sine(hertz, rate, seconds), [0], mains_hz=mains)
+    clean = filtered(sine(hertz, rate, seconds), [0], line_freq_hz=mains)
     assert amplitude(clean[0], hertz) == pytest.approx(20.0, rel=0.01)
 
 
@@ -66,23 +66,23 @@ def test_a_sine_in_the_band_survives(filtered: Filtered, hertz: float, rate: flo
     mains=st.sampled_from([50.0, 60.0]),
 )
 def test_mains_hum_falls_by_more_than_20_db(filtered: Filtered, rate: float, seconds: int, mains: float):
-    clean = filtered(sine(mains, rate, seconds), [0], mains_hz=mains)
+    clean = filtered(sine(mains, rate, seconds), [0], line_freq_hz=mains)
     assert amplitude(clean[0], mains) < 2.0
 
 
 def test_mains_hum_stays_where_the_recipe_says_so(filtered: Filtered):
-    clean = filtered(sine(50.0, 256.0, 10), [0], mains_hz=50.0, notch=False)
+    clean = filtered(sine(50.0, 256.0, 10), [0], line_freq_hz=50.0, notch=False)
     assert amplitude(clean[0], 50.0) == pytest.approx(20.0, rel=0.01)
 
 
 def test_what_lies_above_the_band_goes(filtered: Filtered):
-    assert amplitude(filtered(sine(98.0, 500.0, 10), [0], mains_hz=50.0)[0], 98.0) < 0.1
+    assert amplitude(filtered(sine(98.0, 500.0, 10), [0], line_freq_hz=50.0)[0], 98.0) < 0.1
 
 
 def test_a_constant_offset_goes_from_long_and_short_recordings(filtered: Filtered):
     for seconds in (1, 10, 60):
         recording = Recording(np.full((1, 256 * seconds), 5000.0), ("CZ",), 256.0)
-        assert np.abs(filtered(recording, [0], mains_hz=50.0)).max() < 1.0
+        assert np.abs(filtered(recording, [0], line_freq_hz=50.0)).max() < 1.0
 
 
 @FEW
@@ -91,7 +91,7 @@ def test_the_result_has_200_samples_for_each_whole_second(filtered: Filtered, ra
     recording = noise(rate, seconds)
     whole = int(recording.seconds + 1e-9)
     if whole:
-        clean = filtered(recording, [0, 1], mains_hz=50.0)
+        clean = filtered(recording, [0, 1], line_freq_hz=50.0)
         assert clean.shape == (2, RATE * whole)
         assert clean.dtype == np.float32
         assert np.isfinite(clean).all()
@@ -101,14 +101,14 @@ def test_the_result_has_200_samples_for_each_whole_second(filtered: Filtered, ra
 @given(order=st.permutations(range(20)), seconds=st.sampled_from([1, 5, 60]))
 def test_permuting_channels_permutes_the_result(filtered: Filtered, order: list[int], seconds: int):
     recording = noise(256.0, seconds, channels=20)
-    plain = filtered(recording, range(20), mains_hz=50.0)
-    np.testing.assert_allclose(filtered(recording, order, mains_hz=50.0), plain[order], rtol=1e-5, atol=1e-5)
+    plain = filtered(recording, range(20), line_freq_hz=50.0)
+    np.testing.assert_allclose(filtered(recording, order, line_freq_hz=50.0), plain[order], rtol=1e-5, atol=1e-5)
 
 
 def test_the_recording_itself_is_left_as_it_was(filtered: Filtered):
     recording = noise(200.0, 3)
     before = recording.data.copy()
-    filtered(recording, [1], mains_hz=50.0)
+    filtered(recording, [1], line_freq_hz=50.0)
     np.testing.assert_array_equal(recording.data, before)
 
 
@@ -117,19 +117,19 @@ def test_samples_that_are_not_numbers_are_damage_and_the_channel_is_named(filter
     recording = noise(256.0, 2)
     recording.data[1, 100] = bad
     with pytest.raises(ReadError, match="channel 2") as caught:
-        filtered(recording, [0, 1], mains_hz=50.0)
+        filtered(recording, [0, 1], line_freq_hz=50.0)
     assert caught.value.reason is Reason.DAMAGED
 
 
 def test_damage_in_a_channel_that_is_not_picked_does_not_matter(filtered: Filtered):
     recording = noise(256.0, 2)
     recording.data[1, 100] = np.nan
-    assert filtered(recording, [0], mains_hz=50.0).shape == (1, 400)
+    assert filtered(recording, [0], line_freq_hz=50.0).shape == (1, 400)
 
 
 def test_less_than_a_second_is_too_short(filtered: Filtered):
     with pytest.raises(ReadError) as caught:
-        filtered(noise(256.0, 0.9), [0], mains_hz=50.0)
+        filtered(noise(256.0, 0.9), [0], line_freq_hz=50.0)
     assert caught.value.reason is Reason.TOO_SHORT
 
 
@@ -142,7 +142,7 @@ def test_the_reference_is_what_mne_does_with_its_own_names(rate: float, seconds:
     if mains < rate / 2 - 2:
         expected = mne.filter.notch_filter(expected, rate, mains, verbose="ERROR")
     expected = mne.filter.resample(expected, up=RATE, down=rate, npad=0, verbose="ERROR")
-    chain = design(signals.shape[1], rate, mains_hz=mains, high_pass_hz=0.1, low_pass_hz=75.0, notch=True)
+    chain = design(signals.shape[1], rate, line_freq_hz=mains, high_pass_hz=0.1, low_pass_hz=75.0, notch=True)
     clean = reference(signals, rate, chain)
     assert np.abs(clean - expected[:, : clean.shape[1]])[:, 5 * RATE : -5 * RATE].max() < 1.0
 
@@ -150,7 +150,7 @@ def test_the_reference_is_what_mne_does_with_its_own_names(rate: float, seconds:
 def test_resampling_does_not_move_samples():
     """MNE's own lengths for 512 Hz would: by 0.3 ms at the beginning, and by up to half a sample at the end."""
     for samples in (512 * 60, 512 * 60 + 3, 512 * 60 + 509):
-        chain = design(samples, 512.0, mains_hz=50.0, high_pass_hz=0.1, low_pass_hz=75.0, notch=False)
+        chain = design(samples, 512.0, line_freq_hz=50.0, high_pass_hz=0.1, low_pass_hz=75.0, notch=False)
         clean = reference(20 * np.sin(2 * np.pi * 40.0 * np.arange(samples) / 512.0)[None], 512.0, chain)
         for second in (1, whole_seconds(samples, 512.0) - 2):
             time = second + np.arange(RATE) / RATE

@@ -60,7 +60,7 @@ def in_band(signals: np.ndarray, rate: float) -> float:
     seed=st.integers(0, 2**16),
 )
 def test_it_agrees_with_the_reference(rate: float, seconds: float, mains: float, seed: int):
-    fused, reference = both(rate, round(seconds * rate), seed=seed, mains_hz=mains)
+    fused, reference = both(rate, round(seconds * rate), seed=seed, line_freq_hz=mains)
     assert fused.shape == reference.shape
     edge = EDGE_SECONDS * RATE
     inner = slice(edge, -edge)
@@ -71,7 +71,7 @@ def test_it_agrees_with_the_reference(rate: float, seconds: float, mains: float,
 
 @pytest.mark.parametrize("rate", [rate for rate in RATES if rate >= 160])
 def test_where_the_band_lies_below_half_the_rate_it_agrees_to_a_hundred_thousandth(rate: float):
-    fused, reference = both(rate, round(200.7 * rate), mains_hz=50.0)
+    fused, reference = both(rate, round(200.7 * rate), line_freq_hz=50.0)
     inner = slice(RATE, -RATE)
     assert in_band((fused - reference)[:, inner], rate) < 1e-5 * in_band(reference[:, inner], rate)
 
@@ -79,7 +79,7 @@ def test_where_the_band_lies_below_half_the_rate_it_agrees_to_a_hundred_thousand
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(high=st.sampled_from([0.5, 1.0, 4.0]), low=st.sampled_from([30.0, 45.0, 99.0, 140.0]), notch=st.booleans())
 def test_it_agrees_for_other_bands(high: float, low: float, notch: bool):
-    options = {"mains_hz": 50.0, "high_pass_hz": high, "low_pass_hz": low, "notch": notch}
+    options = {"line_freq_hz": 50.0, "high_pass_hz": high, "low_pass_hz": low, "notch": notch}
     fused, reference = both(500.0, 500 * 70, **options)
     inner = slice(RATE, -RATE)
     assert in_band((fused - reference)[:, inner], 500.0) < AWAY_FROM_EDGES * in_band(reference[:, inner], 500.0)
@@ -87,24 +87,24 @@ def test_it_agrees_for_other_bands(high: float, low: float, notch: bool):
 
 @pytest.mark.parametrize(("rate", "seconds"), [(256.0, 1.0), (256.0, 39.0), (256.12345678, 60.0)])
 def test_short_recordings_and_odd_rates_are_left_to_the_reference(rate: float, seconds: float):
-    fused, reference = both(rate, round(seconds * rate), mains_hz=50.0)
+    fused, reference = both(rate, round(seconds * rate), line_freq_hz=50.0)
     np.testing.assert_array_equal(fused, reference)
 
 
 def test_the_reference_is_not_asked_where_it_is_not_needed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(preprocessing, "reference", None)
     recording = Recording(eeg(10_000 / 39, 20_000), ("C3", "C4"), 10_000 / 39)
-    blocks = list(preprocess(recording, [0, 1], mains_hz=50.0))
-    assert sum(block.shape[1] for block in blocks) == RATE * whole_seconds(20_000, recording.rate)
+    blocks = list(preprocess(recording, [0, 1], line_freq_hz=50.0))
+    assert sum(block.shape[1] for block in blocks) == RATE * whole_seconds(20_000, recording.sfreq)
 
 
 def test_cutting_into_blocks_changes_nothing():
     rate, samples = 128.0, 128 * 700 + 77
     data = eeg(rate, samples)
-    fused = list(preprocess(Recording(data, ("C3", "C4"), rate), [0, 1], mains_hz=50.0))
+    fused = list(preprocess(Recording(data, ("C3", "C4"), rate), [0, 1], line_freq_hz=50.0))
     assert len(fused) > 4
     later = Recording(data[:, 128 * 200 :], ("C3", "C4"), rate)
-    shifted = np.concatenate(list(preprocess(later, [0, 1], mains_hz=50.0)), axis=1)
+    shifted = np.concatenate(list(preprocess(later, [0, 1], line_freq_hz=50.0)), axis=1)
     whole = np.concatenate(fused, axis=1)[:, 200 * RATE :]
     far = slice(30 * RATE, -30 * RATE)
     assert in_band((whole - shifted)[:, far], rate) < AWAY_FROM_EDGES * in_band(whole[:, far], rate)
@@ -131,7 +131,7 @@ def test_a_long_recording_needs_little_memory_and_is_read_once_in_order():
     blocks = preprocess(
         Recording(signal, names, rate),
         range(channels),
-        mains_hz=50.0,
+        line_freq_hz=50.0,
         observe=lambda samples: seen.append((float(samples[3, 0]), samples.shape[1])),
     )
     tracemalloc.start()
@@ -153,5 +153,5 @@ def test_one_sample_that_is_no_number_is_found_anywhere(bad: float, at: int):
     data[9, at] = bad
     recording = Recording(data, tuple(f"C{n}" for n in range(11)), 128.0)
     with pytest.raises(ReadError, match="channel 10") as caught:
-        list(preprocess(recording, [2, 9, *range(2), *range(3, 9)], mains_hz=50.0))
+        list(preprocess(recording, [2, 9, *range(2), *range(3, 9)], line_freq_hz=50.0))
     assert caught.value.reason is Reason.DAMAGED

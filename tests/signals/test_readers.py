@@ -61,7 +61,7 @@ def reason(path: Path) -> Reason:
 
 
 def assert_holds(recording: Recording, *, within_uv: float, signal: np.ndarray = SIGNAL) -> None:
-    assert recording.rate == RATE
+    assert recording.sfreq == RATE
     assert recording.channels == LABELS
     np.testing.assert_allclose(everything(recording), signal, atol=within_uv)
 
@@ -114,7 +114,7 @@ def test_signals_of_another_rate_than_the_electrodes_are_left_out_with_a_note(tm
     ]
     edfio.Edf(signals).write(tmp_path / "a.edf")
     recording = read(tmp_path / "a.edf")
-    assert (recording.channels, recording.rate, recording.samples) == (("Cz",), RATE, SIGNAL.shape[1])
+    assert (recording.channels, recording.sfreq, recording.samples) == (("Cz",), RATE, SIGNAL.shape[1])
     assert recording.notes == ("channels_of_other_rates",)
 
 
@@ -275,7 +275,7 @@ def test_an_event_file_of_mne_is_no_recording_and_is_read_by_itself(tmp_path: Pa
     path = tmp_path / "a-eve.fif"
     mne.write_events(path, np.array([[1000 + RATE, 0, 3]]), verbose="ERROR")
     assert not is_recording(path)
-    (event,) = read_events(path, rate=RATE, first_sample=1000)
+    (event,) = read_events(path, sfreq=RATE, first_sample=1000)
     assert (event.onset, event.code) == (1.0, "3")
 
 
@@ -283,7 +283,7 @@ def test_an_event_file_that_is_none_is_unreadable(tmp_path: Path):
     path = tmp_path / "a-eve.fif"
     path.write_bytes(b"nothing")
     with pytest.raises(ReadError) as caught:
-        read_events(path, rate=RATE)
+        read_events(path, sfreq=RATE)
     assert caught.value.reason is Reason.UNREADABLE
 
 
@@ -385,7 +385,7 @@ def muse(path: Path, *, hole: float = 0.0, marker: str = "Marker0") -> Path:
 @pytest.mark.parametrize("marker", ["Marker0", "Marker"])
 def test_muse_csv_gives_channels_and_markers(tmp_path: Path, marker: str):
     recording = read(muse(tmp_path / "a.csv", marker=marker))
-    assert (recording.channels, recording.rate, recording.gap_seconds) == (("TP9", "AF7"), 256.0, 0.0)
+    assert (recording.channels, recording.sfreq, recording.gap_seconds) == (("TP9", "AF7"), 256.0, 0.0)
     np.testing.assert_allclose(everything(recording)[:, 2], [2.5, -2.25])
     assert [(event.onset, event.code) for event in recording.events] == [(0.5, "21")]
 
@@ -418,7 +418,7 @@ def smni(path: Path, *, missing: int = 0) -> Path:
 
 def test_a_text_trial_gives_channels_and_its_condition(tmp_path: Path):
     recording = read(smni(tmp_path / "a.rd.010.gz"))
-    assert (recording.channels, recording.rate, recording.seconds) == (("FP1", "nd"), 256.0, 1.0)
+    assert (recording.channels, recording.sfreq, recording.seconds) == (("FP1", "nd"), 256.0, 1.0)
     np.testing.assert_allclose(everything(recording)[0, :2], [-100.125, -99.125])
     assert [(event.onset, event.code) for event in recording.events] == [(0.0, "S2 nomatch err")]
 

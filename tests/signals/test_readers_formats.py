@@ -78,7 +78,7 @@ def eeglab(path: Path, *, samples_beside: bool = False, trials: int = 1, boundar
 @pytest.mark.parametrize("samples_beside", [False, True])
 def test_an_eeglab_data_set_comes_in_microvolts_with_its_events(tmp_path: Path, samples_beside: bool):
     recording = read(eeglab(tmp_path / "a.set", samples_beside=samples_beside))
-    assert (recording.channels, recording.rate, recording.gap_seconds) == (LABELS, RATE, 0.0)
+    assert (recording.channels, recording.sfreq, recording.gap_seconds) == (LABELS, RATE, 0.0)
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
     assert [(event.onset, event.code) for event in recording.events] == [(1.0, "square")]
 
@@ -149,7 +149,7 @@ def neuroscan(path: Path, *, width: int = 2, missing: int = 0) -> Path:
 @pytest.mark.parametrize("width", [2, 4])
 def test_neuroscan_cnt_comes_in_microvolts_whatever_its_width(tmp_path: Path, width: int):
     recording = read(neuroscan(tmp_path / "a.cnt", width=width))
-    assert (recording.channels, recording.rate, recording.notes) == (LABELS, RATE, ())
+    assert (recording.channels, recording.sfreq, recording.notes) == (LABELS, RATE, ())
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
     assert [event.code for event in recording.events] == ["4"]
     assert recording.events[0].onset == pytest.approx(1.0, abs=1.01 / RATE)
@@ -178,7 +178,7 @@ def ant(path: Path) -> Path:
 
 def test_ant_cnt_comes_in_microvolts_and_names_what_has_another_reference(tmp_path: Path):
     recording = read(ant(tmp_path / "a.cnt"))
-    assert (recording.channels, recording.rate) == (("Fp1", "Cz", "EKG-Fp1"), RATE)
+    assert (recording.channels, recording.sfreq) == (("Fp1", "Cz", "EKG-Fp1"), RATE)
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
 
 
@@ -227,7 +227,7 @@ def test_an_mff_folder_is_one_recording_with_the_names_of_its_own_layout(tmp_pat
     path = mff(tmp_path / "a.mff")
     recording = read(path)
     assert canonical_names(recording.channels) == (None, "CZ", None)
-    assert (recording.rate, recording.gap_seconds) == (RATE, 0.0)
+    assert (recording.sfreq, recording.gap_seconds) == (RATE, 0.0)
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
     assert {part.name for part in content_files(path)} >= {"signal1.bin", "epochs.xml", "info.xml"}
 
@@ -326,7 +326,7 @@ def nicolet(path: Path) -> Path:
 def test_nicolet_data_is_two_files_and_comes_in_microvolts(tmp_path: Path):
     path = nicolet(tmp_path / "a.data")
     recording = read(path)
-    assert (recording.channels, recording.rate) == (LABELS, RATE)
+    assert (recording.channels, recording.sfreq) == (LABELS, RATE)
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
     assert [part.name for part in content_files(path)] == ["a.data", "a.head"]
 

@@ -27,7 +27,7 @@ def test_recordings_have_the_rate_length_and_channels_of_the_catalogue(real_eeg:
     assert rows
     for row in rows:
         recording = read(real_eeg / row["path"])
-        assert recording.rate == float(row["rate_hz"])
+        assert recording.sfreq == float(row["rate_hz"])
         assert recording.seconds == pytest.approx(float(row["seconds"]), abs=0.01)
         assert len(recording.channels) == int(row["n_channels"])
 
@@ -46,7 +46,7 @@ def test_filtered_amplitudes_are_those_of_eeg(real_eeg: Path, dataset: str):
     for row in catalogue(real_eeg, dataset)[::4]:
         recording = read(real_eeg / row["path"])
         picks = [index for index, name in enumerate(canonical_names(recording.channels)) if name]
-        filtered = np.concatenate(list(preprocess(recording, picks, mains_hz=50.0)), axis=1)
+        filtered = np.concatenate(list(preprocess(recording, picks, line_freq_hz=50.0)), axis=1)
         assert 2.0 < np.median(filtered.std(axis=1)) < 80.0
 
 
@@ -54,8 +54,8 @@ def test_the_stimulation_codes_of_gdf_agree_with_the_event_file(real_eeg: Path):
     folder = real_eeg / "ssvep_exo" / "subject03"
     gdf = read(folder / "record-[2012.07.11-15.25.23].gdf")
     starts = [event.onset for event in gdf.events if event.code == "32779"]
-    trials = read_events(folder / "record-[2012.07.11-15.25.23]-eve.fif", rate=gdf.rate)
-    np.testing.assert_allclose(starts, [event.onset for event in trials], atol=1.5 / gdf.rate)
+    trials = read_events(folder / "record-[2012.07.11-15.25.23]-eve.fif", sfreq=gdf.sfreq)
+    np.testing.assert_allclose(starts, [event.onset for event in trials], atol=1.5 / gdf.sfreq)
 
 
 def test_holes_in_bluetooth_recordings_are_told(real_eeg: Path):

@@ -21,7 +21,7 @@ def arff(path: Path, labels: tuple[str, ...] = EPOC) -> Path:
 
 def test_arff_of_an_emotiv_epoc_has_its_rate_and_spans_of_its_label(tmp_path: Path):
     recording = read(arff(tmp_path / "a.arff"))
-    assert (recording.channels, recording.rate, recording.seconds) == (EPOC, 128.0, 2.0)
+    assert (recording.channels, recording.sfreq, recording.seconds) == (EPOC, 128.0, 2.0)
     assert recording.read([1], 3, 5).tolist() == [[4004.0, 4005.0]]
     assert [(event.onset, event.duration, event.code) for event in recording.events] == [(0, 1, "0"), (1, 1, "1")]
     assert recording.notes == ("rate_and_unit_of_emotiv_epoc",)
@@ -49,7 +49,7 @@ def test_a_line_a_second_of_band_powers_is_not_eeg(tmp_path: Path, refused: Refu
 def test_a_line_a_sample_is(tmp_path: Path):
     recording = read(muse_monitor(tmp_path / "a.csv", 4))
     assert recording.channels == ("TP9", "AF7")
-    assert recording.rate == pytest.approx(250.0)
+    assert recording.sfreq == pytest.approx(250.0)
     assert recording.read([0], 0, 3).tolist() == [[800.0, 801.0, 802.0]]
 
 

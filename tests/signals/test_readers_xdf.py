@@ -91,7 +91,7 @@ def markers(number: int = 9) -> bytes:
 
 def test_xdf_gives_the_eeg_stream_and_the_markers_of_others(tmp_path: Path):
     recording = read(xdf(tmp_path / "a.xdf", markers(), eeg()))
-    assert (recording.channels, recording.rate, recording.notes) == (LABELS, RATE, ())
+    assert (recording.channels, recording.sfreq, recording.notes) == (LABELS, RATE, ())
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
     assert [(event.onset, event.code) for event in recording.events] == [(201 / RATE, "go")]
 
@@ -122,7 +122,7 @@ def test_a_break_in_xdf_time_stamps_is_told_and_jitter_is_not(tmp_path: Path):
 
 def test_an_xdf_rate_that_time_stamps_contradict_is_not_believed(tmp_path: Path):
     recording = read(xdf(tmp_path / "a.xdf", eeg(rate=250)))
-    assert recording.rate == pytest.approx(RATE, rel=1e-3)
+    assert recording.sfreq == pytest.approx(RATE, rel=1e-3)
     assert recording.notes == ("rate_from_time_stamps",)
 
 

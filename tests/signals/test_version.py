@@ -52,7 +52,7 @@ def filtered() -> Outputs:
         backs, (100.0, 128.0, 250.0, 512.0, 1000.0), ((2.0, 50.0), (20.0, 60.0), (80.0, 50.0))
     ):
         recording = Recording(wave(rate, seconds), tuple(CHANNELS), rate)
-        blocks = list(preprocess(recording, [2, 0, 1], mains_hz=mains, back_end=back))
+        blocks = list(preprocess(recording, [2, 0, 1], line_freq_hz=mains, back_end=back))
         found[f"{back} {rate:g} Hz {seconds:g} s {mains:g} Hz"] = some(np.concatenate(blocks, axis=1))
     return found
 
@@ -86,7 +86,7 @@ def outcome(path: Path) -> list[float] | str:
     words = "\n".join([*recording.channels, *recording.notes, *(event.code for event in recording.events)])
     times = [sum(event.onset for event in recording.events), sum(event.duration for event in recording.events)]
     of_words = int(hashlib.sha256(words.encode()).hexdigest()[:6], 16)
-    return [recording.rate, recording.samples, recording.gap_seconds, *times, of_words, *some(values)]
+    return [recording.sfreq, recording.samples, recording.gap_seconds, *times, of_words, *some(values)]
 
 
 def assert_same(found: Outputs, name: str) -> None:

@@ -87,7 +87,7 @@ def test_nothing_in_it_tells_where_or_by_whom_it_was_written(tiny: Path):
 
 def test_its_datasets_differ_in_format_rate_montage_and_number_of_channels(tiny: Path):
     recordings = [read(min(tiny.glob(pattern))) for pattern in ("*/events/*/*.edf", "*/*/*.vhdr", "*/*/*.bdf")]
-    assert [recording.rate for recording in recordings] == [256.0, 250.0, 100.0]
+    assert [recording.sfreq for recording in recordings] == [256.0, 250.0, 100.0]
     counts = [sum(map(bool, canonical_names(recording.channels))) for recording in recordings]
     assert counts == [len(hospital.MONTAGE), len(lab.MONTAGE), len(gait.MONTAGE)] == [23, 32, 24]
     for recording in recordings:

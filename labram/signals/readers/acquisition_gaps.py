@@ -15,7 +15,7 @@ SKIP = "BAD_ACQ_SKIP"
 """What MNE calls a pause in its annotations."""
 
 
-def skips(raw: Any) -> list[tuple[int, int]]:
+def find_gaps(raw: Any) -> list[tuple[int, int]]:
     """First and one past the last sample of each pause of an `mne.io.Raw`, in order."""
     rate = float(raw.info["sfreq"])
     found = []
@@ -29,18 +29,18 @@ def skips(raw: Any) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def without_skips(recording: Recording, pauses: Sequence[tuple[int, int]]) -> Recording:
+def remove_gaps(recording: Recording, pauses: Sequence[tuple[int, int]]) -> Recording:
     """The recording as if nobody had paused it; `pauses` are in samples, in order and apart."""
     if not pauses:
         return recording
     signal = _Joined(recording, tuple(pauses))
     events = tuple(
-        replace(event, onset=signal.place(event.onset * recording.rate) / recording.rate)
+        replace(event, onset=signal.place(event.onset * recording.sfreq) / recording.sfreq)
         for event in recording.events
         if event.code != SKIP
     )
     longest = max(stop - start for start, stop in pauses)
-    return replace(recording, data=signal, events=events, gap_seconds=longest / recording.rate)
+    return replace(recording, data=signal, events=events, gap_seconds=longest / recording.sfreq)
 
 
 @dataclass(frozen=True)

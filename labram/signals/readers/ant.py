@@ -51,7 +51,7 @@ def read(path: Path) -> Recording:
         channels=tuple(
             name if reference in ("", shared) else f"{name}-{reference}" for name, _, reference, *_ in channels
         ),
-        rate=rate,
+        sfreq=rate,
         events=tuple(Event(sample / rate, length / rate, code) for code, sample, length, *_ in triggers),
         unit=UNITS.get(_MICROVOLTS.get(channels[0][1].lower(), 0.0), ""),
     )

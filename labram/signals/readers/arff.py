@@ -54,7 +54,7 @@ def read(path: Path) -> Recording:
     return Recording(
         data=np.array([table[name] for name in signals], np.float32),
         channels=tuple(signals),
-        rate=EPOC_RATE,
+        sfreq=EPOC_RATE,
         events=tuple(
             event for name in columns.names() if columns[name][0] == "nominal" for event in _spans(table[name])
         ),

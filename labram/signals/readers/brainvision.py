@@ -37,7 +37,7 @@ def read(path: Path) -> Recording:
     notes = _completeness(path, header, files[1].stat().st_size)
     recording = to_recording(path, open_raw(path, mne.io.read_raw_brainvision), notes=notes)
     markers = files[2].read_text("latin1") if len(files) > 2 else ""
-    return replace(recording, gap_seconds=_longest_pause(markers, recording.rate))
+    return replace(recording, gap_seconds=_longest_pause(markers, recording.sfreq))
 
 
 def content_files(path: Path) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
-from labram.signals.readers.edf_annotations import MOST_EVENTS, Annotation, parse, placed, record_times
+from labram.signals.readers.edf_annotations import MOST_EVENTS, Annotation, parse, record_times, to_events
 from labram.signals.readers.edf_header import RATES_HZ, Channel, Header, read_header
 from labram.signals.readers.edf_samples import EdfSignal, digital, texts
 from labram.signals.readers.errors import truncated, unreadable
@@ -52,7 +52,7 @@ def read(path: Path) -> Recording:
     return Recording(
         data=EdfSignal(path, header, records, channels),
         channels=tuple(channel.label for channel in channels),
-        rate=channels[0].samples / header.record_seconds,
+        sfreq=channels[0].samples / header.record_seconds,
         events=tuple(sorted(events, key=lambda event: event.onset)),
         gap_seconds=gap_seconds,
         notes=(*notes, *left_out, *remarks),
@@ -147,12 +147,12 @@ def _events(path: Path, header: Header, records: int) -> tuple[list[Event], floa
             file=path.name,
             remedy="Export the recording again, in one piece",
         )
-    events, encoding = placed(annotations, times, records * header.record_seconds)
+    events, encoding = to_events(annotations, times, records * header.record_seconds)
     events = events or _triggers(path, header, records)
     notes = ["annotations_latin1"] if encoding == "latin1" else []
     if len(events) > MOST_EVENTS:
         notes.append("events_cut")
-    hole = times.longest_hole if times else 0.0
+    hole = times.longest_gap if times else 0.0
     shortest = min(header.record_seconds / channel.samples for channel in header.channels if not channel.annotates)
     return events[:MOST_EVENTS], hole if hole > shortest else 0.0, notes
 

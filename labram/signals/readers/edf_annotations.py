@@ -44,11 +44,11 @@ class RecordTimes:
     duration: float
 
     @property
-    def longest_hole(self) -> float:
+    def longest_gap(self) -> float:
         """Seconds between the end of a record and the beginning of the next."""
         return round(float((np.diff(self.onsets) - self.duration).max(initial=0.0)), 6)
 
-    def place(self, onset: float) -> float:
+    def sample_time(self, onset: float) -> float:
         """Seconds into the samples; what happened within a hole goes to the hole's place."""
         record = max(int(np.searchsorted(self.onsets, onset, side="right")) - 1, 0)
         within = onset - float(self.onsets[record])
@@ -87,7 +87,7 @@ def record_times(onsets: NDArray[np.float64], duration: float) -> RecordTimes | 
     return RecordTimes(onsets, duration) if np.isfinite(onsets).all() and (np.diff(onsets) > 0).all() else None
 
 
-def placed(annotations: Sequence[Annotation], times: RecordTimes | None, seconds: float) -> tuple[list[Event], str]:
+def to_events(annotations: Sequence[Annotation], times: RecordTimes | None, seconds: float) -> tuple[list[Event], str]:
     """Annotations at the samples they belong to, and how they are encoded.
 
     Args:
@@ -101,7 +101,7 @@ def placed(annotations: Sequence[Annotation], times: RecordTimes | None, seconds
             one.text.decode(encoding)
     except UnicodeDecodeError:
         encoding = "latin1"
-    located = ((times.place(one.onset) if times else one.onset, one) for one in annotations)
+    located = ((times.sample_time(one.onset) if times else one.onset, one) for one in annotations)
     return [
         Event(place, one.duration, one.text.decode(encoding)) for place, one in located if 0 <= place <= seconds
     ], encoding

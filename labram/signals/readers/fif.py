@@ -40,12 +40,12 @@ def _content(path: Path) -> str:
         return "unknown"
 
 
-def read_events(path: Path, *, rate: float, first_sample: int = 0) -> tuple[Event, ...]:
+def read_events(path: Path, *, sfreq: float, first_sample: int = 0) -> tuple[Event, ...]:
     """Events of an ``-eve.fif`` file, coded by their decimal number.
 
     Args:
         path: The event file.
-        rate: Samples per second of the recording it belongs to.
+        sfreq: Sampling rate in Hz of the recording it belongs to.
         first_sample: Number of the recording's first sample, from which events are counted.
 
     Raises:
@@ -56,4 +56,4 @@ def read_events(path: Path, *, rate: float, first_sample: int = 0) -> tuple[Even
             found = mne.read_events(path, verbose="CRITICAL")
     except Exception as error:  # MNE raises whatever its parsers meet
         raise unreadable(path, type(error).__name__) from None
-    return tuple(Event((int(sample) - first_sample) / rate, 0.0, str(code)) for sample, _, code in found)
+    return tuple(Event((int(sample) - first_sample) / sfreq, 0.0, str(code)) for sample, _, code in found)

@@ -49,7 +49,7 @@ def open_apart(path: Path) -> Recording:
     return Recording(
         data=_Elsewhere(reader, tuple(found["shape"]), np.dtype(found["dtype"])),
         channels=tuple(found["channels"]),
-        rate=found["rate"],
+        sfreq=found["sfreq"],
         events=tuple(Event(**event) for event in found["events"]),
         gap_seconds=found["gap_seconds"],
         notes=tuple(found["notes"]),
@@ -75,7 +75,7 @@ def serve(path: Path, connection: Connection, open_here: Callable[[Path], Record
         except OSError as error:
             raise unreadable(path, error.strerror or type(error).__name__) from None
         nothing = recording.read(range(len(recording.channels)), 0, 0)
-        found = {name: getattr(recording, name) for name in ("channels", "rate", "gap_seconds", "notes", "unit")}
+        found = {name: getattr(recording, name) for name in ("channels", "sfreq", "gap_seconds", "notes", "unit")}
         events = [asdict(event) for event in recording.events]
         _say(connection, {**found, "events": events, "shape": recording.data.shape, "dtype": nothing.dtype.str})
     while True:

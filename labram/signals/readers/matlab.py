@@ -9,7 +9,7 @@ from labram.signals.readers.errors import unreadable
 from labram.signals.readers.with_mne import quiet
 
 
-def variables(path: Path, *names: str) -> dict[str, Any]:
+def read_variables(path: Path, *names: str) -> dict[str, Any]:
     """Some variables of a file: matrices without axes of length 1, structures as dictionaries, cells as lists.
 
     Raises:

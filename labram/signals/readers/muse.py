@@ -47,7 +47,7 @@ def read(path: Path) -> Recording:
     return Recording(
         data=np.ascontiguousarray(table[signals].to_numpy().T),
         channels=tuple(signals),
-        rate=RATE,
+        sfreq=RATE,
         events=_events(table),
         gap_seconds=_longest_hole(table[_STAMPS].to_numpy()),
         notes=("truncated_tail",) if cut else (),

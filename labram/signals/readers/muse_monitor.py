@@ -52,6 +52,6 @@ def read(path: Path) -> Recording:
     return Recording(
         data=data.T.copy(),
         channels=tuple(name.removeprefix(_RAW) for name in signals),
-        rate=rate,
+        sfreq=rate,
         gap_seconds=max(0.0, round(float(steps.max()) - 1 / rate, 3)),
     )

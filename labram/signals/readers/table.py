@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labram.signals.readers.errors import empty, unreadable
 
 
-def columns(
+def read_columns(
     path: Path,
     wanted: range | Callable[[str], bool],
     *,

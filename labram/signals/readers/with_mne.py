@@ -12,7 +12,7 @@ from typing import Any
 import mne
 import numpy as np
 
-from labram.signals.readers.acquisition_gaps import skips, without_skips
+from labram.signals.readers.acquisition_gaps import find_gaps, remove_gaps
 from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import UNITS, Event, Recording, Samples
 
@@ -67,12 +67,12 @@ def to_recording(
     recording = Recording(
         data=_in_memory(signal) if raw.preload else signal,
         channels=channels or tuple(raw.ch_names),
-        rate=float(raw.info["sfreq"]),
+        sfreq=float(raw.info["sfreq"]),
         events=_events(raw, signal),
         notes=notes,
         unit=next(filter(None, map(_unit, raw._orig_units.values())), ""),
     )
-    return without_skips(recording, skips(raw))
+    return remove_gaps(recording, find_gaps(raw))
 
 
 def _unit(stated: str) -> str:

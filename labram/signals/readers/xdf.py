@@ -57,7 +57,7 @@ def read(path: Path) -> Recording:
     return Recording(
         data=np.multiply(data, factors[:, None], out=data),
         channels=_labels(stream),
-        rate=rate,
+        sfreq=rate,
         events=_events(streams, stamps, rate),
         gap_seconds=_longest_hole(stamps, rate),
         notes=(*notes, *rate_note, *unit_note),

@@ -233,7 +233,7 @@ class Shuffled:
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
     """One row a window: consecutive ones from the start of each interval, as far as interval and recording reach.
 
-    An interval that begins before the recording (see `labram.datasets.base.Interval`) goes on from its end.
+    An interval that begins before the recording (see `labram.datasets.base.LabelSpan`) goes on from its end.
     """
     first = np.round(intervals["start"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)
     length = np.round(intervals["seconds"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)

@@ -1,0 +1,59 @@
+"""Every dataset adapter by name, found by scanning this package: to add a dataset, add one module with its adapter."""
+
+import importlib
+import pkgutil
+
+from labram.datasets.base import Dataset
+from labram.errors import CorpusError
+
+_PACKAGE = "labram.datasets"
+_WITHOUT_ADAPTERS = frozenset({"__main__", "finder"})
+"""Modules that import this one, so scanning cannot import them."""
+
+
+def load_adapters() -> dict[str, Dataset]:
+    """Instantiate every `Dataset` subclass that has a `name` and is defined in a module of this package.
+
+    Returns:
+        Adapters by name, ordered by `Dataset.group`, then by name.
+
+    Raises:
+        ValueError: If two classes have the same name.
+    """
+    adapters: dict[str, Dataset] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(_PACKAGE).__path__):
+        if module.name in _WITHOUT_ADAPTERS:
+            continue
+        for name, adapter in _defined_in(f"{_PACKAGE}.{module.name}"):
+            if name in adapters:
+                raise ValueError(f"two dataset adapters are named {name!r}")
+            adapters[name] = adapter
+    return dict(sorted(adapters.items(), key=lambda entry: (entry[1].group, entry[0])))
+
+
+def _defined_in(module_name: str) -> list[tuple[str, Dataset]]:
+    classes = vars(importlib.import_module(module_name)).values()
+    adapters = [
+        cls
+        for cls in classes
+        if isinstance(cls, type) and issubclass(cls, Dataset) and cls.__module__ == module_name and hasattr(cls, "name")
+    ]
+    return [(cls.name, cls()) for cls in adapters]
+
+
+ADAPTERS = load_adapters()
+
+
+def get_adapter(name: str) -> Dataset:
+    """Return the adapter of that name.
+
+    Raises:
+        CorpusError: If no adapter has that name.
+    """
+    if name not in ADAPTERS:
+        raise CorpusError(
+            f"unknown dataset {name!r}",
+            field="corpus.datasets",
+            remedy=f"Choose one of: {', '.join(ADAPTERS)}",
+        )
+    return ADAPTERS[name]
