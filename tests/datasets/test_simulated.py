@@ -112,7 +112,7 @@ def test_a_session_has_its_verdict_over_its_whole_length(corpus: Path):
     (normal,) = SimHospital().labels(next(s for s in sources if s.session.startswith("normal")), empty())
     (abnormal,) = SimHospital().labels(next(s for s in sources if s.session.startswith("abnormal")), empty())
     assert (normal.label, abnormal.label) == ((0.0,), (1.0,))
-    assert (abnormal.start, abnormal.seconds) == (0.0, 30.0)
+    assert (abnormal.onset, abnormal.duration) == (0.0, 30.0)
 
 
 @pytest.mark.parametrize(
