@@ -1,7 +1,7 @@
-"""What every dataset adapter says about its recordings, and the words for saying it.
+"""`Dataset`, the base class of all adapters, and the types that adapters return.
 
-An adapter states; it does not guess. Where a file's subject, unit or label cannot be told from the dataset's own
-layout, that is a reason code or a warning in the catalogue.
+Adapters do not guess: where the dataset's layout does not determine a file's subject, unit or label, the catalogue has
+a reason code or a warning.
 """
 
 import os
@@ -22,7 +22,7 @@ from labram.signals.recording import Recording
 from labram.source_hash import code
 
 PUBLISHED_NOTCH_HZ = 50.0
-"""The published preparation has this notch filter everywhere, recordings from 60 Hz countries included."""
+"""Notch frequency of the published preprocessing, for recordings from 60 Hz countries too."""
 _OTHER_FIF = re.compile(r"[-_](eve|cov|fwd|inv|src|bem|trans|proj|ica)\.fif$", re.IGNORECASE)
 
 
@@ -38,19 +38,19 @@ class Group(IntEnum):
 
 @dataclass(frozen=True)
 class RecordingFile:
-    """One recording as a dataset lays it out, before anything of it is read.
+    """One recording of a dataset, described by its path before the file is read.
 
     Attributes:
         dataset: Name of the adapter.
         path: The file, or the header file of a recording of several files.
-        subject: The dataset's own subject id. It never leaves the ingest process (see `labram.corpus.pseudonyms`).
-        session: Session, run or part, for telling recordings of a subject apart.
-        alternate_of: The same session in the format that is preferred; the recording goes to the quarantine.
-        quarantined: Reason code and explanation of a file that the adapter knows to be unusable.
-        split: The part that the dataset's authors put the subject into; None where they leave that to others. It
-            holds for the subject: `labram.corpus.splits` keeps it, and shares out only subjects without one.
-        line_freq_hz: Mains frequency, where the recording states its own; None: the dataset's.
-        reference: Recording reference, where the layout states it for each recording; empty: the dataset's.
+        subject: The dataset's own subject ID. It never leaves the ingest process (see `labram.corpus.pseudonyms`).
+        session: Session, run or part that distinguishes the recordings of a subject.
+        alternate_of: The same session in the preferred format; this recording is quarantined as a duplicate.
+        quarantined: Reason code and explanation of a file that the adapter identifies as unusable.
+        split: Split that the dataset's authors assigned to the subject, None if they did not. `labram.corpus.splits`
+            keeps it and splits only the subjects without one.
+        line_freq_hz: Line frequency of this recording; None: that of the dataset.
+        reference: Recording reference of this recording; empty: that of the dataset.
     """
 
     dataset: str
@@ -66,18 +66,18 @@ class RecordingFile:
 
 @dataclass(frozen=True)
 class LabelSpan:
-    """A labelled span of a recording. Windows of the task's length are cut consecutively from `onset`.
+    """A labelled span of a recording, cut into consecutive windows of the task's length from `onset`.
 
-    A span as long as a state lasts (rest, arithmetic) so gives many windows; one as long as a trial gives one. What is
-    left over at the end, shorter than a window, is not used.
+    A long state (rest, arithmetic) yields many windows, an epoch around an event yields one. A remainder shorter than a
+    window is not used.
 
     Attributes:
         task: Name of the task.
-        onset: Seconds from the beginning of the recording. Negative in published compatibility alone: the window then
-            begins so long before the end of the recording and goes on at its beginning.
+        onset: Seconds from the start of the recording. Negative only with ``compatibility: published``: the window then
+            starts that long before the end of the recording and wraps around to its start.
         duration: Length of the span in seconds.
         label: The class index alone, or the regression targets in the order of the recipe's `classes`.
-        excluded: Why the interval may not be used, in one word_like_this; it is counted and left out.
+        excluded: Why the span must not be used, as a word_like_this; excluded spans are counted in the warnings.
     """
 
     task: str
@@ -88,29 +88,29 @@ class LabelSpan:
 
 
 class Dataset:
-    """An adapter: where a dataset keeps its recordings, subjects and labels, and what is known about it.
+    """An adapter: where a dataset keeps its recordings, subjects and labels, with its metadata.
 
     Attributes:
-        name: Name in recipes and catalogues, and of the folder below the corpus.
-        title: The dataset's title in words.
-        line_freq_hz: Mains frequency where it was recorded.
+        name: Name in recipes and catalogues, and of its folder in the corpus. Classes without one are abstract.
+        title: Title of the dataset.
+        line_freq_hz: Power line frequency where it was recorded (BIDS: PowerLineFrequency).
         reference: Recording reference, as the dataset's description states it.
         licence: Licence of the recordings.
-        citation: What to cite.
-        obtain: How to get the recordings.
-        download: Where `labram corpus fetch` gets them; None: not openly, see `obtain`.
-        layout: Globs; a folder where one of them matches is in the dataset's layout.
-        file_name: What recordings are called, with the groups `subject` and `session`.
-        unit_scale: By lower-case suffix, the factor that makes the file's values true; absent: 1.
-        tasks: The tasks that it has labels for, each with its classes in the order of their labels, or its targets.
-        event_codes: Codes of a recording's events that its labels are made of. The text of all others is withheld
-            before `labels` sees it (see `labram.corpus.pseudonyms`): technicians write names into annotations.
-        population: Name of the datasets that share subject ids with this one, so that a person is one subject in all
-            of them; empty: its ids are its own.
+        citation: Publications to cite.
+        obtain: How to obtain the recordings.
+        download: Archive that `labram corpus fetch` downloads from; None: not openly available, see `obtain`.
+        layout: Globs; a folder with a match has the dataset's layout.
+        file_name: Pattern of the names of recordings, with the groups `subject` and `session`.
+        unit_scale: Factor that corrects the file's unit, by lower-case suffix; absent: 1.
+        tasks: Tasks with labels, each with its class names in the order of their indices, or its target names.
+        event_codes: Codes of the events that `labels` uses. The text of all other events is removed first (see
+            `labram.corpus.pseudonyms`), because technicians write names into annotations.
+        population: Name shared by datasets with common subject IDs, so that a person is one subject in all of them;
+            empty: the IDs belong to this dataset alone.
         group: What the paper used it for. The released weights of LaBraM were pre-trained on the datasets in
             `Group.PRETRAINING` (paper, appendix D).
-        suffixes: Lower-case suffixes of its recordings. Every such file is a catalogue row, where the suffix says that
-            it is EEG; of other suffixes (tables, MATLAB files) those called as the dataset's recordings are.
+        suffixes: Lower-case suffixes of its recordings. Every file with an EEG suffix is a catalogue row; of other
+            suffixes (tables, MATLAB files), only files whose name matches `file_name`.
     """
 
     name: ClassVar[str]
@@ -138,38 +138,38 @@ class Dataset:
         return self.group is Group.SIMULATED
 
     def as_published(self) -> Self:
-        """The adapter that prepares recordings and labels as the published code does, where that differs."""
-        twin = copy(self)
-        twin.published = True
-        return twin
+        """Return an adapter that prepares recordings and labels as the published code does."""
+        published = copy(self)
+        published.published = True
+        return published
 
     def recognises(self, folder: Path) -> bool:
-        """Whether `folder` is in the dataset's layout."""
+        """Return whether `folder` has the dataset's layout."""
         return any(self.file_name.fullmatch(path.name) for glob in self.layout for path in folder.glob(glob))
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file below `folder`, in a fixed order; one that does not fit the layout is a subject of its own."""
+        """Yield every EEG file below `folder` in a fixed order; a file with another name becomes a separate subject."""
         for path in self.eeg_files(folder):
             match = self.file_name.fullmatch(path.name)
             parts = match.groupdict() if match else {}
             yield RecordingFile(self.name, path, parts.get("subject") or path.stem, parts.get("session") or "")
 
     def labels(self, file: RecordingFile, recording: Recording) -> Sequence[LabelSpan]:
-        """Labelled spans of a recording.
+        """Return the labelled spans of a recording.
 
         Raises:
-            LabelError: If labels that must be there are not; the recording stays, with a warning.
+            LabelError: If required labels are missing or invalid; the recording is kept, with a warning.
         """
         del file, recording
         return ()
 
     def sidecars(self, file: RecordingFile) -> Sequence[Path]:
-        """Files beside a recording that its labels depend on."""
+        """Return the files beside a recording that its labels depend on."""
         del file
         return ()
 
     def read(self, file: RecordingFile) -> Recording:
-        """The recording, for adapters whose files need more than `labram.signals.readers`, such as channel names.
+        """Read a recording; overridden by adapters that add what the file does not state, such as channel names.
 
         Raises:
             ReadError: If the file cannot be read.
@@ -184,11 +184,11 @@ class Dataset:
         return sha256(code(Path(str(sys.modules[type(self).__module__].__file__)))).hexdigest()[:12]
 
     def line_freq(self, file: RecordingFile) -> float:
-        """Mains frequency where the recording was made."""
+        """Return the line frequency of a recording in Hz."""
         return file.line_freq_hz or self.line_freq_hz
 
     def notch_freq(self, file: RecordingFile) -> float:
-        """The frequency that preprocessing takes out, with its harmonics."""
+        """Return the frequency in Hz that preprocessing removes, with its harmonics."""
         return PUBLISHED_NOTCH_HZ if self.published else self.line_freq(file)
 
     def eeg_files(self, folder: Path) -> list[Path]:
@@ -205,38 +205,38 @@ class Dataset:
         return self.file_name.fullmatch(path.name) is not None
 
     def scale(self, path: Path) -> float:
-        """The factor that makes the values of `path` true (see `unit_scale`)."""
+        """Return the factor that corrects the unit of a file (see `unit_scale`)."""
         return self.unit_scale.get(path.suffix.lower(), 1.0)
 
 
 def read_label_text(path: Path) -> str:
-    """A file of labels beside a recording.
+    """Return the text of a label file.
 
     Raises:
-        LabelError: If it is not there or no text.
+        LabelError: If the file is missing or not UTF-8 text.
     """
     try:
         return path.read_text(encoding="utf-8-sig", errors="strict")
     except (OSError, UnicodeDecodeError):
         raise LabelError(
-            "the file with the labels is missing or no text", file=path.name, remedy="Put the dataset's own file there"
+            "the label file is missing or not UTF-8 text", file=path.name, remedy="Restore the dataset's original file"
         ) from None
 
 
 def invalid_labels(path: Path) -> LabelError:
-    """The error for a file of labels with something in it that the dataset's description does not have."""
+    """Return the error for a label file whose content contradicts the dataset's description."""
     return LabelError(
-        "the labels are not as the dataset's description says",
+        "the label file contradicts the dataset's description",
         file=path.name,
-        remedy="Get the dataset's own file again",
+        remedy="Restore the dataset's original file",
     )
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files below `folder`, hidden ones excepted, sorted by relative path.
+    """Return all files below `folder` except hidden ones, sorted by relative path.
 
-    Links are followed, each real folder once, so a loop of links ends. A folder in the role of a file (EGI `.mff`) is
-    one entry; so is a folder that may not be read, so that it shows up as unreadable rather than not at all.
+    Symbolic links are followed, but each real folder is visited once. An EGI `.mff` folder is one entry. A folder
+    without read permission is one entry too, so that it is reported as unreadable.
     """
     found: list[Path] = []
     seen: set[str] = set()
@@ -257,9 +257,9 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def _accompanies(path: Path) -> bool:
-    """Whether a file of an EEG suffix holds no recording: MNE's other FIF files, and the data of a BrainVision header.
+    """Whether a file with an EEG suffix is no recording: FIF files of other content, or samples of a BrainVision header.
 
-    A BrainVision data file without its header is a recording, one that cannot be read.
+    A BrainVision sample file without its header counts as a recording; reading it fails with a clear error.
     """
     if path.suffix.lower() == ".eeg":
         return path.with_suffix(".vhdr").exists()

@@ -15,16 +15,16 @@ _ELECTRODES = tuple(_NAMES.split())
 _CUES = {"769": 0.0, "770": 1.0, "771": 2.0, "772": 3.0}
 _UNKNOWN, _TRIAL, _REJECTED = "783", "768", "1023"
 SECONDS = 4.0
-"""From the cue to the end of the imagination."""
+"""From the cue to the end of motor imagery."""
 
 
 class BciIv2a(Dataset):
     """`A01T.gdf` (training) and `A01E.gdf` (evaluation); classes of the latter are in `true_labels/A01E.mat`.
 
-    The files leave most channels without a name; they are in the order of the description. The competition's test
-    session is of the same subjects as its training session, so it is no held-out part here.
+    Most channels have no name in the files; they are in the order of the dataset's description. The competition's test
+    session has the same subjects as its training session, so it is not used as a test split.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "bci_iv_2a"
@@ -41,19 +41,19 @@ class BciIv2a(Dataset):
     event_codes = frozenset({*_CUES, _UNKNOWN, _TRIAL, _REJECTED})
 
     def read(self, file: RecordingFile) -> Recording:
-        """The recording, with the names of its electrodes."""
+        """Read a recording and add the names of its electrodes."""
         recording = super().read(file)
         named = dict(enumerate(_ELECTRODES)) if len(recording.channels) >= len(_ELECTRODES) else {}
         return replace(
-            recording, channels=tuple(named.get(place, label) for place, label in enumerate(recording.channels))
+            recording, channels=tuple(named.get(index, label) for index, label in enumerate(recording.channels))
         )
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The classes of the evaluation."""
+        """Return the file with the true classes of an evaluation session."""
         return sorted(file.path.parent.glob(f"*/{file.path.stem}.mat")) if file.session == "E" else []
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `motor_imagery`, four seconds from each cue; rejected trials are counted and left out."""
+        """Return spans of task `motor_imagery`: four seconds from each cue; rejected trials are excluded."""
         cues = list(_cues(recording))
         classes = self._true_labels(file, len(cues)) if any(code == _UNKNOWN for _, code, _ in cues) else []
         return [
@@ -61,31 +61,31 @@ class BciIv2a(Dataset):
                 "motor_imagery",
                 onset,
                 SECONDS,
-                (classes[place] if classes else _CUES[code],),
+                (classes[trial] if classes else _CUES[code],),
                 "rejected_trial" if rejected else "",
             )
-            for place, (onset, code, rejected) in enumerate(cues)
+            for trial, (onset, code, rejected) in enumerate(cues)
         ]
 
     def _true_labels(self, file: RecordingFile, trials: int) -> list[float]:
         paths = self.sidecars(file)
         if not paths:
             raise LabelError(
-                "the classes of the evaluation session are not there",
+                "the true classes of the evaluation session are missing",
                 file=file.path.name,
-                remedy=f"Put {file.path.stem}.mat of the results page into true_labels/ beside it",
+                remedy=f"Download {file.path.stem}.mat from the competition's results page into true_labels/ beside the recording",
             )
         try:
-            found = [float(label) - 1 for label in matlab.read_variables(paths[0], "classlabel")["classlabel"]]
+            classes = [float(label) - 1 for label in matlab.read_variables(paths[0], "classlabel")["classlabel"]]
         except (ReadError, TypeError, ValueError):
             raise invalid_labels(paths[0]) from None
-        if len(found) != trials or not set(found) <= set(_CUES.values()):
+        if len(classes) != trials or not set(classes) <= set(_CUES.values()):
             raise invalid_labels(paths[0])
-        return found
+        return classes
 
 
 def _cues(recording: Recording) -> Iterator[tuple[float, str, bool]]:
-    """Onset and code of each cue, and whether its trial was rejected."""
+    """Yield onset and code of each cue, and whether its trial was rejected."""
     rejected = {event.onset for event in recording.events if event.code == _REJECTED}
     begun = 0.0
     for event in recording.events:

@@ -1,4 +1,4 @@
-"""Brain Invaders 2015a: a game that is played by looking, 32 electrodes, target and non-target flashes."""
+"""Brain Invaders 2015a: a P300 brain-computer interface game, 32 electrodes, target and non-target flashes."""
 
 import re
 
@@ -17,15 +17,15 @@ Fp1 Fp2 AFz F7 F3 F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz 
 _ELECTRODES = tuple(_NAMES.split())
 _COLUMNS = 1 + len(_ELECTRODES) + 2
 SECONDS = 1.0
-"""After the flash, in which the P300 is."""
+"""Epoch length after a flash; it contains the P300."""
 
 
 class Bi2015a(Dataset):
     """`subject_01_session_01.csv` without a header, or `.mat` with `DATA`: time, 32 electrodes, flash, target; in µV.
 
-    Rest recordings (`subject_01_closing_before.csv` and the like) have no flashes.
+    Resting recordings (such as `subject_01_closing_before.csv`) have no flashes.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "bi2015a"
@@ -44,19 +44,19 @@ class Bi2015a(Dataset):
     event_codes = frozenset({"target", "non-target"})
 
     def read(self, file: RecordingFile) -> Recording:
-        """Electrodes; each flash is an event, `target` or `non-target`."""
+        """Read the electrodes; each flash becomes an event, `target` or `non-target`."""
         if file.path.suffix == ".mat":
             rows = np.asarray(matlab.read_variables(file.path, "DATA")["DATA"], np.float32).T
         else:
             _, rows = table.read_columns(file.path, range(_COLUMNS), header=False)
         if rows.ndim != 2 or len(rows) != _COLUMNS:
-            raise unreadable(file.path, f"not {_COLUMNS} columns")
+            raise unreadable(file.path, f"expected {_COLUMNS} columns")
         flash, target = rows[-2], rows[-1]
         begins = np.flatnonzero(np.diff(flash > 0, prepend=False) & (flash > 0))
         events = (Event(int(at) / _RATE, 0.0, "target" if target[at] > 0 else "non-target") for at in begins)
         return Recording(rows[1:-2], _ELECTRODES, _RATE, tuple(events))
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `p300`: one second from each flash."""
+        """Return spans of task `p300`: one second from each flash."""
         del file
         return [LabelSpan("p300", event.onset, SECONDS, (float(event.code == "target"),)) for event in recording.events]

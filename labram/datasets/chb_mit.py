@@ -11,16 +11,17 @@ from labram.datasets.fetch import PhysioNet
 from labram.signals.recording import Recording
 
 _SAME_PERSON = {"chb21": "chb01"}
-"""Recorded 1.5 years later, of the same girl."""
+"""Recorded 1.5 years later, from the same girl."""
 _SECONDS = re.compile(r"Seizure\s*\d*\s*(?:Start|End) Time\s*:\s*(\d+) seconds")
 
 
 class ChbMit(Dataset):
     """`chb01/chb01_01.edf`, with the case's `chb01-summary.txt`.
 
-    The model's table has eight of the bipolar channels; the others are dropped. Cases 1 and 21 are one subject.
+    Eight of the bipolar channels are in the model's electrode table; the others are dropped. Cases 1 and 21 are one
+    subject.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "chb_mit"
@@ -36,7 +37,7 @@ class ChbMit(Dataset):
     tasks = {seizures.TASK: seizures.CLASSES}
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file; cases of one person are one subject."""
+        """Yield every EEG file; cases of one person are one subject."""
         for file in super().recordings(folder):
             yield replace(
                 file,
@@ -45,11 +46,11 @@ class ChbMit(Dataset):
             )
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The case's summary."""
+        """Return the summary file of the case."""
         return [file.path.with_name(f"{file.session[:5]}-summary.txt")]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `seizure`, as long as each lasts."""
+        """Return spans of task `seizure`, seizures and background."""
         (path,) = self.sidecars(file)
         _, named, part = read_label_text(path).partition(f"File Name: {file.path.name}")
         times = [float(seconds) for seconds in _SECONDS.findall(part.partition("File Name:")[0])]

@@ -1,4 +1,4 @@
-"""EEG during mental arithmetic: rest and serial subtraction, two recordings a subject."""
+"""EEG during mental arithmetic: rest and serial subtraction, two recordings per subject."""
 
 import re
 
@@ -11,9 +11,9 @@ _CLASS = {"1": 0.0, "2": 1.0}
 
 
 class Eegmat(Dataset):
-    """`SubjectNN_1.edf` is rest, `SubjectNN_2.edf` mental arithmetic; the state lasts as long as the recording.
+    """`SubjectNN_1.edf` is rest, `SubjectNN_2.edf` mental arithmetic, each for the whole recording.
 
-    `subject-info.csv` describes the subjects and is not needed.
+    `subject-info.csv` describes the subjects and is not read.
     """
 
     name = "eegmat"
@@ -29,11 +29,11 @@ class Eegmat(Dataset):
     tasks = {"workload": ("rest", "arithmetic")}
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `workload`: 0 rest, 1 arithmetic, over the whole recording."""
+        """Return one span of task `workload` over the whole recording: 0 rest, 1 arithmetic."""
         if file.session not in _CLASS:
             raise LabelError(
-                "the name tells neither rest (_1) nor arithmetic (_2)",
+                "the file name must end in _1 (rest) or _2 (arithmetic)",
                 file=file.path.name,
-                remedy="Name it as the dataset does, SubjectNN_1.edf or SubjectNN_2.edf",
+                remedy="Restore its original name, SubjectNN_1.edf or SubjectNN_2.edf",
             )
         return [LabelSpan("workload", 0.0, recording.seconds, (_CLASS[file.session],))]

@@ -1,4 +1,4 @@
-"""EEG Motor Movement/Imagery: 64 channels, up to 14 runs a subject."""
+"""EEG Motor Movement/Imagery: 64 channels, up to 14 runs per subject."""
 
 import re
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ _RUNS = {
     **dict.fromkeys(("R05", "R09", "R13"), (_EXECUTED, _FISTS_OR_FEET)),
     **dict.fromkeys(("R06", "R10", "R14"), (_IMAGINED, _FISTS_OR_FEET)),
 }
-"""What a run is about, and what T1 and T2 mean in it."""
+"""Task of each run, and the classes of T1 and T2 in it."""
 _ROUNDING_SECONDS = 0.1
 _MOVES = ("left fist", "right fist", "both fists", "both feet")
 
 
 class Eegmmidb(Dataset):
-    """`S001/S001R01.edf` and so on; the annotations T1 and T2 have another meaning in each kind of run, T0 is rest.
+    """`S001/S001R01.edf` and so on; the meaning of annotations T1 and T2 depends on the run, T0 is rest.
 
-    Some subjects, such as S088, have a rate of their own and annotations that overlap.
+    Some subjects, such as S088, have another sampling rate and overlapping annotations.
     """
 
     name = "eegmmidb"
@@ -43,9 +43,9 @@ class Eegmmidb(Dataset):
     group = Group.PRETRAINING
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `eyes` over the whole of runs 1 and 2, else a movement, done or imagined, for each T1 and T2.
+        """Return one span of task `eyes` for runs 1 and 2, else a movement, executed or imagined, for each T1 and T2.
 
-        T0, the rest between, has no label. A movement that lasts into the next annotation is counted and left out.
+        T0, rest between movements, has no label. A movement that overlaps the next annotation is excluded.
         """
         if file.session in _EYES:
             return [LabelSpan("eyes", 0.0, recording.seconds, (_EYES[file.session],))]
@@ -58,8 +58,8 @@ class Eegmmidb(Dataset):
 
 
 def _overlaps(events: tuple[Event, ...]) -> Iterator[tuple[Event, str]]:
-    """Each event, and why it may not be used."""
+    """Yield each event and the reason to exclude it, empty if there is none."""
     for event, following in pairwise((*events, None)):
-        assert event is not None, "only the last has nothing that follows"
+        assert event is not None, "only the last event has no successor"
         late = following is not None and event.onset + event.duration > following.onset + _ROUNDING_SECONDS
         yield event, "overlapping_annotations" if late else ""

@@ -1,4 +1,4 @@
-"""eNTERFACE'06 EMOBRAIN: pictures of three kinds of emotion, BioSemi EEG with fNIRS. For pre-training."""
+"""eNTERFACE'06 EMOBRAIN: pictures of three emotion categories, BioSemi EEG with fNIRS. For pre-training."""
 
 import re
 from dataclasses import replace
@@ -9,9 +9,9 @@ from labram.signals.recording import Recording
 
 
 class Emobrain(Dataset):
-    """`Data/EEG/Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf`; its channels of the forehead made room for fNIRS.
+    """`Data/EEG/Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf`; fNIRS sensors replace the forehead electrodes.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "emobrain"
@@ -27,6 +27,6 @@ class Emobrain(Dataset):
     group = Group.PRETRAINING
 
     def read(self, file: RecordingFile) -> Recording:
-        """The recording, with places for names where it has the amplifier's inputs."""
+        """Read a recording and replace amplifier inputs by electrode names."""
         recording = super().read(file)
         return replace(recording, channels=rename_inputs(recording.channels))

@@ -1,7 +1,7 @@
-"""Download datasets from open archives: by the archive's own list of checksums, and on from where it stopped.
+"""Download datasets from open archives, with checksums and resumption.
 
-The list is fetched first; a file that does not have its checksum is refused. What is there already is checked, not
-fetched. Nothing here knows of any one dataset: adapters say what is where (`labram.datasets`).
+The archive's list of checksums is downloaded first; a file with another checksum is deleted. Existing files are checked
+and not downloaded again. Each adapter states its archive (`Dataset.download`).
 """
 
 import json
@@ -28,8 +28,8 @@ class Entry:
     """A file of an archive.
 
     Attributes:
-        path: Where it belongs below the dataset's folder.
-        url: Where it is.
+        path: Path below the dataset's folder.
+        url: Download URL.
         checksum: Algorithm and hexadecimal digest, as in ``sha256:9f86…``.
     """
 
@@ -40,12 +40,12 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Download(ABC):
-    """An archive's copy of a dataset.
+    """A dataset in an archive.
 
     Attributes:
-        subject: Regular expression that finds a file's subject in its path, the number in group 1. A file in whose
-            path it finds none belongs to all.
-        wanted: Regular expression that the paths of the files to fetch match somewhere; empty: all.
+        subject: Regular expression searched in a file's path; group 1 is the subject number. A file without a match
+            belongs to all subjects.
+        wanted: Regular expression searched in the paths of the files to download; empty: all.
     """
 
     subject: str = ""
@@ -54,16 +54,16 @@ class Download(ABC):
     @property
     @abstractmethod
     def index(self) -> str:
-        """Where the archive has its list."""
+        """URL of the archive's file list."""
 
     @abstractmethod
     def entries(self, text: str) -> Iterator[Entry]:
-        """Files that the archive's list names."""
+        """Yield the files in the archive's file list."""
 
 
 @dataclass(frozen=True)
 class PhysioNet(Download):
-    """A project of PhysioNet, whose list is its SHA256SUMS.txt."""
+    """A PhysioNet project; its file list is SHA256SUMS.txt."""
 
     project: str
     version: str
@@ -71,11 +71,11 @@ class PhysioNet(Download):
 
     @property
     def index(self) -> str:
-        """Where the archive has its list."""
+        """URL of the archive's file list."""
         return f"{self.root}/{self.project}/{self.version}/SHA256SUMS.txt"
 
     def entries(self, text: str) -> Iterator[Entry]:
-        """Files that the archive's list names."""
+        """Yield the files in the archive's file list."""
         for line in text.splitlines():
             digest, _, path = line.partition(" ")
             path = path.strip().removeprefix("*")
@@ -84,36 +84,36 @@ class PhysioNet(Download):
 
 @dataclass(frozen=True)
 class Zenodo(Download):
-    """A record of Zenodo, whose list is its description by the REST API."""
+    """A Zenodo record; its file list comes from the REST API."""
 
     record: str
     root: str = "https://zenodo.org/api/records"
 
     @property
     def index(self) -> str:
-        """Where the archive has its list."""
+        """URL of the archive's file list."""
         return f"{self.root}/{self.record}"
 
     def entries(self, text: str) -> Iterator[Entry]:
-        """Files that the archive's list names."""
+        """Yield the files in the archive's file list."""
         for file in json.loads(text)["files"]:
             yield Entry(file["key"], file["links"]["self"], file["checksum"])
 
 
 @dataclass(frozen=True)
 class Dataverse(Download):
-    """A dataset of a Dataverse repository, whose list is its description by the native API."""
+    """A Dataverse dataset; its file list comes from the native API."""
 
     identifier: str
     root: str = "https://dataverse.tdl.org/api"
 
     @property
     def index(self) -> str:
-        """Where the archive has its list."""
+        """URL of the archive's file list."""
         return f"{self.root}/datasets/:persistentId/?persistentId={quote(self.identifier, safe=':/')}"
 
     def entries(self, text: str) -> Iterator[Entry]:
-        """Files that the archive's list names."""
+        """Yield the files in the archive's file list."""
         for file in json.loads(text)["data"]["latestVersion"]["files"]:
             data, checksum = file["dataFile"], file["dataFile"]["checksum"]
             algorithm = checksum["type"].lower().replace("-", "")
@@ -123,11 +123,11 @@ class Dataverse(Download):
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a download did.
+    """Result of a download.
 
     Attributes:
-        files: Files that are there now, as the archive has them.
-        new: Those of them that were not there before.
+        files: Number of files present now.
+        new: Number of those that were downloaded by this call.
     """
 
     files: int
@@ -135,95 +135,95 @@ class Fetched:
 
 
 def fetch(download: Download, out: Path, *, subjects: Collection[int] = (), monitor: Monitor) -> Fetched:
-    """Bring the files of some subjects below a folder, in the archive's own layout; unpack those that are ZIP.
+    """Download the files of the subjects in the archive's layout, and unpack ZIP files.
 
-    An interrupted download leaves `*.part` files and goes on from them.
+    An interrupted download leaves `*.part` files and resumes from them.
 
     Args:
-        download: The archive's copy.
+        download: The dataset in its archive.
         out: The dataset's folder.
-        subjects: Numbers of the subjects; empty: all. Files of no subject always come.
-        monitor: Is told of each file.
+        subjects: Subject numbers; empty: all. Files that belong to no subject are always downloaded.
+        monitor: Receives the progress after each file.
 
     Raises:
-        CorpusError: If a file has not its checksum, the list is not one, or none of it is of these subjects.
-        PlatformError: If the archive does not answer or the folder cannot be written.
+        CorpusError: If a checksum does not match, the file list is invalid, or a subject is not in it.
+        PlatformError: If the archive is unreachable or the folder cannot be written.
     """
     resuming = _Resuming()
-    with _explained(download.index):
-        entries = _chosen(_listed(download), download, subjects)
+    with _network_errors(download.index):
+        entries = _select(_read_index(download), download, subjects)
         for done, entry in enumerate(entries, start=1):
             _fetch_one(entry, out / entry.path, resuming)
             monitor.progress(done, len(entries), new=resuming.files)
     return Fetched(len(entries), resuming.files)
 
 
-def _fetch_one(entry: Entry, place: Path, resuming: "_Resuming") -> None:
+def _fetch_one(entry: Entry, path: Path, resuming: "_Resuming") -> None:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    unpack = pooch.Unzip() if place.suffix == ".zip" else None
+    unpack = pooch.Unzip() if path.suffix == ".zip" else None
     try:
         pooch.retrieve(
-            entry.url, entry.checksum, fname=place.name, path=place.parent, downloader=resuming, processor=unpack
+            entry.url, entry.checksum, fname=path.name, path=path.parent, downloader=resuming, processor=unpack
         )
-    except ValueError:  # what pooch says of a file that has not its checksum; it has thrown the file away
+    except ValueError:  # pooch raises it for a checksum mismatch, after deleting the file
         raise CorpusError(
-            "what the archive sent is not what its checksum says",
+            "checksum mismatch: the downloaded file differs from the archive's list",
             file=entry.path,
-            remedy="Run the command again; if it stays so, tell the archive",
+            remedy="Run the command again; if the error persists, report it to the archive",
         ) from None
 
 
 class _Resuming:
-    """A downloader for pooch that goes on where the last one stopped.
+    """A pooch downloader that resumes interrupted downloads.
 
     Attributes:
-        files: How many files it has brought to their end.
+        files: Number of completed downloads.
     """
 
     def __init__(self) -> None:
         self.files = 0
 
     def __call__(self, url: str, out: str, _: object) -> None:
-        """Bring a file; requests raises if the connection ends before the promised length."""
+        """Download a file; requests raises if the connection ends before the announced length."""
         import requests
 
-        # pooch gives another temporary name each time, so what is there already is known by its URL.
+        # pooch chooses another temporary name each time, so partial files are named by their URL.
         part = Path(out).parent / f".{sha256(url.encode()).hexdigest()[:16]}.part"
-        held = part.stat().st_size if part.exists() else 0
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
-            if answer.status_code != _BEYOND_THE_END:
-                answer.raise_for_status()
-                with part.open("ab" if answer.status_code == _PARTIAL else "wb") as file:
-                    for chunk in answer.iter_content(_CHUNK):
+        size = part.stat().st_size if part.exists() else 0
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
+            if response.status_code != _BEYOND_THE_END:
+                response.raise_for_status()
+                with part.open("ab" if response.status_code == _PARTIAL else "wb") as file:
+                    for chunk in response.iter_content(_CHUNK):
                         file.write(chunk)
         part.replace(out)
         self.files += 1
 
 
-def _listed(download: Download) -> Sequence[Entry]:
+def _read_index(download: Download) -> Sequence[Entry]:
     import requests
 
-    answer = requests.get(download.index, timeout=_TIMEOUT_SECONDS)
-    answer.raise_for_status()
-    answer.encoding = "utf-8"
+    response = requests.get(download.index, timeout=_TIMEOUT_SECONDS)
+    response.raise_for_status()
+    response.encoding = "utf-8"
     try:
-        entries = list(download.entries(answer.text))
+        entries = list(download.entries(response.text))
     except (ValueError, LookupError, TypeError, AttributeError):
         entries = []
-    if not entries or not all(_sound(entry) for entry in entries):
+    if not entries or not all(_is_valid(entry) for entry in entries):
         raise CorpusError(
-            "the archive's list of files is not one that can be trusted",
+            "the archive's file list is invalid",
             file=download.index,
-            remedy="Try again later; if it stays so, the archive has changed: get the files by hand",
+            remedy="Try again later; if the error persists, download the files by hand",
         )
     return entries
 
 
-def _sound(entry: Entry) -> bool:
-    """Whether it has a checksum that is one, and stays below the dataset's folder."""
+def _is_valid(entry: Entry) -> bool:
+    """Whether the entry has a checksum and its path stays below the dataset's folder."""
     path = PurePosixPath(entry.path)
     return (
         re.fullmatch(r"(md5|sha1|sha256|sha512):[0-9a-fA-F]{32,128}", entry.checksum) is not None
@@ -234,7 +234,7 @@ def _sound(entry: Entry) -> bool:
     )
 
 
-def _chosen(entries: Sequence[Entry], download: Download, subjects: Collection[int]) -> list[Entry]:
+def _select(entries: Sequence[Entry], download: Download, subjects: Collection[int]) -> list[Entry]:
     wanted = [entry for entry in entries if re.search(download.wanted, entry.path)]
     if not subjects:
         return wanted
@@ -244,7 +244,7 @@ def _chosen(entries: Sequence[Entry], download: Download, subjects: Collection[i
         raise CorpusError(
             f"the dataset has no subject {', '.join(map(str, missing))}",
             field="--subjects",
-            remedy="Give numbers of its own subjects, as in 1,2,5-7",
+            remedy="Choose subject numbers of the dataset, such as 1,2,5-7",
         )
     return [entry for entry, number in numbers.items() if number is None or number in subjects]
 
@@ -255,18 +255,19 @@ def _subject(entry: Entry, download: Download) -> int | None:
 
 
 @contextmanager
-def _explained(index: str) -> Iterator[None]:
+def _network_errors(index: str) -> Iterator[None]:
     import requests
 
     try:
         yield
     except requests.RequestException as error:
         raise PlatformError(
-            f"the archive does not answer as it should ({type(error).__name__})",
+            f"the archive is unreachable or returned an error ({type(error).__name__})",
             file=index,
-            remedy="Run the command again: it goes on where it stopped",
+            remedy="Run the command again; it resumes where it stopped",
         ) from error
     except OSError as error:
         raise PlatformError(
-            f"the files cannot be written ({error.strerror})", remedy="Make room, or give another folder with --out"
+            f"the files cannot be written ({error.strerror})",
+            remedy="Free disk space, or choose another folder with --out",
         ) from error

@@ -1,4 +1,4 @@
-"""Any folder of recordings, of which nothing is known but what the files say."""
+"""Any folder of recordings, without metadata beyond the files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +8,13 @@ from labram.signals.readers import SHARED_SUFFIXES, is_recording
 
 
 class Folder(Dataset):
-    """Each EEG file is a recording; its subject is its folder, or its own name when it stands in the root.
+    """Each EEG file is a recording; its subject is its folder, or the file name if it lies in the root.
 
-    There are no labels, and units are believed. Mains is taken as 50 Hz, which the catalogue states.
+    There are no labels. Units are taken as the files state them; a line frequency of 50 Hz is assumed and stated in the
+    catalogue.
 
     Args:
-        without: Folders that are left out, because they are of other datasets.
+        excluded: Folders to leave out because they belong to other datasets.
     """
 
     name = "folder"
@@ -25,28 +26,32 @@ class Folder(Dataset):
     obtain = "your own recordings"
     group = Group.GENERIC
 
-    def __init__(self, *without: Path) -> None:
-        self._without = without
+    def __init__(self, *excluded: Path) -> None:
+        self._excluded = excluded
 
     def recognises(self, folder: Path) -> bool:
-        """Whether there is any EEG file."""
+        """Return whether the folder has any EEG file."""
         return bool(self.eeg_files(folder))
 
     def eeg_files(self, folder: Path) -> list[Path]:
-        """EEG files below `folder`; of suffixes that others use too, those that an EEG format recognises."""
-        known = set(super().eeg_files(folder))
-        own = (path for path in list_files(folder) if not any(path.is_relative_to(place) for place in self._without))
-        return [path for path in own if path in known or _is_recognised(path)]
+        """Return the EEG files below `folder`; files with ambiguous suffixes only if an EEG format recognises them."""
+        by_suffix = set(super().eeg_files(folder))
+        return [
+            path
+            for path in list_files(folder)
+            if not any(path.is_relative_to(other) for other in self._excluded)
+            if path in by_suffix or _is_recognised(path)
+        ]
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file."""
+        """Yield every EEG file."""
         for path in self.eeg_files(folder):
             parent = path.relative_to(folder).parent.as_posix()
             yield RecordingFile(self.name, path, path.stem if parent == "." else parent, path.name)
 
 
 def _is_recognised(path: Path) -> bool:
-    """One that may not be read might be a recording; it will be refused by name. A pipe would keep us waiting."""
+    """An unreadable file counts, so that it is quarantined by name. Opening a named pipe would block."""
     if path.suffix.lower() not in SHARED_SUFFIXES or path.is_fifo():
         return False
     try:

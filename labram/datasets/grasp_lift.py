@@ -13,15 +13,15 @@ from labram.signals.recording import Recording
 _RATE = 500.0
 _EVENTS = ("HandStart", "FirstDigitTouch", "BothStartLoadPhase", "LiftOff", "Replace", "BothReleased")
 WINDOW_SECONDS = 1.0
-"""The event is in the middle; the files mark it 150 ms either way."""
+"""The event is in the middle; the files mark 150 ms before and after it."""
 
 
 class GraspLift(Dataset):
     """`train/subj1_series1_data.csv` with `subj1_series1_events.csv`; series 9 and 10, in `test/`, have no events.
 
-    The competition's test series are of the same subjects, so they are no held-out part here.
+    The competition's test series have the same subjects, so they are not used as a test split.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "grasp_lift"
@@ -38,16 +38,16 @@ class GraspLift(Dataset):
     tasks = {"grasp": _EVENTS}
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The table of events."""
+        """Return the table of events."""
         return [file.path.with_name(file.path.name.replace("_data", "_events"))]
 
     def read(self, file: RecordingFile) -> Recording:
-        """A column an electrode, a row each 2 ms, in µV."""
+        """Read a table with a column for each electrode and a row every 2 ms, in µV."""
         names, samples = table.read_columns(file.path, lambda name: name != "id")
         return Recording(samples, names, _RATE)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `grasp`: one second about each event."""
+        """Return spans of task `grasp`: one second centred on each event."""
         (path,) = self.sidecars(file)
         if not path.is_file() and "test" in file.path.parts:
             return []
@@ -68,6 +68,6 @@ class GraspLift(Dataset):
 
 
 def _middles(marked: np.ndarray) -> np.ndarray:
-    """Middle sample of each run of ones [events]."""
+    """Return the middle sample of each run of ones, [events]."""
     edges = np.diff(np.concatenate([[0.0], marked, [0.0]]))
     return (np.flatnonzero(edges > 0) + np.flatnonzero(edges < 0)) / 2

@@ -13,15 +13,15 @@ from labram.signals.recording import Event, Recording
 _RATE = 200.0
 _FEEDBACK = "FeedBackEvent"
 SECONDS = 1.0
-"""After the feedback, in which the potential of an error is."""
+"""Epoch length after the feedback; it contains the error-related potential."""
 
 
 class InriaBci(Dataset):
     """`train/Data_S02_Sess01.csv` and `test/…`: time, 56 electrodes, EOG, feedback; `TrainLabels.csv` beside `train`.
 
-    Published at 200 of 600 samples a second; no unit is stated, µV is taken. The test subjects have no labels.
+    Published at 200 Hz, recorded at 600 Hz. No unit is stated; µV is assumed. The test subjects have no labels.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "inria_bci"
@@ -39,12 +39,12 @@ class InriaBci(Dataset):
     event_codes = frozenset({"feedback"})
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The table of all labels."""
-        places = (file.path.parent / "TrainLabels.csv", file.path.parent.parent / "TrainLabels.csv")
-        return [path for path in places if path.is_file()]
+        """Return the table of all labels."""
+        candidates = (file.path.parent / "TrainLabels.csv", file.path.parent.parent / "TrainLabels.csv")
+        return [path for path in candidates if path.is_file()]
 
     def read(self, file: RecordingFile) -> Recording:
-        """A column an electrode; each feedback is an event."""
+        """Read a table with a column for each electrode; each feedback becomes an event."""
         names, samples = table.read_columns(file.path, lambda name: name != "Time")
         events: tuple[Event, ...] = ()
         if _FEEDBACK in names:
@@ -53,7 +53,7 @@ class InriaBci(Dataset):
         return Recording(samples, names, _RATE, events)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `feedback_error`, as the table says: 0 the speller chose a wrong letter, 1 the right one."""
+        """Return spans of task `feedback_error`: 0 the speller chose a wrong letter, 1 the right one."""
         if "test" in file.path.parts:
             return []
         path = next(iter(self.sidecars(file)), file.path.parent.parent / "TrainLabels.csv")

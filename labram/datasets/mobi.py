@@ -17,22 +17,22 @@ from labram.signals.recording import Recording
 _NAMES, _ANGLES = "impedances-before.txt", "joints.txt"
 _CHANNELS = 64
 _MOVED = {"T7": "FCz", "T8": "AFz", "TP9": "VEOU", "TP10": "VEOL", "FT9": "HEOL", "FT10": "HEOR"}
-"""Electrodes that the experimenters put elsewhere; four of them are for eye movements."""
+"""Electrodes that the experimenters moved; four of them record eye movements."""
 _FULL_ANGLE = 90.0
-"""Degrees that the paper divides the angles by."""
+"""Degrees by which the paper divides the angles."""
 WINDOW_SECONDS, STRIDE_SECONDS = 2.0, 0.05
-_PLACE = re.compile(r"(?P<subject>SL\d+)-(?P<session>T\d+)")
+_FOLDER_NAME = re.compile(r"(?P<subject>SL\d+)-(?P<session>T\d+)")
 
 
 class Mobi(Dataset):
-    """`SL01-T01/eeg.txt`: ``64 channels``, then time and 64 values a line, tab separated.
+    """`SL01-T01/eeg.txt`: ``64 channels``, then lines of time and 64 values, tab separated.
 
-    The names of the channels are in `impedances-before.txt`. Targets are in `joints.txt`, on the same clock: two lines
-    of header, then time and twelve angles in degrees, six measured (G), six predicted by the interface (P): hip, knee,
-    ankle, right and left. The paper trains on the first ten minutes of each session and tests on its last; here splits
-    are by subject, and the two do not compare.
+    Channel names are in `impedances-before.txt`. Targets are in `joints.txt`, on the same clock: two header lines, then
+    time and twelve angles in degrees, six measured (G), six predicted by the interface (P): hip, knee, ankle, right and
+    left. The paper trains on the first ten minutes of each session and tests on the rest. Here splits are by subject,
+    so results are not comparable.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "mobi"
@@ -49,25 +49,25 @@ class Mobi(Dataset):
     tasks = {"gait": ("GHR", "GKR", "GAR", "GHL", "GKL", "GAL", "PHR", "PKR", "PAR", "PHL", "PKL", "PAL")}
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every `eeg.txt`; the folder names subject and session."""
+        """Yield every `eeg.txt`; subject and session come from the folder name."""
         for file in super().recordings(folder):
-            place = _PLACE.match(file.path.parent.name)
-            parts = place.groupdict() if place else {"subject": file.path.parent.name, "session": ""}
+            match = _FOLDER_NAME.match(file.path.parent.name)
+            parts = match.groupdict() if match else {"subject": file.path.parent.name, "session": ""}
             yield replace(file, subject=parts["subject"], session=parts["session"])
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The angles."""
+        """Return the file of joint angles."""
         return [file.path.with_name(_ANGLES)]
 
     def read(self, file: RecordingFile) -> Recording:
-        """A column an electrode, in µV; the rate is that of the time stamps."""
+        """Read a table with a column for each electrode, in µV; the time stamps determine the sampling rate."""
         names = _names(file.path.with_name(_NAMES))
         _, (seconds, *samples) = table.read_columns(
             file.path, range(1 + _CHANNELS), separator="\t", skip=1, header=False
         )
         step = float(np.median(np.diff(seconds.astype(np.float64)))) if len(seconds) > 1 else 0.0
         if not step > 0:
-            raise unreadable(file.path, "time stamps that do not rise")
+            raise unreadable(file.path, "time stamps do not increase")
         return Recording(np.stack(samples), names, round(1 / step, 1))
 
     def reading(self, file: RecordingFile) -> str:
@@ -76,9 +76,9 @@ class Mobi(Dataset):
         return f"{super().reading(file)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `gait`: twelve angles at the end of each window of 2 s, a window every 50 ms, over 90 degrees.
+        """Return spans of task `gait`: windows of 2 s every 50 ms, labelled with twelve angles divided by 90 degrees.
 
-        At which moment of the window the paper takes the angles it does not say.
+        The angles are those at the end of the window; the paper does not state which moment it uses.
         """
         path = file.path.with_name(_ANGLES)
         targets = len(self.tasks["gait"])
@@ -105,15 +105,15 @@ class Mobi(Dataset):
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """Electrodes in the order of the channels, where the experimenters had put them.
+    """Return the electrode of each channel, after the experimenters' moves.
 
     Rows are ``PhysChn  Name  LabelSet  Impedance``, tab separated, below the amplifier's settings.
     """
     try:
         rows = [[cell.strip() for cell in line.split("\t")] for line in path.read_text("latin1").splitlines()]
     except OSError:
-        raise unreadable(path, "the names of the channels are not there") from None
+        raise unreadable(path, "the file with channel names is missing") from None
     names = [row[1] for row in rows if len(row) >= 4 and row[0].isdigit()][:_CHANNELS]
     if len(names) != _CHANNELS:
-        raise unreadable(path, f"not {_CHANNELS} names of channels")
+        raise unreadable(path, f"expected {_CHANNELS} channel names")
     return tuple(_MOVED.get(name, name) for name in names)

@@ -1,4 +1,4 @@
-"""Experiments with a four-channel Muse headband (eeg-notebooks 0.1), as MuseLSL CSV files."""
+"""Experiments with a four-channel Muse headband (eeg-notebooks 0.1), in MuseLSL CSV files."""
 
 import re
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from labram.signals.recording import Recording
 _SUBJECT, _CUEING = re.compile(r"subject\d+"), "cueing"
 _TARGETS = frozenset({"11", "12", "21", "22"})
 _POSITION, _VALIDITY, _CORRECT, _TIME_MS = 2, 3, 6, 7
-"""Columns of the table of behaviour: a row a trial."""
+"""Columns of the behavioural table, which has one row for each trial."""
 BEFORE_SECONDS, WINDOW_SECONDS = 1.0, 2.0
 """The reaction time is predicted from the second before the target and the second after it."""
 PLAUSIBLE_SECONDS = (0.15, 2.0)
-"""Faster is anticipation, slower is a lapse."""
+"""Faster responses are anticipations, slower ones lapses."""
 
 
 class Muse(Dataset):
-    """`<paradigm>/subjectN/sessionN/*.csv`; in `cueing/` with a MATLAB file of behaviour beside each recording.
+    """`<paradigm>/subjectN/sessionN/*.csv`; in `cueing/` with a behavioural MATLAB file beside each recording.
 
-    A subject's number means the same person in all paradigms.
+    A subject number is the same person in all paradigms.
     """
 
     name = "muse"
@@ -40,25 +40,25 @@ class Muse(Dataset):
     suffixes = frozenset({".csv"})
 
     def recognises(self, folder: Path) -> bool:
-        """Whether there are paradigms with subjects with sessions with CSV files."""
+        """Return whether the folder has CSV files of sessions of subjects of paradigms."""
         return any(True for _ in folder.glob("*/subject*/session*/*.csv"))
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every CSV file; one outside the layout belongs to a subject named by its folder."""
+        """Yield every CSV file; outside the layout, the folder is the subject."""
         for path in self.eeg_files(folder):
             parts = path.relative_to(folder).parts[:-1]
             subject = next((part for part in parts if _SUBJECT.fullmatch(part)), "/".join(parts) or path.stem)
             yield RecordingFile(self.name, path, subject, "/".join((*parts, path.stem)))
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The files of behaviour."""
+        """Return the behavioural files."""
         return _behaviour_files(file)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `reaction_time` in seconds, of the cueing paradigm.
+        """Return spans of task `reaction_time`, in seconds, for the cueing paradigm.
 
-        The n-th target marker (11, 12, 21, 22) is row n of the behaviour; its code says target position and validity,
-        which must agree with the row. Wrong answers and implausible times are given as excluded.
+        The n-th target marker (11, 12, 21, 22) belongs to row n of the behavioural table; its code is target position
+        and validity, which must agree with the row. Wrong responses and implausible times are excluded.
         """
         if _CUEING not in file.session.split("/"):
             return []
@@ -66,9 +66,9 @@ class Muse(Dataset):
         rows = _behaviour(file)
         if len(onsets) > len(rows) or any(code != _code(row) for (_, code), row in zip(onsets, rows, strict=False)):
             raise LabelError(
-                "the target markers do not agree with the table of behaviour",
+                "the target markers do not agree with the behavioural table",
                 file=file.path.name,
-                remedy="Put the session's own behOutput file beside the recording",
+                remedy="Restore the session's original behOutput file beside the recording",
             )
         return [_interval(onset, row) for (onset, _), row in zip(onsets, rows, strict=False)]
 
@@ -78,20 +78,20 @@ def _behaviour_files(file: RecordingFile) -> list[Path]:
 
 
 def _behaviour(file: RecordingFile) -> NDArray[np.float64]:
-    """Table of behaviour of the session [trials, 8]; it stands beside the recording."""
-    beside = _behaviour_files(file)
-    if len(beside) != 1:
+    """Return the behavioural table of the session, [trials, 8]."""
+    paths = _behaviour_files(file)
+    if len(paths) != 1:
         raise LabelError(
-            f"there must be one behOutput file beside the recording, not {len(beside)}",
+            f"expected one behOutput file beside the recording, got {len(paths)}",
             file=file.path.name,
-            remedy="Get the session's folder again, with its one behOutput file",
+            remedy="Download the session's folder again",
         )
     try:
-        table = np.asarray(scipy.io.loadmat(beside[0], variable_names=["output"])["output"], dtype=np.float64)
+        table = np.asarray(scipy.io.loadmat(paths[0], variable_names=["output"])["output"], dtype=np.float64)
     except Exception as error:  # scipy raises whatever its parser meets
-        raise LabelError("the behOutput file cannot be read", file=beside[0].name, remedy="Get it again") from error
+        raise LabelError("the behOutput file cannot be read", file=paths[0].name, remedy="Download it again") from error
     if table.ndim != 2 or table.shape[1] <= _TIME_MS:
-        raise LabelError("the behOutput file has not 8 columns", file=beside[0].name, remedy="Get it again")
+        raise LabelError("the behOutput file must have 8 columns", file=paths[0].name, remedy="Download it again")
     return table
 
 

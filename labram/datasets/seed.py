@@ -1,4 +1,4 @@
-"""Emotion datasets of Shanghai Jiao Tong University: films, 62 electrodes, a Neuroscan CNT file a session."""
+"""Emotion datasets of Shanghai Jiao Tong University: films, 62 electrodes, one Neuroscan CNT file per session."""
 
 import re
 from abc import abstractmethod
@@ -13,7 +13,7 @@ _SECONDS = re.compile(r"session\s*(\d)\D*start_second\D*\[([\d,\s]+)\]\D*end_sec
 
 
 class _Films(Dataset):
-    """What both have in common: a recording is a session, its films begin and end at fixed times.
+    """Common part of both datasets: a recording is a session of films with known start and end times.
 
     Attributes:
         order: For each session, the class of each film.
@@ -27,7 +27,7 @@ class _Films(Dataset):
     order: ClassVar[dict[str, tuple[float, ...]]]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `emotion`: one interval a film, as long as it lasts."""
+        """Return spans of task `emotion`, one for each film."""
         del recording
         return [
             LabelSpan(TASK, start, stop - start, (label,))
@@ -36,13 +36,13 @@ class _Films(Dataset):
 
     @abstractmethod
     def _films(self, file: RecordingFile) -> list[tuple[float, float]]:
-        """Beginning and end of each film, in seconds."""
+        """Return start and end of each film in seconds."""
 
 
 class Seed(_Films):
     """`SEED_EEG/SEED_RAW_EEG/1_1.cnt`: subject and session. All sessions show the same films at the same times.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "seed"
@@ -74,10 +74,10 @@ _SECOND = (
 class SeedV(_Films):
     """`EEG_raw/1_1_20180804.cnt`: subject, session (by its films, not by date), date; `trial_start_end_timestamp.txt`.
 
-    The paper shares out the films of each session 5:5:5, so that all subjects are on all sides; here splits are by
-    subject, and the two do not compare.
+    The paper splits the films of each session 5:5:5, so every subject is in every split. Here splits are by subject, so
+    results are not comparable.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "seed_v"
@@ -91,7 +91,7 @@ class SeedV(_Films):
     """From the dataset's `emotion_label_and_stimuli_order.xlsx`."""
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The times of the films."""
+        """Return the file with the times of the films."""
         name = "trial_start_end_timestamp.txt"
         beside, above = file.path.with_name(name), file.path.parent.with_name(name)
         return [beside if beside.is_file() else above]

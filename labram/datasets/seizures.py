@@ -1,4 +1,4 @@
-"""Seizures as clinical archives mark them: where each begins and ends; all else is background."""
+"""Label spans of seizures that are marked by start and end; the rest of the recording is background."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ TASK, CLASSES = "seizure", ("background", "seizure")
 
 
 def spans(seizures: Sequence[tuple[float, float]], seconds: float) -> list[LabelSpan]:
-    """Task `seizure` over a whole recording.
+    """Return spans of task `seizure` that cover a whole recording.
 
     Args:
-        seizures: Beginning and end of each, in seconds.
-        seconds: Length of the recording.
+        seizures: Start and end of each seizure in seconds.
+        seconds: Duration of the recording.
 
     Raises:
-        ValueError: If one ends before it begins, they overlap, or one lies beyond the recording.
+        ValueError: If a seizure ends before it starts, overlaps another, or exceeds the recording.
     """
-    found: list[LabelSpan] = []
+    spans: list[LabelSpan] = []
     last = 0.0
     for start, stop in (*sorted(seizures), (seconds, seconds)):
         if not last <= start <= stop <= seconds:
-            raise ValueError(f"a seizure from {start} to {stop} after {last} in {seconds} s")
-        found += [LabelSpan(TASK, last, start - last, (0.0,)), LabelSpan(TASK, start, stop - start, (1.0,))]
+            raise ValueError(f"invalid seizure from {start} to {stop} s: expected between {last} and {seconds} s")
+        spans += [LabelSpan(TASK, last, start - last, (0.0,)), LabelSpan(TASK, start, stop - start, (1.0,))]
         last = stop
-    return [span for span in found if span.duration > 0]
+    return [span for span in spans if span.duration > 0]

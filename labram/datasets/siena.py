@@ -1,4 +1,4 @@
-"""Siena Scalp EEG Database: video-EEG of fourteen patients with epilepsy, seizures listed by the clock."""
+"""Siena Scalp EEG Database: video-EEG of fourteen patients with epilepsy, seizures listed by clock time."""
 
 import re
 from pathlib import Path
@@ -15,12 +15,12 @@ _DAY = 24 * 3600
 
 
 class Siena(Dataset):
-    """`PN00/PN00-1.edf`, with the patient's `Seizures-list-PN00.txt`; times are by the clock and may pass midnight.
+    """`PN00/PN00-1.edf`, with the patient's `Seizures-list-PN00.txt`; clock times may pass midnight.
 
-    Some lists hold mistakes. A list that does not fit the recording (a seizure beyond its end, or that ends before it
-    begins), or that does not name it, is no label.
+    Some lists contain errors. A list that contradicts the recording (a seizure beyond its end or with negative
+    duration), or that does not name it, yields a `LabelError`.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "siena"
@@ -37,11 +37,11 @@ class Siena(Dataset):
     tasks = {seizures.TASK: seizures.CLASSES}
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The patient's list."""
+        """Return the seizure list of the patient."""
         return [file.path.with_name(f"Seizures-list-{file.subject}.txt")]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `seizure`, as long as each lasts."""
+        """Return spans of task `seizure`, seizures and background."""
         (path,) = self.sidecars(file)
         try:
             return seizures.spans(_listed(read_label_text(path), file.path.name), recording.seconds)
@@ -50,7 +50,7 @@ class Siena(Dataset):
 
 
 def _listed(text: str, name: str) -> list[tuple[float, float]]:
-    """Seizures of one file, in seconds from its beginning."""
+    """Return start and end of the seizures of one file, in seconds from its start."""
     clock: dict[str, int] = {}
     found, here = [], False
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""The three datasets of the simulated corpus (see `labram.simulation.simulate`), labelled in the ways of real ones."""
+"""The three datasets of the simulated corpus (see `labram.simulation.simulate`), with labels in real formats."""
 
 import csv
 import json
@@ -16,13 +16,13 @@ from labram.simulation import gait, hospital, lab
 from labram.simulation.simulate import MARK
 
 EVENT_WINDOW_SECONDS = 5.0
-"""An event of one second stands in the middle of its window, as the corpus of EEG events (TUEV) has it."""
+"""An event of one second is in the middle of its window, as in TUEV."""
 GAIT_WINDOW_SECONDS = 2.0
 _VERDICTS = ("normal", "abnormal")
 
 
 class _Simulated(Dataset):
-    """What the three have in common: each folder says what it is, so real recordings are never taken for simulated."""
+    """Common part: each folder has a marker file, so real recordings are never mistaken for simulated ones."""
 
     reference = "simulated common reference"
     licence = "MIT"
@@ -32,20 +32,20 @@ class _Simulated(Dataset):
     group = Group.SIMULATED
 
     def recognises(self, folder: Path) -> bool:
-        """Whether the folder's mark names this dataset."""
+        """Return whether the folder's marker file names this dataset."""
         try:
             return bool(json.loads((folder / MARK).read_text()).get("dataset") == self.name)
         except (OSError, ValueError, AttributeError):
             return False
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file; the subject is the name up to the first separator."""
+        """Yield every EEG file; the subject is the file name up to the first separator."""
         for path in self.eeg_files(folder):
             subject, _, session = path.stem.replace("-T", "_T").partition("_")
             yield RecordingFile(self.name, path, subject, session)
 
     def sidecars(self, file: RecordingFile) -> Sequence[Path]:
-        """The file with the labels."""
+        """Return the label file."""
         path = self._sidecar(file)
         return [path] if path.is_file() else []
 
@@ -59,19 +59,21 @@ class _Simulated(Dataset):
                 return [row for row in csv.reader(stream, delimiter=delimiter) if row]
         except (OSError, UnicodeDecodeError, csv.Error):
             raise LabelError(
-                "the labels' file is missing or unreadable", file=path.name, remedy=f"Write it again with {self.obtain}"
+                "the label file is missing or unreadable",
+                file=path.name,
+                remedy=f"Generate it again with {self.obtain}",
             ) from None
 
-    def _contradiction(self, file: RecordingFile) -> LabelError:
+    def _invalid_rows(self, file: RecordingFile) -> LabelError:
         return LabelError(
-            "has rows of an unknown kind",
+            "invalid rows in the label file",
             file=self._sidecar(file).name,
-            remedy=f"Write it again with {self.obtain}",
+            remedy=f"Generate it again with {self.obtain}",
         )
 
 
 class SimHospital(_Simulated):
-    """Routine sessions sorted into `normal` and `abnormal`, and event recordings with `.rec` files."""
+    """Routine sessions in the folders `normal` and `abnormal`, and event recordings with `.rec` files."""
 
     name = hospital.NAME
     title = "Simulated clinical archive"
@@ -80,14 +82,14 @@ class SimHospital(_Simulated):
     sidecar_suffix = ".rec"
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file; the session of a routine recording begins with its verdict, the name of its folder."""
+        """Yield every EEG file; the session of a routine recording starts with its folder, `normal` or `abnormal`."""
         for file in super().recordings(folder):
             part, *rest = file.path.relative_to(folder).parts
             session = f"{rest[0]}_{file.session}" if part == "routine" and len(rest) > 1 else file.session
             yield replace(file, session=session)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `abnormal` over a whole routine session; task `events` from the `.rec` file."""
+        """Return one span of task `abnormal` for a routine session, else spans of task `events` from the `.rec` file."""
         verdict = file.session.partition("_")[0]
         if verdict in _VERDICTS:
             return [LabelSpan("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]
@@ -97,13 +99,13 @@ class SimHospital(_Simulated):
         try:
             events = sorted({(float(start), int(kind)) for _, start, _, kind in self._rows(file)})
         except ValueError:
-            raise self._contradiction(file) from None
+            raise self._invalid_rows(file) from None
         before = (EVENT_WINDOW_SECONDS - 1.0) / 2
         return [LabelSpan("events", start - before, EVENT_WINDOW_SECONDS, (float(kind - 1),)) for start, kind in events]
 
 
 class SimLab(_Simulated):
-    """One recording a participant; trials in `_events.tsv`."""
+    """One recording per participant, with trials in `_events.tsv`."""
 
     name = lab.NAME
     title = "Simulated emotion laboratory"
@@ -112,7 +114,7 @@ class SimLab(_Simulated):
     sidecar_suffix = "_events.tsv"
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `emotion`: one interval a trial."""
+        """Return spans of task `emotion`, one for each trial."""
         del recording
         try:
             return [
@@ -120,11 +122,11 @@ class SimLab(_Simulated):
                 for onset, duration, emotion in self._rows(file, delimiter="\t")[1:]
             ]
         except ValueError:
-            raise self._contradiction(file) from None
+            raise self._invalid_rows(file) from None
 
 
 class SimGait(_Simulated):
-    """Walking trials with joint angles beside them."""
+    """Walking trials with files of joint angles."""
 
     name = gait.NAME
     title = "Simulated gait laboratory"
@@ -133,17 +135,17 @@ class SimGait(_Simulated):
     sidecar_suffix = "-joints.csv"
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `gait`: six joint angles in degrees, averaged over consecutive windows of two seconds."""
+        """Return spans of task `gait`: mean of six joint angles in degrees over consecutive windows of two seconds."""
         try:
             rows = np.array(self._rows(file)[1:], float)
             seconds, angles = rows[:, 0], rows[:, 1:]
         except (ValueError, IndexError):
-            raise self._contradiction(file) from None
+            raise self._invalid_rows(file) from None
         spans = []
         for start in np.arange(0.0, recording.seconds - GAIT_WINDOW_SECONDS + 1e-9, GAIT_WINDOW_SECONDS):
             inside = (seconds >= start) & (seconds < start + GAIT_WINDOW_SECONDS)
             if not inside.any():
-                raise self._contradiction(file)
+                raise self._invalid_rows(file)
             label = tuple(round(float(angle), 4) for angle in angles[inside].mean(axis=0))
             spans.append(LabelSpan("gait", float(start), GAIT_WINDOW_SECONDS, label))
         return spans

@@ -1,4 +1,4 @@
-"""Sleep-EDF Database Expanded: whole nights with two derivations, sleep stages in a file of their own."""
+"""Sleep-EDF Database Expanded: whole nights with two derivations, sleep stages in separate hypnogram files."""
 
 import re
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ _STAGES = {
     "Sleep stage 4": 3.0,
     "Sleep stage R": 4.0,
 }
-_PLACES = {"EEG Fpz-Cz": "FPZ", "EEG Pz-Oz": "PZ"}
+_APPROXIMATED_BY = {"EEG Fpz-Cz": "FPZ", "EEG Pz-Oz": "PZ"}
 
 
 class SleepEdf(Dataset):
     """`sleep-cassette/SC4001E0-PSG.edf` and `sleep-telemetry/ST7011J0-PSG.edf`, stages in `SC4001EC-Hypnogram.edf`.
 
-    The model's table has no bipolar channels of the midline: Fpz-Cz is taken for FPZ and Pz-Oz for PZ, which is an
-    approximation. A subject's two nights share the first five characters of their names.
+    The model's electrode table has no midline bipolar channels: Fpz-Cz is approximated by FPZ, Pz-Oz by PZ. The two
+    nights of a subject share the first five characters of their names.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "sleep_edf"
@@ -46,26 +46,26 @@ class SleepEdf(Dataset):
     tasks = {"sleep_stage": ("wake", "N1", "N2", "N3", "REM")}
 
     def eeg_files(self, folder: Path) -> list[Path]:
-        """EEG files; a hypnogram has a name and a format like a recording's, and is none."""
+        """Return the EEG files without hypnograms, which have the same suffix."""
         return [path for path in super().eeg_files(folder) if not path.name.endswith("-Hypnogram.edf")]
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The hypnogram; its name tells its scorer where that of the recording has the recorder."""
+        """Return the hypnogram; its name has the scorer's code where the recording's name has the device's."""
         return sorted(file.path.parent.glob(f"{file.path.name[:7]}?-Hypnogram.edf"))
 
     def read(self, file: RecordingFile) -> Recording:
-        """The recording, with the places that its derivations are taken for."""
+        """Read a recording and rename its derivations to the electrodes that approximate them."""
         recording = super().read(file)
-        return replace(recording, channels=tuple(_PLACES.get(name, name) for name in recording.channels))
+        return replace(recording, channels=tuple(_APPROXIMATED_BY.get(name, name) for name in recording.channels))
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `sleep_stage`, as long as each lasts. Stages 3 and 4 are N3; movement and unscored time have none."""
+        """Return spans of task `sleep_stage`. Stages 3 and 4 are N3; movement and unscored time have no label."""
         hypnograms = self.sidecars(file)
         if len(hypnograms) != 1:
             raise LabelError(
-                f"there must be one hypnogram beside the recording, not {len(hypnograms)}",
+                f"expected one hypnogram beside the recording, got {len(hypnograms)}",
                 file=file.path.name,
-                remedy="Get the dataset's own file",
+                remedy="Restore the dataset's original files",
             )
         return [
             LabelSpan("sleep_stage", start, min(seconds, recording.seconds - start), (_STAGES[stage],))

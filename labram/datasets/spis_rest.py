@@ -17,9 +17,9 @@ _EYES = {"EO": 0.0, "EC": 1.0}
 class SpisRest(Dataset):
     """`Pre-SART EEG/S02_restingPre_EC.mat`: `dataRest` [68, samples], 64 electrodes in BioSemi's order, 3 EOG, trigger.
 
-    Recorded at 2048 samples a second, published at 256, in µV with the amplifier's offset.
+    Recorded at 2048 Hz, published at 256 Hz, in µV with the amplifier's DC offset.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "spis_rest"
@@ -36,12 +36,12 @@ class SpisRest(Dataset):
     tasks = {"eyes": ("open", "closed")}
 
     def read(self, file: RecordingFile) -> Recording:
-        """The electrodes alone."""
+        """Read the 64 electrodes."""
         samples = np.asarray(matlab.read_variables(file.path, "dataRest")["dataRest"])
         if samples.ndim != 2 or len(samples) < len(ELECTRODES):
-            raise unreadable(file.path, "no matrix of 64 electrodes and more")
+            raise unreadable(file.path, "dataRest must be a matrix with at least 64 rows")
         return Recording(samples[: len(ELECTRODES)].astype(np.float32), ELECTRODES, _RATE)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `eyes`: 0 open, 1 closed, over the whole recording."""
+        """Return one span of task `eyes` over the whole recording: 0 open, 1 closed."""
         return [LabelSpan("eyes", 0.0, recording.seconds, (_EYES[file.session],))]

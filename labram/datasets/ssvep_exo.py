@@ -1,4 +1,4 @@
-"""SSVEP exoskeleton: 8 occipital channels, trials of five seconds at rest or before a flickering light."""
+"""SSVEP exoskeleton: 8 occipital channels, trials of five seconds of rest or a flickering light."""
 
 import re
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ _ONSET = "32779"
 _EVENTS = {"1": 0.0, "2": 1.0, "3": 2.0, "4": 3.0}
 """Codes of the event file at trial onset, in the same order of classes."""
 SETTLING_SECONDS, STEADY_SECONDS = 1.0, 4.0
-"""Left out after onset, until the evoked potential is steady; and what is left of the five seconds."""
+"""Skipped after onset, until the evoked potential is steady; and the remaining part of the trial."""
 
 
 class SsvepExo(Dataset):
-    """`subjectNN/record-[…].gdf` or `…_raw.fif`, with `…-eve.fif`. Where both formats are there, GDF is preferred.
+    """`subjectNN/record-[…].gdf` or `…_raw.fif`, with `…-eve.fif`. GDF is preferred over FIF.
 
-    The files declare the wrong unit: values of a GDF are 1000 times too small, those of a FIF 1000 times too large.
+    The files declare the wrong unit: GDF values are 1000 times too small, FIF values 1000 times too large.
     """
 
     name = "ssvep_exo"
@@ -37,12 +37,12 @@ class SsvepExo(Dataset):
     event_codes = frozenset({*_ANNOUNCED, _ONSET})
 
     def recognises(self, folder: Path) -> bool:
-        """Whether a subject's folder has a file named like the dataset's recordings."""
-        found = (*folder.glob("subject*/record-*.gdf"), *folder.glob("subject*/record-*_raw.fif"))
-        return any(_NAME.fullmatch(path.stem) for path in found)
+        """Return whether a subject's folder has a recording."""
+        paths = (*folder.glob("subject*/record-*.gdf"), *folder.glob("subject*/record-*_raw.fif"))
+        return any(_NAME.fullmatch(path.stem) for path in paths)
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file; the subject is the folder."""
+        """Yield every EEG file; the folder is the subject."""
         files = self.eeg_files(folder)
         present = set(files)
         for path in files:
@@ -53,26 +53,26 @@ class SsvepExo(Dataset):
             yield RecordingFile(self.name, path, path.parent.name, session, alternate_of=alternate)
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The event file."""
+        """Return the event file."""
         return [_event_file(file)]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `ssvep`: 0 rest, 1 13 Hz, 2 21 Hz, 3 17 Hz, an interval of four seconds a trial.
+        """Return spans of task `ssvep`, four seconds of each trial: 0 rest, 1 13 Hz, 2 21 Hz, 3 17 Hz.
 
-        Trials have a fixed length, so recordings without stop codes are no exception.
+        Trials have a fixed duration, so stop codes are not needed.
         """
         trials = _announced(recording) or _listed(file, recording.sfreq)
         if not trials:
             raise LabelError(
-                "the recording has no trial codes, and no event file beside it",
+                "the recording has neither trial codes nor an event file",
                 file=file.path.name,
-                remedy=f"Put {file.session}-eve.fif of the dataset beside it",
+                remedy=f"Restore the dataset's {file.session}-eve.fif beside it",
             )
         return [LabelSpan("ssvep", onset + SETTLING_SECONDS, STEADY_SECONDS, (label,)) for onset, label in trials]
 
 
 def _announced(recording: Recording) -> list[tuple[float, float]]:
-    """Onset in seconds and class of each trial, from the codes in the recording."""
+    """Return onset in seconds and class of each trial, from the codes in the recording."""
     trials, label = [], None
     for event in recording.events:
         if event.code in _ANNOUNCED:
@@ -84,14 +84,14 @@ def _announced(recording: Recording) -> list[tuple[float, float]]:
 
 
 def _listed(file: RecordingFile, sfreq: float) -> list[tuple[float, float]]:
-    """Onset in seconds and class of each trial, from the event file beside the recording."""
+    """Return onset in seconds and class of each trial, from the event file."""
     path = _event_file(file)
     if not path.is_file():
         return []
     try:
         events = read_events(path, sfreq=sfreq)
     except ReadError as error:
-        raise LabelError("the event file cannot be read", file=path.name, remedy="Get it again") from error
+        raise LabelError("the event file cannot be read", file=path.name, remedy="Download it again") from error
     return [(event.onset, _EVENTS[event.code]) for event in events if event.code in _EVENTS]
 
 

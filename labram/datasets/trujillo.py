@@ -1,4 +1,4 @@
-"""Two datasets of L. T. Trujillo, Texas State University: 64 BioSemi electrodes, as BDF files. For pre-training."""
+"""Two datasets of L. T. Trujillo, Texas State University: 64 BioSemi electrodes, BDF files. For pre-training."""
 
 import re
 from dataclasses import replace
@@ -11,7 +11,7 @@ from labram.signals.recording import Recording
 
 
 class _Trujillo(Dataset):
-    """Their file names could be anybody's, so the folder must be called as the adapter."""
+    """Common part of both datasets; their file names are unspecific, so the folder must have the adapter's name."""
 
     line_freq_hz = 60.0
     reference = "none (BioSemi CMS and DRL)"
@@ -20,20 +20,20 @@ class _Trujillo(Dataset):
     group = Group.PRETRAINING
 
     def recognises(self, folder: Path) -> bool:
-        """Whether the folder has the adapter's name and recordings with the dataset's names in it."""
+        """Return whether the folder has the adapter's name and contains recordings with the dataset's file names."""
         named = (self.file_name.fullmatch(path.name) for path in folder.rglob("*.bdf"))
         return folder.name == self.name and any(named)
 
     def read(self, file: RecordingFile) -> Recording:
-        """The recording, with places for names where it has the amplifier's inputs."""
+        """Read a recording and replace amplifier inputs by electrode names."""
         recording = super().read(file)
         return replace(recording, channels=rename_inputs(recording.channels))
 
 
 class Trujillo2017(_Trujillo):
-    """`…_S01.bdf`: eyes open and closed by turns, a minute each, eight minutes in all.
+    """`…_S01.bdf`: alternating minutes with eyes open and closed, eight minutes in all.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "trujillo_2017"
@@ -45,9 +45,9 @@ class Trujillo2017(_Trujillo):
 
 
 class Trujillo2020(_Trujillo):
-    """`…_II_S01.bdf` and `…_RBII_S01.bdf`: two tasks of sorting into categories.
+    """`…_II_S01.bdf` and `…_RBII_S01.bdf`: two category learning tasks.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "trujillo_2020"

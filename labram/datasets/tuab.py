@@ -1,4 +1,4 @@
-"""TUH Abnormal EEG Corpus: routine recordings, normal or abnormal by the physician's report."""
+"""TUH Abnormal EEG Corpus: routine recordings, normal or abnormal according to the physician's report."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,10 +15,10 @@ _VERDICTS = ("normal", "abnormal")
 class Tuab(Tuh):
     """`edf/{train,eval}/{normal,abnormal}/01_tcp_ar/<patient>_<session>_<token>.edf`, version 2 and later.
 
-    `eval` is the test part. The published preparation shares out the patients of each class on their own and without
-    a seed, so that one with recordings of both classes may be on both sides; here a patient is on one, always.
+    `eval` is the test split. The published preprocessing splits the patients of each class separately and without a
+    seed, so a patient with recordings of both classes may be in two splits; here a patient is always in one.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "tuab"
@@ -29,16 +29,16 @@ class Tuab(Tuh):
     tasks = {"abnormal": _VERDICTS}
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file; the session begins with the verdict, the name of its folder."""
+        """Yield every EEG file; the session starts with its folder, `normal` or `abnormal`."""
         for file in super().recordings(folder):
             verdict = next((part for part in file.path.relative_to(folder).parts if part in _VERDICTS), "")
             yield replace(file, session=f"{verdict} {file.session}")
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `abnormal`: 0 normal, 1 abnormal, over the whole recording; the paper cuts it into windows of 10 s."""
+        """Return one span of task `abnormal` over the whole recording: 0 normal, 1 abnormal."""
         verdict = file.session.partition(" ")[0]
         if verdict not in _VERDICTS:
             raise LabelError(
-                "stands in no folder `normal` or `abnormal`", file=file.path.name, remedy="Keep the corpus's folders"
+                "not in a folder `normal` or `abnormal`", file=file.path.name, remedy="Restore the corpus's folders"
             )
         return [LabelSpan("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]

@@ -1,4 +1,4 @@
-"""TUH EEG Artifact Corpus: artefacts marked channel by channel."""
+"""TUH EEG Artifact Corpus: artefacts annotated channel by channel."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ from labram.datasets.tuh import Tuh, merge_channels, read_annotations
 from labram.signals.recording import Recording
 
 _CLASSES = {"eyem": 0.0, "chew": 1.0, "shiv": 2.0, "musc": 3.0, "elec": 4.0, "elpp": 4.0, "elst": 4.0}
-"""Electrode pops and static are `elec` since version 3."""
+"""Electrode pop (`elpp`) and static (`elst`) are `elec` since version 3."""
 
 
 class Tuar(Tuh):
-    """`edf/<reference>/<patient>_<session>_<token>.edf`, all in one folder, with a `.csv` file beside each.
+    """`edf/<reference>/<patient>_<session>_<token>.edf`, all in one folder, with a `.csv` file each.
 
-    Rows of one time are one event. Where the channels disagree, or one row names two artefacts (`eyem_musc`), the event
-    is left out and counted.
+    Rows with the same times are one event. If channels disagree, or a row names two artefacts (`eyem_musc`), the event
+    is excluded.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "tuar"
@@ -27,11 +27,11 @@ class Tuar(Tuh):
     tasks = {"artefact": ("eye movement", "chewing", "shivering", "muscle", "electrode")}
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The file of artefacts."""
+        """Return the annotation file."""
         return [file.path.with_suffix(".csv")]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `artefact`, as long as each lasts."""
+        """Return spans of task `artefact`, one for each artefact."""
         del recording
         return [
             LabelSpan("artefact", span.start, span.stop - span.start, (_CLASSES.get(span.label, -1.0),), excluded)

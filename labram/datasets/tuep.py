@@ -15,7 +15,7 @@ _GROUPS = {"01_no_epilepsy": 0.0, "00_epilepsy": 1.0}
 class Tuep(Tuh):
     """`{00_epilepsy,01_no_epilepsy}/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "tuep"
@@ -26,20 +26,18 @@ class Tuep(Tuh):
     tasks = {"epilepsy": ("no epilepsy", "epilepsy")}
 
     def recognises(self, folder: Path) -> bool:
-        """Whether the groups stand here or in a folder of a version; this corpus has no folder `edf`."""
+        """Return whether the groups are in `folder` or a version folder; this corpus has no folder `edf`."""
         return super().recognises(folder) or any(any(folder.glob(f"v*/{glob}")) for glob in self.inside)
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file; the session begins with the group, the name of a folder above it."""
+        """Yield every EEG file; the session starts with the group, `00_epilepsy` or `01_no_epilepsy`."""
         for file in super().recordings(folder):
             group = next((part for part in file.path.relative_to(folder).parts if part in _GROUPS), "")
             yield replace(file, session=f"{group} {file.session}")
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `epilepsy`, of the patient: 0 without, 1 with, over the whole recording."""
+        """Return one span of task `epilepsy` over the whole recording: 0 patient without, 1 with epilepsy."""
         group = file.session.partition(" ")[0]
         if group not in _GROUPS:
-            raise LabelError(
-                "stands in neither group of patients", file=file.path.name, remedy="Keep the corpus's folders"
-            )
+            raise LabelError("in neither group of patients", file=file.path.name, remedy="Restore the corpus's folders")
         return [LabelSpan("epilepsy", 0.0, recording.seconds, (_GROUPS[group],))]

@@ -1,4 +1,4 @@
-"""TUH EEG Events Corpus: events of one second in six classes, marked channel by channel."""
+"""TUH EEG Events Corpus: events of one second in six classes, annotated channel by channel."""
 
 import csv
 import re
@@ -13,18 +13,18 @@ from labram.signals.recording import Recording
 _CLASSES = ("SPSW", "GPED", "PLED", "EYEM", "ARTF", "BCKG")
 _BY_NUMBER = {str(number): name for number, name in enumerate(_CLASSES, start=1)}
 WINDOW_SECONDS = 5.0
-"""The event stands in the middle, as in the paper: two seconds before it, one of its own, two after it."""
+"""Two seconds before the event, the event of one second, two seconds after it, as in the paper."""
 
 
 class Tuev(Tuh):
     """`edf/train/<patient>/<patient>_<number>.edf`, `edf/eval/<number>/<class>_<number>_a_<n>.edf`, with `.rec` files.
 
-    Rows of a `.rec` file are channel, start, stop, class 1 to 6. Events that several channels show at one time are one
-    sample; if the channels disagree on the class it is left out and counted, and so is an event whose window would
-    begin before the recording or end after it. The published preparation has a sample for each row, repeats the
-    recording so that windows at its edges run over to its other end, and stops at events that are not 1 s long.
+    Rows of a `.rec` file are channel, start, stop, class 1 to 6. Events at the same time on several channels are one
+    sample. It is excluded if the channels disagree on the class, or if its window would exceed the recording. The
+    published preprocessing makes a sample of each row, wraps windows at the edges around to the other end of the
+    recording, and fails on events that are not 1 s long.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "tuev"
@@ -36,7 +36,7 @@ class Tuev(Tuh):
     tasks = {"events": _CLASSES}
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file. Patients of `eval` are known by the number of their folder alone."""
+        """Yield every EEG file; `eval` patients are identified only by the number of their folder."""
         for file in super().recordings(folder):
             number = file.path.parent.name
             if file.split == "test" and number.isdigit():
@@ -44,11 +44,11 @@ class Tuev(Tuh):
             yield file
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The file of events."""
+        """Return the event file."""
         return [file.path.with_suffix(".rec")]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `events`: one interval of 5 s an event."""
+        """Return spans of task `events`: 5 s around each event."""
         rows = _rows(file.path.with_suffix(".rec"))
         if self.published:
             return [_interval(span, _wrapped(_start(span), recording.seconds)) for span in rows]
@@ -79,7 +79,7 @@ def _excluded(span: Annotation, agree: bool, recording: Recording) -> str:  # no
 
 
 def _wrapped(start: float, seconds: float) -> float:
-    """Where a window begins that runs over the end to the beginning, counted from the beginning: negative."""
+    """Return the onset of a window, negative if it wraps around the end of the recording."""
     return start - int(seconds) if start + WINDOW_SECONDS > int(seconds) else start
 
 

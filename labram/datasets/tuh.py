@@ -1,6 +1,6 @@
-"""What the corpora of Temple University Hospital have in common: names, layout, references, and how to get them.
+"""Common part of the corpora of Temple University Hospital: names, layout, references, and how to obtain them.
 
-A patient has the same eight letters in all of them, so whoever is in two corpora is one subject here.
+A patient has the same eight letters in all of them, so a patient in two corpora is one subject.
 """
 
 import csv
@@ -28,7 +28,7 @@ class Tuh(Dataset):
 
     Attributes:
         inside: Globs of the layout, below `edf`.
-        parts: Folders of the corpus that are kept as parts; subjects of others are shared out among those left.
+        parts: Folders of the corpus that are kept as splits; subjects of other folders are split by `labram`.
     """
 
     line_freq_hz = 60.0
@@ -41,11 +41,11 @@ class Tuh(Dataset):
     parts: ClassVar[frozenset[str]] = frozenset({"eval"})
 
     def recognises(self, folder: Path) -> bool:
-        """Whether the layout is found here, in `edf`, or in a folder of a version with `edf` in it."""
+        """Return whether the layout is in `folder`, in `edf`, or in `edf` in a version folder."""
         return any(any(folder.glob(above + glob)) for glob in self.inside for above in ("", "edf/", "v*/edf/"))
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every EEG file, with the corpus's own part and the reference that its folders name."""
+        """Yield every EEG file, with the split and the reference that its folders state."""
         for file in super().recordings(folder):
             parents = file.path.relative_to(folder).parts[:-1]
             part = next((parent for parent in parents if parent in self.parts), "")
@@ -55,15 +55,15 @@ class Tuh(Dataset):
 
 @dataclass(frozen=True)
 class Annotation:
-    """What an annotator saw, on one channel or on all.
+    """One row of an annotation file, for one channel or for all.
 
     Attributes:
-        start: Seconds from the beginning.
-        stop: Seconds from the beginning.
-        label: The corpus's own word or number.
+        start: Seconds from the start of the recording.
+        stop: Seconds from the start of the recording.
+        label: Label as in the corpus.
 
     Raises:
-        ValueError: If it ends before it begins, or at no time.
+        ValueError: If it ends before it starts, or a time is negative or not finite.
     """
 
     start: float
@@ -72,14 +72,14 @@ class Annotation:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.stop < inf:
-            raise ValueError(f"from {self.start} to {self.stop}")
+            raise ValueError(f"invalid annotation from {self.start} to {self.stop} s")
 
 
 def read_annotations(path: Path) -> list[Annotation]:
-    """Rows of a `.csv` or `.csv_bi` file: comments, then ``channel,start_time,stop_time,label,confidence``.
+    """Read a `.csv` or `.csv_bi` file: comments, then ``channel,start_time,stop_time,label,confidence``.
 
     Raises:
-        LabelError: If the file is not there or not so.
+        LabelError: If the file is missing or malformed.
     """
     lines = (line for line in read_label_text(path).splitlines() if line.strip() and not line.startswith("#"))
     try:
@@ -90,9 +90,13 @@ def read_annotations(path: Path) -> list[Annotation]:
         raise invalid_labels(path) from None
 
 
-def merge_channels(spans: Iterable[Annotation]) -> list[tuple[Annotation, bool]]:
-    """Each time once, and whether the channels agree on its label; of several labels, the first by name is given."""
+def merge_channels(annotations: Iterable[Annotation]) -> list[tuple[Annotation, bool]]:
+    """Merge annotations with the same times.
+
+    Returns:
+        Annotations in order of time, and whether all channels agree on the label (else the alphabetically first one).
+    """
     labels: dict[tuple[float, float], set[str]] = defaultdict(set)
-    for span in spans:
-        labels[round(span.start, 3), round(span.stop, 3)].add(span.label)
-    return [(Annotation(*time, min(found)), len(found) == 1) for time, found in sorted(labels.items())]
+    for annotation in annotations:
+        labels[round(annotation.start, 3), round(annotation.stop, 3)].add(annotation.label)
+    return [(Annotation(*times, min(names)), len(names) == 1) for times, names in sorted(labels.items())]

@@ -1,4 +1,4 @@
-"""TUH EEG Slowing Corpus: slowing, seizures and background, marked for ten seconds each."""
+"""TUH EEG Slowing Corpus: slowing, seizures and background, annotated in spans of ten seconds."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ _CLASSES = {"bckg": 0.0, "slow": 1.0, "seiz": 2.0}
 class Tusl(Tuh):
     """`edf/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`, with a `.tse_agg` or `.csv` file.
 
-    `.tse_agg` rows are start, stop, label, confidence, for all channels together.
+    `.tse_agg` rows are start, stop, label, confidence, for all channels.
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "tusl"
@@ -25,18 +25,18 @@ class Tusl(Tuh):
     tasks = {"slowing": ("background", "slowing", "seizure")}
 
     def recognises(self, folder: Path) -> bool:
-        """Whether the layout is found; the seizure corpus has the same one inside its parts, with `.csv_bi` files."""
+        """Return whether the layout matches, without `.csv_bi` files, which distinguish the seizure corpus."""
         return super().recognises(folder) and not any(folder.glob("[a-z]*/s*/0[1-4]_tcp_*/*.csv_bi"))
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The file of events."""
+        """Return the possible annotation files."""
         return [file.path.with_suffix(suffix) for suffix in (".tse_agg", ".csv")]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `slowing`, as long as each lasts; other labels are left out and counted."""
+        """Return spans of task `slowing`; other labels are excluded."""
         del recording
-        whole, by_channel = self.sidecars(file)
-        spans = _whole(whole) if whole.is_file() else read_annotations(by_channel)
+        tse_agg, csv_path = self.sidecars(file)
+        spans = _read_tse_agg(tse_agg) if tse_agg.is_file() else read_annotations(csv_path)
         return [
             LabelSpan("slowing", span.start, span.stop - span.start, (_CLASSES.get(span.label, -1.0),), excluded)
             for span, agree in merge_channels(spans)
@@ -44,7 +44,7 @@ class Tusl(Tuh):
         ]
 
 
-def _whole(path: Path) -> list[Annotation]:
+def _read_tse_agg(path: Path) -> list[Annotation]:
     rows = [line.split() for line in read_label_text(path).splitlines() if line.strip() and "=" not in line]
     try:
         return [Annotation(float(start), float(stop), label) for start, stop, label, _ in rows]

@@ -1,4 +1,4 @@
-"""TUH EEG Seizure Corpus: seizures marked from beginning to end."""
+"""TUH EEG Seizure Corpus: seizures annotated from start to end."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ _BACKGROUND = "bckg"
 class Tusz(Tuh):
     """`edf/{train,dev,eval}/<patient>/<session>_<year>/<reference>/<patient>_<session>_<token>.edf`, version 2.
 
-    Beside each a `.csv_bi` file whose rows say for all channels together (`TERM`) when there is a seizure.
+    Each has a `.csv_bi` file whose rows annotate seizures and background for all channels (`TERM`).
 
-    Tested on an imitation of its files.
+    Tested on a synthetic copy of its layout.
     """
 
     name = "tusz"
@@ -26,11 +26,11 @@ class Tusz(Tuh):
     tasks = {"seizure": ("background", "seizure")}
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
-        """The file of seizures."""
+        """Return the annotation file."""
         return [file.path.with_suffix(".csv_bi")]
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Task `seizure`: 0 background, 1 seizure, as long as each lasts."""
+        """Return spans of task `seizure`: 0 background, 1 seizure."""
         del recording
         return [
             LabelSpan("seizure", span.start, span.stop - span.start, (float(span.label != _BACKGROUND),))

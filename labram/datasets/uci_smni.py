@@ -1,4 +1,4 @@
-"""UCI EEG Database: one-second trials of 64 electrodes, as gzip text."""
+"""UCI EEG Database: one-second trials of 64 electrodes in gzip-compressed text."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _NAME = re.compile(r"(?P<subject>co\d[ac]\d+)\.rd\.(?P<trial>\d+)\.gz")
 
 
 class UciSmni(Dataset):
-    """`co2a0000364/co2a0000364.rd.000.gz` and so on: each trial is a recording of one second. For pre-training."""
+    """`co2a0000364/co2a0000364.rd.000.gz` and so on: each trial is a one-second recording. For pre-training."""
 
     name = "uci_smni"
     title = "EEG Database (Begleiter), UCI Machine Learning Repository"
@@ -22,11 +22,11 @@ class UciSmni(Dataset):
     suffixes = frozenset({".gz"})
 
     def recognises(self, folder: Path) -> bool:
-        """Whether a file is named like the dataset's trials, in a folder named like its subject."""
+        """Return whether a subject's folder has a trial."""
         return any(_NAME.fullmatch(path.name) for path in folder.glob("co*/co*.rd.*.gz"))
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Every gzip file; one whose name the dataset does not have belongs to the subject of its folder."""
+        """Yield every gzip file; a file with another name belongs to the subject of its folder."""
         for path in self.eeg_files(folder):
             match = _NAME.fullmatch(path.name)
             subject, trial = (match["subject"], match["trial"]) if match else (path.parent.name, path.stem)
