@@ -257,7 +257,7 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def _accompanies(path: Path) -> bool:
-    """Whether a file with an EEG suffix is no recording: FIF files of other content, or samples of a BrainVision header.
+    """Whether a file with an EEG suffix is no recording: FIF of other content, or samples of a BrainVision header.
 
     A BrainVision sample file without its header counts as a recording; reading it fails with a clear error.
     """

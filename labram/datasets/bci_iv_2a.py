@@ -73,7 +73,7 @@ class BciIv2a(Dataset):
             raise LabelError(
                 "the true classes of the evaluation session are missing",
                 file=file.path.name,
-                remedy=f"Download {file.path.stem}.mat from the competition's results page into true_labels/ beside the recording",
+                remedy=f"Download {file.path.stem}.mat from the competition's results page into true_labels/",
             )
         try:
             classes = [float(label) - 1 for label in matlab.read_variables(paths[0], "classlabel")["classlabel"]]

@@ -51,7 +51,7 @@ class Folder(Dataset):
 
 
 def _is_recognised(path: Path) -> bool:
-    """An unreadable file counts, so that it is quarantined by name. Opening a named pipe would block."""
+    """Whether an EEG format recognises the file. An unreadable file counts: it is quarantined by name."""
     if path.suffix.lower() not in SHARED_SUFFIXES or path.is_fifo():
         return False
     try:

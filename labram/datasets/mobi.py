@@ -71,7 +71,7 @@ class Mobi(Dataset):
         return Recording(np.stack(samples), names, round(1 / step, 1))
 
     def reading(self, file: RecordingFile) -> str:
-        """Changes with the names of the channels, too."""
+        """Return a version that changes with the channel names too."""
         names = file.path.with_name(_NAMES)
         return f"{super().reading(file)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
 

@@ -89,7 +89,7 @@ class SimHospital(_Simulated):
             yield replace(file, session=session)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
-        """Return one span of task `abnormal` for a routine session, else spans of task `events` from the `.rec` file."""
+        """Return one span of task `abnormal` for a routine session, else spans of task `events`."""
         verdict = file.session.partition("_")[0]
         if verdict in _VERDICTS:
             return [LabelSpan("abnormal", 0.0, recording.seconds, (float(_VERDICTS.index(verdict)),))]
