@@ -33,7 +33,7 @@ from labram.corpus.process_pool import SURROUNDINGS
 from labram.corpus.process_recording import examine
 from labram.corpus.scan import Item
 from labram.datasets.base import Dataset, RecordingFile
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import CANONICAL
 from labram.signals.preprocessing import BackEnd, preprocess
@@ -177,7 +177,7 @@ def _ingest(load: Load, repeats: int) -> Mapping[str, object]:
                 shard=0,
                 shards=1,
                 subject_key=b"key",
-                monitor=Silent(),
+                monitor=NullMonitor(),
                 workers=0,
             )
             assert (done.recordings, done.refused) == (load.recordings, 0)

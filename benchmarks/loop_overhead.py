@@ -17,7 +17,7 @@ import torch
 
 from labram.atomic import TEMPORARY_FILES
 from labram.corpus.catalogue import Corpus
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
@@ -161,7 +161,7 @@ class _Bare:
         return time.perf_counter() - start
 
 
-class _Alternates(Silent):
+class _Alternates(NullMonitor):
     """Monitor that runs the bare step after each step of the loop."""
 
     def __init__(self, bare: _Bare, batches: WindowSampler, folder: Path) -> None:

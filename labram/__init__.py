@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_FOR_ARRAYS = ("Embedding", "Labram", "LabramEmbedder")
+_LAZY = ("Embedding", "Labram", "LabramEmbedder")
 
 
 def __getattr__(name: str) -> object:
-    """What needs PyTorch is imported when it is first asked for."""
-    if name in _FOR_ARRAYS:
+    """Import the names that need PyTorch on first use."""
+    if name in _LAZY:
         from labram import embedding
 
         return getattr(embedding, name)

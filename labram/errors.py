@@ -1,7 +1,7 @@
-"""Every error that a user of labram can cause or meet.
+"""Errors that users, files or machines can cause.
 
-An error says what was found, in which file and field, and what to do next. `ValueError`, `KeyError` and the like
-are for what the code did wrong; what a user, a file or a machine did wrong is a `LabramError`.
+Every `LabramError` states the problem, the file and field, and a remedy. `ValueError`, `KeyError` and the like are for
+defects in the code.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from types import MappingProxyType
 
 
 class LabramWarning(UserWarning):
-    """Something that the user should know and that does not stop the work."""
+    """A problem that the user should know of and that does not stop the program."""
 
 
 class LabramError(Exception):
-    """Base of all errors that are meant to be read by a user.
+    """Base class of all errors addressed to the user.
 
     Args:
-        problem: What was found, and what was expected.
-        remedy: What the reader can do about it, as an imperative.
-        file: The file or folder that it is about.
-        field: The field, option, column or key that it is about.
+        problem: What is wrong: what was expected, and what was found.
+        remedy: What the reader can do about it, as an imperative sentence.
+        file: The file or folder with the problem.
+        field: The field, option, column or key with the problem.
     """
 
     def __init__(self, problem: str, *, remedy: str, file: Path | str | None = None, field: str | None = None) -> None:
@@ -34,12 +34,12 @@ class LabramError(Exception):
         return f"{where + ': ' if where else ''}{self.problem}. {self.remedy}."
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive the way back from a worker process, keyword arguments included."""
-        return restored, (type(self), self.__dict__)
+        """Pickle with all attributes, for errors raised in worker processes."""
+        return restore, (type(self), self.__dict__)
 
 
-def restored(kind: type[LabramError], state: Mapping[str, object]) -> LabramError:
-    """An error of another process, from its kind and attributes."""
+def restore(kind: type[LabramError], state: Mapping[str, object]) -> LabramError:
+    """Return an error raised in another process, from its class and attributes."""
     error = kind.__new__(kind)
     error.__dict__.update(state)
     error.args = (str(error),)
@@ -47,11 +47,11 @@ def restored(kind: type[LabramError], state: Mapping[str, object]) -> LabramErro
 
 
 class RecipeError(LabramError):
-    """A recipe, or an override of one, that cannot be used."""
+    """An invalid recipe or override."""
 
 
 class CorpusError(LabramError):
-    """A corpus folder that cannot be used as a whole."""
+    """An unusable corpus folder."""
 
 
 class LabelError(LabramError):
@@ -59,27 +59,27 @@ class LabelError(LabramError):
 
 
 class StoreError(LabramError):
-    """A patch store entry that is absent or damaged."""
+    """An absent or damaged entry of the patch store, or a store that cannot be read or written."""
 
 
 class WindowError(LabramError):
-    """A window of signals that a model cannot take."""
+    """Windows of signals that do not fit a model."""
 
 
 class WeightsError(LabramError):
-    """Weights that cannot be used; the kinds below say why."""
+    """Unusable weights; the subclasses state the reason."""
 
 
 class DamagedWeightsError(WeightsError):
-    """A file of weights that is truncated, altered or not what its name says."""
+    """A weights file that is truncated, altered or of another type."""
 
 
 class UnsafeWeightsError(WeightsError):
-    """A checkpoint that would run code if it were read; it was not."""
+    """A checkpoint that would run code on loading; it was not loaded."""
 
 
 class MisfitWeightsError(WeightsError):
-    """Tensors that are missing from a model's weights, too many, or of another shape: `unmatched` names them all."""
+    """Weights with missing or unexpected tensors, or wrong shapes: `unmatched` lists them all."""
 
     def __init__(
         self,
@@ -99,31 +99,31 @@ class NonFiniteWeightsError(WeightsError):
 
 
 class ElectrodeTableError(WeightsError):
-    """Weights whose spatial table is for other electrodes, or the same in another order."""
+    """Weights whose spatial table is for other electrodes, or for another order."""
 
 
 class CodebookSizeError(WeightsError):
-    """A codebook, or a head that predicts its codes, of another size than expected."""
+    """A codebook, or a head that predicts its codes, of an unexpected size."""
 
 
 class CheckpointError(LabramError):
-    """A training checkpoint that cannot be resumed from."""
+    """A training checkpoint that cannot be written or resumed from."""
 
 
 class TrainingError(LabramError):
-    """Training that cannot go on."""
+    """A training run that cannot continue."""
 
 
 class RegistryError(LabramError):
-    """A model, alias or run that the registry does not have or refuses."""
+    """A model, alias or run that is not in the registry, or that it rejects."""
 
 
 class PlatformError(LabramError):
-    """A service, program or machine that labram depends on and that failed."""
+    """A failure of a service, program or machine that labram depends on."""
 
 
 class Reason(StrEnum):
-    """Why a recording is refused. The value is the reason code in catalogues and reports."""
+    """Reason for which a recording is quarantined. The value is the reason code in catalogues and reports."""
 
     UNREADABLE = "unreadable"
     UNSUPPORTED = "unsupported_format"
@@ -143,11 +143,11 @@ class Reason(StrEnum):
     DUPLICATE_FORMAT = "duplicate_format"
     MISSING_LABEL = "missing_label"
     UNPROCESSABLE = "unprocessable"
-    """Reading it made labram itself fail, or ended the process that read it: a defect worth a report."""
+    """labram failed, or its reader process ended: a defect that should be reported."""
 
 
 class ReadError(LabramError):
-    """A recording that cannot be read; it goes to the quarantine under `reason`."""
+    """A recording that cannot be read; it is quarantined with `reason`."""
 
     def __init__(
         self,

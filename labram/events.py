@@ -1,8 +1,8 @@
-"""What a running step tells the world: it started, how far it is, how it ended.
+"""Events of pipeline steps: start, progress, notes and end.
 
-Steps run in processes of their own (a KFP task each), so they speak through an append-only file of JSON lines named
-by ``LABRAM_EVENTS``; `labram run` follows it and draws the progress. Where the variable is not set, they speak to the
-log, which is what a pod shows (see `labram.logs`).
+Each step runs in its own process (a KFP task). It appends its events to the JSON lines file that ``LABRAM_EVENTS``
+names; `labram run` follows that file and displays the progress. Without the variable, events are logged, as in a pod
+(see `labram.logs`).
 """
 
 import logging
@@ -20,33 +20,33 @@ log = logging.getLogger("labram")
 EVENTS_VARIABLE = "LABRAM_EVENTS"
 SECONDS_BETWEEN_REPORTS = 0.25
 SECONDS_BETWEEN_LINES = 10.0
-"""In a log, which nobody watches and somebody pays for."""
+"""Interval between progress lines in a log."""
 
 
 class Monitor(Protocol):
-    """Who listens to a training loop or any other long work."""
+    """Receiver of the progress and metrics of a training loop or another long task."""
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
-        """`done` of `total` units of work are finished; `figures` are shown beside it."""
+    def progress(self, done: int, total: int, **metrics: float) -> None:
+        """Report that `done` of `total` units are finished; `metrics` are displayed next to the progress."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Metrics of one optimiser step or evaluation, to be kept."""
+        """Record the metrics of one optimiser step or evaluation."""
 
     def note(self, text: str) -> None:
-        """One thing worth knowing, such as what was reused."""
+        """Report a message for the user, such as what was reused."""
 
 
-class Silent:
-    """A monitor that listens to nothing: for tests and for use as a library."""
+class NullMonitor:
+    """Monitor that ignores everything, for tests and for use as a library."""
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
-        """Ignore the report."""
+    def progress(self, done: int, total: int, **metrics: float) -> None:
+        """Ignore the progress."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Ignore the metrics."""
 
     def note(self, text: str) -> None:
-        """Ignore the note."""
+        """Ignore the message."""
 
 
 def emit(event: str, **fields: object) -> None:
@@ -60,58 +60,56 @@ def emit(event: str, **fields: object) -> None:
 
 
 def _sentence(event: str, fields: Mapping[str, object]) -> str:
-    """Such as ``pretrain: 120 of 4000  loss 5.31``, or ``evaluate gait: finished``."""
-    said = str(fields.get("text", event))
+    """Format an event as ``pretrain: 120 of 4000  loss 5.31``, or ``evaluate gait: finished``."""
+    text = str(fields.get("text", event))
     if event == "progress":
-        figures = fields["figures"]
-        assert isinstance(figures, Mapping)
-        said = "  ".join([f"{fields['done']} of {fields['total']}", *([figures_text(figures)] if figures else [])])
-    return f"{fields.get('step', '')}: {said}"
+        metrics = fields["metrics"]
+        assert isinstance(metrics, Mapping)
+        text = "  ".join([f"{fields['done']} of {fields['total']}", *([format_metrics(metrics)] if metrics else [])])
+    return f"{fields.get('step', '')}: {text}"
 
 
-def figures_text(figures: Mapping[str, float]) -> str:
-    """Such as ``loss 5.31  patches/s 2310``."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Format metrics as ``loss 5.31  patches/s 2310``."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
 
 
 class StepReporter:
-    """Reports the progress of one step; throttled, except for the last report."""
+    """Reporter of one step's progress; throttled, except for the last report."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._pause = SECONDS_BETWEEN_REPORTS if os.environ.get(EVENTS_VARIABLE) else SECONDS_BETWEEN_LINES
         self._last = -self._pause
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
+    def progress(self, done: int, total: int, **metrics: float) -> None:
         """See `Monitor.progress`."""
         now = time.monotonic()
         if done >= total or now - self._last >= self._pause:
             self._last = now
-            emit("progress", step=self.name, done=done, total=total, figures=figures)
+            emit("progress", step=self.name, done=done, total=total, metrics=metrics)
 
     def note(self, text: str) -> None:
-        """Tell the user one thing worth knowing, such as what was reused."""
+        """Report a message for the user, such as what was reused."""
         emit("note", step=self.name, text=text)
 
 
 @contextmanager
 def step(name: str) -> Iterator[StepReporter]:
-    """Announce a step's start and its end, whatever that is. Errors are announced and go on upwards.
+    """Report the start and the end of a step. Errors are reported and raised again.
 
-    What is announced is kept, and so is the traceback in the pipeline's log: paths within the corpus are left out.
+    Paths within the corpus are redacted in events and tracebacks, because logs are stored.
     """
     logs.configure()
     emit("started", step=name)
     try:
         yield StepReporter(name)
     except LabramError as error:
-        error.file = logs.without_paths(error.file)
+        error.file = logs.redact_paths(error.file)
         error.__cause__, error.__suppress_context__ = None, True
         emit("failed", step=name, kind=type(error).__name__, text=str(error))
         raise
     except Exception as error:
-        emit(
-            "failed", step=name, kind=type(error).__name__, text=logs.without_paths(f"{type(error).__name__}: {error}")
-        )
+        emit("failed", step=name, kind=type(error).__name__, text=logs.redact_paths(f"{type(error).__name__}: {error}"))
         raise
     emit("finished", step=name)

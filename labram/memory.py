@@ -1,16 +1,16 @@
-"""The C library's memory, for processes that filter or train."""
+"""Settings of glibc's memory allocator for processes that filter or train."""
 
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # their numbers in <malloc.h>
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # constants of <malloc.h>
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed up to 32 MiB a piece, for the process's life; elsewhere do nothing.
+    """Make glibc keep freed blocks of up to 32 MiB for reuse; do nothing with other C libraries.
 
-    It gives large pieces back to the system at once, and the next block or step pays a page fault for each 4 KiB anew:
-    as long as the filters of a recording take, and 50,000 a masked step of LaBraM-Base (benchmarks/model.md).
+    By default glibc returns large blocks to the system at once, and the next step causes a page fault per 4 KiB: 50,000
+    in a masked step of LaBraM-Base (benchmarks/model.md), and as much time as filtering takes in ingest.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

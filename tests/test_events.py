@@ -22,7 +22,7 @@ def test_a_step_tells_start_progress_and_end(lines) -> None:
     told = lines()
     assert [event["event"] for event in told] == ["started", "progress", "finished"]
     assert told[1] | {"time": 0} == {
-        "event": "progress", "time": 0, "step": "ingest 0/2", "done": 5, "total": 5, "figures": {"loss": 0.25}
+        "event": "progress", "time": 0, "step": "ingest 0/2", "done": 5, "total": 5, "metrics": {"loss": 0.25}
     }  # fmt: skip
 
 

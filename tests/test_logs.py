@@ -56,7 +56,7 @@ def test_each_line_of_a_pod_is_json_with_the_ids_of_run_and_task(tmp_path) -> No
         *("started", "progress", "progress", "note", "finished")
     ]
     progress = lines[1]
-    assert (progress["step"], progress["done"], progress["total"], progress["figures"]) == (
+    assert (progress["step"], progress["done"], progress["total"], progress["metrics"]) == (
         *("pretrain", 120, 4000, {"loss": 5.314}),
     )
     assert progress["message"] == "pretrain: 120 of 4000  loss 5.314"
@@ -100,4 +100,4 @@ def test_events_speak_to_people_too(caplog, event, level) -> None:
 
 def test_what_only_begins_like_the_corpus_folder_is_left(monkeypatch) -> None:
     monkeypatch.setenv(logs.CORPUS_VARIABLE, "/workspace/data")
-    assert logs.without_paths("'/workspace/data/a.edf' of /workspace/database") == "'--data' of /workspace/database"
+    assert logs.redact_paths("'/workspace/data/a.edf' of /workspace/database") == "'--data' of /workspace/database"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from labram.events import figures_text
+from labram.events import format_metrics
 
 console = Console(highlight=False, markup=False)
 
@@ -61,7 +61,7 @@ class Bar:
 
     def progress(self, done: int, total: int, **figures: float) -> None:
         """See `labram.events.Monitor.progress`."""
-        self._progress.update(self._task, completed=done, total=total, figures=figures_text(figures))
+        self._progress.update(self._task, completed=done, total=total, figures=format_metrics(figures))
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Metrics are kept elsewhere."""
@@ -138,13 +138,13 @@ class StepDisplay:
             self._tasks[step] = self._progress.add_task(step, total=None, figures="")
 
     def _move(self, step: str, event: Mapping[str, object]) -> None:
-        figures = event.get("figures")
+        metrics = event.get("metrics")
         if step in self._tasks:
             self._progress.update(
                 self._tasks[step],
                 completed=float(str(event["done"])),
                 total=float(str(event["total"])),
-                figures=figures_text(figures) if isinstance(figures, dict) else "",
+                figures=format_metrics(metrics) if isinstance(metrics, dict) else "",
             )
 
     def _finish(self, step: str) -> None:

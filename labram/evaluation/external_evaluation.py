@@ -13,7 +13,7 @@ from labram.evaluation.baselines import Baseline
 from labram.evaluation.leakage import Ledger
 from labram.evaluation.record import Evaluation, Predictions, summarise
 from labram.evaluation.scoring import EVALUATION, PREDICTIONS, evaluated, predict
-from labram.events import Monitor, Silent
+from labram.events import Monitor, NullMonitor
 from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
@@ -69,7 +69,7 @@ def score_folder(
             shard=0,
             shards=1,
             subject_key=subject_key,
-            monitor=monitor or Silent(),
+            monitor=monitor or NullMonitor(),
         )
         summary = judge([shard], judged, quality, "test", tasks={settings.name: settings.dataset})
         corpus = Corpus.load(judged)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labram.errors import PlatformError
-from labram.logs import CORPUS_VARIABLE, hide
+from labram.logs import CORPUS_VARIABLE, redact_folder
 
 CORPUS_PLACEHOLDER = f"${CORPUS_VARIABLE}"
 """What stands for the corpus folder where arguments are logged and kept, as KFP does."""
@@ -71,7 +71,7 @@ class Workspace:
 def corpus_folder(data: str) -> Path:
     """The corpus folder that a step was given, by its path or as placeholder; no path within it is written anywhere."""
     folder = Path(os.path.expandvars(data))
-    hide(folder)
+    redact_folder(folder)
     return folder
 
 

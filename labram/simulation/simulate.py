@@ -16,7 +16,7 @@ import numpy as np
 
 from labram.atomic import atomic_folder
 from labram.errors import CorpusError
-from labram.events import Monitor, Silent
+from labram.events import Monitor, NullMonitor
 from labram.simulation import files, gait, hospital, lab
 from labram.simulation.rhythms import Draw
 
@@ -76,7 +76,7 @@ def simulate(out: Path, *, seed: int = 0, size: Size | None = None, monitor: Mon
             remedy="Name another folder, or empty this one",
         )
     try:
-        _make(out, seed, size or Size(), monitor or Silent())
+        _make(out, seed, size or Size(), monitor or NullMonitor())
     except OSError as error:
         raise CorpusError(
             f"the simulated corpus cannot be written ({error.strerror})",

@@ -11,7 +11,7 @@ import pytest
 from labram.corpus import dvc_versions
 from labram.corpus.version_diff import Difference, difference
 from labram.errors import CorpusError, PlatformError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.simulation.simulate import Size, simulate
 
 TINY = Size(patients=1, participants=1, walkers=1, sessions=1, events=1, trials=1, walk_seconds=10)
@@ -53,7 +53,7 @@ def test_the_version_is_dvcs_own_while_the_folder_is_what_it_recorded(project) -
 
 def test_data_come_back_from_the_cache(project) -> None:
     remove(project / "data")
-    dvc_versions.obtain(project / "data.dvc", Silent())
+    dvc_versions.obtain(project / "data.dvc", NullMonitor())
     assert dvc(project, "status", "data.dvc").strip().endswith("up to date.")
 
 
@@ -61,7 +61,7 @@ def test_without_cache_and_remote_they_are_simulated_again_and_checked(project) 
     remove(project / "data")
     remove(project / ".dvc" / "cache")
     recorded = (project / "data.dvc").read_text()
-    dvc_versions.obtain(project / "data.dvc", Silent())
+    dvc_versions.obtain(project / "data.dvc", NullMonitor())
     assert (project / "data.dvc").read_text() == recorded
     assert dvc(project, "status", "data.dvc").strip().endswith("up to date.")
 
@@ -74,7 +74,7 @@ def test_another_simulation_is_refused(project, monkeypatch) -> None:
     )
     recorded = (project / "data.dvc").read_text()
     with pytest.raises(CorpusError, match=r"not the one that data\.dvc records"):
-        dvc_versions.obtain(project / "data.dvc", Silent())
+        dvc_versions.obtain(project / "data.dvc", NullMonitor())
     assert (project / "data.dvc").read_text() == recorded
 
 
@@ -120,7 +120,7 @@ def two_versions(folder: Path, remote: str) -> Path:
     project = folder / "project"
     project.mkdir(parents=True)
     git(project, "init", "--quiet")
-    dvc_versions.add(write(folder / "first", FIRST) / "lab", project, Silent())
+    dvc_versions.add(write(folder / "first", FIRST) / "lab", project, NullMonitor())
     dvc(project, "remote", "add", "--default", "store", remote)
     git(project, "add", ".")
     git(project, "commit", "--quiet", "--message", "first")
@@ -128,7 +128,7 @@ def two_versions(folder: Path, remote: str) -> Path:
     dvc(project, "push", "--quiet")
     (project / "data" / "lab" / "b.edf").unlink()
     for name in ("lab", "clinic"):
-        dvc_versions.add(write(folder / "second", SECOND) / name, project, Silent())
+        dvc_versions.add(write(folder / "second", SECOND) / name, project, NullMonitor())
     git(project, "commit", "--quiet", "--all", "--message", "second")
     git(project, "tag", "v2")
     dvc(project, "push", "--quiet")
@@ -190,7 +190,7 @@ def test_a_working_copy_goes_from_version_to_version(repository, tmp_path) -> No
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     clone = tmp_path / "clone"
     assert dvc_versions.state(clone) == "absent"
-    dvc_versions.obtain(clone / "data.dvc", Silent())
+    dvc_versions.obtain(clone / "data.dvc", NullMonitor())
     assert content(clone / "data") == SECOND
     dvc_versions.pull(clone / "data", repository=str(clone), rev="v1")
     assert content(clone / "data") == FIRST
@@ -231,7 +231,7 @@ def test_the_remote_may_be_a_bucket(bucket, tmp_path) -> None:
 def test_a_name_that_dvc_cannot_keep_is_told_before_anything_is_copied(tmp_path) -> None:
     odd = write(tmp_path / "odd", {os.fsdecode(b"M\xfcller.edf"): b"a"})
     with pytest.raises(CorpusError, match="UTF-8"):
-        dvc_versions.add(odd, tmp_path / "project", Silent())
+        dvc_versions.add(odd, tmp_path / "project", NullMonitor())
     assert not (tmp_path / "project").exists()
 
 
@@ -241,7 +241,7 @@ def test_what_is_no_file_is_told_before_anything_is_copied(tmp_path, target) -> 
     (tmp_path / "mine" / "a.edf").write_bytes(b"a")
     (tmp_path / "mine" / "b.edf").symlink_to(target)
     with pytest.raises(CorpusError, match=r"b\.edf: this is no file"):
-        dvc_versions.add(tmp_path / "mine", tmp_path, Silent())
+        dvc_versions.add(tmp_path / "mine", tmp_path, NullMonitor())
     assert not (tmp_path / "data").exists()
 
 
@@ -256,6 +256,6 @@ def test_a_link_into_dvcs_cache_is_replaced_and_not_written_through(tmp_path) ->
     project = tmp_path / "project"
     (project / "data" / "lab").mkdir(parents=True)
     (project / "data" / "lab" / "a.edf").symlink_to(cache / "ab")
-    dvc_versions.add(write(tmp_path / "lab", {"a.edf": b"new"}), project, Silent())
+    dvc_versions.add(write(tmp_path / "lab", {"a.edf": b"new"}), project, NullMonitor())
     assert content(cache) == {"ab": b"old"}
     assert content(project / "data") == {"lab/a.edf": b"new"}

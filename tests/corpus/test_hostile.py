@@ -24,7 +24,7 @@ from labram.corpus.ingest import Ingested, ingest
 from labram.corpus.quality import judge
 from labram.corpus.scan import content, recording_id, scan
 from labram.errors import ReadError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import PreprocessingRecipe, QualityRecipe
 from labram.signals.readers import is_recording, read
 from labram.store.store import Store
@@ -338,7 +338,7 @@ def take_in_as_folder(data: Path, workspace: Path) -> Ingested:
         shard=0,
         shards=1,
         subject_key=KEY,
-        monitor=Silent(),
+        monitor=NullMonitor(),
         workers=0,
     )
 
@@ -349,14 +349,14 @@ from pathlib import Path
 from labram.corpus.ingest import ingest
 from labram.store.store import Store
 from labram.errors import LabramError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import PreprocessingRecipe
 data, disk, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 ballast, (_, most) = disk / "ballast", resource.getrlimit(resource.RLIMIT_FSIZE)
 
 def take_in():
     return ingest(data, ("folder",), disk / "out", store=Store(disk / "store"), shard=0, shards=1,
-                  preprocessing=PreprocessingRecipe(), subject_key=b"a key for tests", monitor=Silent(), workers=0)
+                  preprocessing=PreprocessingRecipe(), subject_key=b"a key for tests", monitor=NullMonitor(), workers=0)
 
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))

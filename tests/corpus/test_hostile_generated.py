@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
 from labram.errors import ReadError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import PreprocessingRecipe
 from labram.signals.readers import read
 from labram.signals.readers.edf_header import read_header
@@ -101,7 +101,7 @@ def verdict(folder: Path) -> tuple[str, ...]:
         shard=0,
         shards=1,
         subject_key=b"a key for tests",
-        monitor=Silent(),
+        monitor=NullMonitor(),
         workers=0,
     )
     (row,) = Corpus.load(folder.parent / "out").catalogue.itertuples()

@@ -15,7 +15,7 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
 from labram.corpus.local_ingest import TakenIn, published, take_in
 from labram.errors import PlatformError, StoreError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.recipe import PreprocessingRecipe, Recipe, load
 from labram.signals.preprocessing import preprocess
@@ -50,7 +50,7 @@ def rng() -> np.random.Generator:
 
 
 def brought(data: Path, store: Store, recipe: Recipe, workers: int = 0) -> TakenIn:
-    return take_in(data, (), store, recipe=recipe, workers=workers, monitor=Silent())
+    return take_in(data, (), store, recipe=recipe, workers=workers, monitor=NullMonitor())
 
 
 def entries(store: Store) -> list[str]:
@@ -140,7 +140,7 @@ def _ingest(data: Path, store: Store, out: Path) -> None:
         shard=0,
         shards=1,
         subject_key=b"key",
-        monitor=Silent(),
+        monitor=NullMonitor(),
         workers=0,
     )
 

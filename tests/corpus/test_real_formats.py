@@ -15,7 +15,7 @@ from labram.corpus.quality import judge
 from labram.corpus.scan import content, recording_id, scan
 from labram.datasets.base import list_files
 from labram.errors import Reason
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import PreprocessingRecipe, QualityRecipe, SplitRecipe
 from labram.signals.readers import content_files
 from labram.store.store import Store
@@ -136,7 +136,7 @@ def judged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         shard=0,
         shards=1,
         subject_key=KEY,
-        monitor=Silent(),
+        monitor=NullMonitor(),
         workers=0,
     )
     judge([out / "shard"], out / "corpus", QualityRecipe(), SplitRecipe())

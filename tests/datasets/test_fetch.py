@@ -18,7 +18,7 @@ from labram.datasets import ADAPTERS
 from labram.datasets.eegmat import Eegmat
 from labram.datasets.fetch import Dataverse, Download, Fetched, PhysioNet, Zenodo, fetch
 from labram.errors import CorpusError, PlatformError
-from labram.events import Silent
+from labram.events import NullMonitor
 
 FIRST, SECOND = b"first" * 40_000, b"second" * 30_000
 
@@ -92,7 +92,7 @@ FILES = {"Subject01_1.edf": FIRST, "Subject02_1.edf": SECOND, "Subject10_1.edf":
 
 
 def bring(download: Download, out: Path, **more: Any) -> Fetched:
-    return fetch(download, out, monitor=Silent(), **more)
+    return fetch(download, out, monitor=NullMonitor(), **more)
 
 
 def names(folder: Path) -> list[str]:

@@ -151,7 +151,7 @@ def test_one_new_recording_costs_one_recording(
     store: Store, bucket: str, tmp_path: Path, write_edf: Callable[..., Path]
 ) -> None:
     from labram.corpus.ingest import ingest  # here, so that the writers of the test above need not import it
-    from labram.events import Silent
+    from labram.events import NullMonitor
     from labram.recipe import PreprocessingRecipe
 
     def take_in(place: Store) -> tuple[int, int]:
@@ -164,7 +164,7 @@ def test_one_new_recording_costs_one_recording(
             shard=0,
             shards=1,
             subject_key=b"key",
-            monitor=Silent(),
+            monitor=NullMonitor(),
         )
         return done.recordings, done.reused
 

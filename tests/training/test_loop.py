@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from labram.errors import CheckpointError, LabramWarning, TrainingError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import OptimiserRecipe
 from labram.training import loop
 from labram.training.async_checkpoint import Writer
@@ -88,7 +88,7 @@ class Stream:
         return [Numbers(torch.randn(size, 3, generator=random)) for size in (4, 2)][share]
 
 
-class Told(Silent):
+class Told(NullMonitor):
     def __init__(self):
         self.notes, self.values, self.done = [], {}, []
 
@@ -125,7 +125,7 @@ def run(folder, objective=None, plan=PLAN, monitor=None, identity=None, validati
         groups=parameter_groups(objective.model, 0.01),
         checkpoints=Checkpoints(folder),
         identity=identity or {},
-        monitor=monitor or Silent(),
+        monitor=monitor or NullMonitor(),
     )
     return objective.model.state_dict(), fitted
 
@@ -223,7 +223,7 @@ def test_on_a_gpu_that_is_asked_now_and_then_they_are_still_named_by_their_own_w
 
     objective, plan = Objective(poisoned=(3, 5, 7)), Plan(**{**vars(PLAN), "log_every": 8})
     groups, writer = parameter_groups(objective.model, 0.01), Writer(Checkpoints(tmp_path), print)
-    training = loop._Training(objective, Named(), plan, groups, writer, {}, Silent())
+    training = loop._Training(objective, Named(), plan, groups, writer, {}, NullMonitor())
     training.device = SimpleNamespace(type="cuda")
     assert all(training.step(Interruption()) for _ in range(7))
     with pytest.raises(TrainingError, match=r"until step 4; the last windows came from of step 4\."):
@@ -374,12 +374,12 @@ import pathlib, sys
 import numpy as np
 from labram.corpus.catalogue import Corpus
 from labram.store.store import Store
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import ArchitectureRecipe, TokenizerRecipe
 from labram.training.train_stages import train_tokenizer
 import os, signal, time
 
-class Says(Silent):
+class Says(NullMonitor):
     def progress(self, done, total, **figures):
         print(done, flush=True)
 

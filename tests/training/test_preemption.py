@@ -28,7 +28,7 @@ with noticed():
 FORKS = """
 # Imports once; then trains in a fork of itself for each line of input, and says how that ended.
 import os, sys
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.training import stages
 from labram.training.distributed.job import Job
 
@@ -36,7 +36,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        Job.from_json(line).run(Silent())
+        Job.from_json(line).run(NullMonitor())
         os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from labram import recipe as recipes
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
 from labram.training import loop, objectives, train_stages
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 OF_THE_TRAINING = {6, 12, 13, 14, 15, 16, 26, 29, 31, 34}
 
 
-class Breaks(Silent):
+class Breaks(NullMonitor):
     """Dies after a step, as if the machine had."""
 
     def __init__(self, after):
@@ -51,7 +51,7 @@ def train(mixed, architecture, tmp_path):
             seed=0,
             checkpoints=tmp_path / "checkpoints",
             out=tmp_path / "tokenizer",
-            monitor=monitor or Silent(),
+            monitor=monitor or NullMonitor(),
         )
 
     return run
@@ -61,7 +61,7 @@ def train(mixed, architecture, tmp_path):
 def windows(mixed, tokenizer_recipe):
     """Training windows, and validation windows of two montages."""
     recipe = tokenizer_recipe(micro_batches=4)
-    return train_stages.training_windows(mixed.corpus, mixed.store, recipe, 0, Silent())
+    return train_stages.training_windows(mixed.corpus, mixed.store, recipe, 0, NullMonitor())
 
 
 def models(architecture, tokenizer_recipe):
@@ -126,7 +126,7 @@ def test_defect_15_one_counter_of_steps_and_no_gradient_that_carries_over(train,
     """Published: a step is lost with each montage, and what was accumulated for one is added to the next."""
     step, left = torch.optim.AdamW.step, []
 
-    class Looks(Silent):
+    class Looks(NullMonitor):
         def progress(self, done, total, **figures):
             left.append(sum(parameter.grad is not None for parameter in parameters))
 
@@ -175,7 +175,7 @@ def test_defect_29_no_step_of_the_loop_waits_for_the_device(windows, architectur
     objective = whole or TokenizerObjective(tokenizer)
     plan = train_stages.plan(tokenizer_recipe(steps=100, log_every=50), 0)
     groups, writer = parameter_groups(objective.model, 0.05), Writer(Checkpoints(tmp_path), print)
-    training = loop._Training(objective, batches, plan, groups, writer, {}, Silent())
+    training = loop._Training(objective, batches, plan, groups, writer, {}, NullMonitor())
     assert training.step(Interruption())
     training.device = SimpleNamespace(type="cuda")  # not the CPU, whose values may be looked at at any time
     with _Operations() as seen:

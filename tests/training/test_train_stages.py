@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labram.errors import CheckpointError, LabelError, LabramWarning, TrainingError, WeightsError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.models import weights
 from labram.training import objectives, train_stages
 from labram.training.task_metadata import TaskFile
@@ -23,7 +23,7 @@ class Trainer:
             "seed": 0,
             "checkpoints": self.folder / f"{name}-checkpoints",
             "out": self.folder / name,
-            "monitor": Silent(),
+            "monitor": NullMonitor(),
         }
 
     def tokenizer(self, recipe, name="tokenizer"):
@@ -94,7 +94,7 @@ def test_the_tokenizer_learns(trainer, tokenizer_recipe):
 
 def test_a_collapsed_codebook_is_told_of_early_and_fails_with_advice(trainer, tokenizer_recipe, monkeypatch):
     notes = []
-    monkeypatch.setattr(Silent, "note", lambda _, text: notes.append(text))
+    monkeypatch.setattr(NullMonitor, "note", lambda _, text: notes.append(text))
     with pytest.raises(TrainingError, match=r"collapsed.*fewer architecture\.codes"):
         trainer.tokenizer(tokenizer_recipe(min_perplexity=1000.0))
     assert [note.split(" the codebook")[0] for note in notes if "perplexity" in note] == ["after step 3"]

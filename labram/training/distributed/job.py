@@ -144,4 +144,4 @@ class Receiver:
             case "finished":
                 self.figures = line["figures"]
             case "failed":
-                self.error = self.error or errors.restored(getattr(errors, line["kind"]), line["error"])
+                self.error = self.error or errors.restore(getattr(errors, line["kind"]), line["error"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from labram import logs
 from labram.errors import LabramError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.training.distributed.job import Job, Sender
 from labram.training.distributed.process_group import joined
 
@@ -23,7 +23,7 @@ def main(job_file: Path, lines: Path) -> int:
     sender = Sender(lines)
     try:
         with joined() as ranks:
-            figures = Job.from_json(job_file.read_text()).run(sender if ranks.first else Silent())
+            figures = Job.from_json(job_file.read_text()).run(sender if ranks.first else NullMonitor())
             if ranks.first:
                 sender.finished(figures)
     except LabramError as error:

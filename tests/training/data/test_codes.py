@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from labram.errors import StoreError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.models import weights
 from labram.recipe import PretrainingRecipe
 from labram.training import train_stages
@@ -26,7 +26,7 @@ def teacher(mixed, architecture, tokenizer_recipe, tmp_path):
         seed=0,
         checkpoints=tmp_path / "checkpoints",
         out=tmp_path / "tokenizer",
-        monitor=Silent(),
+        monitor=NullMonitor(),
     )
     return tmp_path / "tokenizer"
 
@@ -43,7 +43,7 @@ def sampler(mixed):
 
 def counted(sampler, tokenizer, digest="a" * 64):
     notes = []
-    monitor = Silent()
+    monitor = NullMonitor()
     monitor.note = notes.append
     return codes.tokenize(sampler, tokenizer, digest, monitor), notes
 
@@ -119,7 +119,7 @@ def test_pretraining_by_stored_codes_runs_the_tokenizer_for_validation_only(
             seed=0,
             checkpoints=tmp_path / name / "checkpoints",
             out=tmp_path / name / "out",
-            monitor=Silent(),
+            monitor=NullMonitor(),
         )
 
     first = pretrain("first")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from labram.corpus.catalogue import Corpus
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TokenizerRecipe
 from labram.store.store import Store
 from labram.training import train_stages
@@ -25,7 +25,7 @@ def train(folder, name):
     settings = TokenizerRecipe.from_json((folder / "tokenizer.json").read_text())
     out, *given = prepared(folder, name)
     train_stages.train_tokenizer(
-        *given, settings, checkpoints=out / "a", out=out / "tokenizer", seed=0, monitor=Silent()
+        *given, settings, checkpoints=out / "a", out=out / "tokenizer", seed=0, monitor=NullMonitor()
     )
     pretrain(folder, name)
 
@@ -35,7 +35,7 @@ def pretrain(folder, name, **changes):
     settings = PretrainingRecipe.from_json((folder / "masked.json").read_text()).model_copy(update=changes)
     out, corpus, store, architecture = prepared(folder, name)
     given = corpus, store, folder / "one" / "tokenizer", architecture, settings
-    train_stages.pretrain(*given, checkpoints=out / "b", out=out / "masked", seed=0, monitor=Silent())
+    train_stages.pretrain(*given, checkpoints=out / "b", out=out / "masked", seed=0, monitor=NullMonitor())
 
 
 def prepared(folder, name):

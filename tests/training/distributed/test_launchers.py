@@ -7,13 +7,13 @@ import psutil
 import pytest
 
 from labram.errors import CheckpointError, PlatformError, TrainingError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.training.distributed import process_group, worker
 from labram.training.distributed.job import Job, Receiver, Sender
 from labram.training.distributed.launchers import InProcess, Torchrun, chosen
 
 
-class Told(Silent):
+class Told(NullMonitor):
     """Keeps what it is told; `at` a step it calls something."""
 
     def __init__(self, at=0, then=lambda: None):
@@ -100,7 +100,7 @@ def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
         assert worker.main(tmp_path / "job.json", tmp_path / "lines.jsonl") == 1
     finally:
         process_group.distributed.destroy_process_group()
-    receiver = Receiver(tmp_path / "lines.jsonl", Silent())
+    receiver = Receiver(tmp_path / "lines.jsonl", NullMonitor())
     receiver.receive()
     assert isinstance(receiver.error, TrainingError)
     assert "3 micro-batches of a step cannot be shared out evenly to 2 processes" in str(receiver.error)
@@ -109,7 +109,7 @@ def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
 def test_every_error_survives_the_way(tmp_path):
     file = tmp_path / "lines.jsonl"
     Sender(file).failed(CheckpointError("it is gone", remedy="Look for it", file=tmp_path / "x", field="y"))
-    receiver = Receiver(file, Silent())
+    receiver = Receiver(file, NullMonitor())
     receiver.receive()
     assert isinstance(receiver.error, CheckpointError)
     assert str(receiver.error) == f"{tmp_path / 'x'}, y: it is gone. Look for it."

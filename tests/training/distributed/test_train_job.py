@@ -16,7 +16,7 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from labram.errors import PlatformError, TrainingError, WeightsError
-from labram.events import Silent
+from labram.events import NullMonitor
 from labram.training.distributed import train_job
 from labram.training.distributed.job import Job, Sender
 from labram.training.distributed.launchers import chosen
@@ -180,7 +180,7 @@ def test_a_training_on_several_nodes_is_followed_to_its_end(trainer, launcher, j
         lines(found).finished({"loss": 0.5})
         return condition("Complete")
 
-    server, monitor, notes = trainer(pods), Silent(), []
+    server, monitor, notes = trainer(pods), NullMonitor(), []
     monitor.note = notes.append
     assert launcher.run(job, monitor) == {"loss": 0.5}
     assert notes == ["goes on after step 7 of 9"]
@@ -195,7 +195,7 @@ def test_the_trainings_own_error_is_raised(trainer, launcher, job):
 
     trainer(pods)
     with pytest.raises(WeightsError, match="no tokenizer"):
-        launcher.run(job, Silent())
+        launcher.run(job, NullMonitor())
 
 
 def test_an_error_that_would_come_back_is_not_waited_for(trainer, launcher, job):
@@ -205,7 +205,7 @@ def test_an_error_that_would_come_back_is_not_waited_for(trainer, launcher, job)
 
     server = trainer(pods)
     with pytest.raises(WeightsError, match="no tokenizer"):
-        launcher.run(job, Silent())
+        launcher.run(job, NullMonitor())
     assert not server.jobs
 
 
@@ -216,18 +216,18 @@ def test_a_training_goes_on_while_the_api_server_is_away(trainer, launcher, job,
 
     server = trainer(pods)
     server.broken = 3
-    assert launcher.run(job, Silent()) == {"loss": 0.5}
+    assert launcher.run(job, NullMonitor()) == {"loss": 0.5}
     server.broken = 1000
     monkeypatch.setattr(train_job, "SECONDS_WITHOUT_AN_ANSWER", 0.2)
     with pytest.raises(PlatformError, match="cannot be followed"):
-        launcher.run(job, Silent())
+        launcher.run(job, NullMonitor())
     assert not server.jobs
 
 
 def test_a_train_job_that_failed_without_a_word_says_what_kubernetes_and_the_pods_say(trainer, launcher, job, caplog):
     server = trainer(lambda _: condition("Failed", "node was preempted 8 times"))
     with pytest.raises(TrainingError, match=r"preempted 8 times\).*newest checkpoint"):
-        launcher.run(job, Silent())
+        launcher.run(job, NullMonitor())
     assert not server.jobs
     (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert record.message == "node-0: CUDA out of memory"
@@ -240,7 +240,7 @@ def test_when_the_launcher_has_to_go_its_train_job_goes_too(trainer, launcher, j
 
     server = trainer(pods)
     with pytest.raises(SystemExit) as left:
-        launcher.run(job, Silent())
+        launcher.run(job, NullMonitor())
     assert left.value.code == 143
     assert not server.jobs
 
@@ -253,7 +253,7 @@ def test_what_a_killed_launcher_left_is_deleted_first(trainer, launcher, job):
     server = trainer(pods)
     name = f"labram-pretrain-{job.digest()}"
     server.jobs[name] = {"metadata": {"name": name}}
-    assert launcher.run(job, Silent()) == {"loss": 1.0}
+    assert launcher.run(job, NullMonitor()) == {"loss": 1.0}
     assert [command for command, _ in server.asked][:3] == ["DELETE", "DELETE", "POST"]
 
 
@@ -321,7 +321,7 @@ def test_a_training_of_which_a_node_is_taken_away_goes_on_where_it_was(
     )
     nodes = JobSet(notice_after=4)
     trainer(nodes)
-    monitor, notes, logged = Silent(), [], set()
+    monitor, notes, logged = NullMonitor(), [], set()
     monitor.note = notes.append
     monitor.metrics = lambda step, values: logged.add(step)
     try:
@@ -344,7 +344,7 @@ def test_the_pods_know_which_run_they_belong_to(launcher, tmp_path, monkeypatch)
 
 def test_a_workspace_that_the_nodes_do_not_see_is_refused(launcher, job):
     with pytest.raises(PlatformError, match="which all nodes see"):
-        launcher.run(job.model_copy(update={"checkpoints": Path("/elsewhere")}), Silent())
+        launcher.run(job.model_copy(update={"checkpoints": Path("/elsewhere")}), NullMonitor())
 
 
 def test_the_environment_describes_the_cluster(monkeypatch):
