@@ -1,1 +1,1 @@
-"""The model registry: versions, gates, promotion, model cards, smoke tests."""
+"""MLflow model registry: versions, promotion gates, promotion, model cards and smoke tests."""

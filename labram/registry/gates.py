@@ -1,4 +1,4 @@
-"""Conditions on promotion. Each is a pure function of what it judges and gives a `Gate` that explains itself."""
+"""Promotion gates: pure functions that return a `Gate` with its outcome and the reason."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ Figure = float | int | str | None
 
 
 class Gate(FrozenModel):
-    """One condition and its outcome."""
+    """One promotion gate and its outcome."""
 
     name: str
     passed: bool
@@ -31,8 +31,8 @@ class Verdict(FrozenModel):
     Attributes:
         model: Registered name.
         version: The challenger's version.
-        champion: The champion's version that it was compared with; None where there was none.
-        gates: Outcomes.
+        champion: Version of the champion that it was compared with; None if there was none.
+        gates: The gates with their outcomes.
     """
 
     model: str
@@ -42,24 +42,30 @@ class Verdict(FrozenModel):
 
     @property
     def passed(self) -> bool:
-        """Whether every gate passed; no gate at all is no permission."""
+        """Whether there is a gate and every gate passed."""
         return bool(self.gates) and all(gate.passed for gate in self.gates)
 
     @property
+    def outcome(self) -> str:
+        """Outcome in words: ``passed`` or ``not promoted (gate NAME failed)``."""
+        if self.passed:
+            return "passed"
+        return f"not promoted (gate {', '.join(gate.name for gate in self.failed_gates) or 'missing'} failed)"
+
+    @property
     def failed_gates(self) -> tuple[Gate, ...]:
-        """The gates that did not pass."""
+        """Gates that did not pass."""
         return tuple(gate for gate in self.gates if not gate.passed)
 
 
 def better_than_chance(evaluation: Evaluation, floor: float | None) -> Gate:
-    """A first champion is better than answers that ignore the signals, and that not by luck.
+    """Check that a first champion is significantly better than chance, or than the recipe's floor.
 
-    The whole 95 % interval of the headline metric decides: without a champion to compare with, the estimate alone would
-    let anything in.
+    The whole 95 % interval of the headline metric must be better than the floor.
 
     Args:
-        evaluation: Of the challenger on the test split.
-        floor: What the interval must clear, where the recipe says so; None: what chance gets.
+        evaluation: The challenger's evaluation on the test split.
+        floor: Least value of the metric, from ``gates.floors``; None for chance level.
     """
     least, reached = evaluation.chance if floor is None else floor, evaluation.headline
     figures: dict[str, Figure] = {
@@ -72,10 +78,10 @@ def better_than_chance(evaluation: Evaluation, floor: float | None) -> Gate:
     if reached.value is None or least is None:
         detail = f"{evaluation.metric} is undefined on the test windows"
         return Gate(name="chance", passed=False, detail=detail, figures=figures)
-    passed, what = evaluation.clears(least), "chance" if floor is None else "the recipe's floor"
+    passed, origin = evaluation.clears(least), "chance" if floor is None else "the recipe's floor"
     detail = (
         f"no champion yet; {evaluation.metric} {reached.value:.3f} {_interval(reached, sign='')} "
-        f"{'clears' if passed else 'does not clear'} {least:.3f}, {what}"
+        f"{'exceeds' if passed else 'does not exceed'} {least:.3f}, {origin}"
     )
     return Gate(name="chance", passed=passed, detail=detail, figures=figures)
 
@@ -89,18 +95,18 @@ def metric_not_worse(
     bootstrap: int,
     seed: int,
 ) -> Gate:
-    """The headline metric is at most `margin` worse than the champion's on the same windows.
+    """Check that the headline metric is at most `margin` worse than the champion's on the same windows.
 
-    The estimate decides, because few subjects give intervals that neither rule would survive; the interval of the
-    paired difference is among the figures, for those who read the verdict.
+    The point estimate decides: with few subjects the interval of the paired difference is too wide for either a
+    superiority or a non-inferiority test. The interval is reported with the gate.
 
     Args:
         candidate: Predictions of the challenger on the test split.
         champion: Predictions of the champion on the same windows.
-        task: Whose metric counts.
-        margin: Loss that is tolerated, in units of the metric.
-        bootstrap: Resamplings of subjects.
-        seed: Of the resampling.
+        task: The task, which names the metric.
+        margin: Tolerated loss, in units of the metric.
+        bootstrap: Number of bootstrap samples of subjects.
+        seed: Seed of the bootstrap.
     """
     name = "metric"
     if not candidate.same_windows(champion):
@@ -129,17 +135,17 @@ def metric_not_worse(
 
 
 def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
-    """The codebook has not collapsed.
+    """Check that the codebook has not collapsed.
 
     Args:
         codebook: Contents of the tokenizer's ``codebook.json``: `used` codes and `perplexity` on validation windows.
-        gates: Least values of both.
+        gates: The minimum of both.
     """
     used, perplexity = int(codebook["used"]), float(codebook["perplexity"])
     passed = used >= gates.min_used_codes and perplexity >= gates.min_perplexity
     detail = (
-        f"{used} codes used, at least {gates.min_used_codes} asked; "
-        f"perplexity {perplexity:.1f}, at least {gates.min_perplexity:.1f} asked"
+        f"{used} codes used (minimum {gates.min_used_codes}); "
+        f"perplexity {perplexity:.1f} (minimum {gates.min_perplexity:.1f})"
     )
     return Gate(
         name="codebook", passed=passed, detail=detail, figures={"used": used, "perplexity": round(perplexity, 3)}
@@ -147,31 +153,37 @@ def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
 
 
 def masked_accuracy(validation: Mapping[str, float]) -> Gate:
-    """The masked model names hidden codes better than by always naming the commonest: asked where no task judges it.
+    """Check that masked-code prediction beats the majority class. Used in runs without tasks.
 
     Args:
         validation: `accuracy` and `majority` on windows of validation subjects.
     """
     reached, majority = float(validation["accuracy"]), float(validation["majority"])
-    detail = f"{reached:.2%} of the hidden patches' codes are named right; the commonest code would be {majority:.2%}"
+    detail = f"masked-code accuracy {reached:.2%}; the most frequent code alone scores {majority:.2%}"
     figures: dict[str, Figure] = {"accuracy": round(reached, 6), "majority": round(majority, 6)}
     return Gate(name="context", passed=reached > majority, detail=detail, figures=figures)
 
 
 def no_task_comparison(champion: str | None) -> Gate:
-    """In a run without tasks: a champion that there is stays, because nothing says that another one is as good.
+    """Check, in a run without tasks, that there is no champion yet: there is no metric to compare with one.
 
     Args:
-        champion: Its version; None where there is none yet.
+        champion: Version of the champion; None if there is none.
     """
     if champion is None:
-        return Gate(name="tasks", passed=True, detail="no champion yet, and the recipe has no tasks to judge by")
-    detail = f"the recipe has no tasks, so nothing says whether it is as good as version {champion}"
+        return Gate(name="tasks", passed=True, detail="no champion yet, and the recipe has no tasks")
+    detail = f"the recipe has no tasks to compare it with the champion, version {champion}"
     return Gate(name="tasks", passed=False, detail=detail)
 
 
 def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
-    """No subject or recording of the evaluation was seen in training or pre-training, unless the recipe says so."""
+    """Check that training and pre-training saw no subject or recording of the evaluation.
+
+    Args:
+        ledger: What training and pre-training saw.
+        evaluated: What the evaluation used.
+        allow: Whether the recipe allows an overlap (``gates.allow_overlap``).
+    """
     overlap = ledger.overlap(evaluated)
     figures: dict[str, Figure] = {
         "subjects": len({key for keys in overlap.subjects.values() for key in keys}),
@@ -179,8 +191,8 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
         "evaluated_recordings": len(evaluated.contents),
     }
     if PRETRAINING not in ledger.stages:
-        detail = "nobody knows what pre-training has seen: the backbone came without a ledger"
-        detail += " (the recipe allows it)" if allow else "; gates.allow_overlap: true accepts that"
+        detail = "the backbone has no leakage ledger, so its pre-training data is unknown"
+        detail += " (the recipe allows it)" if allow else "; set gates.allow_overlap: true to accept that"
         return Gate(name="leakage", passed=allow, detail=detail, figures=figures)
     detail = overlap.describe()
     if not overlap.empty and allow:
@@ -189,10 +201,10 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
 
 
 def weights_load(outcome: int | LabramError) -> Gate:
-    """The weights are undamaged and load strictly.
+    """Check that the weights are intact and load strictly.
 
     Args:
-        outcome: How many tensors were loaded, or the error that loading raised.
+        outcome: Number of tensors loaded, or the error that loading raised.
     """
     if isinstance(outcome, LabramError):
         return Gate(name="weights", passed=False, detail=str(outcome))
@@ -200,16 +212,16 @@ def weights_load(outcome: int | LabramError) -> Gate:
 
 
 def smoke_inference(output: np.ndarray | LabramError, expected: tuple[int, ...]) -> Gate:
-    """The registered model answers a synthetic window with finite values of the right shape.
+    """Check that the registered model returns finite values of the expected shape for synthetic windows.
 
     Args:
-        output: What it answered, or the error it raised.
-        expected: Shape.
+        output: The prediction, or the error that it raised.
+        expected: Expected shape.
     """
     if isinstance(output, LabramError):
         return Gate(name="inference", passed=False, detail=str(output))
     finite = bool(np.isfinite(output).all())
-    detail = f"shape {output.shape}, {'finite' if finite else 'not finite'}; {expected} expected"
+    detail = f"shape {output.shape}, {'finite' if finite else 'not finite'}; expected {expected}"
     return Gate(name="inference", passed=finite and output.shape == expected, detail=detail)
 
 

@@ -1,4 +1,4 @@
-"""Model cards: what a registered version is, what it was made from, how good it is, and what it is not for."""
+"""Model cards of registered versions: input, training data, results, limits and lineage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from labram.evaluation.statistics import Estimate
 
 NOT_FOR = (
     "Not a medical device. Not for diagnosis, monitoring or any decision about a person. Trained on few subjects: "
-    "expect other hospitals, amplifiers, montages and populations to give other results."
+    "results will differ for other hospitals, amplifiers, montages and populations."
 )
 INPUT = (
-    "Signals in µV, float32 `[windows, channels, samples]`, band-passed 0.1-75 Hz and without mains hum; parameters "
-    "`channels` (electrode names of the 10-10 system) and `sfreq` (Hz). Windows of 1 to 16 s and at most 256 patches "
-    "(channels x seconds)."
+    "Signals in µV, float32 `[windows, channels, samples]`, band-pass filtered 0.1-75 Hz, line noise removed; "
+    "parameters `channels` (electrode names of the 10-10 system) and `sfreq` (Hz). Windows of 1 to 16 s and at most "
+    "256 patches (channels x seconds)."
 )
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The recordings that a model was made from.
+    """Amount of data that a model was trained on.
 
     Attributes:
-        recordings: Accepted recordings of the training and validation splits.
-        subjects: Their subjects.
-        hours: Their length.
+        recordings: Number of accepted recordings in the training and validation splits.
+        subjects: Number of their subjects.
+        hours: Their total duration.
         datasets: Adapter names.
     """
 
@@ -37,7 +37,7 @@ class TrainingData:
 
     @classmethod
     def from_corpus(cls, corpus: Corpus, dataset: str | None = None) -> "TrainingData":
-        """Of one dataset, or of the whole corpus."""
+        """Count the training data of one dataset, or of the whole corpus."""
         rows = corpus.accepted(dataset=dataset)
         rows = rows[rows["split"].isin(["train", "validation"])]
         return cls(
@@ -49,7 +49,7 @@ class TrainingData:
 
 
 def task_card(name: str, evaluation: Evaluation, data: TrainingData, lineage: Mapping[str, str]) -> str:
-    """Card of a fine-tuned model."""
+    """Return the card of a fine-tuned model."""
     outputs = {
         "binary": f"probability of *{evaluation.classes[-1]}* (against *{evaluation.classes[0]}*)",
         "multiclass": f"probabilities of {', '.join(f'*{label}*' for label in evaluation.classes)}",
@@ -57,7 +57,7 @@ def task_card(name: str, evaluation: Evaluation, data: TrainingData, lineage: Ma
     }[evaluation.kind]
     return _card(
         name,
-        f"LaBraM fine-tuned for: {evaluation.title}. Gives {outputs} for each window.",
+        f"LaBraM fine-tuned for: {evaluation.title}. Returns {outputs} for each window.",
         data,
         _results(evaluation),
         lineage,
@@ -65,24 +65,24 @@ def task_card(name: str, evaluation: Evaluation, data: TrainingData, lineage: Ma
 
 
 def backbone_card(data: TrainingData, lineage: Mapping[str, str]) -> str:
-    """Card of a pre-trained backbone."""
-    text = "LaBraM pre-trained by predicting the codes of masked patches. Gives one embedding for each window."
-    return _card("labram-backbone", text, data, "Judged by the tasks that were fine-tuned from it.", lineage)
+    """Return the card of a pre-trained backbone."""
+    text = "LaBraM pre-trained by predicting the codes of masked patches. Returns one embedding for each window."
+    return _card("labram-backbone", text, data, "See the tasks that were fine-tuned from it.", lineage)
 
 
 def tokenizer_card(codebook: Mapping[str, object], data: TrainingData, lineage: Mapping[str, str]) -> str:
-    """Card of a tokenizer."""
-    text = "LaBraM's neural tokenizer (VQ-NSP). Gives one code for each patch, channel after channel."
+    """Return the card of a tokenizer."""
+    text = "LaBraM's neural tokenizer (VQ-NSP). Returns one code for each patch, in channel-major order."
     used, perplexity = codebook.get("used"), codebook.get("perplexity")
     return _card("labram-tokenizer", text, data, f"{used} codes used, perplexity {perplexity}.", lineage)
 
 
-def _card(name: str, what: str, data: TrainingData, results: str, lineage: Mapping[str, str]) -> str:
+def _card(name: str, description: str, data: TrainingData, results: str, lineage: Mapping[str, str]) -> str:
     sources = "\n".join(_source(dataset) for dataset in data.datasets)
     origin = "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items()) if value)
-    simulated = ", simulated signals among them" if any("simulated" in name for name in data.datasets) else ""
+    simulated = ", including simulated signals" if any("simulated" in name for name in data.datasets) else ""
     return (
-        f"# {name}\n\n{what}\n\n## Input\n\n{INPUT}\n\n## Data\n\n"
+        f"# {name}\n\n{description}\n\n## Input\n\n{INPUT}\n\n## Data\n\n"
         f"{data.recordings} recordings of {data.subjects} subjects, {data.hours:.2f} hours{simulated}.\n\n{sources}\n\n"
         f"## Results\n\n{results}\n\n## Limits and intended use\n\nResearch on EEG representations. {NOT_FOR}\n\n"
         f"## Licence\n\nCode and weights: MIT. The recordings keep their own licences, named above.\n\n"
@@ -97,22 +97,22 @@ def _source(dataset: str) -> str:
 
 def _results(evaluation: Evaluation) -> str:
     rows = "\n".join(
-        f"| {metric} | {_shown(estimate)} | {_shown(evaluation.baseline.get(metric))} |"
+        f"| {metric} | {_format(estimate)} | {_format(evaluation.baseline.get(metric))} |"
         for metric, estimate in evaluation.model.items()
     )
     verdict = "beats" if evaluation.beats_baseline else "does not beat"
-    sure = "significant" if evaluation.significant else "not significant"
+    significance = "significant" if evaluation.significant else "not significant"
     notes = "".join(f"\n\n{note}" for note in evaluation.notes)
     return (
-        f"On {evaluation.n_windows} windows of {evaluation.n_subjects} subjects that no training has seen "
-        f"({evaluation.split} split), with 95 % intervals over subjects:\n\n"
+        f"{evaluation.split.capitalize()} split: {evaluation.n_windows} windows of {evaluation.n_subjects} held-out "
+        f"subjects, with 95 % bootstrap intervals over subjects:\n\n"
         f"| metric | model | baseline |\n| --- | --- | --- |\n{rows}\n\n"
         f"The model {verdict} its baseline ({evaluation.baseline_method or 'none'}) on {evaluation.metric}; "
-        f"the difference {_shown(evaluation.difference)} is {sure}.{notes}"
+        f"the difference {_format(evaluation.difference)} is {significance}.{notes}"
     )
 
 
-def _shown(estimate: Estimate | None) -> str:
+def _format(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None:
         return "undefined"
     if estimate.low is None or estimate.high is None:

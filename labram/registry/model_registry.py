@@ -1,8 +1,8 @@
-"""The model registry: versions with their lineage, aliases, and the way from a name to a folder of weights.
+"""MLflow model registry: versions with lineage and aliases, and download of their weights.
 
-A version is a pyfunc made from code (`served_model.py`), safetensors and JSON; nothing is pickled. It carries a copy of
-what answering needs of the `labram` package of its day, which comes first when the version is served in a process of
-its own: a model is always answered by the code it was registered with.
+A version is a models-from-code pyfunc (`labram/inference/pyfunc_model.py`), safetensors and JSON; nothing is pickled.
+It includes a copy of the `labram` packages that inference needs, which takes precedence when the version is served in a
+separate process: a model always runs with the code that it was registered with.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ TOKENIZER, BACKBONE = "labram-tokenizer", "labram-backbone"
 CARD = "README.md"
 WEIGHTS = ("model.safetensors", "config.json")
 REQUIREMENTS = ("mlflow", "torch", "numpy", "scipy", "pandas", "safetensors", "pydantic", "scikit-learn", "pyyaml")
-"""Distributions that serving needs; labram itself travels with the model."""
+"""Distributions that serving needs; labram itself is logged with the model."""
 NOT_SERVED = ("cli", "steps", "tracking", "registry", "reporting", "platform")
-"""Packages above `labram.inference`, which answers: an import never points upward. A server takes files one by one."""
+"""Packages that inference does not import, and that a version therefore does not include."""
 DIGEST_TAG = "weights_digest"
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[^/@]+))?")
 
@@ -53,7 +53,7 @@ class ModelVersion:
 
 
 def task_model_name(task: str) -> str:
-    """Registered name of a task's model: the task's own name behind the prefix."""
+    """Return the registered name of a task's model: `PREFIX` and the task's name."""
     return f"{PREFIX}{task}"
 
 
@@ -67,116 +67,121 @@ def register(
     card: str,
     extra_files: Sequence[Path] = (),
 ) -> ModelVersion:
-    """Register a model's folder as the new challenger.
+    """Register a model's folder as a new version with the alias *challenger*.
 
-    The same weights with the same lineage are the same version: a step that was killed and runs again adds nothing.
+    Weights that are registered already with the same lineage return the existing version, so a step that is killed and
+    runs again adds nothing.
 
     Args:
         name: `TOKENIZER`, `BACKBONE` or `task_model_name(...)`.
-        folder: With ``model.safetensors`` and ``config.json``; its other small files go along.
+        folder: Folder with ``model.safetensors`` and ``config.json``; its other files are logged too.
         run_id: MLflow run that the version belongs to.
-        recipe: Kept with the model, so that new recordings are prepared and judged as its own were.
-        lineage: Tags: commit, corpus version, recipe hash and the like.
+        recipe: Logged with the model, so that new recordings are preprocessed and scored in the same way.
+        lineage: Tags: commit, corpus version, recipe hash and others.
         card: The model card, Markdown.
-        extra_files: More files to keep with the model, such as evaluation, baseline and ledger.
+        extra_files: More files to log with the model, such as evaluation, baseline and ledger.
+
+    Returns:
+        The registered version.
 
     Raises:
         RegistryError: If the folder has no weights.
     """
-    for needed in WEIGHTS:
-        if not (folder / needed).is_file():
-            raise RegistryError("there are no weights to register", file=needed, remedy="Run the training step again")
+    for file in WEIGHTS:
+        if not (folder / file).is_file():
+            raise RegistryError(
+                "the folder has no weights to register", file=file, remedy="Run the training step again"
+            )
     tags = {key: str(value) for key, value in lineage.items() if value} | {DIGEST_TAG: _digest(folder)}
-    known = next((one for one in list_versions(name) if all(one.tags.get(key) == tags[key] for key in tags)), None)
-    found = known
-    if found is None:
+    same = (version for version in list_versions(name) if tags.items() <= dict(version.tags).items())
+    registered = next(same, None)
+    if registered is None:
         with tempfile.TemporaryDirectory() as temporary:
             staged = _stage(Path(temporary) / "model", folder, extra_files, {CARD: card, MODEL_FILE: recipe.to_json()})
-            found = _log(name, staged, run_id=run_id, tags=tags, card=card)
-    client().set_registered_model_alias(name, CHALLENGER, found.version)
-    return get_version(name, found.version)
+            registered = _log(name, staged, run_id=run_id, tags=tags, card=card)
+    client().set_registered_model_alias(name, CHALLENGER, registered.version)
+    return get_version(name, registered.version)
 
 
 def list_versions(name: str | None = None) -> list[ModelVersion]:
-    """Versions of one model, or of all of labram's, newest first."""
+    """Return the versions of one model, or of all labram models, newest first."""
     server = client()
     models = server.search_registered_models(filter_string=f"name LIKE '{PREFIX}%'", max_results=1000)
-    found = []
-    for model in sorted(models, key=lambda one: one.name):
+    versions = []
+    for model in sorted(models, key=lambda model: model.name):
         if name not in (None, model.name):
             continue
-        named = _aliases(model.aliases)
+        aliases = _aliases(model.aliases)
         entries = server.search_model_versions(f"name = '{model.name}'")
-        found += [
-            _version(entry, named) for entry in sorted(entries, key=lambda entry: int(entry.version), reverse=True)
-        ]
-    return found
+        newest_first = sorted(entries, key=lambda entry: int(entry.version), reverse=True)
+        versions += [_version(entry, aliases) for entry in newest_first]
+    return versions
 
 
 def get_version(name: str, version: str) -> ModelVersion:
-    """One version.
+    """Return a version of a model.
 
     Raises:
-        RegistryError: If the registry does not have it; says which it has.
+        RegistryError: If the version does not exist; the remedy lists those that do.
     """
-    for one in list_versions(name):
-        if one.version == str(version):
-            return one
+    for entry in list_versions(name):
+        if entry.version == str(version):
+            return entry
     raise _unknown(name, f"version {version}")
 
 
 def get_by_alias(name: str, alias: str) -> ModelVersion | None:
-    """The version that an alias points to, or None."""
-    return next((one for one in list_versions(name) if alias in one.aliases), None)
+    """Return the version that an alias points to, or None."""
+    return next((version for version in list_versions(name) if alias in version.aliases), None)
 
 
 def find_version(uri: str) -> ModelVersion:
-    """The version that ``models:/name@alias`` or ``models:/name/version`` names.
+    """Return the version of a ``models:/name@alias`` or ``models:/name/version`` URI.
 
     Raises:
-        RegistryError: If it is not such a URI, or nothing has that name; says what there is.
+        RegistryError: If the URI is malformed or the version does not exist; the remedy lists those that do.
     """
     match = _URI.fullmatch(uri)
     if not match or not (match["alias"] or match["version"]):
         raise RegistryError(
             f"{uri!r} is neither a folder nor a registered model",
             field="model",
-            remedy="Write models:/labram-workload@champion, models:/labram-workload/1, or the path of a folder",
+            remedy="Use models:/labram-workload@champion, models:/labram-workload/1, or the path of a folder",
         )
     if match["version"]:
         return get_version(match["name"], match["version"])
-    found = get_by_alias(match["name"], match["alias"])
-    if found is None:
+    version = get_by_alias(match["name"], match["alias"])
+    if version is None:
         raise _unknown(match["name"], f"alias {match['alias']!r}")
-    return found
+    return version
 
 
 def local_folder(model: str | Path) -> Path:
-    """The local folder of a model's weights: that of a registered version, or `model` itself if it is a folder.
+    """Return the local folder of a model's weights: a downloaded registered version, or `model` if it is a folder.
 
     Raises:
-        RegistryError: If there is no such model, or its files are gone.
+        RegistryError: If the model does not exist, or its files cannot be downloaded.
     """
     local = Path(model)
     if not str(model).startswith("models:/") and local.is_dir():
         if not (local / WEIGHTS[0]).is_file():
             raise RegistryError(
-                f"the folder holds no {WEIGHTS[0]}",
+                f"the folder has no {WEIGHTS[0]}",
                 file=local.name,
-                remedy="Give the folder of a trained model, or a URI such as models:/labram-workload@champion",
+                remedy="Name the folder of a trained model, or a URI such as models:/labram-workload@champion",
             )
         return local
-    version = find_version(str(model))
+    registered = find_version(str(model))
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        folder = Path(download_artifacts(artifact_uri=f"{version.uri}/artifacts/model"))
+        folder = Path(download_artifacts(artifact_uri=f"{registered.uri}/artifacts/model"))
     except (MlflowException, OSError) as error:
         raise RegistryError(
-            f"the files of {version.uri} cannot be fetched",
+            f"the files of {registered.uri} cannot be downloaded",
             field="model",
-            remedy="Check that the artifact store of the tracking server is reachable and whole",
+            remedy="Check that the artifact store of the tracking server is reachable and complete",
         ) from error
     return folder
 
@@ -189,7 +194,7 @@ def set_tags(version: ModelVersion, tags: Mapping[str, str]) -> None:
 
 
 def client() -> "MlflowClient":
-    """The registry of the tracking server that `labram.tracking.mlflow_runs.configure` set."""
+    """Return a client of the tracking server that `labram.tracking.mlflow_runs.configure` set."""
     from mlflow.tracking import MlflowClient
 
     return MlflowClient()
@@ -202,22 +207,25 @@ def _version(entry: Any, aliases: Mapping[str, str]) -> ModelVersion:
 
 
 def _aliases(aliases: Any) -> dict[str, str]:
-    """Alias to version as text: SQLite gives numbers, a server gives text."""
+    """Return versions by alias as text: the SQLite store returns integers, a server text."""
     return {str(alias): str(version) for alias, version in dict(aliases or {}).items()}
 
 
-def _unknown(name: str, what: str) -> RegistryError:
-    known = list_versions(name)
-    if known:
+def _unknown(name: str, missing: str) -> RegistryError:
+    existing = list_versions(name)
+    if existing:
         listed = ", ".join(
-            f"{one.version}{' (' + ', '.join(one.aliases) + ')' if one.aliases else ''}" for one in known
+            f"{version.version}{' (' + ', '.join(version.aliases) + ')' if version.aliases else ''}"
+            for version in existing
         )
-        return RegistryError(f"{name} has no {what}", field="model", remedy=f"It has versions {listed}")
-    names = ", ".join(sorted({one.name for one in list_versions()}))
+        return RegistryError(f"{name} has no {missing}", field="model", remedy=f"Choose from its versions: {listed}")
+    names = ", ".join(sorted({version.name for version in list_versions()}))
     return RegistryError(
-        f"there is no registered model {name!r}",
+        f"no registered model is named {name!r}",
         field="model",
-        remedy=f"Registered are: {names}" if names else "Nothing is registered yet: run `labram run` first",
+        remedy=f"Choose from the registered models: {names}"
+        if names
+        else "Run `labram run` first: no model is registered",
     )
 
 
@@ -231,7 +239,7 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
     package = _package(staged.parent)
     program = shutil.copy(Path(__file__).parents[1] / "inference" / "pyfunc_model.py", staged.parent)
     with _run(run_id), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no input example, no annotations: the signature is stated
+        warnings.simplefilter("ignore", UserWarning)  # MLflow asks for an input example; the signature is explicit
         info = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(program),
@@ -253,7 +261,7 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
 
 @contextmanager
 def _run(run_id: str) -> Iterator[None]:
-    """Make `run_id` the active run, unless it is already."""
+    """Make `run_id` MLflow's active run, if it is not already."""
     import mlflow
 
     active = mlflow.active_run()
@@ -265,7 +273,7 @@ def _run(run_id: str) -> Iterator[None]:
         with mlflow.start_run(run_id=run_id, nested=active is not None):
             yield
     finally:
-        client().update_run(run_id, status=status)  # leaving the context ends the run, which is not ours to end
+        client().update_run(run_id, status=status)  # leaving start_run() ends the run, which may be unfinished
 
 
 def _stage(staged: Path, folder: Path, extra_files: Sequence[Path], texts: Mapping[str, str]) -> Path:
@@ -279,19 +287,19 @@ def _stage(staged: Path, folder: Path, extra_files: Sequence[Path], texts: Mappi
 
 
 def _package(temporary: Path) -> Path:
-    """A copy of the labram package without caches and `NOT_SERVED`."""
+    """Copy the labram package without caches and `NOT_SERVED`."""
     source = Path(__file__).parent.parent
-    left_out = shutil.ignore_patterns("__pycache__", "*.pyc", *NOT_SERVED)
-    return Path(shutil.copytree(source, temporary / source.name, ignore=left_out))
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", *NOT_SERVED)
+    return Path(shutil.copytree(source, temporary / source.name, ignore=ignored))
 
 
 def requirements() -> list[str]:
-    """Pinned requirements of serving, as installed here; local version labels such as ``+cpu`` are left out."""
+    """Return the requirements of serving, pinned to the installed versions without local labels such as ``+cpu``."""
     return [f"{name}=={installed(name).partition('+')[0]}" for name in REQUIREMENTS]
 
 
 def _digest(folder: Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 over what determines the model's answers."""
+    """Return the first 16 hex digits of the SHA-256 over the files that determine the model's output."""
     total = hashlib.sha256()
     for name in (*WEIGHTS, "task.json"):
         path = folder / name

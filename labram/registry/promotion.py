@@ -1,7 +1,7 @@
-"""Moving the champion: forward after passed gates, and back.
+"""Promotion of challengers to champion, and rollback.
 
-MLflow's aliases have no compare-and-set. So every move happens under a file lock next to the tracking database, and
-states which champion it expects: a verdict that was reached against another champion is refused, not applied.
+MLflow's aliases have no compare-and-set. An alias is therefore moved under a file lock beside the tracking database,
+and only if the champion is still the one that the gates compared with.
 """
 
 import getpass
@@ -23,14 +23,14 @@ SECONDS_TO_WAIT = 120
 
 
 class Move(FrozenModel):
-    """What happened to a model's champion.
+    """Outcome of a promotion.
 
     Attributes:
         model: Registered name.
-        version: The champion now; None where there still is none.
-        previous: The champion before.
+        version: The champion's version afterwards; None if there is none.
+        previous: The champion's version before.
         moved: Whether the alias moved.
-        why: In words.
+        why: Reason, in words.
     """
 
     model: str
@@ -41,11 +41,14 @@ class Move(FrozenModel):
 
 
 def promote(verdict: Verdict, *, why: str) -> Move:
-    """Make the challenger champion if all its gates passed; the verdict is kept as tags either way.
+    """Move the alias *champion* to the challenger if all its gates passed, and tag the version with the verdict.
 
     Args:
-        verdict: Gates of the challenger and the champion that they compared it with.
-        why: Kept with the version, such as the name of the pipeline run.
+        verdict: The challenger's gates, and the champion that they compared it with.
+        why: Reason stored as a tag of the version, such as the name of the pipeline run.
+
+    Returns:
+        Whether the alias moved, and why.
 
     Raises:
         RegistryError: If the version does not exist, or the champion has changed since the verdict.
@@ -55,24 +58,27 @@ def promote(verdict: Verdict, *, why: str) -> Move:
         champion = model_registry.get_by_alias(verdict.model, CHAMPION)
         current = champion.version if champion else None
         summary = "; ".join(f"{gate.name}: {gate.detail}" for gate in verdict.failed_gates or verdict.gates)
-        model_registry.set_tags(candidate, {"gate": "passed" if verdict.passed else "refused", "gate_detail": summary})
+        model_registry.set_tags(candidate, {"gate": verdict.outcome, "gate_detail": summary})
         if not verdict.passed:
             return Move(model=verdict.model, version=current, previous=current, moved=False, why=summary)
         if current == candidate.version:
-            return Move(model=verdict.model, version=current, previous=current, moved=False, why="it is the champion")
+            return Move(model=verdict.model, version=current, previous=current, moved=False, why="already champion")
         if current != verdict.champion:
             raise RegistryError(
                 f"the champion of {verdict.model} is {_named(current)}, but the gates compared with "
                 f"{_named(verdict.champion)}",
                 field="champion",
-                remedy="Run the gates again",
+                remedy="Run the same command again: it compares with the current champion",
             )
         _move(candidate, champion, why=why, how="promoted")
     return Move(model=verdict.model, version=candidate.version, previous=current, moved=True, why=summary)
 
 
 def rollback(name: str, *, why: str = "") -> str:
-    """Make the previous champion champion again, and the present one the previous; gives a sentence about it.
+    """Swap the champion and the previous champion.
+
+    Returns:
+        A sentence that names both.
 
     Raises:
         RegistryError: If the model has no previous champion.
@@ -81,41 +87,39 @@ def rollback(name: str, *, why: str = "") -> str:
         champion = model_registry.get_by_alias(name, CHAMPION)
         previous = model_registry.get_by_alias(name, PREVIOUS)
         if previous is None:
-            have = ", ".join(one.version for one in model_registry.list_versions(name)) or "none"
+            existing = ", ".join(version.version for version in model_registry.list_versions(name)) or "none"
             raise RegistryError(
-                f"{name} has no previous champion", field="model", remedy=f"Versions that it has: {have}"
+                f"{name} has no previous champion to roll back to",
+                field="model",
+                remedy=f"Promote a second version first; registered versions: {existing}",
             )
         _move(previous, champion, why=why or "rolled back", how="restored")
         if champion:
             model_registry.set_tags(champion, {"gate": "rolled back"})
-    return f"{name}: champion is version {previous.version} again; before it was {_named(_number(champion))}."
+    return f"{name}: rolled back to version {previous.version} from {_named(champion.version if champion else None)}."
 
 
 def _move(to: ModelVersion, champion: ModelVersion | None, *, why: str, how: str) -> None:
-    """The previous champion first: a reader in between finds two names for one version, never none."""
-    server, who = model_registry.client(), _who()
+    """Move the alias of the previous champion first, so that readers always find a champion."""
+    server, actor = model_registry.client(), _actor()
     if champion:
         server.set_registered_model_alias(to.name, PREVIOUS, champion.version)
     server.set_registered_model_alias(to.name, CHAMPION, to.version)
     if CHALLENGER in to.aliases:
         server.delete_registered_model_alias(to.name, CHALLENGER)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    model_registry.set_tags(to, {f"{how}_by": who, f"{how}_at": moment, f"{how}_why": why})
+    model_registry.set_tags(to, {f"{how}_by": actor, f"{how}_at": moment, f"{how}_why": why})
     if champion:
         model_registry.set_tags(to, {"replaced": champion.version})
         model_registry.set_tags(champion, {"replaced_by": to.version, "replaced_at": moment})
-
-
-def _number(version: ModelVersion | None) -> str | None:
-    return version.version if version else None
 
 
 def _named(version: str | None) -> str:
     return f"version {version}" if version else "none"
 
 
-def _who() -> str:
-    """Who moves the alias: ``LABRAM_ACTOR`` where a pipeline sets it, else the user, who need not have a name."""
+def _actor() -> str:
+    """Return who moves the alias: ``LABRAM_ACTOR`` if set, else the user's name or uid."""
     try:
         return os.environ.get("LABRAM_ACTOR") or getpass.getuser()
     except (OSError, KeyError):
@@ -124,7 +128,7 @@ def _who() -> str:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """One move at a time against one tracking server, from this machine or its shared workspace."""
+    """Allow one promotion at a time per tracking server, on this machine or in a shared workspace."""
     import mlflow
     from filelock import FileLock, Timeout
 
@@ -138,7 +142,7 @@ def _locked() -> Iterator[None]:
             yield
     except Timeout as error:
         raise PlatformError(
-            f"another promotion has been under way for {SECONDS_TO_WAIT} s",
+            f"the promotion lock is still held after {SECONDS_TO_WAIT} s",
             file=path.name,
-            remedy="Wait for it, or delete the lock file if no other process is running",
+            remedy="Wait for the other promotion, or delete the lock file if no other process is running",
         ) from error

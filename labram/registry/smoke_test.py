@@ -1,4 +1,4 @@
-"""Gates that try a registered version out, as whoever uses it will get it: from the registry, through its pyfunc."""
+"""Smoke-test gates: load a registered version from the registry and predict through its pyfunc."""
 
 import numpy as np
 
@@ -10,16 +10,19 @@ from labram.registry import gates, model_registry
 from labram.registry.gates import Gate
 
 CHANNELS = ("FP1", "CZ", "O2")
-WINDOWS, SECONDS, RATE = 2, 2, 250.0
-"""Another rate than the model's own, so that resampling is tried too."""
+WINDOWS, SECONDS, SFREQ = 2, 2, 250.0
+"""`SFREQ` differs from the model's sampling rate, so that resampling is tested too."""
 
 
 def smoke_test(name: str, version: str) -> list[Gate]:
-    """Do the weights load strictly, and does the pyfunc answer a synthetic window sensibly?
+    """Check that the weights load strictly and that the pyfunc's output for synthetic windows is valid.
 
     Args:
         name: Registered name.
         version: Its version.
+
+    Returns:
+        The gate *weights* and, if they load, the gate *inference*.
     """
     uri = model_registry.get_version(name, version).uri
     try:
@@ -33,7 +36,7 @@ def smoke_test(name: str, version: str) -> list[Gate]:
         expected = (WINDOWS,) if model.outputs == 1 and _is_binary(uri) else (WINDOWS, model.outputs)
     else:
         expected = (WINDOWS, model.config.width)
-    return [loaded, gates.smoke_inference(_answer(uri), expected)]
+    return [loaded, gates.smoke_inference(_predict(uri), expected)]
 
 
 def _is_binary(uri: str) -> bool:
@@ -42,14 +45,14 @@ def _is_binary(uri: str) -> bool:
     return TaskFile.read(model_registry.local_folder(uri)).recipe.kind == "binary"
 
 
-def _answer(uri: str) -> np.ndarray | LabramError:
+def _predict(uri: str) -> np.ndarray | LabramError:
     import mlflow
 
-    samples = int(SECONDS * RATE)
+    samples = int(SECONDS * SFREQ)
     signals = 20 * np.random.default_rng(0).normal(size=(WINDOWS, len(CHANNELS), samples))
     try:
         model = mlflow.pyfunc.load_model(uri)
-        answer = model.predict(signals.astype(np.float32), params={"channels": list(CHANNELS), "sfreq": RATE})
+        output = model.predict(signals.astype(np.float32), params={"channels": list(CHANNELS), "sfreq": SFREQ})
     except LabramError as error:
         return error
-    return np.asarray(answer)
+    return np.asarray(output)

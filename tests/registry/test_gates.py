@@ -43,14 +43,14 @@ def test_a_first_champion_must_clear_chance_with_its_whole_interval():
     assert lucky.figures["candidate"] > 0.5 > lucky.figures["low"]
     assert not lucky.passed
     assert "no champion yet; auroc 0.5" in lucky.detail
-    assert "does not clear 0.500, chance" in lucky.detail
+    assert "does not exceed 0.500, chance" in lucky.detail
 
 
 def test_the_recipe_may_state_the_floor_of_a_first_champion():
     assert first(0.05, floor=0.4).passed
     refused = first(2.0, floor=0.99)
     assert not refused.passed
-    assert "does not clear 0.990, the recipe's floor" in refused.detail
+    assert "does not exceed 0.990, the recipe's floor" in refused.detail
 
 
 def test_one_subject_gives_no_interval_and_so_no_first_champion():

@@ -67,7 +67,7 @@ def test_a_card_does_not_hide_that_the_baseline_won():
 
 
 def test_simulated_signals_are_called_so():
-    assert "simulated signals among them" in backbone_card(TrainingData.from_corpus(corpus()), LINEAGE)
+    assert "including simulated signals" in backbone_card(TrainingData.from_corpus(corpus()), LINEAGE)
     assert "simulated" not in backbone_card(TrainingData.from_corpus(corpus(), "eegmat"), LINEAGE)
 
 

@@ -55,14 +55,14 @@ def test_a_uri_resolves_to_a_folder_with_weights_recipe_and_card(once):
 
 def test_a_folder_resolves_to_itself_and_one_without_weights_is_refused(task_folder, tmp_path):
     assert model_registry.local_folder(task_folder) == task_folder
-    with pytest.raises(RegistryError, match=r"holds no model\.safetensors"):
+    with pytest.raises(RegistryError, match=r"has no model\.safetensors"):
         model_registry.local_folder(tmp_path)
 
 
 def test_an_unknown_model_alias_or_version_is_answered_with_those_that_exist(once):
-    with pytest.raises(RegistryError, match=r"Registered are: .*labram-once"):
+    with pytest.raises(RegistryError, match=r"registered models: .*labram-once"):
         model_registry.local_folder("models:/labram-nothing@champion")
-    with pytest.raises(RegistryError, match=r"no alias 'champion'.*versions 1 \(challenger\)"):
+    with pytest.raises(RegistryError, match=r"no alias 'champion'.*versions: 1 \(challenger\)"):
         model_registry.local_folder("models:/labram-once@champion")
     with pytest.raises(RegistryError, match="no version 9"):
         model_registry.local_folder("models:/labram-once/9")

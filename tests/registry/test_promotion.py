@@ -20,7 +20,7 @@ def versions(name, count, run_id):
 
 
 def verdict(name, version, champion, passed=True):
-    gate = Gate(name="metric", passed=passed, detail="as figures say")
+    gate = Gate(name="metric", passed=passed, detail="as metrics say")
     return Verdict(model=name, version=version, champion=champion, gates=(gate,))
 
 
@@ -41,15 +41,15 @@ def test_the_first_version_becomes_champion_with_who_when_and_why(run_id):
     assert tags["promoted_at"].startswith("20")
 
 
-def test_a_refused_challenger_stays_challenger_and_its_tags_say_why(run_id):
-    versions("labram-refused", 2, run_id)
-    promote(verdict("labram-refused", "1", None), why="first")
-    move = promote(verdict("labram-refused", "2", "1", passed=False), why="second")
+def test_a_challenger_that_fails_a_gate_stays_challenger_and_its_tags_say_why(run_id):
+    versions("labram-failed", 2, run_id)
+    promote(verdict("labram-failed", "1", None), why="first")
+    move = promote(verdict("labram-failed", "2", "1", passed=False), why="second")
     assert not move.moved
     assert move.version == "1"
-    assert "as figures say" in move.why
-    assert aliases("labram-refused") == {model_registry.CHAMPION: "1", model_registry.CHALLENGER: "2"}
-    assert model_registry.get_version("labram-refused", "2").tags["gate"] == "refused"
+    assert "as metrics say" in move.why
+    assert aliases("labram-failed") == {model_registry.CHAMPION: "1", model_registry.CHALLENGER: "2"}
+    assert model_registry.get_version("labram-failed", "2").tags["gate"] == "not promoted (gate metric failed)"
 
 
 def test_rollback_swaps_champion_and_previous_champion_and_back(run_id):
