@@ -1,4 +1,4 @@
-"""Embeddings of EEG for people with arrays: `Labram` for scripts, `LabramEmbedder` for scikit-learn pipelines."""
+"""Embeddings of EEG arrays: `Labram` for scripts, `LabramEmbedder` for scikit-learn pipelines."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ from labram.inference.predictor import (
     check_shape,
     check_values,
     electrodes,
+    label_tuple,
     model_input,
     real_array,
     resample,
-    texts,
 )
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS, SAMPLE_RATE_HZ
 from labram.models.downstream import DownstreamModel
@@ -35,21 +35,21 @@ from labram.recipe import QualityRecipe
 Unknown = Literal["raise", "drop"]
 
 UNITS_UV: Mapping[str, float] = MappingProxyType({"uV": 1.0, "µV": 1.0, "μV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3})
-"""µV in each unit that signals may come in; µ is written as the micro sign or the Greek letter."""
+"""Accepted units in µV; µ may be the micro sign or the Greek letter."""
 
-HIGHEST_UV = 1e5
-"""No amplifier gives more, up or down, once the offset is filtered out."""
+MAX_AMPLITUDE_UV = 1e5
+"""No amplifier outputs a larger absolute value once the offset is filtered out."""
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the model makes of signals.
+    """Embedding vectors of windows and patches.
 
     Attributes:
-        windows: One vector for each window, float32 [n, D].
-        patches: One vector for each second of each channel, float32 [n, N, A, D].
-        channels: Canonical names of the N channels that were taken, in order.
-        dropped: Labels of the channels that were left out, as they were given.
+        windows: One vector per window, float32 [n, D].
+        patches: One vector per second of each channel, float32 [n, N, A, D].
+        channels: Canonical names of the N embedded channels, in order.
+        dropped: Labels of the dropped channels, unchanged.
     """
 
     windows: npt.NDArray[np.float32]
@@ -59,10 +59,10 @@ class Embedding:
 
 
 class Labram:
-    """A pre-trained or fine-tuned LaBraM that turns EEG into vectors.
+    """Pre-trained or fine-tuned LaBraM for embedding EEG.
 
-    A fine-tuned model embeds with its own pooling and norm. A pre-trained backbone embeds as fine-tuning starts: the
-    mean over its patches, normalised without learned scale.
+    A fine-tuned model embeds with its own pooling and norm. A pre-trained backbone embeds as fine-tuning starts: with
+    the mean over patches, normalised without learned scale.
     """
 
     def __init__(self, model: DownstreamModel) -> None:
@@ -73,25 +73,25 @@ class Labram:
         """Load a model.
 
         Args:
-            source: A folder that labram wrote (`labram weights import` makes one of published weights), or the URI of a
+            source: A model folder (`labram weights import` converts published weights to one), or the URI of a
                 registered model such as ``models:/labram-backbone@champion``.
-            workspace: Folder of the registry that a URI means; by default ``$LABRAM_WORKSPACE``, else ``.labram``.
+            workspace: Workspace with the registry of the URI; default: ``$LABRAM_WORKSPACE``, else ``.labram``.
 
         Raises:
-            WeightsError: If the folder holds no whole model, or a tokenizer, which has codes and no embeddings.
-            RegistryError: If there is no such registered model.
+            WeightsError: If the folder does not hold a complete model, or holds a tokenizer.
+            RegistryError: If the model is not registered.
         """
         folder = _registered(str(source), workspace) if str(source).startswith("models:/") else Path(source)
         model = Predictor(folder).model
         if not isinstance(model, DownstreamModel):
             raise MisfitWeightsError(
-                "holds a tokenizer, which has no embeddings", file=folder, remedy="Name a backbone or a task's model"
+                "a tokenizer has no embeddings", file=folder, remedy="Name the folder of a backbone or a task model"
             )
         return cls(model)
 
     @property
     def width(self) -> int:
-        """D, the length of a vector."""
+        """Length D of an embedding vector."""
         return self.model.config.width
 
     def embed(
@@ -103,79 +103,78 @@ class Labram:
         unit: str = "uV",
         on_unknown: Unknown = "raise",
         preprocess: bool = False,
-        mains_hz: float | None = None,
+        line_freq_hz: float | None = None,
         seconds: int | None = None,
     ) -> Embedding:
         """Embed windows, or a continuous recording cut into windows.
 
-        The model knows signals that were band-passed from 0.1 to 75 Hz and had the mains removed. Windows are taken to
-        be so already: they are too short for these filters. A continuous recording can be filtered here, by
-        `labram.signals.preprocessing` as in training. Signals of another rate are resampled to 200 Hz; nothing is
-        re-referenced, standardised or clipped.
+        The model was trained on signals with a band-pass of 0.1 to 75 Hz and a line-noise notch. Windows must already
+        be filtered: they are too short for these filters. A continuous recording can be filtered here, as in training.
+        Signals are resampled to 200 Hz; they are not re-referenced, standardised or clipped.
 
         Args:
             x: Windows [n, channels, samples], or a recording [channels, samples].
-            channels: Labels of the channels in any usual spelling, such as ``EEG FP1-REF``, ``Fp1.`` or ``fp1``.
+            channels: Channel labels in any common spelling, such as ``EEG FP1-REF``, ``Fp1.`` or ``fp1``.
             sfreq: Sampling rate in Hz.
-            unit: Of the signals: uV, mV, V or nV.
-            on_unknown: What to do about labels that are no electrodes of the model: refuse, or leave the channels out.
+            unit: Unit of the signals: uV, mV, V or nV.
+            on_unknown: Raise an error for labels that are not in the electrode table, or drop these channels.
             preprocess: Filter the recording first.
-            mains_hz: Mains frequency where it was recorded, 50 or 60; needed to filter.
-            seconds: Length of the windows that a recording is cut into, without overlap; what remains is left out. By
-                default the longest that the paper uses: 256 patches, 16 s.
+            line_freq_hz: Power line frequency at the place of recording, 50 or 60; required for filtering.
+            seconds: Length of the windows that a recording is cut into, without overlap; the rest is dropped. Default:
+                the longest windows of the paper, with at most 256 patches and 16 s.
 
         Returns:
-            Vectors of windows and of patches, and which channels they are of.
+            Vectors of windows and patches, and their channels.
 
         Raises:
-            RecipeError: If a channel is unknown and not to be dropped; says which is closest.
-            WindowError: If shape, rate, unit or values cannot be those of EEG windows, or an option does not fit. What
-                a channel holds that is left out does not matter.
+            RecipeError: If a channel is unknown and `on_unknown` is "raise"; names the closest electrode.
+            WindowError: If shape, sampling rate, unit, values or options are invalid. Values of dropped channels are
+                not checked.
             ReadError: If the recording cannot be filtered.
         """
-        found = electrodes(channels, drop_unknown=on_unknown == "drop")
+        known = electrodes(channels, drop_unknown=on_unknown == "drop")
         signals = _in_microvolts(x, unit)
         if signals.ndim == 2:
-            windows = _cut(_continuous(signals, channels, found, sfreq, preprocess, mains_hz), seconds)
+            windows = _cut(_continuous(signals, channels, known, sfreq, preprocess, line_freq_hz), seconds)
         elif preprocess or seconds is not None:
             raise WindowError(
-                f"signals have {signals.ndim} dimensions, and only a recording can be filtered and cut",
+                f"expected a continuous recording with 2 dimensions to filter or cut, got {signals.ndim} dimensions",
                 field="preprocess, seconds",
-                remedy="Give the continuous recording as [channels, samples]",
+                remedy="Pass the continuous recording as [channels, samples]",
             )
         else:
             check_shape(signals, channels, sfreq)
-            taken = signals[:, list(found.picks)]
-            check_values(taken)
-            windows = resample(taken, sfreq)
-        _check_amplitude(windows, found, unit)
+            picked = signals[:, list(known.picks)]
+            check_values(picked)
+            windows = resample(picked, sfreq)
+        _check_amplitude(windows, known, unit)
         _check_unit(windows, unit)
-        return self._embed(windows, found)
+        return self._embed(windows, known)
 
     @torch.inference_mode()
-    def _embed(self, windows: Signals, found: Electrodes) -> Embedding:
-        batches, rows_N = model_input(windows, found.names)
+    def _embed(self, windows: Signals, known: Electrodes) -> Embedding:
+        batches, rows_N = model_input(windows, known.names)
         pooled, patches = zip(*(self.model.all_features(x_BNAT, rows_N) for x_BNAT in batches), strict=True)
-        shape = (len(windows), len(found.names), -1, self.width)
+        shape = (len(windows), len(known.names), -1, self.width)
         return Embedding(
-            torch.cat(pooled).numpy(), torch.cat(patches).numpy().reshape(shape), found.names, found.dropped
+            torch.cat(pooled).numpy(), torch.cat(patches).numpy().reshape(shape), known.names, known.dropped
         )
 
 
 class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """LaBraM as the first step of a scikit-learn pipeline: windows in, one vector a window out. Nothing is trained.
+    """scikit-learn transformer from windows to one embedding vector each. Does not train the model.
 
     Args:
-        model: What `Labram.from_pretrained` takes, or a loaded `Labram`.
-        channels: Labels of the windows' channels.
+        model: Source for `Labram.from_pretrained`, or a loaded `Labram`.
+        channels: Channel labels of the windows.
         sfreq: Sampling rate in Hz.
-        unit: Of the signals.
+        unit: Unit of the signals.
         on_unknown: ``raise`` or ``drop``, see `Labram.embed`.
 
     Attributes:
-        labram_: The model.
-        settings_: Channels, rate, unit and so on as they were when it was fitted; `transform` keeps to these.
-        dropped_: Labels of the channels that are left out.
+        labram_: The loaded model.
+        settings_: Channels, sampling rate, unit and `on_unknown` at the time of `fit`; `transform` uses these.
+        dropped_: Labels of the dropped channels.
     """
 
     def __init__(
@@ -194,7 +193,7 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.on_unknown = on_unknown
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
-        """Load the model and look at the channels' names; `X` and `y` teach it nothing.
+        """Load the model and check the channel names; `X` and `y` are unused.
 
         Raises:
             RecipeError: If a channel is unknown.
@@ -203,7 +202,7 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.labram_ = self.model if isinstance(self.model, Labram) else Labram.from_pretrained(self.model)
         self.dropped_ = electrodes(self.channels, drop_unknown=self.on_unknown == "drop").dropped
         self.settings_: dict[str, Any] = {
-            "channels": texts(self.channels),
+            "channels": label_tuple(self.channels),
             "sfreq": self.sfreq,
             "unit": self.unit,
             "on_unknown": self.on_unknown,
@@ -211,23 +210,23 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Vectors [n, D] of windows [n, channels, samples]; see `Labram.embed` for what the model expects.
+        """Return vectors [n, D] of windows [n, channels, samples]; see `Labram.embed` for the expected signals.
 
         Raises:
-            WindowError: If there are not three dimensions, and for what `Labram.embed` refuses.
+            WindowError: If there are not three dimensions, and as `Labram.embed`.
         """
         check_is_fitted(self)
         windows = real_array(X)
-        if windows.ndim != 3:  # a row must go in for each vector that comes out
+        if windows.ndim != 3:  # scikit-learn requires one output row per input row
             raise WindowError(
-                f"windows have {windows.ndim} dimensions and not 3",
+                f"expected windows with 3 dimensions, got {windows.ndim}",
                 field="X",
-                remedy="Give [windows, channels, samples]: x[None] for one window; Labram.embed cuts whole recordings",
+                remedy="Pass [windows, channels, samples]: x[None] for one window; Labram.embed cuts recordings",
             )
         return self.labram_.embed(windows, **self.settings_).windows
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
-        """``labram0`` and so on, one for each number of a vector."""
+        """Return ``labram0``, ``labram1`` and so on, one name per dimension."""
         del input_features
         check_is_fitted(self)
         return np.array([f"labram{index}" for index in range(self.labram_.width)], dtype=object)
@@ -244,47 +243,49 @@ def _registered(uri: str, workspace: str | Path | None) -> Path:
 
 def _in_microvolts(x: npt.ArrayLike, unit: str) -> Signals:
     if unit not in UNITS_UV:
-        raise WindowError(f"{unit!r} is no unit of EEG", field="unit", remedy=f"Give one of {', '.join(UNITS_UV)}")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        raise WindowError(f"unknown unit {unit!r}", field="unit", remedy=f"Pass one of {', '.join(UNITS_UV)}")
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and fails the check for finite values
         return np.asarray(real_array(x).astype(np.float64, copy=False) * UNITS_UV[unit], dtype=np.float32)
 
 
 def _continuous(
     signals: Signals,
     channels: Sequence[str],
-    found: Electrodes,
+    known: Electrodes,
     sfreq: float,
     preprocess: bool,  # noqa: FBT001
-    mains_hz: float | None,
+    line_freq_hz: float | None,
 ) -> Signals:
-    """The channels that the model takes, at 200 Hz: [N, samples]."""
+    """Return the known channels of a recording at 200 Hz: [N, samples]."""
     check_shape(signals[np.newaxis], channels, sfreq)
-    taken = signals[list(found.picks)]
-    check_values(taken)
+    picked = signals[list(known.picks)]
+    check_values(picked)
     if not preprocess:
-        return resample(taken, sfreq)
-    if mains_hz is None:
+        return resample(picked, sfreq)
+    if line_freq_hz is None:
         raise WindowError(
-            "the mains frequency is not stated", field="mains_hz", remedy="Give 50 or 60, as where it was recorded"
+            "the line frequency is missing",
+            field="line_freq_hz",
+            remedy="Pass 50 or 60, as at the place of recording",
         )
     from labram.signals.preprocessing import preprocess as filtered
     from labram.signals.recording import Recording
 
-    blocks = filtered(Recording(signals, tuple(channels), float(sfreq)), found.picks, line_freq_hz=mains_hz)
+    blocks = filtered(Recording(signals, tuple(channels), float(sfreq)), known.picks, line_freq_hz=line_freq_hz)
     return np.concatenate(list(blocks), axis=1)
 
 
 def _cut(signals: Signals, seconds: int | None) -> Signals:
-    """Consecutive windows [n, N, samples] of a recording [N, samples]."""
+    """Cut a recording [N, samples] into consecutive windows [n, N, samples]."""
     _check_whole(seconds)
     whole = signals.shape[1] // SAMPLE_RATE_HZ
     longest = min(MAX_SECONDS, MAX_PATCHES // len(signals))
     length = min(longest, whole) if seconds is None else seconds
     if not 1 <= length <= whole:
         raise WindowError(
-            f"the recording lasts {whole} whole seconds and windows of {length} s are asked for",
+            f"windows of {length} s do not fit into a recording of {whole} whole seconds",
             field="seconds",
-            remedy="Ask for windows of 1 s up to the length of the recording",
+            remedy="Choose windows of 1 s up to the length of the recording",
         )
     count = whole // length
     windows = signals[:, : count * length * SAMPLE_RATE_HZ].reshape(len(signals), count, length * SAMPLE_RATE_HZ)
@@ -294,33 +295,33 @@ def _cut(signals: Signals, seconds: int | None) -> Signals:
 def _check_whole(seconds: object) -> None:
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, Integral)):
         raise WindowError(
-            f"{seconds!r} is no whole number of seconds",
+            f"expected a whole number of seconds, got {seconds!r}",
             field="seconds",
-            remedy="Give a whole number, such as seconds=4",
+            remedy="Pass an integer, such as seconds=4",
         )
 
 
-def _check_amplitude(windows: Signals, found: Electrodes, unit: str) -> None:
-    """Refuse what no amplifier gives in any channel; one such value spoils the vectors of all."""
-    highest = np.abs(windows).max(axis=(0, 2))
-    beyond = ~(highest <= HIGHEST_UV)
-    if beyond.any():
-        names = ", ".join(name for name, wrong in zip(found.names, beyond, strict=True) if wrong)
+def _check_amplitude(windows: Signals, known: Electrodes, unit: str) -> None:
+    """Check the amplitude of each channel, because one implausible value affects the vectors of all channels."""
+    maxima = np.abs(windows).max(axis=(0, 2))
+    implausible = ~(maxima <= MAX_AMPLITUDE_UV)
+    if implausible.any():
+        names = ", ".join(name for name, wrong in zip(known.names, implausible, strict=True) if wrong)
         raise WindowError(
-            f"{names}: values up to {highest[beyond].max():.3g} µV, which no EEG has",
+            f"{names}: implausible values up to {maxima[implausible].max():.3g} µV",
             field="unit",
-            remedy=f"Check that these channels are in {unit}, else give unit=, or leave the channels out",
+            remedy=f"Check that these channels are in {unit}, else pass unit=, or drop the channels",
         )
 
 
 def _check_unit(windows: Signals, unit: str) -> None:
-    """Refuse what no EEG amplifier gives, by the limits that ingest has."""
+    """Check the standard deviation of the channels with the limits of ingest."""
     typical = QualityRecipe().typical_rms_uv
     deviations = windows.std(axis=-1)
     largest, median = float(deviations.max()), float(np.median(deviations))
     if unit_correction(largest, typical) > 1 or unit_correction(median, typical) < 1:
         raise WindowError(
-            f"the channels' standard deviation is {median:.3g} µV, which no EEG has",
+            f"implausible standard deviation of the channels: median {median:.3g} µV",
             field="unit",
             remedy=f"Check that the signals are in {unit}",
         )

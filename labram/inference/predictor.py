@@ -1,8 +1,7 @@
-"""Answers of any trained model, from signals in µV with the channel names and the rate of whoever asks.
+"""Predictions of any trained model from signals in µV, with any channel names and sampling rate.
 
-This is the one place where signals become model input, for evaluation, serving and embedding alike. Signals are
-expected as ingest leaves them, band-passed and free of mains hum; what is done here is naming, resampling, cutting and
-scaling.
+Evaluation, serving and embedding all prepare model input here: channel names, resampling, whole seconds, scaling.
+Signals must already be filtered as in ingest (band-pass and line-noise notch).
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,20 +25,20 @@ from labram.models.tokenizer import Tokenizer
 from labram.signals.electrodes import canonical_name, canonical_names, rows
 from labram.training.task_metadata import TaskFile
 
-HIGHEST_RATE = 100_000
-"""Hz; no recorder of EEG samples faster."""
-PATCHES_AT_ONCE = 8192
+MAX_SFREQ = 100_000
+"""Hz; no EEG amplifier samples faster."""
+PATCHES_PER_BATCH = 8192
 Signals = npt.NDArray[np.float32]
 
 
 class Predictor:
-    """A model of any kind, ready to answer.
+    """A trained model of any kind, loaded for inference.
 
     Args:
-        folder: With the weights; a task's model also needs its ``task.json``.
+        folder: Model folder; that of a task model also holds its ``task.json``.
 
     Attributes:
-        task: The task's recipe and target scale; None for tokenizer and backbone.
+        task: Recipe and target scale of the task; None for a tokenizer or a backbone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,19 +49,19 @@ class Predictor:
         self.model = model.eval()
 
     def predict(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[Any]:
-        """Answer raw windows.
+        """Predict from windows at any sampling rate.
 
         Args:
             signals: µV [n, C, samples], at least one second long.
-            channels: Names of the C channels, in any usual spelling.
+            channels: Names of the C channels, in any common spelling.
             sfreq: Sampling rate in Hz.
 
         Returns:
-            See `predict`.
+            See `predict_prepared`.
 
         Raises:
-            WindowError: If the shape does not fit, a value is no finite number, or the window is too short or too long.
-            RecipeError: If a channel is no electrode that the model knows; says which is closest.
+            WindowError: If the shape is wrong, a value is not finite, or the windows are too short or too long.
+            RecipeError: If a channel is not in the electrode table; names the closest electrode.
         """
         windows = real_array(signals).astype(np.float32, copy=False)
         check_shape(windows, channels, sfreq)
@@ -71,15 +70,15 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_prepared(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[Any]:
-        """Answer windows at 200 Hz with canonical channel names.
+        """Predict from windows at 200 Hz with canonical channel names.
 
         Args:
-            signals: µV [n, C, samples]; what exceeds whole seconds is cut off.
-            channels: C names.
+            signals: µV [n, C, samples]; samples after the last whole second are ignored.
+            channels: C canonical names.
 
         Returns:
-            Of a task: probability of class 1 [n] (binary), of each class [n, K], or values [n, M] in the targets' unit
-            (regression). Of a backbone: embeddings [n, D]. Of a tokenizer: codes [n, patches], channel after channel.
+            Task model: see `labram.models.downstream.prediction`. Backbone: embeddings [n, D]. Tokenizer: codes
+            [n, patches], channel-major.
         """
         batches, rows_N = model_input(signals, channels)
         return np.concatenate([self._predict(batch, rows_N) for batch in batches])
@@ -95,12 +94,12 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Electrodes:
-    """Which channels the model takes.
+    """Channels that are in the model's electrode table.
 
     Attributes:
         picks: Their positions among the labels.
         names: Their canonical names.
-        dropped: Labels of the others, as they were given.
+        dropped: Labels of the other channels, unchanged.
     """
 
     picks: tuple[int, ...]
@@ -109,54 +108,58 @@ class Electrodes:
 
 
 def electrodes(labels: Sequence[str], *, drop_unknown: bool = False) -> Electrodes:
-    """Find the channels' electrodes by their labels, in any usual spelling.
+    """Match channel labels, in any common spelling, to canonical electrodes.
+
+    Args:
+        labels: Channel labels.
+        drop_unknown: Drop unknown labels instead of raising an error.
 
     Raises:
-        RecipeError: If a label is no electrode that the model knows; says which is closest.
-        WindowError: If a label is no text, an electrode occurs twice, or none is left.
+        RecipeError: If a label is not in the electrode table; names the closest electrode.
+        WindowError: If a label is not a string, an electrode occurs twice, or no channel remains.
     """
-    labels = texts(labels)
-    _check_once(labels)
+    labels = label_tuple(labels)
+    _check_duplicates(labels)
     names = canonical_names(labels)
     unknown = tuple(label for label, name in zip(labels, names, strict=True) if name is None)
     if unknown and not drop_unknown:
         raise RecipeError(
-            f"{len(unknown)} of {len(labels)} channels are no electrodes that the model knows",
+            f"{len(unknown)} of {len(labels)} channels are not in the model's electrode table",
             field="channels",
             remedy="; ".join(map(_hint, unknown)),
         )
     if len(unknown) == len(labels):
-        raise WindowError("no channel is left", field="channels", remedy="Use names of the 10-10 system, such as FP1")
+        raise WindowError("no channel remains", field="channels", remedy="Use names of the 10-10 system, such as FP1")
     picks = tuple(index for index, name in enumerate(names) if name)
     return Electrodes(picks, tuple(filter(None, names)), unknown)
 
 
-def texts(labels: object) -> tuple[str, ...]:
-    """Labels of channels, whatever kind of list they come in.
+def label_tuple(labels: object) -> tuple[str, ...]:
+    """Return channel labels as a tuple of strings.
 
     Raises:
-        WindowError: If they are no list of texts.
+        WindowError: If they are not a sequence of strings.
     """
-    found = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else (labels,)
-    wrong = [label for label in found if not isinstance(label, str)]
-    if wrong or isinstance(labels, str):
+    names = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else (labels,)
+    invalid = [name for name in names if not isinstance(name, str)]
+    if invalid or isinstance(labels, str):
         raise WindowError(
-            f"{(wrong or [labels])[0]!r} is no {'label' if wrong else 'list of labels'}",
+            f"expected a list of channel names, got {(invalid or [labels])[0]!r}{' in it' if invalid else ''}",
             field="channels",
-            remedy="Name every channel by a text, such as channels=['FP1', 'FP2']",
+            remedy="Name every channel with a string, such as channels=['FP1', 'FP2']",
         )
-    return found
+    return names
 
 
-def _check_once(labels: Sequence[str]) -> None:
+def _check_duplicates(labels: Sequence[str]) -> None:
     spellings: dict[str, list[str]] = {}
     for label in labels:
         if name := canonical_name(label):
             spellings.setdefault(name, []).append(label)
-    twice = [f"{name} as {' and '.join(map(repr, given))}" for name, given in spellings.items() if len(given) > 1]
-    if twice:
+    duplicates = [f"{name} as {' and '.join(map(repr, used))}" for name, used in spellings.items() if len(used) > 1]
+    if duplicates:
         raise WindowError(
-            f"a channel occurs twice: {', '.join(twice)}", field="channels", remedy="Give each electrode once"
+            f"duplicate channels: {', '.join(duplicates)}", field="channels", remedy="Pass each electrode once"
         )
 
 
@@ -165,41 +168,41 @@ def _hint(label: str) -> str:
         rows([label])
     except RecipeError as error:
         return f"{label!r}: {error.remedy}"
-    return f"{label!r}: stands in a grid of contacts here, so it names no position"
+    return f"{label!r}: part of a contact grid here, so it is not a scalp position"
 
 
 def model_input(signals: Signals, channels: Sequence[str]) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Windows as the models take them, in batches, and the rows of their channels.
+    """Return windows in batches of model input, and the spatial rows of their channels.
 
     Args:
-        signals: µV [n, C, samples] at 200 Hz; what exceeds whole seconds is cut off.
+        signals: µV [n, C, samples] at 200 Hz; samples after the last whole second are ignored.
         channels: C canonical names.
 
     Returns:
         Batches [B, N, A, 200] in units of 100 µV, and rows [N].
 
     Raises:
-        WindowError: If a window has no patch, or more than 256.
+        WindowError: If a window has no patch or more than 256.
     """
     n, count, samples = signals.shape
     seconds = samples // SAMPLE_RATE_HZ
     if not 1 <= count * seconds <= MAX_PATCHES:
         raise WindowError(
-            f"windows of {count} channels x {seconds} s are {count * seconds} patches",
+            f"expected 1 to {MAX_PATCHES} patches per window, got {count} channels x {seconds} s = {count * seconds}",
             field="signals",
-            remedy=f"Give 1 to {MAX_PATCHES} patches: shorten the windows or leave channels out",
+            remedy="Shorten the windows or drop channels",
         )
     scaled = to_model_unit(signals[..., : seconds * SAMPLE_RATE_HZ])
     x_BNAT = torch.from_numpy(scaled.reshape(n, count, seconds, SAMPLE_RATE_HZ))
-    return torch.split(x_BNAT, max(1, PATCHES_AT_ONCE // (count * seconds))), torch.tensor(rows(channels))
+    return torch.split(x_BNAT, max(1, PATCHES_PER_BATCH // (count * seconds))), torch.tensor(rows(channels))
 
 
 def resample(signals: Signals, sfreq: float) -> Signals:
-    """Resample to 200 Hz (polyphase, Kaiser window).
+    """Resample signals to 200 Hz (polyphase, Kaiser window).
 
     Args:
         signals: [n, C, samples].
-        sfreq: Present rate in Hz.
+        sfreq: Their sampling rate in Hz.
     """
     if sfreq == SAMPLE_RATE_HZ:
         return signals
@@ -208,74 +211,74 @@ def resample(signals: Signals, sfreq: float) -> Signals:
 
 
 def real_array(signals: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Signals as an array, of the type that they came in.
+    """Return signals as an array of their own dtype.
 
     Raises:
-        WindowError: If they are ragged, or no real numbers.
+        WindowError: If they are ragged or not real numbers.
     """
     try:
         array = np.asarray(signals)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WindowError(
-            f"signals make no array: {error}", field="signals", remedy="Give windows and channels of equal lengths"
+            f"signals are not an array: {error}", field="signals", remedy="Pass windows and channels of equal length"
         ) from error
     if array.dtype.kind not in "iuf":
         raise WindowError(
-            f"signals are of type {array.dtype}",
+            f"expected signals of a real dtype, got {array.dtype}",
             field="signals",
-            remedy="Give an array of real numbers, such as float32",
+            remedy="Pass an array of real numbers, such as float32",
         )
     return array
 
 
 def check_shape(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
-    """Refuse arrays that cannot be windows of these channels at this rate, whatever their values.
+    """Check the shape of windows against their channels and sampling rate.
 
     Raises:
-        WindowError: If the shape or the rate does not fit, or the windows are none or shorter than a second.
+        WindowError: If the shape or sampling rate is invalid, there is no window, or windows are shorter than a second.
     """
     if windows.ndim != 3:
         raise WindowError(
-            f"signals have {windows.ndim} dimensions",
+            f"expected signals with 3 dimensions, got {windows.ndim}",
             field="signals",
-            remedy="Give an array [windows, channels, samples] in µV",
+            remedy="Pass an array [windows, channels, samples] in µV",
         )
     if not len(windows):
-        raise WindowError("there are no windows", field="signals", remedy="Give at least one")
-    names = texts(channels)
+        raise WindowError("signals have no windows", field="signals", remedy="Pass at least one window")
+    names = label_tuple(channels)
     if windows.shape[1] != len(names):
         raise WindowError(
-            f"{windows.shape[1]} channels of signals, {len(names)} names",
+            f"signals have {windows.shape[1]} channels, but {len(names)} names were passed",
             field="channels",
             remedy="Name every channel, in the order of the signals, such as channels=['FP1', 'FP2']",
         )
-    _check_rate(sfreq)
+    _check_sfreq(sfreq)
     if not sfreq > 0 or windows.shape[2] < sfreq:
         raise WindowError(
-            f"{windows.shape[2]} samples at {sfreq} Hz are less than a second",
+            f"windows are shorter than a second: {windows.shape[2]} samples at {sfreq} Hz",
             field="sfreq",
-            remedy="Give windows of at least one second, and their rate in Hz",
+            remedy="Pass windows of at least one second, and their sampling rate in Hz",
         )
 
 
-def _check_rate(sfreq: object) -> None:
-    if isinstance(sfreq, bool) or not isinstance(sfreq, Real) or float(sfreq) > HIGHEST_RATE:
+def _check_sfreq(sfreq: object) -> None:
+    if isinstance(sfreq, bool) or not isinstance(sfreq, Real) or float(sfreq) > MAX_SFREQ:
         raise WindowError(
-            f"{sfreq!r} is no sampling rate",
+            f"invalid sampling rate {sfreq!r}",
             field="sfreq",
-            remedy=f"Give the rate in Hz as a number up to {HIGHEST_RATE}, such as sfreq=256",
+            remedy=f"Pass the sampling rate in Hz as a number up to {MAX_SFREQ}, such as sfreq=256",
         )
 
 
 def check_values(signals: Signals) -> None:
-    """Refuse values that are no finite numbers.
+    """Check that all values are finite.
 
     Raises:
-        WindowError: If there is one.
+        WindowError: If a value is not.
     """
     if not np.isfinite(signals).all():
         raise WindowError(
-            "signals hold values that are NaN, infinite or too large for float32",
+            "signals contain NaN, infinite values, or values too large for float32",
             field="signals",
-            remedy="Leave such windows out, and check the unit",
+            remedy="Remove such windows, and check the unit",
         )
