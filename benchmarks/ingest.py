@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from labram.corpus.catalogue import ACCEPTED
 from labram.corpus.ingest import ingest
-from labram.corpus.process_pool import SURROUNDINGS
-from labram.corpus.process_recording import examine
+from labram.corpus.process_pool import WORKER_ENVIRONMENT
+from labram.corpus.process_recording import process_recording
 from labram.corpus.scan import Item
 from labram.datasets.base import Dataset, RecordingFile
 from labram.events import NullMonitor
@@ -201,7 +201,7 @@ def _memory_here(name: str) -> Mapping[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         item = Item(SyntheticDataset(), Path(folder), RecordingFile("synthetic", Path(folder, "none.edf"), name))
         started = time.monotonic()
-        found = examine(item, Store(Path(folder, "store")), "memory", PreprocessingRecipe())
+        found = process_recording(item, Store(Path(folder, "store")), "memory", PreprocessingRecipe())
         assert found["row"]["verdict"] == ACCEPTED
         seconds = time.monotonic() - started
     status = dict(line.split(":", maxsplit=1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -264,6 +264,6 @@ def _machine() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    if not os.environ.items() >= SURROUNDINGS.items():  # libraries look at them when they are loaded
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **SURROUNDINGS})  # noqa: S606
+    if not os.environ.items() >= WORKER_ENVIRONMENT.items():  # libraries look at them when they are loaded
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})  # noqa: S606
     main()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from labram.corpus.catalogue import Corpus
-    from labram.corpus.local_ingest import TakenIn
+    from labram.corpus.local_ingest import FolderIngest
     from labram.corpus.quality import Summary
 
 _NAMED = 4
@@ -47,13 +47,13 @@ def ingest(
     """
     from labram import recipe as recipes
     from labram.cli.progress import Bar
-    from labram.corpus.local_ingest import take_in
+    from labram.corpus.local_ingest import ingest_folder
     from labram.store.store import Store
 
     chosen = recipes.load(recipe or "demo")
     names = [name for given in datasets or () for name in given.split(",")]
     with Bar("ingest") as bar:
-        done = take_in(
+        done = ingest_folder(
             data,
             names or (chosen.corpus.datasets if recipe else ()),
             Store(store),
@@ -79,11 +79,11 @@ def status(
 ) -> None:
     """Print what the corpora of a store hold: recordings and hours by dataset, montage, verdict, reason and warning."""
     from labram.cli.progress import console
-    from labram.corpus.local_ingest import published
+    from labram.corpus.local_ingest import published_corpora
     from labram.corpus.quality import summarise
     from labram.store.store import Store
 
-    corpora = published(Store(store))
+    corpora = published_corpora(Store(store))
     if json:
         typer.echo(text.dumps({name: asdict(summarise(corpus)) for name, corpus in corpora.items()}))
         return
@@ -96,13 +96,13 @@ def status(
             console.print(table)
 
 
-def _facts(done: "TakenIn") -> dict[str, object]:
+def _facts(done: "FolderIngest") -> dict[str, object]:
     return {
         "recordings": done.summary.recordings,
         "accepted": done.summary.accepted,
         "quarantined": [
             {"file": place.as_posix(), "reason": reasons[0], "reasons": list(reasons)}
-            for place, reasons in done.refused
+            for place, reasons in done.quarantined
         ],
         "hours": done.summary.hours,
         "reused": done.reused,
@@ -111,13 +111,13 @@ def _facts(done: "TakenIn") -> dict[str, object]:
     }
 
 
-def _show(done: "TakenIn") -> None:
+def _show(done: "FolderIngest") -> None:
     from labram.cli.progress import console
 
     console.print(_datasets(done.summary))
     for table in _codes(done.corpus):
         console.print(table)
-    for place, reasons in done.refused:
+    for place, reasons in done.quarantined:
         console.print(f"  {place}: {', '.join(reasons)}", soft_wrap=True)
     if done.unused:
         console.print(f"EEG that no dataset in use covers: {', '.join(done.unused)}", style="yellow", soft_wrap=True)

@@ -89,11 +89,11 @@ def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Rec
     if not quarantined:
         return
     from labram.corpus.pseudonyms import load_key
-    from labram.corpus.scan import locate
+    from labram.corpus.scan import locate_recordings
     from labram.store.store import Store
 
     ids = {row["recording_id"] for row in quarantined}
-    paths = locate(data, recipe.corpus.datasets, ids, load_key(workspace.root), Store(workspace.store))
+    paths = locate_recordings(data, recipe.corpus.datasets, ids, load_key(workspace.root), Store(workspace.store))
     console.print(f"{len(quarantined)} recordings in quarantine:")
     for row in quarantined:
         where = paths.get(row["recording_id"], row["recording_id"])

@@ -148,10 +148,10 @@ def _corpus(folder: Path | None) -> Path:
     data = pointer.with_suffix("")
     if not data.exists():
         from labram.cli.progress import Bar
-        from labram.corpus.dvc_versions import obtain
+        from labram.corpus.dvc_versions import checkout
 
         with Bar("obtaining data") as bar:
-            obtain(pointer, bar)
+            checkout(pointer, bar)
     return data
 
 

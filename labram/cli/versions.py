@@ -37,7 +37,7 @@ def version(json: JsonOption = False) -> None:
     from labram.cli.progress import console
     from labram.corpus import dvc_versions
 
-    committed, state = dvc_versions.committed_version(Path.cwd()), dvc_versions.state(Path.cwd())
+    committed, state = dvc_versions.committed_version(Path.cwd()), dvc_versions.status(Path.cwd())
     if json:
         typer.echo(text.dumps({"version": committed, "state": state, "clean": state == "clean"}))
     else:
@@ -53,10 +53,10 @@ def diff(
 ) -> None:
     """Name the recordings that were added, removed and changed between two commits."""
     from labram.cli.progress import console
-    from labram.corpus.dvc_versions import listing
-    from labram.corpus.version_diff import difference
+    from labram.corpus.dvc_versions import file_hashes
+    from labram.corpus.version_diff import diff_versions
 
-    found = difference(listing(Path.cwd(), old), listing(Path.cwd(), new))
+    found = diff_versions(file_hashes(Path.cwd(), old), file_hashes(Path.cwd(), new))
     if json:
         typer.echo(text.dumps(asdict(found)))
         return
@@ -92,7 +92,7 @@ def pull(
             pointer = Path(dvc_versions.POINTER).absolute()
             if not pointer.is_file():
                 raise CorpusError("there is no data.dvc here", file=Path.cwd(), remedy="Name a repository with --repo")
-            dvc_versions.obtain(pointer, bar)
+            dvc_versions.checkout(pointer, bar)
             version = dvc_versions.recorded_version(pointer)
         else:
             version = dvc_versions.pull(out.absolute(), repository=repo or str(Path.cwd()), rev=rev)

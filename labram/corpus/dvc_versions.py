@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DATA = "data"
 POINTER = f"{DATA}.dvc"
-State = Literal["clean", "changed", "uncommitted", "absent"]
+Status = Literal["clean", "changed", "uncommitted", "absent"]
 
 
 def corpus_version(data: Path, datasets: Sequence[str], store: "Store | None" = None) -> str:
@@ -63,7 +63,7 @@ def is_clean(pointer: Path) -> bool:
     return bool(json.loads(_dvc(pointer.parent, "status", "--json", pointer.name) or "{}") == {})
 
 
-def obtain(pointer: Path, monitor: Monitor) -> None:
+def checkout(pointer: Path, monitor: Monitor) -> None:
     """Make the data of `pointer` be there: from DVC's cache, from its remote, or by simulating them again.
 
     Raises:
@@ -118,7 +118,7 @@ def add(folder: Path, project: Path, monitor: Monitor) -> str:
     if not folder.is_dir():
         raise CorpusError("there is no such folder", file=folder, remedy="Give a folder of recordings")
     if (project / POINTER).is_file() and not data.exists():
-        obtain(project / POINTER, monitor)  # or the new version would lack all that the last one has
+        checkout(project / POINTER, monitor)  # or the new version would lack all that the last one has
     files = _files(folder)
     if not folder.resolve().is_relative_to(data.resolve()):
         _copy(files, folder, data / folder.resolve().name, monitor)
@@ -145,7 +145,7 @@ def committed_version(project: Path, rev: str = "HEAD") -> str:
     return _version_in(text)
 
 
-def state(project: Path) -> State:
+def status(project: Path) -> Status:
     """How `data` and `data.dvc` stand to the last commit of a working copy.
 
     Returns:
@@ -160,7 +160,7 @@ def state(project: Path) -> State:
     return "clean" if is_clean(pointer) else "changed"
 
 
-def listing(project: Path, rev: str) -> dict[str, str]:
+def file_hashes(project: Path, rev: str) -> dict[str, str]:
     """MD5 of every file of a commit's corpus, by path below `data`.
 
     Raises:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from labram import datasets as adapters
 from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
-from labram.corpus.process_pool import in_processes
-from labram.corpus.process_recording import examine, refused
-from labram.corpus.scan import Content, Item, companions, content, recording_id, scan
+from labram.corpus.process_pool import map_unordered
+from labram.corpus.process_recording import process_recording, quarantined_row
+from labram.corpus.scan import Content, Item, hash_companions, hash_content, recording_id, scan
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
@@ -42,12 +42,12 @@ def _version() -> str:
 
 
 @dataclass(frozen=True)
-class Ingested:
+class IngestResult:
     """What one shard of an ingest did.
 
     Attributes:
         recordings: Rows written.
-        refused: Those that are quarantined already, before any rule of quality.
+        quarantined: Those that are quarantined already, before any rule of quality.
         reused: Those whose content was known.
         seconds: Length of the others together, in seconds of EEG.
         unused: Folders and files of EEG at the top of the corpus that the recipe uses in no dataset. Names for showing
@@ -56,14 +56,14 @@ class Ingested:
     """
 
     recordings: int
-    refused: int
+    quarantined: int
     reused: int
     seconds: int
     unused: tuple[str, ...]
     places: Mapping[str, Path]
 
     def __str__(self) -> str:
-        text = f"{self.recordings} recordings, {self.reused} of them known already, {self.refused} refused"
+        text = f"{self.recordings} recordings, {self.reused} of them known already, {self.quarantined} quarantined"
         return f"{text}; {len(self.unused)} folders or files of EEG are of no dataset in use" if self.unused else text
 
 
@@ -79,7 +79,7 @@ def ingest(
     subject_key: bytes,
     monitor: Monitor,
     workers: int = 1,
-) -> Ingested:
+) -> IngestResult:
     """Ingest every `shards`-th recording of a corpus folder.
 
     Args:
@@ -97,7 +97,7 @@ def ingest(
             the process that calls.
 
     Returns:
-        Counts. The tables are in `out`; `labram.corpus.quality.judge` makes a corpus of them.
+        Counts. The tables are in `out`; `labram.corpus.quality.check_quality` makes a corpus of them.
 
     Raises:
         CorpusError: If the folder has no recordings, or lacks a named dataset.
@@ -111,7 +111,7 @@ def ingest(
     work = partial(_facts, store=store, preprocessing=preprocessing, subject_key=subject_key)
     found: dict[int, _Facts] = {}
     reused = 0
-    for place, done in in_processes(work, mine, workers=workers):
+    for place, done in map_unordered(work, mine, workers=workers):
         facts = found[place] = done or _killed(mine[place], store, subject_key)
         if facts.failure:
             # Neither the file's name nor a traceback, which may quote it, belongs in a log.
@@ -124,9 +124,9 @@ def ingest(
         [{**label, "recording_id": facts.row["recording_id"]} for facts in everything for label in facts.labels],
     )
     corpus.save(out)
-    return Ingested(
+    return IngestResult(
         recordings=len(everything),
-        refused=len(corpus.quarantined()),
+        quarantined=len(corpus.quarantined()),
         reused=reused,
         seconds=int(corpus.accepted()["seconds"].sum()),
         unused=tuple(adapters.unused(data, [(item.dataset, item.folder) for item in items])),
@@ -158,16 +158,16 @@ class _Facts(NamedTuple):
 
 
 def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subject_key: bytes) -> _Facts:
-    held = content(item.source.path, store)
+    held = hash_content(item.source.path, store)
     identity = _identity(item, held, subject_key)
     refusal = _refusal(item, held)
     if refusal is not None:
         facts_key = store.key(identity["recording_id"], refusal=refusal.value)
         known = store.get_metadata(facts_key) is not None
         if not known:
-            store.put_metadata(facts_key, refused(refusal))
-        return _together(identity, refused(refusal), known=known)
-    beside = companions(item, store)
+            store.put_metadata(facts_key, quarantined_row(refusal))
+        return _together(identity, quarantined_row(refusal), known=known)
+    beside = hash_companions(item, store)
     patches_key = store.key(
         held.digest,
         preprocessing=preprocessing.digest(),
@@ -187,29 +187,29 @@ def _facts(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subj
 
     def confirm() -> None:
         """What is kept under the hash of some content must not come from another."""
-        if content(item.source.path, store).digest != held.digest or companions(item, store) != beside:
+        if hash_content(item.source.path, store).digest != held.digest or hash_companions(item, store) != beside:
             raise _ChangedError
 
     found = store.get_metadata(facts_key)
     known = found is not None and (not found["row"].get("store_key") or store.verify(patches_key))
     if found is None or not known:
         try:
-            found = examine(item, store, patches_key, preprocessing, confirm=confirm)
+            found = process_recording(item, store, patches_key, preprocessing, confirm=confirm)
             confirm()
         except LabramError:
             raise
         except _ChangedError:
-            return _together(identity, refused(Reason.UNREADABLE))
+            return _together(identity, quarantined_row(Reason.UNREADABLE))
         except Exception as error:  # one recording must not end the ingest of all others
-            return _together(identity, refused(Reason.UNPROCESSABLE), failure=type(error).__name__)
+            return _together(identity, quarantined_row(Reason.UNPROCESSABLE), failure=type(error).__name__)
         store.put_metadata(facts_key, found)
     return _together(identity, found, known=known)
 
 
 def _killed(item: Item, store: Store, subject_key: bytes) -> _Facts:
     """What is left to say of a recording whose process died."""
-    identity = _identity(item, content(item.source.path, store), subject_key)
-    return _together(identity, refused(Reason.UNPROCESSABLE), failure="its process was killed")
+    identity = _identity(item, hash_content(item.source.path, store), subject_key)
+    return _together(identity, quarantined_row(Reason.UNPROCESSABLE), failure="its process was killed")
 
 
 def _refusal(item: Item, held: Content) -> Reason | None:
@@ -235,7 +235,7 @@ def _identity(item: Item, held: Content, subject_key: bytes) -> dict[str, Any]:
         "format": source.path.suffix.lower().removeprefix("."),
         "bytes": held.size,
         "content_hash": held.digest,
-        "reference": pseudonyms.known_reference(source.reference) or dataset.reference,
+        "reference": pseudonyms.allowed_reference(source.reference) or dataset.reference,
         "mains_hz": dataset.line_freq(source),
         "unit_scale": dataset.scale(source.path),
         "seconds": 0,

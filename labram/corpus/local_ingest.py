@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
-from labram.corpus.quality import Summary, judge, summarise
+from labram.corpus.quality import Summary, check_quality, summarise
 from labram.errors import CorpusError
 from labram.events import Monitor
 from labram.recipe import Recipe
@@ -25,13 +25,13 @@ from labram.store.store import CORPORA, Store
 
 
 @dataclass(frozen=True)
-class TakenIn:
-    """What `take_in` did.
+class FolderIngest:
+    """What `ingest_folder` did.
 
     Attributes:
         corpus: The judged corpus.
         summary: Its counts.
-        refused: Of each recording in quarantine, the path relative to the corpus folder, for showing to people and
+        quarantined: Of each recording in quarantine, the path relative to the corpus folder, for showing to people and
             never for keeping, and the reason codes.
         reused: Recordings whose content was known, so nothing was done.
         unused: Folders and files of EEG that belong to no dataset in use; names for showing too.
@@ -40,15 +40,15 @@ class TakenIn:
 
     corpus: Corpus
     summary: Summary
-    refused: Sequence[tuple[Path, Sequence[str]]]
+    quarantined: Sequence[tuple[Path, Sequence[str]]]
     reused: int
     unused: Sequence[str]
     seconds: float
 
 
-def take_in(
+def ingest_folder(
     data: Path, datasets: Sequence[str], store: Store, *, recipe: Recipe, workers: int, monitor: Monitor
-) -> TakenIn:
+) -> FolderIngest:
     """Ingest and judge a corpus folder, and publish its catalogue in the store.
 
     Of several processes that take in the same folder at once, one does the work and the others find it done.
@@ -88,17 +88,17 @@ def take_in(
         corpus = Corpus.load(judged)
     refused = corpus.quarantined()
     reasons = dict(zip(refused["recording_id"], refused["reasons"], strict=True))
-    return TakenIn(
+    return FolderIngest(
         corpus=corpus,
         summary=summary,
-        refused=sorted((done.places[recording], codes) for recording, codes in reasons.items()),
+        quarantined=sorted((done.places[recording], codes) for recording, codes in reasons.items()),
         reused=done.reused,
         unused=done.unused,
         seconds=time.monotonic() - started,
     )
 
 
-def published(store: Store) -> Mapping[str, Corpus]:
+def published_corpora(store: Store) -> Mapping[str, Corpus]:
     """The judged corpora that a store has, by their names in it.
 
     Raises:
@@ -127,7 +127,7 @@ def _alone(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
 def _judged(part: Path, out: Path, recipe: Recipe) -> Summary:
     """Counts of the judged corpus, also of one in which nothing can be used."""
     try:
-        return judge([part], out, recipe.quality, recipe.split, seed=recipe.seed)
+        return check_quality([part], out, recipe.quality, recipe.split, seed=recipe.seed)
     except CorpusError:
         if not out.exists():
             raise

@@ -22,13 +22,13 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _SERVE = "import sys; from labram.corpus.process_pool import serve; serve(int(sys.argv[1]))"
-SURROUNDINGS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Variables of a child process: one thread, for there are other processes."""
 _FIRST_TO_GO = "500"
 _PATIENCE_SECONDS = 10.0
 
 
-def in_processes(
+def map_unordered(
     work: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int
 ) -> Iterator[tuple[int, Result | None]]:
     """Do every task, several at a time.
@@ -95,7 +95,7 @@ class _Worker:
                 [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **SURROUNDINGS},
+                env={**os.environ, **WORKER_ENVIRONMENT},
             )
         self._send(work)
 

@@ -1,4 +1,4 @@
-"""One recording through reading, filters and figures: its patches go to the store, the rest to the catalogue."""
+"""One recording through reading, filters and metrics: its patches go to the store, the rest to the catalogue."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED
-from labram.corpus.pseudonyms import known_events
+from labram.corpus.pseudonyms import withhold_unknown_events
 from labram.corpus.scan import Item
-from labram.corpus.signal_metrics import Figures
+from labram.corpus.signal_metrics import SignalMetrics
 from labram.datasets.base import LabelSpan
 from labram.errors import LabelError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
@@ -22,7 +22,7 @@ from labram.store.store import Store, to_patches
 _SECONDS_AT_ONCE = 60
 
 
-def examine(
+def process_recording(
     item: Item,
     store: Store,
     key: str,
@@ -46,24 +46,24 @@ def examine(
         StoreError: If the store cannot be written.
     """
     try:
-        recording = known_events(item.dataset.read(item.source), item.dataset.event_codes)
+        recording = withhold_unknown_events(item.dataset.read(item.source), item.dataset.event_codes)
         picks, montage = _montage(recording)
-        figures = Figures(montage, recording.sfreq, item.dataset.line_freq(item.source))
+        metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.source))
         if store.verify(key):
-            figures.patches(store.patches(key))
+            metrics.add_patches(store.patches(key))
             for block in _blocks(recording, picks):
-                figures.raw(block)
+                metrics.add_raw(block)
         else:
             with store.writer(key, montage) as entry:
                 for signal in _preprocessed(
-                    recording, picks, item.dataset.notch_freq(item.source), preprocessing, figures
+                    recording, picks, item.dataset.notch_freq(item.source), preprocessing, metrics
                 ):
                     patches = to_patches(signal)
-                    figures.patches(patches)
+                    metrics.add_patches(patches)
                     entry.append(patches)
                 confirm()
     except ReadError as error:
-        return refused(error.reason)
+        return quarantined_row(error.reason)
     seconds = store.seconds(key)
     intervals, warnings = _labels(item, recording, seconds)
     row = {
@@ -73,7 +73,7 @@ def examine(
         "unit": recording.unit,
         "seconds": seconds,
         "store_key": key,
-        **figures.row(),
+        **metrics.row(),
         "gap_seconds": recording.gap_seconds,
         "verdict": ACCEPTED,
         "reasons": [],
@@ -82,8 +82,8 @@ def examine(
     return {"row": row, "labels": intervals}
 
 
-def refused(reason: Reason) -> dict[str, Any]:
-    """What `examine` returns for a recording that cannot be used."""
+def quarantined_row(reason: Reason) -> dict[str, Any]:
+    """What `process_recording` returns for a recording that cannot be used."""
     return {"row": {"verdict": QUARANTINED, "reasons": [reason.value]}, "labels": []}
 
 
@@ -108,7 +108,11 @@ def _blocks(recording: Recording, picks: list[int]) -> Iterator[Samples]:
 
 
 def _preprocessed(
-    recording: Recording, picks: list[int], line_freq_hz: float, preprocessing: PreprocessingRecipe, figures: Figures
+    recording: Recording,
+    picks: list[int],
+    line_freq_hz: float,
+    preprocessing: PreprocessingRecipe,
+    metrics: SignalMetrics,
 ) -> Iterator[NDArray[np.float32]]:
     return preprocess(
         recording,
@@ -118,7 +122,7 @@ def _preprocessed(
         low_pass_hz=preprocessing.low_pass_hz,
         notch=preprocessing.notch,
         back_end=preprocessing.back_end,
-        observe=figures.raw,
+        observe=metrics.add_raw,
     )
 
 

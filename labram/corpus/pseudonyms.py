@@ -39,13 +39,13 @@ def pseudonym(key: bytes, *parts: str, digits: int = 10) -> str:
     return hmac.new(key, "\0".join(parts).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:digits]
 
 
-def known_events(recording: Recording, codes: Collection[str]) -> Recording:
+def withhold_unknown_events(recording: Recording, codes: Collection[str]) -> Recording:
     """The recording with the codes of all other events withheld; when they were stays."""
     events = (event if event.code in codes else replace(event, code=WITHHELD) for event in recording.events)
     return replace(recording, events=tuple(events))
 
 
-def known_reference(text: str) -> str:
+def allowed_reference(text: str) -> str:
     """The recording reference as a sidecar states it; empty where a word of it is no electrode and no common term."""
     words = re.findall(r"[^\W_]+", text.lower())
     return text if all(word in _REFERENCE_TERMS or canonical_name(word) for word in words) else ""

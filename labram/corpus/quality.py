@@ -12,7 +12,7 @@ import pandas as pd
 
 from labram.corpus import data_docs, splits
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, SPLITS, Corpus, Split
-from labram.corpus.rules import Checked, Outcome, Rule, check, copy_rules, rules
+from labram.corpus.rules import Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
 from labram.corpus.spectra import unit_correction
 from labram.errors import CorpusError, LabelError
 from labram.recipe import QualityRecipe, SplitRecipe
@@ -53,7 +53,7 @@ class Summary:
         return json.dumps(asdict(self), sort_keys=True, indent=1)
 
 
-def judge(
+def check_quality(
     shards: Sequence[Path],
     out: Path,
     quality: QualityRecipe,
@@ -84,10 +84,10 @@ def judge(
     """
     corpus = Corpus.merged(Corpus.load(shard) for shard in shards)
     corpus = _derived(corpus, quality)
-    corpus, each = _judged(corpus, rules(quality), _figures(corpus, quality))
+    corpus, each = _judged(corpus, recording_rules(quality), _figures(corpus, quality))
     corpus = _with_copies(corpus)
     corpus, copies = _judged(corpus, copy_rules(), _relations(corpus))
-    corpus = splits.apply(corpus, _splits(corpus, split, seed))
+    corpus = splits.apply_splits(corpus, _splits(corpus, split, seed))
     summary = summarise(corpus)
     corpus.save(out)
     (out / SUMMARY_FILE).write_text(summary.to_json())
@@ -158,10 +158,10 @@ def _channels(row: Mapping[Hashable, Any], quality: QualityRecipe) -> tuple[int,
     )
 
 
-def _judged(corpus: Corpus, suite: Sequence[Rule], figures: pd.DataFrame) -> tuple[Corpus, Checked]:
+def _judged(corpus: Corpus, suite: Sequence[Rule], figures: pd.DataFrame) -> tuple[Corpus, SuiteResult]:
     """The corpus with reasons, warnings and verdicts by one suite."""
     rows = corpus.catalogue.copy()
-    checked = check(figures, suite)
+    checked = check_rules(figures, suite)
     codes: dict[str, dict[str, list[str]]] = {"critical": defaultdict(list), "warning": defaultdict(list)}
     for outcome in checked.outcomes:
         for recording in outcome.recordings:
@@ -225,7 +225,7 @@ def _relations(corpus: Corpus) -> pd.DataFrame:
 
 def _splits(corpus: Corpus, split: SplitRecipe | Split, seed: int) -> Mapping[str, Split]:
     if isinstance(split, SplitRecipe):
-        return splits.assign(corpus, split, seed)
+        return splits.assign_splits(corpus, split, seed)
     return dict.fromkeys(corpus.accepted()["subject_key"], split)
 
 

@@ -50,7 +50,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Checked:
+class SuiteResult:
     """What a suite found.
 
     Attributes:
@@ -62,7 +62,7 @@ class Checked:
     result: Any
 
 
-def rules(recipe: QualityRecipe) -> list[Rule]:
+def recording_rules(recipe: QualityRecipe) -> list[Rule]:
     """The suite that judges each recording by itself, in the order of reports."""
     unit = math.sqrt(1000.0)
     least_rms, most_rms = recipe.typical_rms_uv / unit, recipe.typical_rms_uv * unit
@@ -97,7 +97,7 @@ def copy_rules() -> list[Rule]:
     ]
 
 
-def check(figures: pd.DataFrame, suite: Sequence[Rule]) -> Checked:
+def check_rules(figures: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
     """Judge recordings.
 
     Args:
@@ -105,10 +105,10 @@ def check(figures: pd.DataFrame, suite: Sequence[Rule]) -> Checked:
         suite: See `rules`.
     """
     if figures.empty:
-        return Checked(tuple(Outcome(rule, ()) for rule in suite), None)
+        return SuiteResult(tuple(Outcome(rule, ()) for rule in suite), None)
     result = _validate(figures, suite)
     ordered = sorted(result.results, key=lambda one: one.expectation_config.meta["rule"])
-    return Checked(
+    return SuiteResult(
         tuple(Outcome(rule, _broken_by(one)) for rule, one in zip(suite, ordered, strict=True)),
         result,
     )

@@ -33,7 +33,7 @@ class Item:
     source: RecordingFile
 
     @property
-    def place(self) -> str:
+    def relative_path(self) -> str:
         """Path relative to the dataset's folder."""
         return self.source.path.relative_to(self.folder).as_posix()
 
@@ -68,10 +68,10 @@ def scan(data: Path, datasets: Sequence[str] = ()) -> list[Item]:
         for dataset, folder in find(data, datasets)
         for source in dataset.recordings(folder)
     ]
-    return sorted(items, key=lambda item: (-_size(item.source.path), item.dataset.name, item.place))
+    return sorted(items, key=lambda item: (-_size(item.source.path), item.dataset.name, item.relative_path))
 
 
-def content(path: Path, store: Store | None = None) -> Content:
+def hash_content(path: Path, store: Store | None = None) -> Content:
     """Hash all files of a recording.
 
     Args:
@@ -95,11 +95,11 @@ def recording_id(item: Item, digest: str, key: bytes) -> str:
     under every key. What could not be read has no content and is known by its place alone.
     """
     known = hashlib.sha256(digest.encode()).hexdigest()[:10] if digest else ""
-    place = pseudonyms.pseudonym(key, item.dataset.name, digest, item.place, digits=16)
+    place = pseudonyms.pseudonym(key, item.dataset.name, digest, item.relative_path, digits=16)
     return f"{item.dataset.name}-{(known + place)[:16]}"
 
 
-def companions(item: Item, store: Store | None = None) -> str:
+def hash_companions(item: Item, store: Store | None = None) -> str:
     """Hash of the files beside a recording that its labels depend on; files that cannot be read count as absent."""
     digest = hashlib.sha256()
     for path in item.dataset.sidecars(item.source):
@@ -120,19 +120,20 @@ def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = 
         CorpusError: See `scan`.
     """
     parts = (
-        f"{item.dataset.name} {content(item.source.path, store).digest} {item.place} {companions(item, store)}"
+        f"{item.dataset.name} {hash_content(item.source.path, store).digest} "
+        f"{item.relative_path} {hash_companions(item, store)}"
         for item in scan(data, datasets)
     )
     return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def locate(
+def locate_recordings(
     data: Path, datasets: Sequence[str], ids: Collection[str], key: bytes, store: Store | None = None
 ) -> dict[str, Path]:
     """Paths, relative to `data`, of recordings known by their ids: for showing to people, never for keeping."""
     found = {}
     for item in scan(data, datasets):
-        name = recording_id(item, content(item.source.path, store).digest, key)
+        name = recording_id(item, hash_content(item.source.path, store).digest, key)
         if name in ids:
             found[name] = item.source.path.relative_to(data)
     return found

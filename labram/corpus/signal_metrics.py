@@ -1,8 +1,7 @@
-"""What the quality rules judge: figures of a recording before and after preprocessing.
+"""Signal quality metrics of a recording, before and after preprocessing; the quality rules check them.
 
-`Figures` is fed the blocks that an ingest passes through anyway, and keeps sums and counts; beyond those, 40 bytes for
-a second of recording. Figures before preprocessing tell of the recorder; what is lost, held or saturated there, filters
-smooth over.
+`SignalMetrics` is updated block by block during ingest. It keeps sums and counts, and 40 bytes per second of recording.
+Metrics before preprocessing describe the recorder: filters hide dropouts, held samples and saturation.
 
 Shape letters: C channels, S seconds, N samples; a patch has 200 samples.
 """
@@ -40,8 +39,8 @@ _HASH_STEP = 0.5
 _TINY = np.finfo(np.float32).tiny
 
 
-class Figures:
-    """Figures of one recording, from its blocks.
+class SignalMetrics:
+    """Metrics of one recording, from its blocks.
 
     Args:
         montage: The C canonical channel names, in the order of the blocks.
@@ -53,11 +52,11 @@ class Figures:
         self._raw = _Raw(len(montage), rate_hz, mains_hz)
         self._stored = _Stored(montage)
 
-    def raw(self, block: Samples) -> None:
+    def add_raw(self, block: Samples) -> None:
         """Take the next unfiltered block, float [C, N] in µV; N may differ from block to block."""
         self._raw.take(np.asarray(block, np.float32))
 
-    def patches(self, block: NDArray[np.float16]) -> None:
+    def add_patches(self, block: NDArray[np.float16]) -> None:
         """Take the next block of what is stored, float16 [S, C, 200] in µV."""
         self._stored.take(block)
 
@@ -67,7 +66,7 @@ class Figures:
 
 
 class _Raw:
-    """Figures before preprocessing. All samples are looked at once; what takes longer is done for some segments.
+    """Metrics before preprocessing. All samples are looked at once; what takes longer is done for some segments.
 
     Which ones depends on the number `n` of segments, which is not known before the end: all, or every second, fourth,
     eighth or sixteenth, so that at most 33 + n / 16 are kept. Sums are kept apart by how often two divides the number
@@ -142,7 +141,7 @@ class _Raw:
 
 
 class _Sampled:
-    """Figures of some segments of a recording."""
+    """Metrics of some segments of a recording."""
 
     def __init__(self, channels: int, rate: float, mains_hz: float, length: int) -> None:
         self.segments = self._compared = 0
@@ -204,7 +203,7 @@ class _Extreme:
 
 
 class _Stored:
-    """Figures of what is stored, after preprocessing."""
+    """Metrics of what is stored, after preprocessing."""
 
     def __init__(self, montage: Sequence[str]) -> None:
         channels = len(montage)

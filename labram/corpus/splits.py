@@ -38,7 +38,7 @@ class _Group:
     stated: Split | None
 
 
-def assign(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, Split]:
+def assign_splits(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, Split]:
     """Split of every subject that has accepted recordings.
 
     In each dataset, subjects with the same kinds of labels (which tasks, and which class where a subject has one
@@ -154,7 +154,7 @@ def _kind(task: str, values: Iterable[Sequence[float]]) -> str:
     return f"{task}={next(iter(different))}" if len(different) == 1 else task
 
 
-def apply(corpus: Corpus, splits: Mapping[str, Split]) -> Corpus:
+def apply_splits(corpus: Corpus, splits: Mapping[str, Split]) -> Corpus:
     """The corpus with the split of each accepted recording filled in."""
     catalogue = corpus.catalogue.copy()
     accepted = catalogue["verdict"] == ACCEPTED

@@ -11,7 +11,7 @@ _BUNDLE = ".mff"
 
 
 @dataclass(frozen=True)
-class Difference:
+class VersionDiff:
     """Recordings by their paths below the corpus folder: for showing to people, never for keeping.
 
     Attributes:
@@ -27,16 +27,16 @@ class Difference:
     others: tuple[str, ...]
 
 
-def difference(old: Mapping[str, str], new: Mapping[str, str]) -> Difference:
+def diff_versions(old: Mapping[str, str], new: Mapping[str, str]) -> VersionDiff:
     """Compare two versions.
 
     Args:
-        old: Hash of each file by its path below the corpus folder, ``<dataset>/…`` (see `versions.listing`).
+        old: Hash of each file by its path below the corpus folder, ``<dataset>/…`` (see `dvc_versions.file_hashes`).
         new: The same of the later version.
     """
     before, others_before = _recordings(old)
     after, others_after = _recordings(new)
-    return Difference(
+    return VersionDiff(
         added=tuple(sorted(after.keys() - before.keys())),
         removed=tuple(sorted(before.keys() - after.keys())),
         changed=tuple(sorted(name for name in before.keys() & after.keys() if before[name] != after[name])),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
-from labram.corpus.quality import judge
+from labram.corpus.quality import check_quality
 from labram.errors import LabelError, LabramWarning, RecipeError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.leakage import Ledger
@@ -71,7 +71,7 @@ def score_folder(
             subject_key=subject_key,
             monitor=monitor or NullMonitor(),
         )
-        summary = judge([shard], judged, quality, "test", tasks={settings.name: settings.dataset})
+        summary = check_quality([shard], judged, quality, "test", tasks={settings.name: settings.dataset})
         corpus = Corpus.load(judged)
     if summary.quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))

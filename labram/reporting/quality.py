@@ -39,7 +39,7 @@ def write(corpus: Path, out: Path) -> Path:
     """Write the quality page of a judged corpus to the file `out`; gives `out`.
 
     Args:
-        corpus: Folder that `labram.corpus.quality.judge` wrote.
+        corpus: Folder that `labram.corpus.quality.check_quality` wrote.
         out: The file.
 
     Raises:

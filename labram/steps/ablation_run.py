@@ -49,7 +49,7 @@ def fewer_subjects(corpus: Corpus, wanted: Trial) -> Corpus:
     ours = (catalogue["split"] == "train") & (catalogue["dataset"] == wanted.task.dataset)
     without_parts = Corpus(catalogue[ours].assign(split=""), corpus.labels)
     left_out = SplitRecipe(validation=0.0, test=1.0 - wanted.variant.subjects)
-    chosen = splits.assign(without_parts, left_out, wanted.seed)
+    chosen = splits.assign_splits(without_parts, left_out, wanted.seed)
     stays = catalogue["subject_key"].map(chosen).eq("train")
     catalogue["split"] = catalogue["split"].where(~ours | stays, "")
     return Corpus(catalogue, corpus.labels)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from labram.corpus.quality import QUALITY_FILE, SUMMARY_FILE, judge
+from labram.corpus.quality import QUALITY_FILE, SUMMARY_FILE, check_quality
 from labram.platform.workspace import Workspace
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.reporting import run_report
@@ -33,7 +33,7 @@ def quality(
     """
     with tracked("quality", Workspace.at(workspace).root) as run:
         try:
-            summary = judge(
+            summary = check_quality(
                 [Path(part) for part in parts],
                 Path(out),
                 quality=QualityRecipe.from_json(thresholds),

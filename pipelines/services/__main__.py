@@ -102,7 +102,7 @@ def _clone_with_corpus() -> Path:
     git, dvc = ("git", "-c", "user.name=labram", "-c", "user.email=labram@localhost"), (sys.executable, "-m", "dvc")
     do(*git, "init", "--quiet", cwd=author)
     with Bar("obtaining data") as bar:
-        dvc_versions.obtain(author / "data.dvc", bar)
+        dvc_versions.checkout(author / "data.dvc", bar)
     do(*dvc, "remote", "add", "--default", "storage", f"s3://{proof.CORPUS}/corpus", cwd=author)
     do(*git, "add", "--all", cwd=author)
     do(*git, "commit", "--quiet", "--message", "the corpus and its remote", cwd=author)

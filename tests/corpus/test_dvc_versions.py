@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labram.corpus import dvc_versions
-from labram.corpus.version_diff import Difference, difference
+from labram.corpus.version_diff import VersionDiff, diff_versions
 from labram.errors import CorpusError, PlatformError
 from labram.events import NullMonitor
 from labram.simulation.simulate import Size, simulate
@@ -53,7 +53,7 @@ def test_the_version_is_dvcs_own_while_the_folder_is_what_it_recorded(project) -
 
 def test_data_come_back_from_the_cache(project) -> None:
     remove(project / "data")
-    dvc_versions.obtain(project / "data.dvc", NullMonitor())
+    dvc_versions.checkout(project / "data.dvc", NullMonitor())
     assert dvc(project, "status", "data.dvc").strip().endswith("up to date.")
 
 
@@ -61,7 +61,7 @@ def test_without_cache_and_remote_they_are_simulated_again_and_checked(project) 
     remove(project / "data")
     remove(project / ".dvc" / "cache")
     recorded = (project / "data.dvc").read_text()
-    dvc_versions.obtain(project / "data.dvc", NullMonitor())
+    dvc_versions.checkout(project / "data.dvc", NullMonitor())
     assert (project / "data.dvc").read_text() == recorded
     assert dvc(project, "status", "data.dvc").strip().endswith("up to date.")
 
@@ -74,7 +74,7 @@ def test_another_simulation_is_refused(project, monkeypatch) -> None:
     )
     recorded = (project / "data.dvc").read_text()
     with pytest.raises(CorpusError, match=r"not the one that data\.dvc records"):
-        dvc_versions.obtain(project / "data.dvc", NullMonitor())
+        dvc_versions.checkout(project / "data.dvc", NullMonitor())
     assert (project / "data.dvc").read_text() == recorded
 
 
@@ -150,7 +150,7 @@ def bare(repository: Path) -> str:
 def test_what_is_added_is_a_version_that_git_keeps(repository) -> None:
     assert dvc_versions.committed_version(repository) == dvc_versions.recorded_version(repository / "data.dvc")
     assert dvc_versions.committed_version(repository, "v1") != dvc_versions.committed_version(repository, "v2")
-    assert dvc_versions.state(repository) == "clean"
+    assert dvc_versions.status(repository) == "clean"
     assert content(repository / "data") == SECOND
 
 
@@ -159,7 +159,7 @@ def test_the_tree_has_the_version_that_dvc_gives_it(repository) -> None:
 
 
 def test_the_difference_is_told_in_recordings(repository) -> None:
-    found = difference(dvc_versions.listing(repository, "v1"), dvc_versions.listing(repository, "v2"))
+    found = diff_versions(dvc_versions.file_hashes(repository, "v1"), dvc_versions.file_hashes(repository, "v2"))
     assert found.added == ("clinic/e.bdf",)
     assert found.removed == ("lab/b.edf",)
     assert found.changed == ("lab/a.edf", "lab/sub/c.vhdr", "lab/sub/d.mff")
@@ -168,7 +168,7 @@ def test_the_difference_is_told_in_recordings(repository) -> None:
 
 def test_a_version_does_not_differ_from_itself() -> None:
     files = {name: str(text) for name, text in FIRST.items()}
-    assert difference(files, files) == Difference((), (), (), ())
+    assert diff_versions(files, files) == VersionDiff((), (), (), ())
 
 
 @pytest.mark.parametrize(("rev", "files"), [("v1", FIRST), ("v2", SECOND), (None, SECOND)])
@@ -189,21 +189,21 @@ def test_own_files_are_never_replaced(repository, tmp_path) -> None:
 def test_a_working_copy_goes_from_version_to_version(repository, tmp_path) -> None:
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     clone = tmp_path / "clone"
-    assert dvc_versions.state(clone) == "absent"
-    dvc_versions.obtain(clone / "data.dvc", NullMonitor())
+    assert dvc_versions.status(clone) == "absent"
+    dvc_versions.checkout(clone / "data.dvc", NullMonitor())
     assert content(clone / "data") == SECOND
     dvc_versions.pull(clone / "data", repository=str(clone), rev="v1")
     assert content(clone / "data") == FIRST
-    assert dvc_versions.state(clone) == "changed"
+    assert dvc_versions.status(clone) == "changed"
     dvc_versions.pull(clone / "data", repository=str(clone), rev="v2")
-    assert dvc_versions.state(clone) == "clean"
+    assert dvc_versions.status(clone) == "clean"
 
 
 def test_a_commit_that_is_not_there_is_one_clear_error(repository, tmp_path) -> None:
     with pytest.raises(PlatformError, match="--rev nowhere"):
         dvc_versions.pull(tmp_path / "data", repository=bare(repository), rev="nowhere")
     with pytest.raises(CorpusError, match="committed at nowhere"):
-        dvc_versions.listing(repository, "nowhere")
+        dvc_versions.file_hashes(repository, "nowhere")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.ingest import Ingested
+from labram.corpus.ingest import IngestResult
 
 
 def test_every_recording_of_a_folder_is_a_row_and_no_other_file_is(
-    tmp_path: Path, write_edf: Callable[..., Path], take_in: Callable[..., tuple[Ingested, Corpus]]
+    tmp_path: Path, write_edf: Callable[..., Path], take_in: Callable[..., tuple[IngestResult, Corpus]]
 ) -> None:
     data = tmp_path / "data"
     write_edf(data / "sound.edf")

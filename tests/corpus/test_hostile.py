@@ -20,9 +20,9 @@ import pybv
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.ingest import Ingested, ingest
-from labram.corpus.quality import judge
-from labram.corpus.scan import content, recording_id, scan
+from labram.corpus.ingest import IngestResult, ingest
+from labram.corpus.quality import check_quality
+from labram.corpus.scan import hash_content, recording_id, scan
 from labram.errors import ReadError
 from labram.events import NullMonitor
 from labram.recipe import PreprocessingRecipe, QualityRecipe
@@ -30,7 +30,7 @@ from labram.signals.readers import is_recording, read
 from labram.store.store import Store
 
 WriteEdf = Callable[..., Path]
-TakeIn = Callable[..., tuple[Ingested, Corpus]]
+TakeIn = Callable[..., tuple[IngestResult, Corpus]]
 Damage = Callable[[bytes], bytes]
 
 SECONDS, RATE, LABELS = 40, 100, ("Fp1", "Fp2", "C3", "C4", "O1", "O2")
@@ -254,7 +254,7 @@ def gdf_files(folder: Path, write_gdf: Callable[..., Path]) -> dict[str, str]:
 def outcomes(data: Path, judged: Corpus) -> dict[str, str]:
     """By file name: the reason code, or `accepted` with what was noted while reading."""
     items = scan(data)
-    names = {recording_id(item, content(item.source.path).digest, KEY): item.source.path.name for item in items}
+    names = {recording_id(item, hash_content(item.source.path).digest, KEY): item.source.path.name for item in items}
     assert len(names) == len(items) == len(judged.catalogue)
     return {
         names[row.recording_id]: " ".join([row.verdict, *row.warnings] if row.verdict == "accepted" else row.reasons)
@@ -275,7 +275,7 @@ def test_every_hostile_file_becomes_what_is_stated(
         | other_formats(data)
     )
     take_in(data)
-    summary = judge([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), "test")
+    summary = check_quality([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), "test")
     assert summary.recordings == summary.accepted + summary.quarantined == len(expected)
     assert outcomes(data, Corpus.load(tmp_path / "corpus")) == expected
 
@@ -328,7 +328,7 @@ def test_a_file_and_a_folder_that_may_not_be_read_are_rows_too(open_folder: Path
     ]
 
 
-def take_in_as_folder(data: Path, workspace: Path) -> Ingested:
+def take_in_as_folder(data: Path, workspace: Path) -> IngestResult:
     return ingest(
         data,
         ("folder",),
@@ -371,7 +371,7 @@ left = sorted(path.name for path in (disk / "store").rglob("*") if path.is_file(
 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 ballast.unlink(missing_ok=True)
 done = take_in()
-print(json.dumps({"problem": problem, "left": left, "then": [done.recordings, done.refused]}))
+print(json.dumps({"problem": problem, "left": left, "then": [done.recordings, done.quarantined]}))
 """
 DISK = 'mount -t tmpfs -o size=4m labram-test "$3" && exec "$0" -c "$@"'
 

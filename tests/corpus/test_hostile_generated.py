@@ -105,7 +105,7 @@ def verdict(folder: Path) -> tuple[str, ...]:
         workers=0,
     )
     (row,) = Corpus.load(folder.parent / "out").catalogue.itertuples()
-    assert done.recordings == 1 == (row.verdict == "accepted") + done.refused
+    assert done.recordings == 1 == (row.verdict == "accepted") + done.quarantined
     return row.verdict, *row.reasons
 
 

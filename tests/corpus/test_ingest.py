@@ -9,7 +9,7 @@ import pytest
 
 from labram.corpus import process_recording
 from labram.corpus.catalogue import Corpus
-from labram.corpus.ingest import Ingested
+from labram.corpus.ingest import IngestResult
 from labram.corpus.scan import Item, fingerprint, scan
 from labram.datasets import ADAPTERS
 from labram.datasets import base as adapters
@@ -19,7 +19,7 @@ from labram.signals.recording import Recording
 from labram.store.store import Store
 
 WriteEdf = Callable[..., Path]
-TakeIn = Callable[..., tuple[Ingested, Corpus]]
+TakeIn = Callable[..., tuple[IngestResult, Corpus]]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_recording_becomes_a_row_an_entry_of_the_store_and_labels(
     eegmat: Path, take_in: TakeIn, tmp_path: Path
 ) -> None:
     done, corpus = take_in(eegmat)
-    assert (done.recordings, done.refused, done.reused, done.seconds) == (6, 0, 0, 60)
+    assert (done.recordings, done.quarantined, done.reused, done.seconds) == (6, 0, 0, 60)
     row = corpus.catalogue.iloc[0]
     assert row["montage"] == ["FP1", "FP2", "C3", "C4", "O1", "O2"]
     assert (row["dataset"], row["format"], row["rate_hz"], row["mains_hz"]) == ("eegmat", "edf", 100.0, 50.0)
@@ -235,7 +235,7 @@ def test_the_fingerprint_is_of_content_and_place(eegmat: Path, tmp_path: Path, w
 
 def test_the_largest_recordings_come_first(eegmat: Path, write_edf: WriteEdf) -> None:
     write_edf(eegmat / "Subject30_1.edf", seconds=30)
-    assert scan(eegmat)[0].place == "Subject30_1.edf"
+    assert scan(eegmat)[0].relative_path == "Subject30_1.edf"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from labram.corpus import ingest as at_work
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
-from labram.corpus.local_ingest import TakenIn, published, take_in
+from labram.corpus.local_ingest import FolderIngest, ingest_folder, published_corpora
 from labram.errors import PlatformError, StoreError
 from labram.events import NullMonitor
 from labram.input_spec import SAMPLE_RATE_HZ
@@ -49,8 +49,8 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def brought(data: Path, store: Store, recipe: Recipe, workers: int = 0) -> TakenIn:
-    return take_in(data, (), store, recipe=recipe, workers=workers, monitor=NullMonitor())
+def brought(data: Path, store: Store, recipe: Recipe, workers: int = 0) -> FolderIngest:
+    return ingest_folder(data, (), store, recipe=recipe, workers=workers, monitor=NullMonitor())
 
 
 def entries(store: Store) -> list[str]:
@@ -60,10 +60,10 @@ def entries(store: Store) -> list[str]:
 def test_the_second_time_there_is_nothing_to_do(data: Path, store: Store, recipe: Recipe) -> None:
     first = brought(data, store, recipe)
     assert (first.summary.recordings, first.summary.accepted, first.reused) == (7, 6, 0)
-    assert first.refused == [(Path("eegmat/Subject07_1.edf"), ["damaged"])]
+    assert first.quarantined == [(Path("eegmat/Subject07_1.edf"), ["damaged"])]
     again = brought(data, store, recipe)
     assert again.reused == again.summary.recordings == 7
-    assert (again.summary, again.refused) == (first.summary, first.refused)
+    assert (again.summary, again.quarantined) == (first.summary, first.quarantined)
 
 
 def test_a_refused_recording_that_is_gone_meanwhile_is_named_all_the_same(
@@ -77,7 +77,7 @@ def test_a_refused_recording_that_is_gone_meanwhile_is_named_all_the_same(
 
     monkeypatch.setattr(at_work, "examine", remove)
     done = brought(data, store, recipe)
-    assert done.summary.recordings == done.summary.accepted + len(done.refused) == 7
+    assert done.summary.recordings == done.summary.accepted + len(done.quarantined) == 7
 
 
 def test_one_new_recording_costs_one_recording(data: Path, store: Store, recipe: Recipe, write_edf: WriteEdf) -> None:
@@ -113,9 +113,9 @@ def test_the_number_of_workers_does_not_matter(
     one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
     brought(data, one, recipe)
     brought(data, two, recipe, workers=2)
-    ((name, alone),) = published(one).items()
-    pd.testing.assert_frame_equal(alone.catalogue, published(two)[name].catalogue)
-    pd.testing.assert_frame_equal(alone.labels, published(two)[name].labels)
+    ((name, alone),) = published_corpora(one).items()
+    pd.testing.assert_frame_equal(alone.catalogue, published_corpora(two)[name].catalogue)
+    pd.testing.assert_frame_equal(alone.labels, published_corpora(two)[name].labels)
     assert entries(one) == entries(two)
 
 
@@ -125,7 +125,7 @@ def test_two_processes_with_one_corpus_do_its_work_once(data: Path, store: Store
         done = [future.result() for future in running]
     assert sorted(each.reused for each in done) == [0, 7]
     assert done[0].summary == done[1].summary
-    ((_, corpus),) = published(store).items()
+    ((_, corpus),) = published_corpora(store).items()
     assert corpus.catalogue["recording_id"].is_unique
     assert entries(store) == sorted(corpus.accepted()["store_key"])
 
@@ -161,7 +161,7 @@ def test_a_corpus_without_anything_usable_is_counted_all_the_same(tmp_path: Path
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.edf").write_bytes(b"not EDF at all")
     done = brought(tmp_path / "data", store, recipe)
-    assert (done.summary.recordings, done.summary.accepted, len(done.refused)) == (1, 0, 1)
+    assert (done.summary.recordings, done.summary.accepted, len(done.quarantined)) == (1, 0, 1)
 
 
 def test_folders_are_corpora_of_their_own_and_their_names_are_not_kept(
@@ -170,7 +170,7 @@ def test_folders_are_corpora_of_their_own_and_their_names_are_not_kept(
     write_edf(tmp_path / "Ada_Lovelace" / "Byron.edf", seed=20)
     brought(data, store, recipe)
     brought(tmp_path / "Ada_Lovelace", store, recipe)
-    assert sorted(len(corpus.catalogue) for corpus in published(store).values()) == [1, 7]
+    assert sorted(len(corpus.catalogue) for corpus in published_corpora(store).values()) == [1, 7]
     for path in store.root.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
         assert not any(name in content + str(path.relative_to(store.root)).encode() for name in (b"Ada", b"Byron"))
@@ -183,7 +183,7 @@ def test_the_shared_store_wants_a_shared_key(
         brought(data, Store(bucket), recipe)
     monkeypatch.setenv("LABRAM_SUBJECT_KEY", "secret")
     assert brought(data, Store(bucket), recipe).summary.accepted == 6
-    (corpus,) = published(Store(bucket)).values()
+    (corpus,) = published_corpora(Store(bucket)).values()
     assert len(corpus.accepted()) == 6
     assert json.loads((next((Store(bucket).root / "corpora").rglob("summary.json"))).read_text())["accepted"] == 6
 

@@ -12,8 +12,8 @@ import pytest
 
 from labram.corpus import process_pool as module
 from labram.corpus.catalogue import Corpus
-from labram.corpus.ingest import Ingested
-from labram.corpus.process_pool import in_processes
+from labram.corpus.ingest import IngestResult
+from labram.corpus.process_pool import map_unordered
 from labram.errors import PlatformError, StoreError
 from labram.store.store import Store
 
@@ -24,33 +24,33 @@ OUT_OF_MEMORY = "bytearray(1 << 60)"
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_every_task_gives_its_result(workers: int):
-    done = dict(in_processes(os.path.basename, [f"folder/{name}" for name in "abcdefgh"], workers=workers))
+    done = dict(map_unordered(os.path.basename, [f"folder/{name}" for name in "abcdefgh"], workers=workers))
     assert done == dict(enumerate("abcdefgh"))
 
 
 def test_no_tasks_need_no_processes():
-    assert list(in_processes(len, [], workers=2)) == []
+    assert list(map_unordered(len, [], workers=2)) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_process_that_dies_takes_one_task_along(workers: int):
     tasks = ["1", DIE, "3", "1/0", "5", ABORT, OUT_OF_MEMORY, DIE, "9", DIE]
-    done = dict(in_processes(eval, tasks, workers=workers))
+    done = dict(map_unordered(eval, tasks, workers=workers))
     assert done == {0: 1, 2: 3, 4: 5, 8: 9, **dict.fromkeys([1, 3, 5, 6, 7, 9])}
 
 
 def test_what_a_library_prints_is_not_seen(capfd: pytest.CaptureFixture[str]):
-    assert list(in_processes(eval, ["print('Canaria')", "__import__('os').write(2, b'Canaria')"], workers=1))
+    assert list(map_unordered(eval, ["print('Canaria')", "__import__('os').write(2, b'Canaria')"], workers=1))
     assert capfd.readouterr() == ("", "")
 
 
 def test_errors_of_ours_end_the_work_and_its_processes(tmp_path: Path):
     with pytest.raises(StoreError, match="no such entry"):
-        list(in_processes(Store(tmp_path).patches, ["key", "other"], workers=2))
+        list(map_unordered(Store(tmp_path).patches, ["key", "other"], workers=2))
 
 
 def test_work_that_is_given_up_is_stopped():
-    results = in_processes(eval, ["1", "__import__('time').sleep(60)"], workers=2)
+    results = map_unordered(eval, ["1", "__import__('time').sleep(60)"], workers=2)
     started = time.monotonic()
     assert next(results) == (0, 1)
     results.close()
@@ -62,12 +62,12 @@ def test_processes_that_cannot_begin_are_not_the_recordings_fault(
 ):
     monkeypatch.setattr(module, "_SERVE", "import nowhere")
     with pytest.raises(PlatformError, match="before it began"):
-        list(in_processes(len, ["a", "b"], workers=2))
+        list(map_unordered(len, ["a", "b"], workers=2))
     assert "No module named 'nowhere'" in capfd.readouterr().err
 
 
 def test_a_recording_whose_process_is_killed_is_refused_and_all_others_are_done(
-    tmp_path: Path, write_edf: Callable[..., Path], take_in: Callable[..., tuple[Ingested, Corpus]]
+    tmp_path: Path, write_edf: Callable[..., Path], take_in: Callable[..., tuple[IngestResult, Corpus]]
 ):
     folder = tmp_path / "data" / "eegmat"
     names = tuple(f"{row}{column}" for row in "FCP" for column in "12345")
@@ -79,7 +79,7 @@ def test_a_recording_whose_process_is_killed_is_refused_and_all_others_are_done(
         running = pool.submit(take_in, folder, workers=2)
         _kill_the_writer_of(tmp_path / "store", at_least=100_000)
         done, corpus = running.result()
-    assert (done.recordings, done.refused) == (5, 1)
+    assert (done.recordings, done.quarantined) == (5, 1)
     (refused,) = corpus.quarantined().itertuples()
     assert list(refused.reasons) == ["unprocessable"]
     assert refused.bytes > 10e6
@@ -87,7 +87,7 @@ def test_a_recording_whose_process_is_killed_is_refused_and_all_others_are_done(
     assert all(store.verify(key) for key in corpus.accepted()["store_key"])
     assert len(list(store.root.rglob("*.arrow"))) == 4, "nothing half-written has an entry's name"
     again, corpus = take_in(folder, workers=1)
-    assert (again.reused, again.refused) == (4, 0)
+    assert (again.reused, again.quarantined) == (4, 0)
     assert store.seconds(corpus.accepted()["store_key"][corpus.accepted()["bytes"].idxmax()]) == 2400
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.quality import Summary, judge
-from labram.corpus.rules import copy_rules, rules
+from labram.corpus.quality import Summary, check_quality
+from labram.corpus.rules import copy_rules, recording_rules
 from labram.errors import CorpusError, LabelError, Reason
 from labram.recipe import QualityRecipe, SplitRecipe
 
@@ -63,7 +63,9 @@ def judged(tmp_path: Path) -> Judge:
         Corpus.of(rows[half:], []).save(tmp_path / "b")
         shards = [tmp_path / "a", tmp_path / "b"]
         split = settings.pop("split", SplitRecipe())
-        return judge(shards, tmp_path / "out", QualityRecipe(), split, **settings), Corpus.load(tmp_path / "out")
+        return check_quality(shards, tmp_path / "out", QualityRecipe(), split, **settings), Corpus.load(
+            tmp_path / "out"
+        )
 
     return run
 
@@ -194,7 +196,7 @@ def test_a_copy_of_a_refused_recording_is_judged_by_itself(judged: Judge) -> Non
 def test_the_results_name_each_rule_and_who_broke_it(judged: Judge, tmp_path: Path) -> None:
     judged([row(1), row(2, gap_seconds=5.0), row(3, line_noise_ratio=1.0)])
     report = json.loads((tmp_path / "out" / "quality.json").read_text())
-    assert len(report) == len(rules(QualityRecipe())) + len(copy_rules())
+    assert len(report) == len(recording_rules(QualityRecipe())) + len(copy_rules())
     failed = {entry["name"]: (entry["severity"], entry["recordings"]) for entry in report if entry["failed"]}
     assert failed == {
         "no holes": ("critical", ["set-0002"]),

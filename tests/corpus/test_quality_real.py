@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.ingest import Ingested
-from labram.corpus.quality import judge
-from labram.corpus.rules import check, rules
-from labram.corpus.signal_metrics import Figures
+from labram.corpus.ingest import IngestResult
+from labram.corpus.quality import check_quality
+from labram.corpus.rules import check_rules, recording_rules
+from labram.corpus.signal_metrics import SignalMetrics
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.signals.readers import read
 
 pytestmark = pytest.mark.real
-TakeIn = Callable[..., tuple[Ingested, Corpus]]
+TakeIn = Callable[..., tuple[IngestResult, Corpus]]
 Judged = Callable[..., pd.DataFrame]
 EXO = "record-[2012.07.11-15.25.23]"
 SHARED = "record-[2012.07.11-15.33.08]"
@@ -30,7 +30,7 @@ def judged(take_in: TakeIn, tmp_path: Path) -> Judged:
     def run(data: Path, *datasets: str) -> pd.DataFrame:
         """Rows of the catalogue, in the order of their ids."""
         take_in(data, datasets)
-        judge([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), SplitRecipe())
+        check_quality([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), SplitRecipe())
         return Corpus.load(tmp_path / "corpus").catalogue
 
     return run
@@ -140,9 +140,9 @@ def test_damaged_bytes_would_be_seen_in_the_figures_too(real_eeg: Path) -> None:
     """The reader refuses this file by its line ends. Where bytes are lost in another way, amplitudes tell."""
     path = real_eeg / "misc_formats" / "damaged" / "S001R01_crlf_damaged.edf"
     signals = mne.io.read_raw_edf(path, preload=True, encoding="latin1", verbose="ERROR").get_data()[:64] * 1e6
-    figures = Figures([f"E{number}" for number in range(64)], 160.0, 60.0)
-    figures.raw(signals)
-    row = {name: value for name, value in figures.row().items() if not isinstance(value, list)}
-    suite = [rule for rule in rules(QualityRecipe()) if rule.column == "band_rms_uv"]
-    (outcome,) = check(pd.DataFrame([{**row, "recording_id": "damaged"}]), suite).outcomes
+    metrics = SignalMetrics([f"E{number}" for number in range(64)], 160.0, 60.0)
+    metrics.add_raw(signals)
+    row = {name: value for name, value in metrics.row().items() if not isinstance(value, list)}
+    suite = [rule for rule in recording_rules(QualityRecipe()) if rule.column == "band_rms_uv"]
+    (outcome,) = check_rules(pd.DataFrame([{**row, "recording_id": "damaged"}]), suite).outcomes
     assert outcome.recordings == ("damaged",)

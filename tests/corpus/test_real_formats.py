@@ -11,8 +11,8 @@ import pytest
 
 from labram.corpus.catalogue import ACCEPTED, Corpus
 from labram.corpus.ingest import ingest
-from labram.corpus.quality import judge
-from labram.corpus.scan import content, recording_id, scan
+from labram.corpus.quality import check_quality
+from labram.corpus.scan import hash_content, recording_id, scan
 from labram.datasets.base import list_files
 from labram.errors import Reason
 from labram.events import NullMonitor
@@ -139,10 +139,12 @@ def judged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         monitor=NullMonitor(),
         workers=0,
     )
-    judge([out / "shard"], out / "corpus", QualityRecipe(), SplitRecipe())
+    check_quality([out / "shard"], out / "corpus", QualityRecipe(), SplitRecipe())
     corpus = Corpus.load(out / "corpus")
     assert done.recordings == len(corpus.catalogue) == len(corpus.accepted()) + len(corpus.quarantined())
-    places = {recording_id(item, content(item.source.path).digest, KEY): item.place for item in scan(folder)}
+    places = {
+        recording_id(item, hash_content(item.source.path).digest, KEY): item.relative_path for item in scan(folder)
+    }
     return {
         places[row.recording_id]: [] if row.verdict == ACCEPTED else list(row.reasons)
         for row in corpus.catalogue.itertuples(index=False)

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.ingest import Ingested
-from labram.corpus.quality import judge
-from labram.corpus.scan import content, recording_id, scan
+from labram.corpus.ingest import IngestResult
+from labram.corpus.quality import check_quality
+from labram.corpus.scan import hash_content, recording_id, scan
 from labram.datasets import ADAPTERS, find
 from labram.recipe import QualityRecipe, SplitRecipe, load
 
 pytestmark = pytest.mark.real
-TakeIn = Callable[..., tuple[Ingested, Corpus]]
+TakeIn = Callable[..., tuple[IngestResult, Corpus]]
 KEY = b"a key for tests"
 SPLIT = SplitRecipe(validation=0.2, test=0.3)
 
@@ -27,7 +27,7 @@ def judged(real_eeg: Path, take_in: TakeIn, tmp_path: Path) -> Callable[..., Cor
             (data / dataset / place).parent.mkdir(parents=True, exist_ok=True)
             (data / dataset / place).symlink_to(real_eeg / dataset / place)
         take_in(data if places else real_eeg, (dataset,))
-        judge([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), SPLIT, tasks=tasks)
+        check_quality([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), SPLIT, tasks=tasks)
         return Corpus.load(tmp_path / "corpus")
 
     return run
@@ -36,7 +36,7 @@ def judged(real_eeg: Path, take_in: TakeIn, tmp_path: Path) -> Callable[..., Cor
 def subject_of(corpus: Corpus, real_eeg: Path, dataset: str) -> dict[str, str]:
     """The dataset's own subject by recording, which no catalogue has."""
     items = scan(real_eeg, (dataset,))
-    names = {recording_id(item, content(item.source.path).digest, KEY): item.source.subject for item in items}
+    names = {recording_id(item, hash_content(item.source.path).digest, KEY): item.source.subject for item in items}
     assert set(names) == set(corpus.catalogue["recording_id"])
     return names
 

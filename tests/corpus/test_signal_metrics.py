@@ -1,4 +1,4 @@
-"""Figures are those of the signal, however it is cut into blocks; and what is no EEG shows in them."""
+"""Metrics are those of the signal, however it is cut into blocks; and what is no EEG shows in them."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labram.corpus.catalogue import SCHEMA
-from labram.corpus.rules import check, rules
-from labram.corpus.signal_metrics import Figures
+from labram.corpus.rules import check_rules, recording_rules
+from labram.corpus.signal_metrics import SignalMetrics
 from labram.corpus.spectra import unit_correction
 from labram.recipe import QualityRecipe
 from labram.store.store import to_patches
@@ -34,23 +34,23 @@ def eeg(seed: int = 0, *, rate: int = RATE, seconds: int = SECONDS, sd_uv: float
 def figures_of(
     raw: np.ndarray, rate: float = RATE, cuts: Sequence[int] = (), *, montage: Sequence[str] = MONTAGE
 ) -> Row:
-    """Figures of a signal that is stored as it is, at a multiple of 200 Hz, or of one that is not stored."""
-    figures = Figures(montage[: len(raw)], rate, 50.0)
+    """Metrics of a signal that is stored as it is, at a multiple of 200 Hz, or of one that is not stored."""
+    metrics = SignalMetrics(montage[: len(raw)], rate, 50.0)
     for block in np.split(raw, sorted(cuts), axis=1):
-        figures.raw(block)
+        metrics.add_raw(block)
     if rate % 200 == 0:
         patches = to_patches(raw[:, :: int(rate // 200)])
-        figures.patches(patches[:13])
-        figures.patches(patches[13:])
-    return figures.row()
+        metrics.add_patches(patches[:13])
+        metrics.add_patches(patches[13:])
+    return metrics.row()
 
 
 def broken(row: Row, *, rate: float = RATE) -> set[str]:
     """Codes of the critical rules that a recording with these figures breaks."""
     known = {name: value for name, value in row.items() if not isinstance(value, list)}
     frame = pd.DataFrame([{**known, "recording_id": "set-0", "rate_hz": rate}])
-    suite = [rule for rule in rules(QualityRecipe()) if rule.column in frame and rule.severity == "critical"]
-    return {str(one.rule.code) for one in check(frame, suite).outcomes if one.recordings}
+    suite = [rule for rule in recording_rules(QualityRecipe()) if rule.column in frame and rule.severity == "critical"]
+    return {str(one.rule.code) for one in check_rules(frame, suite).outcomes if one.recordings}
 
 
 def same(one: Row, other: Row) -> bool:
@@ -212,13 +212,13 @@ def test_a_recording_without_a_signal_has_no_hash() -> None:
 
 
 def test_a_day_is_sampled_from_end_to_end_in_little_memory() -> None:
-    figures = Figures(MONTAGE, 200.0, 50.0)
+    metrics = SignalMetrics(MONTAGE, 200.0, 50.0)
     quiet, loud = eeg(), eeg() * 4
     for number in range(540):
-        figures.raw(quiet if number < 270 else loud)
-    (raw,) = (part for part in vars(figures).values() if hasattr(part, "take") and hasattr(part, "_ranks"))
+        metrics.add_raw(quiet if number < 270 else loud)
+    (raw,) = (part for part in vars(metrics).values() if hasattr(part, "take") and hasattr(part, "_ranks"))
     assert 100 < sum(part.segments for part in raw._ranks.values()) <= 33 + 5400 // 16
     assert len(raw._ranks) < 16
-    rms = float(figures.row()["band_rms_uv"])  # type: ignore[arg-type]
+    rms = float(metrics.row()["band_rms_uv"])  # type: ignore[arg-type]
     single = float(figures_of(quiet)["band_rms_uv"])  # type: ignore[arg-type]
     assert rms == pytest.approx(2 * single, rel=0.1), "half of the segments are of either half of the day"

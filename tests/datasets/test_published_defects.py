@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.splits import apply, assign
+from labram.corpus.splits import apply_splits, assign_splits
 from labram.recipe import PreprocessingRecipe, SplitRecipe, TaskRecipe
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
@@ -78,7 +78,7 @@ def test_defect_7_a_recording_shorter_than_a_window_shifts_no_other(
         assert windows.y[index] == float(lengths[name] == 32)
         (batch,) = windows.batch(np.array([index]))
         assert batch.recording_ids == (name,)
-    train = apply(corpus, dict.fromkeys(corpus.catalogue["subject_key"], "train"))
+    train = apply_splits(corpus, dict.fromkeys(corpus.catalogue["subject_key"], "train"))
     sampler = WindowSampler.of(
         train, store, split="train", seed=0, patches=64, micro_batches=1, window_patches=64, window_seconds=10
     )
@@ -101,13 +101,13 @@ class TestDefect9:
         self.tree(edf)
         _, corpus = take_in(tmp_path / "tree")
         stated = set(corpus.catalogue.loc[corpus.catalogue["split"] == "test", "subject_key"])
-        splits = assign(corpus, SplitRecipe(validation=0.2, test=0.2), seed=4523)
-        judged = apply(corpus, splits).catalogue
+        splits = assign_splits(corpus, SplitRecipe(validation=0.2, test=0.2), seed=4523)
+        judged = apply_splits(corpus, splits).catalogue
         assert judged.groupby("subject_key")["split"].nunique().eq(1).all()
         assert {subject for subject, split in splits.items() if split == "test"} == stated
         assert len(stated) == 3
         assert set(splits.values()) == {"train", "validation", "test"}
-        assert assign(corpus, SplitRecipe(validation=0.2, test=0.2), seed=4523) == splits
+        assert assign_splits(corpus, SplitRecipe(validation=0.2, test=0.2), seed=4523) == splits
 
 
 class TestDefect10:

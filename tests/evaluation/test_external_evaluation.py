@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from labram.corpus.pseudonyms import subject_key
-from labram.corpus.scan import content
+from labram.corpus.scan import hash_content
 from labram.datasets.eegmat import Eegmat
 from labram.errors import CorpusError, LabelError, LabramWarning, RecipeError
 from labram.evaluation.external_evaluation import score_folder
@@ -81,7 +81,7 @@ def test_the_models_own_recipe_prepares_and_judges_the_recordings(model, folder,
 
 
 def test_a_recording_that_training_has_seen_is_found_by_its_bytes_and_warned_about(model, folder, tmp_path):
-    digest = content(folder / "Subject02_1.edf").digest
+    digest = hash_content(folder / "Subject02_1.edf").digest
     Ledger().after("pretraining", Seen.of(["somebody-else"], [digest])).write(model)
     with pytest.warns(LabramWarning, match="1 of 6 recordings were seen"):
         evaluation = score(model, folder, tmp_path)

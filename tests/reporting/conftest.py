@@ -10,7 +10,7 @@ import pytest
 
 from labram import recipe as recipes
 from labram.corpus.catalogue import SPLITS, Corpus
-from labram.corpus.rules import rules as quality_rules
+from labram.corpus.rules import recording_rules as quality_rules
 from labram.evaluation.record import Predictions, summarise
 from labram.recipe import Recipe, TaskRecipe
 from labram.reporting.run_report import GateOutcome, Promotion, RunRecord

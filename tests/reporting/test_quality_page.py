@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.quality import judge
+from labram.corpus.quality import check_quality
 from labram.corpus.reasons import REASONS, WARNINGS, describe, explain
-from labram.corpus.rules import copy_rules, rules
+from labram.corpus.rules import copy_rules, recording_rules
 from labram.errors import Reason
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.reporting import quality
@@ -59,7 +59,7 @@ def corpus(tmp_path: Path) -> Path:
     unread = {"store_key": "", "montage": [], "seconds": 0, "verdict": "quarantined", "reasons": ["damaged"]}
     rows[5] = {name: value for name, value in rows[5].items() if name not in GOOD} | unread
     Corpus.of(rows, []).save(tmp_path / "shard")
-    judge([tmp_path / "shard"], tmp_path / "corpus", QualityRecipe(), SplitRecipe())
+    check_quality([tmp_path / "shard"], tmp_path / "corpus", QualityRecipe(), SplitRecipe())
     return tmp_path / "corpus"
 
 
@@ -115,7 +115,9 @@ def test_the_report_of_a_run_shows_the_same_quarantine(finished: RunRecord) -> N
 
 def test_every_code_is_explained() -> None:
     assert set(REASONS) == set(Reason)
-    codes = {str(rule.code) for rule in (*rules(QualityRecipe()), *copy_rules()) if rule.severity == "warning"}
+    codes = {
+        str(rule.code) for rule in (*recording_rules(QualityRecipe()), *copy_rules()) if rule.severity == "warning"
+    }
     assert codes <= set(WARNINGS)
     assert explain("excluded_wrong_response").meaning == "excluded wrong response"
 
@@ -123,7 +125,7 @@ def test_every_code_is_explained() -> None:
 def test_the_documentation_has_every_code_and_every_rule_with_its_threshold() -> None:
     text = DOCS.read_text()
     assert describe() in text
-    for rule in (*rules(QualityRecipe()), *copy_rules()):
+    for rule in (*recording_rules(QualityRecipe()), *copy_rules()):
         assert re.search(rf"\| {rule.name} \| `{rule.column}` \| {quality.bounds(rule.least, rule.most)} \|", text), (
             rule
         )

@@ -49,8 +49,10 @@ def test_an_unchanged_corpus_is_hashed_once(corpus: Path, store: Store, read: li
     version = scan.fingerprint(corpus, store=store)
     assert len(read) == 3
     assert scan.fingerprint(corpus, store=store) == version
-    ids = {scan.recording_id(item, scan.content(item.source.path, store).digest, b"key") for item in scan.scan(corpus)}
-    assert len(scan.locate(corpus, (), ids, b"key", store)) == 3
+    ids = {
+        scan.recording_id(item, scan.hash_content(item.source.path, store).digest, b"key") for item in scan.scan(corpus)
+    }
+    assert len(scan.locate_recordings(corpus, (), ids, b"key", store)) == 3
     assert len(read) == 3
     assert scan.fingerprint(corpus) == version, "what is remembered is what the files hold"
 
@@ -82,14 +84,14 @@ def test_a_file_that_could_not_be_read_is_asked_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(scan, "_read", refuse)
-        assert scan.content(corpus / "Bea_Smith.edf", store).refusal
-    assert scan.content(corpus / "Bea_Smith.edf", store).refusal is None
+        assert scan.hash_content(corpus / "Bea_Smith.edf", store).refusal
+    assert scan.hash_content(corpus / "Bea_Smith.edf", store).refusal is None
 
 
 def test_an_empty_file_stays_refused(corpus: Path, store: Store) -> None:
     (corpus / "Bea_Smith.edf").write_bytes(b"")
     settled(corpus / "Bea_Smith.edf")
-    first, second = (scan.content(corpus / "Bea_Smith.edf", store) for _ in range(2))
+    first, second = (scan.hash_content(corpus / "Bea_Smith.edf", store) for _ in range(2))
     assert first == second
     assert first.refusal == ("damaged", "the file is empty")
 
