@@ -1,10 +1,10 @@
-"""How fast recordings are taken in, beside MNE's chain, and how much memory the longest of them need.
+"""Speed of filters and ingest compared with MNE's chain, and peak memory for a long recording.
 
     python benchmarks/ingest.py [--quick] [--json]
 
-Everything runs in one process and one thread, in the surroundings of ingest's own child processes, the candidates in
-turn; the medians of processor time count, so that other work on the machine disturbs little. Memory is that of a
-process of its own.
+Runs in one process and one thread, with the environment variables of ingest's worker processes. Candidates take turns,
+and the median processor time is reported, which depends little on background load. Memory is measured in a separate
+process.
 """
 
 import argparse
@@ -48,7 +48,7 @@ MEASURE_MEMORY = "--measure-memory-of"
 
 @dataclass(frozen=True)
 class Load:
-    """Recordings of so many channels, hertz and minutes."""
+    """Number, channels, sampling rate and minutes of recordings."""
 
     channels: int
     rate: int
@@ -60,11 +60,11 @@ class Load:
 
     @property
     def samples(self) -> int:
-        """Of all channels of a recording together."""
+        """Samples of all channels of a recording."""
         return self.channels * self.rate * 60 * self.minutes
 
     def signal(self) -> "Synthetic":
-        """One of the recordings."""
+        """Return the signal of one recording."""
         return Synthetic((self.channels, self.rate * 60 * self.minutes), self.rate)
 
 
@@ -75,7 +75,7 @@ QUICK_LOADS = (Load(16, 512, 5),)
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A recording that is made while it is read: noise that falls with frequency, again every minute."""
+    """Signal generated on reading: noise with a falling spectrum, repeated every minute."""
 
     shape: tuple[int, int]
     rate: int
@@ -88,24 +88,24 @@ class Synthetic:
 
 
 class SyntheticDataset(Dataset):
-    """Gives a `Synthetic` of the load that the name of the source states; there are no files."""
+    """Dataset without files, whose recordings are `Synthetic` signals of the load named as subject."""
 
     name = "synthetic"
     title = licence = citation = obtain = reference = "none"
     line_freq_hz = MAINS_HZ
 
     def recognises(self, folder: Path) -> bool:
-        """No folder."""
+        """Return False: there is no folder."""
         del folder
         return False
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """None."""
+        """Yield nothing."""
         del folder
         return iter(())
 
     def read(self, source: RecordingFile) -> Recording:
-        """The recording of the load."""
+        """Return the recording of the load."""
         load = Load(*map(int, source.subject.split()))
         return Recording(load.signal(), CANONICAL[: load.channels], load.rate)
 
@@ -120,28 +120,28 @@ def _minute(channels: int, rate: int) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="less of everything: minutes become seconds")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--quick", action="store_true", help="shorter recordings: takes seconds instead of minutes")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each candidate (default: 5)")
     parser.add_argument(MEASURE_MEMORY, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.measure_memory_of:
-        print(json.dumps(_memory_here(given.measure_memory_of)))
+    options = parser.parse_args()
+    if options.measure_memory_of:
+        print(json.dumps(_memory_here(options.measure_memory_of)))
         return
-    loads = QUICK_LOADS if given.quick else LOADS
+    loads = QUICK_LOADS if options.quick else LOADS
     facts: dict[str, object] = {"machine": _machine()}
     print(", ".join(f"{name} {value}" for name, value in _machine().items()))
-    facts["filters"] = [_filters(load, given.repeats) for load in loads]
-    facts["ingest"] = [_ingest(load, given.repeats) for load in loads]
-    facts["memory"] = _memory(Load(64, 512, 60 if given.quick else 24 * 60))
-    if given.json:
+    facts["filters"] = [_filters(load, options.repeats) for load in loads]
+    facts["ingest"] = [_ingest(load, options.repeats) for load in loads]
+    facts["memory"] = _memory(Load(64, 512, 60 if options.quick else 24 * 60))
+    if options.json:
         print(json.dumps(facts))
 
 
 def _filters(load: Load, repeats: int) -> Mapping[str, object]:
-    """Filter, notch and resample signals that are in memory."""
+    """Measure band-pass, notch and resampling of signals in memory."""
     signal = load.signal()
     signals = np.asarray(signal.read(range(load.channels), 0, signal.shape[1]), np.float64)
     recording = Recording(signals, CANONICAL[: load.channels], load.rate)
@@ -156,11 +156,11 @@ def _filters(load: Load, repeats: int) -> Mapping[str, object]:
         clean = mne.filter.notch_filter(clean, load.rate, MAINS_HZ, verbose="ERROR")
         mne.filter.resample(clean, up=200.0, down=load.rate, verbose="ERROR")
 
-    return _told("filters", load, load.samples, _in_turn({"fused": fused, "MNE": chain}, repeats))
+    return _report("filters", load, load.samples, _in_turn({"fused": fused, "MNE": chain}, repeats))
 
 
 def _ingest(load: Load, repeats: int) -> Mapping[str, object]:
-    """A folder of EDF files into an empty store: hash, read, filter, figures, patches and catalogue."""
+    """Measure the ingest of EDF files into an empty store: hash, read, filter, metrics, patches and catalogue."""
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder, "data"), Path(folder, "out")
         data.mkdir()
@@ -184,11 +184,11 @@ def _ingest(load: Load, repeats: int) -> Mapping[str, object]:
 
         candidates: dict[str, Callable[[], None]] = {"fused": lambda: run("fused"), "MNE": lambda: run("reference")}
         times = _in_turn(candidates, repeats, after=lambda: shutil.rmtree(out))
-        return _told("ingest", load, load.samples * load.recordings, times)
+        return _report("ingest", load, load.samples * load.recordings, times)
 
 
 def _memory(load: Load) -> Mapping[str, object]:
-    """Peak memory of a process that takes in a long recording, and its time, the making of the signal included."""
+    """Measure peak memory and time of the ingest of a long recording, including generation of the signal."""
     command = [sys.executable, __file__, MEASURE_MEMORY, f"{load.channels} {load.rate} {load.minutes}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     facts: dict[str, object] = json.loads(done.stdout)
@@ -211,7 +211,7 @@ def _memory_here(name: str) -> Mapping[str, float]:
 def _in_turn(
     candidates: Mapping[str, Callable[[], None]], repeats: int, after: Callable[[], None] = lambda: None
 ) -> dict[str, list[float]]:
-    """Processor seconds of each run, `after` excluded; a first run of each is for caches and does not count."""
+    """Return the processor seconds of each run without `after`, after one warm-up run per candidate."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(repeats + 1):
         for name, run in candidates.items():
@@ -223,14 +223,14 @@ def _in_turn(
     return times
 
 
-def _told(what: str, load: Load, samples: int, times: Mapping[str, Sequence[float]]) -> Mapping[str, object]:
-    """Print and give the medians, per sample and as a ratio, and the least and the largest ratio of two neighbours."""
+def _report(what: str, load: Load, samples: int, times: Mapping[str, Sequence[float]]) -> Mapping[str, object]:
+    """Print and return medians per sample, their ratio, and the ratios of consecutive runs."""
     nanoseconds = {name: 1e9 * statistics.median(seconds) / samples for name, seconds in times.items()}
     ratio = nanoseconds["MNE"] / nanoseconds["fused"]
     ratios = [slow / fast for slow, fast in zip(times["MNE"], times["fused"], strict=True)]
     speeds = ", ".join(f"{name} {value:.1f} ns" for name, value in nanoseconds.items())
     print(
-        f"{what:8} {load}: {speeds} a sample; {ratio:.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f}, "
+        f"{what:8} {load}: {speeds} per sample; {ratio:.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f}, "
         f"goal {GOALS[what]:.0f})",
         flush=True,
     )
@@ -264,6 +264,6 @@ def _machine() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    if not os.environ.items() >= WORKER_ENVIRONMENT.items():  # libraries look at them when they are loaded
+    if not os.environ.items() >= WORKER_ENVIRONMENT.items():  # libraries read them on import
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})  # noqa: S606
     main()

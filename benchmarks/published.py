@@ -1,9 +1,9 @@
-"""The peer of our models' speed: the same numbers computed in the arrangement of the published code.
+"""Our models, rearranged to compute as the published code does, for comparison of speed.
 
-Takes our models and puts back what the published scripts do (docs/model.md, numbers 27 and 28): whole
-score matrices, two passes for two masks, each with its own embedding of patches, logits and one-hot matrices of all
-tokens by all codes, distances in one piece, statistics of the codebook in the frozen tokenizer too. The outputs are
-equal, which `tests/models/test_published_peer.py` holds; only time and memory differ.
+Restores what the published scripts do (docs/model.md, numbers 27 and 28): full score matrices, two passes for two
+masks, each with its own patch embedding, logits and one-hot matrices of all tokens by all codes, unchunked distances,
+and codebook statistics in the frozen tokenizer too. Outputs are equal (tests/benchmarks/test_published.py); only time
+and memory differ.
 """
 
 from types import MethodType
@@ -21,11 +21,11 @@ from labram.models.transformer import Attention, Block
 
 
 def as_published(model: nn.Module) -> nn.Module:
-    """The same model, in place, computing the published way."""
-    ways: dict[type, Any] = {OnednnLinear: _linear, Attention: _attention, Block: _block, Quantizer: _quantizer}
+    """Make a model compute as the published code does, in place."""
+    forwards: dict[type, Any] = {OnednnLinear: _linear, Attention: _attention, Block: _block, Quantizer: _quantizer}
     for module in model.modules():
-        if type(module) in ways:
-            module.forward = MethodType(ways[type(module)], module)
+        if type(module) in forwards:
+            module.forward = MethodType(forwards[type(module)], module)
     return model
 
 
@@ -76,12 +76,12 @@ def _quantizer(self: Quantizer, features_BLC: Tensor) -> Quantized:
 
 @torch.no_grad()
 def encode(tokenizer: Tokenizer, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
-    """Codes [B, L], by the whole quantiser as the published script asks for them."""
+    """Return codes [B, L] by a forward pass of the quantizer, as the published script does."""
     return tokenizer.quantizer(tokenizer.features(x_BNAT, rows_N)).codes  # type: ignore[no-any-return]
 
 
 def masked_loss(model: MaskedModel, x_BNAT: Tensor, rows_N: Tensor, mask_BL: Tensor, codes_BL: Tensor) -> Tensor:
-    """The symmetric loss, by two passes of the whole model."""
+    """Return the symmetric loss by two passes of the whole model."""
     total = x_BNAT.new_zeros(())
     for mask in (mask_BL, ~mask_BL):
         logits = model.lm_head(model(x_BNAT, rows_N, mask)[:, 1:][mask])

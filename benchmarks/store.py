@@ -1,12 +1,11 @@
-"""Random windows of the patch store, beside NumPy's own memory-mapped files, on one core.
+"""Speed of reading random windows from the patch store and from NumPy's memory-mapped files, on one core.
 
     OMP_NUM_THREADS=1 python benchmarks/store.py [--json]
 
-Recordings of 64 channels are written once; then windows that begin at any sample are read in random order, as training
-does, and handed over as float32. Rates count the bytes that are stored (float16), from the page cache. The peers are
-`.npy` files opened with ``np.load(mmap_mode="r")``: one with a row a channel, as recordings are commonly kept, and one
-in the store's own layout. Contenders take turns; the median of the rounds' processor times counts, so that what else
-the machine does disturbs little.
+Recordings of 64 channels are written once. Windows starting at any sample are then read in random order as float32, as
+in training, from the page cache; MB/s count the stored float16 bytes. The store is compared with `.npy` files opened by
+``np.load(mmap_mode="r")``: one with a row per channel, as recordings are usually stored, and one in the store's layout.
+Readers take turns, and the median processor time is reported, which depends little on background load.
 """
 
 import argparse
@@ -33,26 +32,26 @@ Read = Callable[[int, int, int], NDArray[np.float32]]
 
 
 def main() -> None:
-    """Write recordings, read windows, print what was measured."""
+    """Write recordings, read windows, and print MB/s."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as scratch:
-        contenders = _written(Path(scratch))
-        rates = {seconds: _rates(contenders, seconds) for seconds in (16, 4)}
+        readers = _write_recordings(Path(scratch))
+        speeds = {seconds: _speeds(readers, seconds) for seconds in (16, 4)}
     if arguments.json:
-        print(json.dumps({"mb_per_s": rates, "goal": GOAL_MB_PER_S}))
+        print(json.dumps({"mb_per_s": speeds, "goal": GOAL_MB_PER_S}))
         return
-    for seconds, by_name in rates.items():
-        for name, rate in by_name.items():
-            print(f"{seconds:3d} s windows  {name:24s} {rate:7.0f} MB/s")
-    slowest = min(by_name["store"] for by_name in rates.values())
+    for seconds, by_name in speeds.items():
+        for name, speed in by_name.items():
+            print(f"{seconds:3d} s windows  {name:24s} {speed:7.0f} MB/s")
+    slowest = min(by_name["store"] for by_name in speeds.values())
     print(f"goal of {GOAL_MB_PER_S} MB/s {'met' if slowest >= GOAL_MB_PER_S else 'missed'}: {slowest:.0f} MB/s")
 
 
-def _written(folder: Path) -> dict[str, Read]:
-    """Write the same recordings for every contender; how each reads."""
+def _write_recordings(folder: Path) -> dict[str, Read]:
+    """Write the same recordings for every reader, and return the readers by name."""
     store, rng = Store(folder / "store"), np.random.default_rng(0)
     by_channel, by_patch = [], []
     for number in range(RECORDINGS):
@@ -75,28 +74,28 @@ def _written(folder: Path) -> dict[str, Read]:
 
     return {
         "store": lambda number, start, seconds: store.read(f"{number:032d}", start, seconds),
-        "np.load, row a channel": read_channels,
-        "np.load, row a second": read_patches,
+        "np.load, row per channel": read_channels,
+        "np.load, row per second": read_patches,
     }
 
 
-def _rates(contenders: dict[str, Read], seconds: int) -> dict[str, float]:
-    """Median MB/s of each contender, on the same windows; all must read the same values."""
+def _speeds(readers: dict[str, Read], seconds: int) -> dict[str, float]:
+    """Return the median MB/s of each reader on the same windows, and check that all read the same values."""
     rng = np.random.default_rng(seconds)
     size = CHANNELS * seconds * SAMPLE_RATE_HZ * np.dtype(np.float16).itemsize
-    took: dict[str, list[float]] = {name: [] for name in contenders}
+    durations: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(ROUNDS):
         numbers = rng.integers(RECORDINGS, size=WINDOWS)
         starts = rng.integers((SECONDS - seconds - 1) * SAMPLE_RATE_HZ, size=WINDOWS)
         windows = list(zip(numbers.tolist(), starts.tolist(), strict=True))
-        first, *others = (read(*windows[0], seconds) for read in contenders.values())
+        first, *others = (read(*windows[0], seconds) for read in readers.values())
         assert all(np.array_equal(first, other) for other in others)
-        for name, read in contenders.items():
-            began = time.process_time()
+        for name, read in readers.items():
+            start_time = time.process_time()
             for number, start in windows:
                 read(number, start, seconds)
-            took[name].append(time.process_time() - began)
-    return {name: size * WINDOWS / statistics.median(times) / 1e6 for name, times in took.items()}
+            durations[name].append(time.process_time() - start_time)
+    return {name: size * WINDOWS / statistics.median(times) / 1e6 for name, times in durations.items()}
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def test_without_the_variable_logging_is_left_as_it_is(monkeypatch) -> None:
     before = list(logging.root.handlers)
     logs.configure()
     assert logging.root.handlers == before
-    assert sys.excepthook is not logs._last_words
+    assert sys.excepthook is not logs._log_uncaught
 
 
 @pytest.mark.parametrize(("event", "level"), [("note", "INFO"), ("failed", "ERROR")])
