@@ -1,4 +1,4 @@
-"""The `labram` command. Each subject has a module; nothing heavy is imported before a command needs it."""
+"""Command line: one module per group of commands. A command imports heavy packages only when it runs."""
 
 import sys
 from typing import Annotated
@@ -11,11 +11,11 @@ from labram.errors import LabramError
 
 app = typer.Typer(
     name="labram",
-    help="Raw EEG recordings in; a registered, gated, reproducible LaBraM champion out.\n\n"
-    "Start with [bold]labram run[/bold]: it takes a folder of recordings through quality checks, tokenizer, masked "
-    "pre-training, fine-tuning, evaluation and promotion. Without --data it uses a simulated corpus.",
+    help="Train, evaluate and promote LaBraM, a foundation model for EEG, from raw recordings.\n\n"
+    "Start with **labram run**. Without --data it trains on a simulated corpus of a few minutes, so that you can see "
+    "every step. `labram recipe keys` documents every setting; `labram doctor` checks this machine.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -43,14 +43,20 @@ def _version(*, wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True, help="Version.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda value: _version(wanted=value),
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
     ] = False,
 ) -> None:
-    """Options before the command."""
+    """Hold the options that precede a command."""
 
 
 def main() -> None:
-    """Entry point: a user's error is one message and exit code 1, never a traceback."""
+    """Run the command line; print a `LabramError` as one message without traceback and exit with code 1."""
     try:
         app()
     except LabramError as error:

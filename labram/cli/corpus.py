@@ -1,4 +1,4 @@
-"""`labram corpus`: simulate, look at and check corpora."""
+"""`labram corpus`: simulate, fetch, ingest, inspect and version corpora."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from labram.cli import datasets, ingest, quality, versions
 
-app = typer.Typer(help="Make, take in, inspect and version corpora of recordings.", no_args_is_help=True)
+app = typer.Typer(help="Simulate, fetch, ingest, inspect and version corpora of recordings.", no_args_is_help=True)
 for command in (
     datasets.datasets,
     datasets.fetch,
@@ -24,13 +24,15 @@ for command in (
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Folder to write; it must not hold anything else.")] = Path("data"),
-    seed: Annotated[int, typer.Option(help="Another seed is another corpus.")] = 0,
+    out: Annotated[Path, typer.Argument(help="Output folder; must be empty or absent.")] = Path("data"),
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Write the simulated corpus: the same bytes on every machine.
+    """Write the simulated corpus, byte-identical on every machine.
 
-    Twelve subjects and more in three datasets with different montages, rates, units and file formats, labelled for the
-    paper's four tasks. It shows that the machine works; it never stands in for a result.
+    Three datasets with different montages, sampling rates, units and file formats, labelled for the four tasks of the
+    LaBraM paper. It shows that the pipeline works; it never stands in for a result.
+
+    Exit codes: 0 done; 1 error.
     """
     from labram.cli.progress import Bar
     from labram.simulation.simulate import simulate as write

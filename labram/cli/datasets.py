@@ -1,4 +1,4 @@
-"""`labram corpus datasets` and `fetch`: which datasets are known, and bringing those that are open."""
+"""`labram corpus datasets` and `labram corpus fetch`: list datasets, download the open ones."""
 
 import json
 from pathlib import Path
@@ -6,15 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-NOT_OPEN = 2
-"""Exit code for a dataset that has to be applied for or fetched by hand."""
-_MOST_SUBJECT = 1_000_000
+from labram.cli.exit_codes import NOT_OPEN
+
+_MAX_SUBJECT = 1_000_000
 
 
 def datasets(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")] = False,
 ) -> None:
-    """Name the datasets that labram knows: tasks, mains frequency, licence and how to obtain them."""
+    """List the supported datasets: tasks, line frequency, licence, and how to obtain them.
+
+    Exit codes: 0 done; 1 error.
+    """
     from labram.datasets import ADAPTERS
 
     if as_json:
@@ -23,38 +26,40 @@ def datasets(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "title", "tasks", "mains", "fetch", "licence")
+    table = Table("name", "title", "tasks", "line frequency", "fetch", "licence")
     table.add_column("how to obtain", overflow="fold")
     for adapter in ADAPTERS.values():
         fetched = "yes" if adapter.download else ""
-        mains = f"{adapter.line_freq_hz:g} Hz"
+        line = f"{adapter.line_freq_hz:g} Hz"
         tasks = ", ".join(adapter.tasks)
-        table.add_row(adapter.name, adapter.title, tasks, mains, fetched, adapter.licence, adapter.obtain)
+        table.add_row(adapter.name, adapter.title, tasks, line, fetched, adapter.licence, adapter.obtain)
     Console().print(table)
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="Such as eegmmidb; see `labram corpus datasets`.")],
-    subjects: Annotated[str, typer.Option(help="Numbers of subjects, as in 1,2,5-7. All by default.")] = "",
-    out: Annotated[Path, typer.Option(help="Corpus folder; the dataset gets a folder of its name in it.")] = Path(
+    name: Annotated[str, typer.Argument(help="Dataset name from `labram corpus datasets`, such as eegmmidb.")],
+    subjects: Annotated[str, typer.Option(help="Subject numbers, such as 1,2,5-7. Default: all.")] = "",
+    out: Annotated[Path, typer.Option(help="Corpus folder; the dataset is written to a subfolder of its name.")] = Path(
         "data"
     ),
 ) -> None:
-    """Download an openly available dataset, each file checked by its archive's checksum.
+    """Download an open dataset and verify each file by the checksum that its archive publishes.
 
-    An interrupted download goes on where it stopped. For a dataset that is not open, says how to apply; exit code 2.
+    An interrupted download resumes. For a dataset that is not open, the command prints how to apply for it.
+
+    Exit codes: 0 done; 1 error; 2 not openly available.
     """
     from labram.cli.progress import Bar
     from labram.datasets import get_adapter
-    from labram.datasets.fetch import fetch as bring
+    from labram.datasets.fetch import fetch as download
 
     adapter = get_adapter(name)
     if adapter.download is None:
-        typer.secho(f"{adapter.title} cannot be fetched. How to obtain it: {adapter.obtain}", err=True)
+        typer.secho(f"{adapter.title} is not openly available. How to obtain it: {adapter.obtain}", err=True)
         raise typer.Exit(NOT_OPEN)
     with Bar(f"fetching {name}") as bar:
-        done = bring(adapter.download, out / name, subjects=_numbers(subjects), monitor=bar)
-    typer.echo(f"{done.files} files are in {out / name}, {done.new} of them new. Licence: {adapter.licence}")
+        done = download(adapter.download, out / name, subjects=_numbers(subjects), monitor=bar)
+    typer.echo(f"{done.files} files in {out / name}, {done.new} downloaded. Licence: {adapter.licence}")
 
 
 def _numbers(text: str) -> frozenset[int]:
@@ -62,12 +67,14 @@ def _numbers(text: str) -> frozenset[int]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, dash, last = part.partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
-            raise typer.BadParameter(f"{part!r} is neither a number nor a range such as 5-7", param_hint="--subjects")
-        if not int(first) <= int(last or first) <= _MOST_SUBJECT:
-            raise typer.BadParameter(f"{part!r} is no range of subjects", param_hint="--subjects")
+            raise typer.BadParameter(f"expected a number or a range such as 5-7, got {part!r}", param_hint="--subjects")
+        if not int(first) <= int(last or first) <= _MAX_SUBJECT:
+            raise typer.BadParameter(
+                f"expected an ascending range up to {_MAX_SUBJECT}, got {part!r}", param_hint="--subjects"
+            )
         numbers.update(range(int(first), int(last or first) + 1))
     if text and not numbers:
-        raise typer.BadParameter("it names no subject; leave it out to fetch all", param_hint="--subjects")
+        raise typer.BadParameter("no subject numbers; leave the option out to fetch all", param_hint="--subjects")
     return frozenset(numbers)
 
 

@@ -1,27 +1,30 @@
-"""`labram doctor`: what is missing, and how to mend it."""
+"""`labram doctor`: check the prerequisites of a run."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
 from labram.cli.pipeline import HOST, LOCALHOST
 
 _SIGNS = {"ok": ("ok   ", "green"), "warning": ("?    ", "yellow"), "error": ("WRONG", "red")}
 
 
 def doctor(
-    cluster: Annotated[bool, typer.Option("--cluster", help="Look at a cluster instead of this machine.")] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Check the cluster of the current kubectl context instead of this machine."),
+    ] = False,
     host: HOST = LOCALHOST,
-    namespace: Annotated[str, typer.Option("--namespace", help="Of the manifests.")] = "labram",
-    gpus: Annotated[int, typer.Option("--gpus", min=0, help="That one training task asks for.")] = 0,
-    workspace: Annotated[
-        Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder for everything written.")
-    ] = Path(".labram"),
+    namespace: Annotated[str, typer.Option("--namespace", help="Namespace of the manifests in k8s/.")] = "labram",
+    gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs that one training task requests.")] = 0,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Check what a run needs before it starts: on this machine, or with --cluster on the one that kubectl talks to.
+    """Check the prerequisites of a run: folders, services and credentials here, or with --cluster on a cluster.
 
-    Exit codes: 0 nothing is wrong; 1 something is, and what to do is beside it.
+    Each line is `ok`, `?` (cannot be checked, or not recommended) or `WRONG`, with a remedy below it.
+
+    Exit codes: 0 nothing is wrong; 1 error: at least one check failed.
     """
     from labram.cli.progress import console
     from labram.platform import doctor

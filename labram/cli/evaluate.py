@@ -1,9 +1,11 @@
-"""`labram evaluate`: a registered model on recordings that it has never seen."""
+"""`labram evaluate`: evaluate a registered model on external recordings."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from labram.evaluation.record import Evaluation
@@ -11,18 +13,22 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="models:/labram-workload@champion, models:/NAME/VERSION, or a folder.")],
-    data: Annotated[Path, typer.Option("--data", "-d", help="Folder in the layout of the task's dataset.")],
-    task: Annotated[str, typer.Option("--task", "-t", help="The task, such as workload.")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    workspace: Annotated[
-        Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder of the registry.")
-    ] = Path(".labram"),
+    model: Annotated[
+        str, typer.Argument(help="Task model: models:/labram-workload@champion, models:/NAME/VERSION, or a folder.")
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="Folder of labelled recordings, in the layout of the task's dataset.")
+    ],
+    task: Annotated[str, typer.Option("--task", "-t", help="Task name, such as workload.")],
+    json: JsonOption = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Score a model on a folder of labelled recordings, beside the baseline that was fitted with it.
+    """Evaluate a registered task model on a folder of labelled recordings, beside the baseline fitted with it.
 
-    Every labelled window of the folder is evaluated. Recordings that the model's training has seen are counted under
-    `overlap` and warned about: scores on them prove nothing. Exit codes: 0 scored, 1 not possible.
+    All labelled windows of the folder are evaluated; confidence intervals are over subjects. Recordings that the model
+    was trained on are counted in `overlap` and reported as a warning, because their scores are not held-out scores.
+
+    Exit codes: 0 done; 1 error.
     """
     import warnings
 
@@ -35,18 +41,18 @@ def evaluate(
     from labram.store.store import Store
     from labram.tracking import mlflow_runs
 
-    place = Workspace.at(workspace)
-    mlflow_runs.configure(place.root)
+    opened = Workspace.at(workspace)
+    mlflow_runs.configure(opened.root)
     folder = model_registry.local_folder(model)
-    store = Store(place.store)
+    store = Store(opened.store)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LabramWarning)  # what it says is among the notes, which are shown
+        warnings.simplefilter("ignore", LabramWarning)  # the warning is one of `evaluation.notes`
         evaluation = score_folder(
             folder,
             data,
             task,
             store=store,
-            subject_key=load_key(place.root),
+            subject_key=load_key(opened.root),
             corpus_version=f"sha256-{fingerprint(data, store=store)}",
         )
     if json:
@@ -73,5 +79,5 @@ def _show(evaluation: "Evaluation", model: str) -> None:
 
 
 def interval(estimate: "Estimate | None") -> str:
-    """Such as ``0.812 [0.754, 0.871]``."""
+    """Return an estimate with its confidence interval, such as ``0.812 [0.754, 0.871]``."""
     return "–" if estimate is None else str(estimate)

@@ -1,4 +1,4 @@
-"""`labram corpus ingest` and `labram corpus status`: recordings into a store, and what a store has."""
+"""`labram corpus ingest` and `labram corpus status`: fill a patch store, summarise its corpora."""
 
 import json as text
 import os
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labram.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from labram.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -19,45 +20,50 @@ if TYPE_CHECKING:
     from labram.corpus.quality import Summary
 
 _NAMED = 4
-StoreOption = Annotated[
-    str, typer.Option("--store", envvar="LABRAM_STORE", help="Folder of the store, or s3://bucket/prefix.")
-]
-OURS = ".labram/store"
 
 
 def ingest(
     data: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of recordings.")],
-    store: StoreOption = OURS,
+    store: StoreOption = DEFAULT_STORE,
     datasets: Annotated[
         list[str] | None,
-        typer.Option("--datasets", help="Adapters to use: a,b or repeated. Default: all that fit."),
+        typer.Option(
+            "--datasets", help="Dataset adapters to use: a,b or repeated. Default: all that recognise something."
+        ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help="Recipe with the filters, thresholds and datasets.")
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Recipe with filters, quality thresholds, split and datasets. Default: demo, with all datasets.",
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes. Default: one a core of this machine.")
+        int | None, typer.Option("--workers", min=1, help="Worker processes. Default: one per core.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="End with one line of JSON instead of tables.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end instead of tables.")] = False,
 ) -> None:
-    """Take recordings into a store: read, filter, judge, and write the catalogue, without training anything.
+    """Ingest recordings into a patch store: read, filter, apply the quality rules, write the catalogue.
 
-    What is known from an earlier time is not done again. Refused recordings are listed with the reason; their paths are
-    shown here and written nowhere. Exit codes: 0 done, 1 not possible, or no recording can be used.
+    Recordings that were ingested before are reused. Quarantined recordings are listed with path and reason codes
+    (docs/quality.md); paths are printed only, never written to disk.
+
+    Exit codes: 0 done; 1 error, or all recordings are quarantined.
     """
     from labram import recipe as recipes
     from labram.cli.progress import Bar
     from labram.corpus.local_ingest import ingest_folder
     from labram.store.store import Store
 
-    chosen = recipes.load(recipe or "demo")
-    names = [name for given in datasets or () for name in given.split(",")]
+    resolved = recipes.load(recipe or "demo")
+    names = [name for listed in datasets or () for name in listed.split(",")]
     with Bar("ingest") as bar:
         done = ingest_folder(
             data,
-            names or (chosen.corpus.datasets if recipe else ()),
+            names or (resolved.corpus.datasets if recipe else ()),
             Store(store),
-            recipe=chosen,
+            recipe=resolved,
             workers=workers or len(os.sched_getaffinity(0)),
             monitor=bar,
         )
@@ -67,17 +73,20 @@ def ingest(
         _show(done)
     if not done.summary.accepted:
         raise CorpusError(
-            f"none of {done.summary.recordings} recordings can be used",
+            f"all {done.summary.recordings} recordings are quarantined",
             file=data,
-            remedy="See the reason codes in the documentation",
+            remedy="Look up the reason codes in docs/quality.md",
         )
 
 
 def status(
-    store: StoreOption = OURS,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
 ) -> None:
-    """Print what the corpora of a store hold: recordings and hours by dataset, montage, verdict, reason and warning."""
+    """Print recordings and hours of each corpus of a store, by dataset, montage, verdict, reason and warning.
+
+    Exit codes: 0 done; 1 error.
+    """
     from labram.cli.progress import console
     from labram.corpus.local_ingest import published_corpora
     from labram.corpus.quality import summarise
@@ -88,7 +97,7 @@ def status(
         typer.echo(text.dumps({name: asdict(summarise(corpus)) for name, corpus in corpora.items()}))
         return
     if not corpora:
-        raise CorpusError("this store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
+        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
     for name, corpus in corpora.items():
         summary = summarise(corpus)
         console.print(f"corpus {name}", style="bold")
@@ -101,8 +110,8 @@ def _facts(done: "FolderIngest") -> dict[str, object]:
         "recordings": done.summary.recordings,
         "accepted": done.summary.accepted,
         "quarantined": [
-            {"file": place.as_posix(), "reason": reasons[0], "reasons": list(reasons)}
-            for place, reasons in done.quarantined
+            {"file": path.as_posix(), "reason": reasons[0], "reasons": list(reasons)}
+            for path, reasons in done.quarantined
         ],
         "hours": done.summary.hours,
         "reused": done.reused,
@@ -117,13 +126,16 @@ def _show(done: "FolderIngest") -> None:
     console.print(_datasets(done.summary))
     for table in _codes(done.corpus):
         console.print(table)
-    for place, reasons in done.quarantined:
-        console.print(f"  {place}: {', '.join(reasons)}", soft_wrap=True)
+    for path, reasons in done.quarantined:
+        console.print(f"  {path}: {', '.join(reasons)}", soft_wrap=True)
     if done.unused:
-        console.print(f"EEG that no dataset in use covers: {', '.join(done.unused)}", style="yellow", soft_wrap=True)
+        console.print(
+            f"EEG not covered by the datasets in use: {', '.join(done.unused)}", style="yellow", soft_wrap=True
+        )
     console.print(
-        f"{done.summary.recordings} recordings, {done.summary.accepted} accepted, {done.summary.quarantined} in "
-        f"quarantine, {done.summary.hours:.2f} hours; {done.reused} known already; {done.seconds:.1f} s"
+        f"{done.summary.recordings} recordings, {done.summary.accepted} accepted, "
+        f"{done.summary.quarantined} quarantined, {done.summary.hours:.2f} hours; {done.reused} reused; "
+        f"{done.seconds:.1f} s"
     )
 
 
@@ -158,7 +170,7 @@ def _verdicts(corpus: "Corpus") -> "Table":
 
 
 def _codes(corpus: "Corpus") -> "list[Table]":
-    """Tables of what was refused and warned about, if anything was; a warning such as ``excluded_x=3`` by its code."""
+    """Return tables of quarantine reasons and of warnings, if any; ``excluded_x=3`` counts as `excluded_x`."""
     tables = []
     for column, title in (("reasons", "reason"), ("warnings", "warning")):
         listed = corpus.catalogue[[column, "seconds"]].explode(column).dropna()
@@ -181,7 +193,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
 
 
 def _short(montage: Sequence[str]) -> str:
-    """Such as ``FP1 FPZ FP2 … O2``."""
+    """Return an abbreviated montage, such as ``FP1 FPZ FP2 … O2``."""
     if len(montage) <= _NAMED:
         return " ".join(montage)
     return f"{' '.join(montage[: _NAMED - 1])} … {montage[-1]}"

@@ -1,19 +1,20 @@
-"""`labram models`: what is in the registry, and the way back."""
+"""`labram models`: list registered models, roll a champion back."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look at registered models; roll a champion back.", no_args_is_help=True)
-WORKSPACE = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder of the registry.")
-]
+from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
+
+app = typer.Typer(help="List registered models; roll a champion back.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(workspace: WORKSPACE = Path(".labram")) -> None:
-    """Print registered models, their versions and aliases."""
+def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
+    """List registered models with versions, aliases, gate verdict, corpus version and commit.
+
+    Exit codes: 0 done; 1 error.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -37,13 +38,16 @@ def list_(workspace: WORKSPACE = Path(".labram")) -> None:
 
 @app.command()
 def rollback(
-    name: Annotated[str, typer.Argument(help="Such as labram-workload.")],
-    why: Annotated[str, typer.Option(help="Reason, kept with the version.")] = "",
-    workspace: WORKSPACE = Path(".labram"),
+    name: Annotated[str, typer.Argument(help="Registered model, such as labram-workload.")],
+    why: Annotated[str, typer.Option(help="Reason, stored as a tag of the model version.")] = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Make the previous champion champion again."""
-    from labram.registry.promotion import rollback as back
+    """Move the alias champion back to the previous champion.
+
+    Exit codes: 0 done; 1 error, such as a model without previous champion.
+    """
+    from labram.registry.promotion import rollback as roll_back
     from labram.tracking.mlflow_runs import configure
 
     configure(workspace)
-    typer.echo(back(name, why=why))
+    typer.echo(roll_back(name, why=why))

@@ -1,4 +1,4 @@
-"""`labram pipeline`: the DAG as an artefact for a cluster, its runs and its schedules."""
+"""`labram pipeline`: compile pipelines for Kubeflow Pipelines; submit and schedule them."""
 
 import json
 import os
@@ -10,26 +10,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labram.cli.run import DONE, FAILED, INTERRUPTED, REFUSED
+from labram.cli.exit_codes import DONE, ERROR, INTERRUPTED, NOT_PROMOTED
+from labram.cli.options import OverrideOption, RecipeOption
 from labram.errors import PlatformError
 
 if TYPE_CHECKING:
     from labram.platform.kfp_client import KfpClient, PipelinePackage
 
-app = typer.Typer(help="Compile pipelines; run and schedule them on a cluster.", no_args_is_help=True)
-NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="retrain, pretrain_only, adapt or study.")]
-RECIPE = Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")]
-OVERRIDE = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="Change a setting: tokenizer.steps=50; repeatable.")
-]
+app = typer.Typer(help="Compile pipelines for Kubeflow Pipelines; submit and schedule them.", no_args_is_help=True)
+NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="Pipeline: retrain, pretrain_only, adapt or study.")]
 IMAGE = Annotated[
-    str, typer.Option("--image", envvar="LABRAM_IMAGE", help="The image of all tasks, by digest or commit.")
+    str, typer.Option("--image", envvar="LABRAM_IMAGE", help="Image of all tasks, by digest or by commit tag.")
 ]
 PARAMETER = Annotated[
-    list[str] | None, typer.Option("--parameter", "-p", help="Of the pipeline: name=value, in YAML; repeatable.")
+    list[str] | None,
+    typer.Option("--parameter", "-p", help="Pipeline parameter: name=value, the value in YAML. Repeatable."),
 ]
-HOST = Annotated[str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Kubeflow Pipelines' API.")]
-NAMESPACE = Annotated[str, typer.Option("--namespace", help="Of runs, where Kubeflow Pipelines serves several.")]
+HOST = Annotated[
+    str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Address of the Kubeflow Pipelines API.")
+]
+NAMESPACE = Annotated[
+    str, typer.Option("--namespace", help="Namespace of the runs, if Kubeflow Pipelines is multi-user.")
+]
 LOCALHOST = "http://localhost:8888"
 _STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow"}
 
@@ -37,66 +39,72 @@ _STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow"}
 @app.command("compile")
 def compile_(
     image: IMAGE,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the file.")],
+    out: Annotated[Path, typer.Option("--out", help="Output folder.")],
     name: NAME = "retrain",
-    recipe: RECIPE = "demo",
-    override: OVERRIDE = None,
+    recipe: RecipeOption = "demo",
+    override: OverrideOption = None,
 ) -> None:
-    """Write a pipeline as one YAML file that Kubeflow Pipelines takes, with a recipe's settings as its defaults.
+    """Compile a pipeline to one IR YAML file, with the recipe as default value of its parameters.
 
-    The same source, recipe and image always give the same bytes.
+    The output is deterministic: the same source, recipe and image produce the same bytes.
+
+    Exit codes: 0 done; 1 error.
     """
     typer.echo(compiled(name, recipe, override or [], image, out))
 
 
 def compiled(name: str, recipe: str, override: list[str], image: str, out: Path) -> Path:
-    """Compile in a process of its own, because components take their image when they are defined; gives the path.
+    """Compile a pipeline in a new process and return the path of the IR file.
+
+    Components read their image from `LABRAM_IMAGE` when they are imported, hence the process.
 
     Raises:
-        typer.Exit: If it failed; the process has said why.
+        typer.Exit: If compilation failed; the process has printed the error.
     """
     from labram import recipe as recipes
 
     request = {"pipeline": name, "recipe": recipes.load(recipe, override).to_json(), "out": str(out.absolute())}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pipelines.compile", json.dumps(request)],
         env={**os.environ, "LABRAM_IMAGE": image},
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise typer.Exit(done.returncode)
-    return Path(done.stdout.strip())
+    if process.returncode:
+        raise typer.Exit(process.returncode)
+    return Path(process.stdout.strip())
 
 
 @app.command()
 def submit(
     image: IMAGE,
     name: NAME = "retrain",
-    recipe: RECIPE = "demo",
-    override: OVERRIDE = None,
+    recipe: RecipeOption = "demo",
+    override: OverrideOption = None,
     parameter: PARAMETER = None,
-    account: Annotated[str, typer.Option("--account", help="Service account of the run's pods.")] = "labram-task",
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    account: Annotated[
+        str, typer.Option("--account", help="Kubernetes service account of the run's pods.")
+    ] = "labram-task",
+    wait: Annotated[bool, typer.Option("--wait", help="Print the state of each task until the run ends.")] = False,
     host: HOST = LOCALHOST,
     namespace: NAMESPACE = "",
 ) -> None:
-    """Upload a pipeline as a version named by recipe and commit, and run it on the cluster.
+    """Compile a pipeline, upload it as a version named after recipe and commit, and start a run on the cluster.
 
-    Exit codes with --wait: 0 done and promoted, or nothing to do; 3 done, but a gate refused; 1 the run failed; 130 it
-    was cancelled, or you stopped waiting.
+    Exit codes with --wait: 0 promoted or unchanged; 1 error; 3 not promoted, because at least one model failed a gate;
+    130 canceled, or you stopped waiting. Without --wait: 0 started; 1 error.
     """
     from labram.cli.progress import console
     from labram.platform.kfp_client import KfpClient
 
-    cluster, given = KfpClient(host, namespace), _parameters(parameter or [])
+    cluster, parameters = KfpClient(host, namespace), _parameters(parameter or [])
     with TemporaryDirectory() as folder:
         package = _package(name, recipe, override or [], image, Path(folder))
-        package.check_parameters(given)
+        package.check_parameters(parameters)
         version = cluster.upload_version(package)
     run = cluster.create_run(
-        package.version, version, given, experiment=cluster.get_or_create_experiment("labram"), account=account
+        package.version, version, parameters, experiment=cluster.get_or_create_experiment("labram"), account=account
     )
     console.print(f"version {package.version} of {name}")
     console.print(f"run     {cluster.host}/#/runs/details/{run}", soft_wrap=True)
@@ -105,34 +113,41 @@ def submit(
 
 
 def _follow(cluster: "KfpClient", run: str) -> int:
-    """Show what a run does until it ends; gives its exit code, which is that of `labram run`."""
+    """Print the state of a run's tasks until it ends, and return the exit code of `labram run`."""
     from labram.cli.progress import console
     from labram.platform.kfp_client import GATE_FAILURE_TASK
 
-    done = DONE
+    code = DONE
     try:
         for name, state in cluster.follow_run(run):
             console.print(f"{name or 'the run'} {state.lower()}", style=_STYLES.get(state))
             if (name, state) == (GATE_FAILURE_TASK, "SUCCEEDED"):
-                done = REFUSED
+                code = NOT_PROMOTED
     except KeyboardInterrupt:
-        console.print("the run goes on; you have stopped waiting for it", style="yellow")
+        console.print("stopped waiting; the run continues on the cluster", style="yellow")
         return INTERRUPTED
-    return {"SUCCEEDED": done, "CANCELED": INTERRUPTED}.get(state, FAILED)
+    return {"SUCCEEDED": code, "CANCELED": INTERRUPTED}.get(state, ERROR)
 
 
 @app.command()
 def schedule(
-    image: Annotated[str, typer.Option("--image", envvar="LABRAM_IMAGE", help="The image of all tasks.")] = "",
-    file: Annotated[Path, typer.Option("--file", help="The declared schedules.")] = Path("k8s/schedules.yaml"),
-    reconcile: Annotated[bool, typer.Option("--reconcile", help="Make the cluster match the file.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    image: Annotated[str, typer.Option("--image", envvar="LABRAM_IMAGE", help="Image of all tasks.")] = "",
+    file: Annotated[Path, typer.Option("--file", help="File with the declared schedules.")] = Path(
+        "k8s/schedules.yaml"
+    ),
+    reconcile: Annotated[
+        bool,
+        typer.Option("--reconcile", help="Create, replace and delete schedules until the cluster matches the file."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes without making them.")] = False,
     host: HOST = LOCALHOST,
     namespace: NAMESPACE = "",
 ) -> None:
-    """Print the schedules of the cluster, or with --reconcile make them those of a file.
+    """List the recurring runs of the cluster, or with --reconcile make them match a file.
 
-    A schedule that differs is deleted and made anew, because KFP cannot change one; one that matches is left alone.
+    A recurring run that differs is deleted and created again, because KFP cannot update one. A matching one is kept.
+
+    Exit codes: 0 done; 1 error.
     """
     from labram.cli.progress import console
     from labram.platform import schedules
@@ -168,18 +183,20 @@ def _package(name: str, recipe: str, override: list[str], image: str, folder: Pa
     return PipelinePackage.from_file(compiled(name, recipe, override, image, folder), Path(recipe).stem)
 
 
-def _parameters(given: list[str]) -> dict[str, object]:
-    """``name=value`` texts, whose values are YAML.
+def _parameters(assignments: list[str]) -> dict[str, object]:
+    """Parse ``name=value`` texts, whose values are YAML.
 
     Raises:
-        PlatformError: If one has no value.
+        PlatformError: If a text has no ``=``.
     """
     import yaml
 
-    found = {}
-    for text in given:
+    parameters = {}
+    for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
-            raise PlatformError(f"{text!r} is not name=value", field="--parameter", remedy='Write --parameter gpus="4"')
-        found[name] = yaml.safe_load(value)
-    return found
+            raise PlatformError(
+                f"expected name=value, got {text!r}", field="--parameter", remedy='Write --parameter gpus="4"'
+            )
+        parameters[name] = yaml.safe_load(value)
+    return parameters

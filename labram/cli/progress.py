@@ -1,4 +1,4 @@
-"""Progress on the terminal: bars where there is a person, plain lines where there is a log."""
+"""Progress output: bars on a terminal, plain lines elsewhere."""
 
 import json
 import sys
@@ -18,21 +18,21 @@ console = Console(highlight=False, markup=False)
 
 
 class Times(ProgressColumn):
-    """How long a step has taken and, while it runs, how long it will yet take at its present pace."""
+    """Column with the elapsed time of a step and, while it runs, the estimated time left."""
 
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        """Such as ``0:01:05, 0:12:40 left``."""
-        taken = task.finished_time if task.finished else task.elapsed
-        text = str(timedelta(seconds=int(taken or 0.0)))
+        """Return the times, such as ``0:01:05, 0:12:40 left``."""
+        seconds = task.finished_time if task.finished else task.elapsed
+        text = str(timedelta(seconds=int(seconds or 0.0)))
         if not task.finished and task.time_remaining is not None:
             text += f", {timedelta(seconds=int(task.time_remaining))} left"
         return Text(text, style="progress.elapsed")
 
 
 def bars() -> Progress:
-    """A live display with one bar a step."""
+    """Return a live display with one bar per step."""
     return Progress(
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description}", markup=False),
@@ -44,7 +44,7 @@ def bars() -> Progress:
 
 
 class Bar:
-    """A monitor that draws one bar, for commands that do one thing."""
+    """Monitor that draws one progress bar."""
 
     def __init__(self, title: str) -> None:
         self._progress = bars()
@@ -64,15 +64,15 @@ class Bar:
         self._progress.update(self._task, completed=done, total=total, figures=format_metrics(figures))
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Metrics are kept elsewhere."""
+        """Ignore the metrics, which are logged elsewhere."""
 
     def note(self, text: str) -> None:
-        """Show one thing worth knowing."""
+        """Print a note."""
         console.print(f"  {text}")
 
 
 class Lines:
-    """A monitor for machines: a line of JSON for everything that it is told."""
+    """Monitor that prints one line of JSON per report."""
 
     def progress(self, done: int, total: int, **figures: float) -> None:
         """See `labram.events.Monitor.progress`."""
@@ -92,7 +92,7 @@ class Lines:
 
 
 class StepDisplay:
-    """Draws the events of a pipeline run, a bar a step; without a terminal, a line a step's start and end."""
+    """Display of a pipeline run's events: one bar per step; without a terminal, a line at its start and its end."""
 
     def __init__(self) -> None:
         self._progress = bars()
@@ -114,7 +114,7 @@ class StepDisplay:
             self._progress.stop()
 
     def show(self, event: Mapping[str, object]) -> None:
-        """Draw one event (see `labram.events`)."""
+        """Show one event (see `labram.events`)."""
         step = str(event.get("step", ""))
         match event["event"]:
             case "started":

@@ -1,32 +1,36 @@
-"""`labram corpus quality`: what was asked of the recordings of a store and what came of it, as a page to look at."""
+"""`labram corpus quality`: write the quality report of each corpus of a store."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labram.cli.ingest import OURS, StoreOption
+from labram.cli.options import DEFAULT_STORE, StoreOption
 from labram.errors import CorpusError
 
 
 def quality(
-    out: Annotated[Path, typer.Argument(help="Folder for the pages.")] = Path("quality"),
-    store: StoreOption = OURS,
+    out: Annotated[Path, typer.Argument(help="Output folder.")] = Path("quality"),
+    store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Write a page for each corpus of a store: verdicts, distributions with thresholds, rules, quarantine.
+    """Write an HTML quality report for each corpus of a store: verdicts, metric distributions, rules, quarantine.
 
-    The pages load nothing from anywhere. A run leaves the same page of its own corpus.
+    The pages are self-contained. `labram run` writes the same page for its corpus.
+
+    Exit codes: 0 done; 1 error.
     """
     from labram.reporting import quality as page
     from labram.store.store import Store
 
     folders = Store(store).corpora()
     if not folders:
-        raise CorpusError("this store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
+        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
     try:
         for folder in folders:
             typer.echo(page.write(folder, out / f"{folder.name}.html"))
     except OSError as error:
         raise CorpusError(
-            f"the page cannot be written ({error.strerror})", file=out, remedy="Name another folder, or make room"
+            f"cannot write the quality report ({error.strerror})",
+            file=out,
+            remedy="Choose another folder, or free disk space",
         ) from error

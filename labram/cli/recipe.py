@@ -1,15 +1,20 @@
-"""`labram recipe`: what a recipe says, with every default and meaning."""
+"""`labram recipe`: list recipes, show resolved settings, document keys."""
 
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Look at recipes: YAML files that fix every setting of a run.", no_args_is_help=True)
+from labram.cli.options import OverrideOption
+
+app = typer.Typer(help="List, show and document recipes: YAML files with all settings of a run.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_() -> None:
-    """Name the recipes that come with labram."""
+    """List the recipes that come with labram.
+
+    Exit codes: 0 done; 1 error.
+    """
     from labram import recipe as recipes
 
     for name in recipes.available():
@@ -18,10 +23,13 @@ def list_() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")] = "demo",
-    override: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, as for `labram run`.")] = None,
+    name: Annotated[str, typer.Argument(help="Recipe: a name from `labram recipe list`, or a YAML file.")] = "demo",
+    override: OverrideOption = None,
 ) -> None:
-    """Print a recipe with every setting resolved, defaults included."""
+    """Print a recipe as YAML with `extends`, overrides and defaults resolved.
+
+    Exit codes: 0 done; 1 error.
+    """
     import yaml
 
     from labram import recipe as recipes
@@ -32,7 +40,10 @@ def show(
 
 @app.command()
 def keys() -> None:
-    """Print every key with its type, default and meaning."""
+    """Print each recipe key with type, default and meaning.
+
+    Exit codes: 0 done; 1 error.
+    """
     from labram.recipe import Recipe
 
     _print_keys(Recipe.model_json_schema(), Recipe.model_json_schema()["properties"], "")

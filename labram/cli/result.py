@@ -1,4 +1,4 @@
-"""What a finished run came to, on the terminal."""
+"""Terminal summary of a finished run."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, recipe: "Recipe") -> None:
-    """Print what came out: quarantine, scores, gates or differences, where to look next."""
+    """Print quarantined recordings, scores, failed gates or differences between variants, and where the report is."""
     from labram.cli.progress import console
 
     _show_unused(data, recipe)
@@ -22,8 +22,8 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
         _show_gates(result)
     console.print(f"report    {workspace.run(result['run']) / 'report.html'}")
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    here = f"make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
-    console.print(f"tracking  {server if server.startswith('http') else here}")
+    local = f"make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
+    console.print(f"tracking  {server if server.startswith('http') else local}")
 
 
 def _show_tasks(rows: list[dict[str, Any]]) -> None:
@@ -34,7 +34,7 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
     from labram.evaluation.statistics import Estimate
 
     if not rows:
-        console.print("the recipe has no tasks: the run ends with tokenizer and backbone")
+        console.print("the recipe has no tasks: the run ended with tokenizer and backbone")
         return
     table = Table("task", "metric", "model [95 % CI]", "baseline [95 % CI]", "beats baseline", "gate")
     for row in rows:
@@ -48,11 +48,11 @@ def _show_gates(result: dict[str, Any]) -> None:
     from labram.cli.progress import console
 
     for gate in result["refused"]:
-        console.print(f"gate refused  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
+        console.print(f"gate failed  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
     for promotion in result["promotions"]:
         console.print(f"champion  models:/{promotion['model']}@champion is now version {promotion['version']}")
-    if refused := sorted({gate["model"] for gate in result["refused"]}):
-        console.print(f"not promoted  {', '.join(refused)}", style="yellow")
+    if models := sorted({gate["model"] for gate in result["refused"]}):
+        console.print(f"not promoted  {', '.join(models)}", style="yellow")
 
 
 def _show_variants(rows: list[dict[str, Any]]) -> None:
@@ -63,13 +63,23 @@ def _show_variants(rows: list[dict[str, Any]]) -> None:
     from labram.evaluation.study import Outcome
 
     table = Table("task", "metric", "variant", "score [95 % CI]", "SD of seeds", "difference [95 % CI]", "verdict")
-    for one in map(Outcome.model_validate, rows):
-        spread = "–" if one.spread is None else f"{one.spread:.3f}"
-        if one.is_reference:
-            table.add_row(one.task, one.metric, one.variant, interval(one.score), spread, "", "compared with")
+    for outcome in map(Outcome.model_validate, rows):
+        spread = "–" if outcome.spread is None else f"{outcome.spread:.3f}"
+        if outcome.is_reference:
+            table.add_row(
+                outcome.task, outcome.metric, outcome.variant, interval(outcome.score), spread, "", "reference"
+            )
         else:
-            difference = interval(one.difference)
-            table.add_row(one.task, one.metric, one.variant, interval(one.score), spread, difference, one.verdict)
+            difference = interval(outcome.difference)
+            table.add_row(
+                outcome.task,
+                outcome.metric,
+                outcome.variant,
+                interval(outcome.score),
+                spread,
+                difference,
+                outcome.verdict,
+            )
     console.print(table)
 
 
@@ -79,11 +89,11 @@ def _show_unused(data: Path, recipe: "Recipe") -> None:
 
     names = unused(data, find(data, recipe.corpus.datasets))
     if names:
-        console.print(f"EEG that no dataset of the recipe uses: {', '.join(names)}", style="yellow", soft_wrap=True)
+        console.print(f"EEG not covered by the recipe's datasets: {', '.join(names)}", style="yellow", soft_wrap=True)
 
 
 def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Recipe", workspace: "Workspace") -> None:
-    """Quarantine lines. Paths stand on the terminal only: what is written to disk names recordings by their ids."""
+    """Print quarantined recordings with their paths, which are never written to disk (docs/privacy.md)."""
     from labram.cli.progress import console
 
     if not quarantined:
@@ -94,7 +104,7 @@ def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Rec
 
     ids = {row["recording_id"] for row in quarantined}
     paths = locate_recordings(data, recipe.corpus.datasets, ids, load_key(workspace.root), Store(workspace.store))
-    console.print(f"{len(quarantined)} recordings in quarantine:")
+    console.print(f"{len(quarantined)} recordings quarantined:")
     for row in quarantined:
-        where = paths.get(row["recording_id"], row["recording_id"])
-        console.print(f"  {where}: {', '.join(row['reasons'])}", soft_wrap=True)
+        path = paths.get(row["recording_id"], row["recording_id"])
+        console.print(f"  {path}: {', '.join(row['reasons'])}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`labram run`, `labram adapt` and `labram study`: the pipelines on this machine."""
+"""`labram run`, `labram adapt` and `labram study`: run a pipeline on this machine."""
 
 import signal
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labram.cli.exit_codes import DONE, ERROR, INTERRUPTED, NOT_PROMOTED
+from labram.cli.options import DEFAULT_WORKSPACE, OverrideOption, RecipeOption, WorkspaceOption
 from labram.errors import CorpusError, RecipeError, WeightsError
 
 if TYPE_CHECKING:
@@ -14,54 +16,50 @@ if TYPE_CHECKING:
     from labram.platform.workspace import Workspace
     from labram.recipe import Recipe
 
-DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 3, 130
-
-
-RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", "-d", help="Folder of recordings. Default: the corpus of ./data.dvc.")
-]
-OverrideOption = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="Change a setting: tokenizer.steps=50; repeatable.")
-]
-WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="LABRAM_WORKSPACE", help="Folder for everything written.")
+    Path | None, typer.Option("--data", "-d", help="Folder of recordings. Default: the corpus that ./data.dvc records.")
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Run although nothing changed; trainings that are finished are taken over.")
+    bool, typer.Option("--force", help="Run even if nothing changed. Finished trainings are still reused.")
 ]
 BackboneArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[BACKBONE]",
-        help="models:/NAME@ALIAS or models:/NAME/VERSION, the folder of a backbone, or a published .pth file. "
-        "Default: the champion.",
+        help="Pre-trained model to fine-tune: models:/NAME@ALIAS, models:/NAME/VERSION, a folder that labram wrote, or "
+        "a published .pth file. Default: models:/labram-backbone@champion.",
     ),
 ]
-HERE = Path(".labram")
 
 
 def run(
     recipe: RecipeOption = "demo",
     data: DataOption = None,
     override: OverrideOption = None,
-    workspace: WorkspaceOption = HERE,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
     containers: Annotated[
-        bool, typer.Option("--containers", help="Each task in a container of the image that `make images` built.")
+        bool, typer.Option("--containers", help="Run each step in a container of the image from `make images`.")
     ] = False,
 ) -> None:
-    """Take recordings through the whole loop: checks, tokenizer, pre-training, tasks, gates, promotion, report.
+    """Train LaBraM on a folder of recordings: quality checks, pre-training, fine-tuning, gates, promotion, report.
 
-    A run that was killed goes on where it was when the same command is given again. A run with nothing changed since
-    the last one stops at once and shows its result. With a recipe without tasks, it ends with the backbone.
+    The pipeline filters the recordings and quarantines those that fail a quality rule. It trains the tokenizer, then
+    pre-trains the masked model, which becomes the backbone. For each task of the recipe it fine-tunes the backbone and
+    evaluates the task model on held-out subjects, beside a baseline. All models are registered in MLflow; those that
+    pass the gates become champion. A recipe without tasks ends with tokenizer and backbone.
 
-    Exit codes: 0 done and promoted, or nothing to do; 3 done, but a gate refused; 1 failed; 130 interrupted.
+    Interrupted? Run the same command again: it resumes from the last finished step and the newest checkpoint. If
+    corpus, recipe and code are unchanged, it shows the result of the last run and stops.
+
+    Exit codes: 0 promoted or unchanged; 1 error; 3 not promoted, because at least one model failed a gate;
+    130 interrupted.
     """
     from labram import recipe as recipes
 
-    chosen = recipes.load(recipe, override or [])
-    _run("retrain" if chosen.tasks else "pretrain_only", chosen, data, workspace, force=force, containers=containers)
+    resolved = recipes.load(recipe, override or [])
+    pipeline = "retrain" if resolved.tasks else "pretrain_only"
+    _run(pipeline, resolved, data, workspace, force=force, containers=containers)
 
 
 def adapt(
@@ -69,22 +67,28 @@ def adapt(
     recipe: RecipeOption = "demo",
     data: DataOption = None,
     override: OverrideOption = None,
-    workspace: WorkspaceOption = HERE,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
 ) -> None:
-    """Fine-tune a backbone that there is for the recipe's tasks; evaluate, judge and promote the models of the tasks.
+    """Fine-tune an existing backbone on the recipe's tasks, then evaluate and promote models that pass the gates.
 
-    Nothing is pre-trained; checks, splits, baselines, gates and report are those of `labram run`. What a published
-    backbone has seen is not known, so its models are promoted only if the recipe says gates.allow_overlap: true.
+    Nothing is pre-trained: the recipe's tokenizer and pre-training sections are ignored. Quality checks, train/test
+    split, baselines, gates and report are those of `labram run`.
 
-    Exit codes: those of `labram run`.
+    The subjects that published weights were trained on are unknown, so the leakage gate does not promote models
+    fine-tuned from them unless the recipe sets gates.allow_overlap: true.
+
+    Exit codes: 0 promoted or unchanged; 1 error; 3 not promoted, because at least one model failed a gate;
+    130 interrupted.
     """
     from labram import recipe as recipes
 
-    chosen = recipes.load(recipe, override or [])
-    if not chosen.tasks:
-        raise RecipeError("it has no tasks to adapt to", file=chosen.name, field="tasks", remedy="Name a task")
-    _run("adapt", chosen, data, workspace, force=force, **_begin(backbone))
+    resolved = recipes.load(recipe, override or [])
+    if not resolved.tasks:
+        raise RecipeError(
+            "the recipe has no tasks to adapt to", file=resolved.name, field="tasks", remedy="Add a task to the recipe"
+        )
+    _run("adapt", resolved, data, workspace, force=force, **_backbone_argument(backbone))
 
 
 def study(
@@ -92,26 +96,30 @@ def study(
     recipe: RecipeOption = "demo-study",
     data: DataOption = None,
     override: OverrideOption = None,
-    workspace: WorkspaceOption = HERE,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
 ) -> None:
-    """Fine-tune a backbone in the several ways of the recipe's study, and say which differ beyond doubt.
+    """Run the fine-tuning ablations in the recipe's `study` section and report which variants differ significantly.
 
-    Every variant is trained with every seed and scored on the same test windows; nothing is registered. See the section
-    `study` of `labram recipe keys`.
+    A variant changes how the backbone is fine-tuned: random instead of pre-trained weights, a fraction of the training
+    subjects, or other task settings. Each variant is fine-tuned on each task with each seed, and all are evaluated on
+    the same test windows. The report compares each variant with the first one by a paired bootstrap over test subjects
+    and seeds. Nothing is registered or promoted.
 
-    Exit codes: 0 done, or nothing to do; 1 failed; 130 interrupted.
+    `labram recipe keys` documents the section `study`.
+
+    Exit codes: 0 done or unchanged; 1 error; 130 interrupted.
     """
     from labram import recipe as recipes
     from labram.evaluation.study import trials
 
-    chosen = recipes.load(recipe, override or [])
-    trials(chosen)
-    _run("study", chosen, data, workspace, force=force, **_begin(backbone))
+    resolved = recipes.load(recipe, override or [])
+    trials(resolved)  # raises RecipeError before anything is started
+    _run("study", resolved, data, workspace, force=force, **_backbone_argument(backbone))
 
 
-def _begin(backbone: str | None) -> dict[str, str]:
-    """The argument for a pipeline's backbone, good in any folder; looked at here, before anything is started."""
+def _backbone_argument(backbone: str | None) -> dict[str, str]:
+    """Return the pipeline argument `backbone`, its path absolute, or nothing for the default."""
     from labram.platform.workspace import check_path
 
     if backbone is None or backbone.startswith("models:/"):
@@ -119,61 +127,63 @@ def _begin(backbone: str | None) -> dict[str, str]:
     path = Path(backbone).absolute()
     if not path.exists():
         raise WeightsError(
-            "there is no such backbone",
+            "backbone not found",
             file=path,
             field="BACKBONE",
-            remedy="Give models:/labram-backbone@champion, the folder of a backbone, or a published .pth file",
+            remedy="Give models:/labram-backbone@champion, a folder that labram wrote, or a published .pth file",
         )
     check_path(path, field="BACKBONE", forbidden=("python3", "#"))
     return {"backbone": str(path)}
 
 
 def _corpus(folder: Path | None) -> Path:
-    """The folder to read: the one named, else that of ./data.dvc, brought here if need be."""
+    """Return the corpus folder: `folder`, else the data that ./data.dvc records, fetched if absent."""
     from labram.platform.workspace import check_path
 
     if folder is not None:
         if not folder.is_dir():
-            problem = "there is no such folder" if not folder.exists() else "it is not a folder"
+            problem = "not a folder" if folder.exists() else "folder not found"
             raise CorpusError(problem, file=folder, field="--data", remedy="Give a folder of recordings")
         check_path(folder.absolute(), field="--data")
         return folder.absolute()
     pointer = Path("data.dvc").absolute()
     if not pointer.is_file():
         raise CorpusError(
-            "no data were named and there is no data.dvc here",
+            "no corpus: --data is not set, and the current folder has no data.dvc",
             field="--data",
-            remedy="Give --data FOLDER, or go to a clone of the project",
+            remedy="Give --data FOLDER, or change to a clone of the project",
         )
     data = pointer.with_suffix("")
     if not data.exists():
         from labram.cli.progress import Bar
         from labram.corpus.dvc_versions import checkout
 
-        with Bar("obtaining data") as bar:
+        with Bar("fetching data") as bar:
             checkout(pointer, bar)
     return data
 
 
-def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace: Path, **given: object) -> None:
-    """Run a pipeline, alone in its workspace, and end with its exit code."""
+def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace_dir: Path, **arguments: object) -> None:
+    """Run a pipeline under the workspace's lock and exit with its exit code."""
     from labram.platform import local_runs
     from labram.platform.workspace import Workspace
 
-    place = Workspace.at(workspace)
-    with local_runs.lock_workspace(place):
-        code = _carry_out(pipeline, recipe, _corpus(data), place, given)
+    workspace = Workspace.at(workspace_dir)
+    with local_runs.lock_workspace(workspace):
+        code = _run_locked(pipeline, recipe, _corpus(data), workspace, arguments)
     raise typer.Exit(code)
 
 
-def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspace", given: Mapping[str, object]) -> int:
+def _run_locked(
+    pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspace", arguments: Mapping[str, object]
+) -> int:
     from labram.cli.progress import StepDisplay, console
     from labram.cli.result import show_result
     from labram.platform import local_runs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    local = local_runs.create_or_resume(workspace, pipeline, recipe, data, **given)
-    console.print(f"{'going on with' if local.resumed else 'run'} {local.name}", style="bold")
+    local = local_runs.create_or_resume(workspace, pipeline, recipe, data, **arguments)
+    console.print(f"{'resuming' if local.resumed else 'run'} {local.name}", style="bold")
     console.print(recipe.description)
     process = local_runs.start(local, data)
     with StepDisplay() as display:
@@ -181,17 +191,17 @@ def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspac
             for event in local_runs.follow(local, process):
                 display.show(event)
         except KeyboardInterrupt:
-            console.print("stopping: training writes its checkpoint", style="yellow")
+            console.print("stopping: training writes a checkpoint", style="yellow")
             local_runs.stop(process)
-            _abandon(workspace, local.name, "KILLED")
-            console.print("stopped; the same command goes on from here", style="yellow")
+            _close_in_mlflow(workspace, local.name, "KILLED")
+            console.print("interrupted; run the same command again to resume", style="yellow")
             return INTERRUPTED
     if process.returncode != 0:
         _explain_failure(local, display.failures)
-        _abandon(workspace, local.name, "FAILED")
-        return FAILED
+        _close_in_mlflow(workspace, local.name, "FAILED")
+        return ERROR
     if display.unchanged_since is not None:
-        console.print(f"nothing to do: corpus, recipe and code are those of {display.unchanged_since}; its result:")
+        console.print(f"unchanged: corpus, recipe and code are those of {display.unchanged_since}; its result:")
         local_runs.delete_run(local)
         show_result(local_runs.read_result(workspace, display.unchanged_since), workspace, data, recipe)
         return DONE
@@ -200,21 +210,23 @@ def _carry_out(pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspac
         console.print(f"reused from earlier runs: {', '.join(reused)}")
     result = local.result or {}
     show_result(result, workspace, data, recipe)
-    return REFUSED if result.get("outcome") == "refused" else DONE
+    return NOT_PROMOTED if result.get("outcome") == "refused" else DONE
 
 
-def _abandon(workspace: "Workspace", name: str, status: str) -> None:
-    """Say in MLflow too that the run has ended."""
+def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
+    """Set the status of the MLflow run of an interrupted or failed pipeline."""
     from labram.cli.progress import console
     from labram.tracking import mlflow_runs
 
     mlflow_runs.configure(workspace.root)
     if not mlflow_runs.terminate_runs(name, status):
-        console.print("MLflow does not answer: there the run stays marked as running until it goes on", style="yellow")
+        console.print(
+            "MLflow does not answer: its run stays RUNNING until you run the same command again", style="yellow"
+        )
 
 
 def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
-    """Names of a pipeline's steps for a recipe, in order, as their events give them."""
+    """Return the names of a pipeline's steps in order, as their events report them."""
     from labram.evaluation.study import trials
 
     shards = recipe.corpus.shards
@@ -231,15 +243,16 @@ def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
 
 
 def _explain_failure(local: "LocalRun", failures: list[str]) -> None:
-    """The failing step's own words; the log's end only when no step could speak."""
+    """Print the errors of the failed steps, or the end of the log if no step reported one."""
     from labram.cli.progress import console
     from labram.platform import local_runs
 
     for failure in dict.fromkeys(failures):
-        console.print(f"failed: {failure}", style="red")
+        console.print(f"error: {failure}", style="red")
     if not failures:
-        console.print("the pipeline ended without a word from a step; the end of its log:", style="red")
+        console.print("error: the pipeline ended without an error from a step; the end of its log:", style="red")
         console.print(local_runs.log_tail(local))
     console.print(
-        f"log: {local.folder / local_runs.LOG}; the same command goes on from the failed step", soft_wrap=True
+        f"log: {local.folder / local_runs.LOG}; run the same command again to resume from the failed step",
+        soft_wrap=True,
     )

@@ -1,26 +1,26 @@
-"""`labram tokenize`: codes of a store's recordings, worked out once for pre-training."""
+"""`labram tokenize`: compute the codes of a store's patches once, for pre-training."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labram.cli.ingest import OURS, StoreOption
+from labram.cli.options import DEFAULT_STORE, RecipeOption, StoreOption
 from labram.errors import CorpusError
 
 
 def tokenize(
-    tokenizer: Annotated[Path, typer.Argument(help="Folder of a tokenizer that labram trained or imported.")],
-    store: StoreOption = OURS,
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="Its section `pretraining` says which windows.")
-    ] = "base",
+    tokenizer: Annotated[Path, typer.Argument(help="Folder of a trained or imported tokenizer.")],
+    store: StoreOption = DEFAULT_STORE,
+    recipe: RecipeOption = "base",
 ) -> None:
-    """Store the codes of the training windows of a store's corpora beside their patches.
+    """Compute the tokenizer's codes of all training windows and write them to the store beside the patches.
 
-    Pre-training with `pretraining.stored_codes` then looks codes up; without this command it begins with the same work.
-    What is stored is not worked out again. Codes are those of consecutive windows, since a patch's code depends on its
-    whole window.
+    Pre-training with `pretraining.stored_codes` then reads codes instead of computing them; without this command it
+    computes them first. Codes already stored are kept. The recipe's section `pretraining` defines the windows: they do
+    not overlap, since the code of a patch depends on its whole window.
+
+    Exit codes: 0 done; 1 error.
     """
     from labram import recipe as recipes
     from labram.cli.progress import Bar
@@ -31,14 +31,13 @@ def tokenize(
     from labram.training.data import codes
     from labram.training.train_stages import load_tokenizer, training_windows
 
-    chosen, patches = recipes.load(recipe), Store(store)
+    pretraining, seed = (resolved := recipes.load(recipe)).pretraining, resolved.seed
+    patches = Store(store)
     model = load_tokenizer(tokenizer).to(device.choose()).eval()
     corpora = patches.corpora()
     if not corpora:
-        raise CorpusError(
-            "this store has no corpus", file=store, remedy="Take recordings in first: labram corpus ingest"
-        )
+        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
     for folder in corpora:
         with Bar("tokenize") as bar:
-            sampler, _ = training_windows(Corpus.load(folder), patches, chosen.pretraining, chosen.seed, bar)
+            sampler, _ = training_windows(Corpus.load(folder), patches, pretraining, seed, bar)
             codes.tokenize(sampler, model, weights.digest(tokenizer), bar)

@@ -1,4 +1,4 @@
-"""`labram train`: one stage of training by itself, without the DAG."""
+"""`labram train`: run one training stage without the pipeline."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labram.cli.ingest import OURS, StoreOption
+from labram.cli.options import DEFAULT_STORE, OverrideOption, RecipeOption, StoreOption
 from labram.errors import CorpusError, RecipeError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """What is trained."""
+    """Training stage."""
 
     TOKENIZER = "tokenizer"
     PRETRAIN = "pretrain"
@@ -22,34 +22,38 @@ class Stage(StrEnum):
 
 
 def train(
-    stage: Annotated[Stage, typer.Argument(help="What is trained.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model.")],
-    begin: Annotated[
+    stage: Annotated[Stage, typer.Argument(help="Stage: tokenizer, pretrain (backbone) or finetune (task model).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder of the model.")],
+    upstream: Annotated[
         Path | None, typer.Option("--from", help="Folder of the tokenizer (pretrain) or of the backbone (finetune).")
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Task of the recipe (finetune).")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task of the recipe to fine-tune on. Default: the first.")
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Folder of a catalogue. Default: the only corpus of the store.")
     ] = None,
-    store: StoreOption = OURS,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")] = "demo",
-    override: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Change a setting: tokenizer.steps=50; repeatable.")
-    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    recipe: RecipeOption = "demo",
+    override: OverrideOption = None,
     checkpoints: Annotated[
-        Path | None, typer.Option("--checkpoints", help="Folder for checkpoints. Default: `checkpoints` beside --out.")
+        Path | None,
+        typer.Option("--checkpoints", help="Folder of the checkpoints. Default: `checkpoints` beside --out."),
     ] = None,
     allow: Annotated[
-        bool, typer.Option("--allow", help="Go on from checkpoints although corpus or recipe have changed.")
+        bool, typer.Option("--allow", help="Resume from a checkpoint even if corpus or recipe changed since.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print lines of JSON and nothing else.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else.")] = False,
 ) -> None:
-    """Train the tokenizer, the backbone or a task's model, from the newest checkpoint on if there is one.
+    """Train the tokenizer, the backbone or a task model on an ingested corpus, without the pipeline.
 
-    It runs in as many processes as there are GPUs; LABRAM_PROCESSES and LABRAM_NODES say otherwise. LABRAM_COMPILE=1
-    compiles the model, which is faster and takes a C compiler. If corpus or recipe are not those that the checkpoints
-    were made with, nothing is done and what changed is named, unless --allow is given. Exit codes: 0 done; 1 not
-    possible; 143 after SIGTERM, with a checkpoint written.
+    Training resumes from the newest checkpoint, if there is one. It is an error if corpus or recipe differ from those
+    of the checkpoint: the message lists the changes, and --allow resumes anyway.
+
+    One process per GPU, or one process without GPU; LABRAM_PROCESSES and LABRAM_NODES override that. LABRAM_COMPILE=1
+    compiles the model with torch.compile, which needs a C compiler.
+
+    Exit codes: 0 done; 1 error; 143 SIGTERM received, after a checkpoint was written.
     """
     import json as text
 
@@ -58,15 +62,15 @@ def train(
     from labram.training.distributed.job import Job
     from labram.training.distributed.launchers import chosen
 
-    wanted = recipes.load(recipe, override or [])
+    resolved = recipes.load(recipe, override or [])
     job = Job(
         stage=stage.value,
         corpus=corpus or _only_corpus(store),
         store=store,
-        begin=_begin(stage, begin),
-        architecture=wanted.architecture.to_json(),
-        settings=_settings(wanted, stage, task),
-        seed=wanted.seed,
+        begin=_upstream(stage, upstream),
+        architecture=resolved.architecture.to_json(),
+        settings=_settings(resolved, stage, task),
+        seed=resolved.seed,
         checkpoints=(checkpoints or out.parent / "checkpoints" / out.name).absolute(),
         out=out.absolute(),
         allow=allow,
@@ -80,20 +84,22 @@ def train(
         typer.echo(f"{name:24} {value:.5g}")
 
 
-def _begin(stage: Stage, folder: Path | None) -> Path | None:
+def _upstream(stage: Stage, folder: Path | None) -> Path | None:
+    """Return the folder of the model that the stage starts from, None for the tokenizer."""
     if (folder is None) != (stage is Stage.TOKENIZER):
-        what = {
-            Stage.TOKENIZER: "the tokenizer starts from nothing",
+        problem = {
+            Stage.TOKENIZER: "the tokenizer is trained from random weights",
             Stage.PRETRAIN: "pre-training needs a tokenizer",
             Stage.FINETUNE: "fine-tuning needs a backbone",
         }[stage]
-        raise RecipeError(what, field="--from", remedy="Name the folder of one" if folder is None else "Leave it out")
+        remedy = "Give the folder of one" if folder is None else "Leave --from out"
+        raise RecipeError(problem, field="--from", remedy=remedy)
     return folder.absolute() if folder else None
 
 
 def _settings(recipe: "Recipe", stage: Stage, task: str | None) -> str:
     if stage is Stage.FINETUNE:
-        return recipe.task(task or next((one.name for one in recipe.tasks), "")).to_json()
+        return recipe.task(task or next((entry.name for entry in recipe.tasks), "")).to_json()
     return (recipe.tokenizer if stage is Stage.TOKENIZER else recipe.pretraining).to_json()
 
 
@@ -103,9 +109,9 @@ def _only_corpus(store: str) -> Path:
     corpora = Store(store).corpora()
     if len(corpora) != 1:
         raise CorpusError(
-            f"this store has {len(corpora)} corpora",
+            f"expected one corpus in the store, got {len(corpora)}",
             file=store,
             field="--corpus",
-            remedy="Name the folder of one" if corpora else "Take recordings in first: labram corpus ingest",
+            remedy="Give the folder of one" if corpora else "Run `labram corpus ingest DIR` first",
         )
     return corpora[0]

@@ -1,4 +1,4 @@
-"""`labram corpus add`, `version`, `diff` and `pull`: versions of a corpus, kept by DVC beside git."""
+"""`labram corpus add`, `version`, `diff` and `pull`: corpus versions with DVC."""
 
 import json as text
 from dataclasses import asdict
@@ -7,21 +7,24 @@ from typing import Annotated
 
 import typer
 
+from labram.cli.exit_codes import DIFFERS, DONE
+from labram.cli.options import JsonOption
 from labram.errors import CorpusError
 
 _WORDS = {
-    "clean": "the tree is clean: data and data.dvc are those of the commit",
-    "changed": "data differ from data.dvc: run `labram corpus add data` to make a version of them",
+    "clean": "clean: data and data.dvc match the commit",
+    "changed": "data differ from data.dvc: run `labram corpus add data` to record a new version",
     "uncommitted": "data.dvc differs from the commit: commit it with git",
-    "absent": "data are not here: run `labram corpus pull`",
+    "absent": "data are absent: run `labram corpus pull`",
 }
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 def add(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dataset or of recordings.")]) -> None:
-    """Copy recordings into ./data and record the new version in ./data.dvc.
+    """Copy a folder of recordings into ./data and record the new corpus version in ./data.dvc.
 
-    Files of the same name are replaced, none is removed; `add data` records what was changed there by hand.
+    Files of the same name are replaced; no file is removed. `labram corpus add data` records manual changes in ./data.
+
+    Exit codes: 0 done; 1 error.
     """
     from labram.cli.progress import Bar, console
     from labram.corpus import dvc_versions
@@ -29,11 +32,14 @@ def add(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a 
     with Bar("adding") as bar:
         version = dvc_versions.add(folder, Path.cwd(), bar)
     console.print(f"corpus version {version}")
-    console.print("next: git add data.dvc .gitignore && git commit, and dvc push if there is a remote")
+    console.print("next: git add data.dvc .gitignore && git commit; with a DVC remote also dvc push")
 
 
 def version(json: JsonOption = False) -> None:
-    """Print the corpus version of the last commit, and whether the data are just that. Exit codes: 0 yes, 3 no."""
+    """Print the corpus version of the last commit, and whether the data match it.
+
+    Exit codes: 0 they match; 1 error; 3 the data or data.dvc differ from the commit.
+    """
     from labram.cli.progress import console
     from labram.corpus import dvc_versions
 
@@ -43,7 +49,7 @@ def version(json: JsonOption = False) -> None:
     else:
         console.print(committed)
         console.print(_WORDS[state], style="green" if state == "clean" else "yellow")
-    raise typer.Exit(0 if state == "clean" else 3)
+    raise typer.Exit(DONE if state == "clean" else DIFFERS)
 
 
 def diff(
@@ -51,47 +57,55 @@ def diff(
     new: Annotated[str, typer.Argument(metavar="REV2", help="Commit, tag or branch.")] = "HEAD",
     json: JsonOption = False,
 ) -> None:
-    """Name the recordings that were added, removed and changed between two commits."""
+    """List the recordings added, removed and changed between two commits.
+
+    Exit codes: 0 done; 1 error.
+    """
     from labram.cli.progress import console
     from labram.corpus.dvc_versions import file_hashes
     from labram.corpus.version_diff import diff_versions
 
-    found = diff_versions(file_hashes(Path.cwd(), old), file_hashes(Path.cwd(), new))
+    changes = diff_versions(file_hashes(Path.cwd(), old), file_hashes(Path.cwd(), new))
     if json:
-        typer.echo(text.dumps(asdict(found)))
+        typer.echo(text.dumps(asdict(changes)))
         return
     for sign, style, names in (
-        ("+", "green", found.added),
-        ("-", "red", found.removed),
-        ("~", "yellow", found.changed),
+        ("+", "green", changes.added),
+        ("-", "red", changes.removed),
+        ("~", "yellow", changes.changed),
     ):
         for name in names:
             console.print(f"{sign} {name}", style=style, soft_wrap=True)
     console.print(
-        f"{len(found.added)} recordings added, {len(found.removed)} removed, {len(found.changed)} changed; "
-        f"{len(found.others)} other files differ"
+        f"{len(changes.added)} recordings added, {len(changes.removed)} removed, {len(changes.changed)} changed; "
+        f"{len(changes.others)} other files differ"
     )
 
 
 def pull(
-    rev: Annotated[str | None, typer.Option("--rev", help="Commit, tag or branch; default: what is here.")] = None,
-    repo: Annotated[
-        str | None, typer.Option("--repo", help="URL of the git repository; no working copy is needed then.")
+    rev: Annotated[
+        str | None, typer.Option("--rev", help="Commit, tag or branch. Default: the ./data.dvc of the working tree.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the recordings.")] = Path("data"),
+    repo: Annotated[
+        str | None, typer.Option("--repo", help="URL of the git repository, if the current folder is not a clone.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Output folder.")] = Path("data"),
 ) -> None:
-    """Bring the corpus of a commit here: exactly its files, compared with its version.
+    """Fetch the corpus of a commit from the DVC cache or remote, and verify its files against the corpus version.
 
-    Without --rev and --repo it is the corpus that ./data.dvc records. Files that no version has are never replaced.
+    Without --rev and --repo it fetches the corpus that ./data.dvc records. Files that are in no commit are never
+    overwritten.
+
+    Exit codes: 0 done; 1 error.
     """
     from labram.cli.progress import Bar, console
     from labram.corpus import dvc_versions
 
-    with Bar("obtaining data") as bar:
+    with Bar("fetching data") as bar:
         if rev is None and repo is None and out == Path(dvc_versions.DATA):
             pointer = Path(dvc_versions.POINTER).absolute()
             if not pointer.is_file():
-                raise CorpusError("there is no data.dvc here", file=Path.cwd(), remedy="Name a repository with --repo")
+                raise CorpusError("data.dvc not found", file=Path.cwd(), remedy="Give a repository with --repo")
             dvc_versions.checkout(pointer, bar)
             version = dvc_versions.recorded_version(pointer)
         else:

@@ -1,4 +1,4 @@
-"""`labram weights`: published weights in, ours out."""
+"""`labram weights`: import published checkpoints, export trained models."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from labram.models.loading import LoadReport
     from labram.models.official_layout import LabramModel
 
-app = typer.Typer(help="Import published weights, export labram's own.", no_args_is_help=True)
+app = typer.Typer(help="Import published checkpoints; export trained models.", no_args_is_help=True)
 
 
 class Kind(StrEnum):
-    """What a checkpoint should hold."""
+    """Model kind of a checkpoint."""
 
     TOKENIZER = "tokenizer"
     BACKBONE = "backbone"
 
 
 class Layout(StrEnum):
-    """Whose class should load the file."""
+    """Checkpoint layout: the published code's, or that of braindecode's `Labram`."""
 
     OFFICIAL = "official"
     BRAINDECODE = "braindecode"
@@ -30,16 +30,19 @@ class Layout(StrEnum):
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .pth file of the published code or of braindecode.")],
-    kind: Annotated[Kind, typer.Option("--as", help="What the file should hold.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    average: Annotated[bool, typer.Option("--ema", help="Take the averaged copy of the weights (model_ema).")] = False,
+    file: Annotated[Path, typer.Argument(help="Checkpoint (.pth) of the published code or of braindecode.")],
+    kind: Annotated[Kind, typer.Option("--as", help="Expected model kind.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")],
+    average: Annotated[
+        bool, typer.Option("--ema", help="Import the exponential moving average of the weights (model_ema).")
+    ] = False,
 ) -> None:
-    """Turn a checkpoint into a folder that every labram command takes.
+    """Convert a published checkpoint to a model folder (safetensors and configuration).
 
-    No code in the file is run. Pre-training and fine-tuning checkpoints are told apart and sized by their tensors. The
-    load report accounts for each tensor; if one is left over or lacking, nothing is written. Exit codes: 0 imported,
-    1 refused.
+    No code in the file is executed. Model size and kind are inferred from the tensors. The load report lists each
+    tensor that is not loaded, with the reason; an unexpected or missing tensor is an error, and nothing is written.
+
+    Exit codes: 0 done; 1 error.
     """
     from labram.errors import MisfitWeightsError
     from labram.models import weights
@@ -56,14 +59,22 @@ def import_(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder of a model that labram wrote.")],
-    layout: Annotated[Layout, typer.Option("--layout", "-l", help="Whose class should load the file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    folder: Annotated[Path, typer.Argument(help="Model folder.")],
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            "--layout", "-l", help="Checkpoint layout: that of the published code, or of braindecode's Labram."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output file.")],
     seconds: Annotated[
-        int, typer.Option(min=1, max=16, help="braindecode: length of the windows that the model is built for.")
+        int, typer.Option(min=1, max=16, help="Window length in seconds of the braindecode model.")
     ] = 16,
 ) -> None:
-    """Write a model as a file that the published code, or braindecode's Labram, loads strictly."""
+    """Export a model to a checkpoint that the published code, or braindecode's Labram, loads with strict=True.
+
+    Exit codes: 0 done; 1 error.
+    """
     from labram.models import weights
     from labram.models.official import export_checkpoint
 
@@ -74,21 +85,21 @@ def export(
 
 
 def _show(report: "LoadReport") -> None:
-    rows = [("loaded", f"{len(report.matched)} tensors", "into the model, by name and shape")]
-    rows += [("left out", name, why) for name, why in sorted(report.excused.items())]
+    rows = [("loaded", f"{len(report.matched)} tensors", "matched by name and shape")]
+    rows += [("not loaded", name, why) for name, why in sorted(report.excused.items())]
     _table(rows + [("assumed", what, value) for what, value in sorted(report.assumed.items())])
 
 
 def _show_unmatched(error: "MisfitWeightsError") -> None:
-    """Every tensor that has no counterpart; the message names one of each kind."""
-    _table([(what, name, "") for what, names in error.unmatched.items() for name in names], err=True)
+    """Print all unmatched tensors; the error message names one of each kind."""
+    _table([(kind, name, "") for kind, names in error.unmatched.items() for name in names], err=True)
 
 
 def _table(rows: list[tuple[str, str, str]], *, err: bool = False) -> None:
-    """Aligned columns, also where a program reads them; tensors' names are too long for a framed table."""
+    """Print aligned columns without a frame, because tensor names are long."""
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
-    for what, tensor, why in rows:
-        typer.echo(f"{what:{widths[0]}}  {tensor:{widths[1]}}  {why}".rstrip(), err=err)
+    for outcome, tensor, reason in rows:
+        typer.echo(f"{outcome:{widths[0]}}  {tensor:{widths[1]}}  {reason}".rstrip(), err=err)
 
 
 def _described(model: "LabramModel") -> str:
@@ -98,13 +109,13 @@ def _described(model: "LabramModel") -> str:
 
 
 def _show_call(model: "LabramModel", out: Path, seconds: int) -> None:
-    """The Python that loads the file."""
+    """Print the Python code that loads the file."""
     from labram.models.braindecode_layout import constructor
 
     arguments = constructor(model, seconds=seconds)
     norm = "torch.nn.LayerNorm" if arguments.pop("qk_norm") else "None"
-    given = ", ".join([*(f"{name}={value!r}" for name, value in arguments.items()), f"qk_norm={norm}"])
-    typer.echo(f"model = braindecode.models.Labram({given})")
+    keywords = ", ".join([*(f"{name}={value!r}" for name, value in arguments.items()), f"qk_norm={norm}"])
+    typer.echo(f"model = braindecode.models.Labram({keywords})")
     typer.echo(f"model.load_state_dict(torch.load({out.name!r}, weights_only=True))")
     if not arguments["n_outputs"]:
-        typer.echo("no head goes out with a pre-trained backbone: one that comes back has a head of zeros")
+        typer.echo("a pre-trained backbone is exported without head; importing the file again sets the head to zero")

@@ -83,7 +83,7 @@ class DownstreamModel(nn.Module):
 
 
 def prediction(
-    output: Tensor, kind: str, target_mean: Sequence[float] = (), target_sd: Sequence[float] = ()
+    output: Tensor, kind: str, target_mean: npt.ArrayLike = (), target_sd: npt.ArrayLike = ()
 ) -> npt.NDArray[np.float64]:
     """Return the prediction of a task from a downstream model's output.
 

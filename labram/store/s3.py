@@ -1,7 +1,7 @@
 """S3 objects below an ``s3://bucket/prefix`` URI, uploaded and downloaded as whole files.
 
-Credentials, region and endpoint come from the standard AWS variables and files (``AWS_ACCESS_KEY_ID``,
-``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, ``AWS_ENDPOINT_URL`` …).
+Credentials, region and endpoint are those of the standard AWS variables and files (``AWS_ACCESS_KEY_ID``,
+``AWS_SECRET_ACCESS_KEY``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL`` …).
 """
 
 import os

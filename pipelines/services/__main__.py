@@ -14,8 +14,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from labram.cli.exit_codes import INTERRUPTED
 from labram.cli.progress import Bar, console
-from labram.cli.run import INTERRUPTED
 from labram.corpus import dvc_versions
 from labram.errors import LabramError
 from labram.registry.model_registry import BACKBONE, PREFIX, TOKENIZER

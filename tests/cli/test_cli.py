@@ -25,14 +25,14 @@ def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
     done = labram("run", "--data", tmp_path / "nowhere", cwd=tmp_path)
     assert done.returncode == 1
-    assert "there is no such folder" in done.stderr
+    assert "folder not found" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_backbone_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
     done = labram("adapt", tmp_path / "labram-base.pth", "--data", tmp_path, cwd=tmp_path)
     assert done.returncode == 1
-    assert "there is no such backbone" in done.stderr
+    assert "backbone not found" in done.stderr
     assert "models:/labram-backbone@champion" in done.stderr
 
 

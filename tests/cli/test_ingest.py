@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_is_taken_in_and_counted(data: Path, tmp_path: Path) -> None:
+def test_a_folder_is_ingested_and_counted(data: Path, tmp_path: Path) -> None:
     arguments = ("corpus", "ingest", data, "--store", tmp_path / "store", "--workers", 1, "--json")
     done = labram(*arguments)
     assert done.exit_code == 0, done.output
@@ -56,12 +56,12 @@ def test_a_folder_is_taken_in_and_counted(data: Path, tmp_path: Path) -> None:
     assert corpus["recordings"] == 3
 
 
-def test_a_folder_of_nothing_usable_is_told_and_fails(tmp_path: Path) -> None:
+def test_a_folder_without_usable_recordings_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.edf").write_bytes(b"")
     done = labram("corpus", "ingest", tmp_path / "data", "--store", tmp_path / "store", "--workers", 1)
     assert "a.edf: damaged" in done.stdout
-    with pytest.raises(CorpusError, match="none of 1 recordings can be used"):
+    with pytest.raises(CorpusError, match="all 1 recordings are quarantined"):
         raise done.exception or AssertionError
     shown = labram("corpus", "status", "--store", tmp_path / "store")
     assert shown.exit_code == 0

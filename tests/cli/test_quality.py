@@ -16,7 +16,7 @@ def labram(*arguments: object) -> str:
 
 def test_a_page_is_written_for_each_corpus_of_a_store(tmp_path: Path) -> None:
     store, pages = tmp_path / "store", tmp_path / "pages"
-    assert "this store has no corpus" in labram("corpus", "quality", pages, "--store", store)
+    assert "the store has no corpus" in labram("corpus", "quality", pages, "--store", store)
     rng = np.random.default_rng(0)
     signals = np.cumsum(rng.normal(0, 5, (3, 3000)), axis=1), rng.uniform(-50, 50, (3, 3000))
     (tmp_path / "data").mkdir()

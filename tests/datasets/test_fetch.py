@@ -240,7 +240,7 @@ class TestCommand:
         monkeypatch.setattr(Eegmat, "download", archive.physionet(FILES))
         done = CliRunner().invoke(app, ["corpus", "fetch", "eegmat", "--subjects", "1-2", "--out", str(tmp_path)])
         assert done.exit_code == 0, done.output
-        assert "3 of them new" in done.output
+        assert "3 downloaded" in done.output
         assert "ODC-By" in done.output
         assert names(tmp_path) == ["eegmat/README.txt", "eegmat/Subject01_1.edf", "eegmat/Subject02_1.edf"]
 

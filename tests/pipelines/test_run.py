@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_where_it_was(killed_then_finished, workspace) -> N
     done = killed_then_finished
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(runs(workspace)) == 1, "it is the same run"
-    assert "going on with" in done.stdout
+    assert "resuming" in done.stdout
     reused = next(line for line in done.stdout.splitlines() if line.startswith("reused"))
     assert all(step in reused for step in ("ingest 0/2", "ingest 1/2", "quality", "tokenizer"))
 
@@ -192,7 +192,7 @@ def test_a_second_run_with_nothing_changed_does_nothing_and_says_so(
     started = time.monotonic()
     again = labram_run(recipe, data, workspace)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "nothing to do" in again.stdout
+    assert "unchanged: corpus" in again.stdout
     assert "tokenizer …" not in again.stdout
     assert len(runs(workspace)) == 1, "a run that did nothing leaves nothing"
     assert time.monotonic() - started < 60
@@ -206,8 +206,8 @@ def test_without_tasks_a_run_ends_with_the_backbone_and_a_refused_gate_with_exit
     assert done.returncode == 3, done.stdout + done.stderr
     assert "pretrain done" in done.stdout
     assert "the recipe has no tasks" in done.stdout
-    assert "gate refused  labram-tokenizer: codebook" in done.stdout
-    assert "gate refused  labram-backbone: tasks: the recipe has no tasks, so nothing says whether" in done.stdout
+    assert "gate failed  labram-tokenizer: codebook" in done.stdout
+    assert "gate failed  labram-backbone: tasks: the recipe has no tasks, so nothing says whether" in done.stdout
     assert "not promoted  labram-backbone, labram-tokenizer" in done.stdout
     assert "ingest 0/2" in next(line for line in done.stdout.splitlines() if line.startswith("reused"))
 
@@ -273,6 +273,6 @@ def test_a_run_killed_at_the_gate_is_not_taken_for_a_finished_one(
     first.wait()
     again = labram_run(recipe, data, workspace, *more)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "going on with" in again.stdout
-    assert "nothing to do" not in again.stdout
+    assert "resuming" in again.stdout
+    assert "unchanged: corpus" not in again.stdout
     assert "gate done" in again.stdout
