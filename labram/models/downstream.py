@@ -1,7 +1,5 @@
 """Downstream model: pooled features and one linear head (paper, section 2.4 and appendix)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import torch
