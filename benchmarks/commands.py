@@ -125,7 +125,7 @@ def throughput(
     from labram.tracking import lineage
     from labram.training import device
 
-    place = device.choose().type
+    place = device.select_device().type
     result = measure(
         recipes.load(recipe, [*SMALL, *(override or [])]),
         commit=lineage.commit() + "+" * lineage.dirty(),

@@ -28,10 +28,11 @@ from labram.training import device as devices
 from labram.training.checkpoints import Checkpoints
 from labram.training.data import seeds
 from labram.training.data.windows import WindowBatch, WindowSampler
-from labram.training.loop import Plan, fit
-from labram.training.objectives import MaskedObjective
+from labram.training.loop import fit
+from labram.training.model_configs import backbone_config, tokenizer_config
+from labram.training.objectives.masked_objective import MaskedObjective
 from labram.training.optimiser import adamw, parameter_groups
-from labram.training.train_stages import backbone_config, plan, tokenizer_config
+from labram.training.plan import TrainingPlan, pretraining_plan
 
 CHANNELS = (8, 19, 62)
 RECORDING_SECONDS = 600
@@ -106,7 +107,10 @@ def loading(recipe: Recipe, steps: int) -> Loading:
         recipe: Its sections `architecture` and `pretraining` are measured.
         steps: Steps of each; loading lasts at least five seconds.
     """
-    with noise_corpus() as (_, store, corpus), devices.reproducible(devices.choose(), recipe.pretraining.threads):
+    with (
+        noise_corpus() as (_, store, corpus),
+        devices.reproducible(devices.select_device(), recipe.pretraining.threads),
+    ):
         batches, bare = sampler(corpus, store, recipe.pretraining, recipe.seed), _Bare(recipe)
         samples = [batches.batch(step) for step in range(steps)]
         taken = statistics.median(bare.seconds(step, sample) for step, sample in enumerate(samples))
@@ -189,14 +193,14 @@ class _Alternates(NullMonitor):
 
 def masked_objective(recipe: Recipe) -> MaskedObjective:
     """Return the objective of pre-training with a new masked model and tokenizer, on the training device."""
-    teacher = devices.place(Tokenizer(tokenizer_config(recipe.architecture, TokenizerRecipe(steps=1))))
-    model = devices.place(MaskedModel(backbone_config(recipe.architecture, recipe.architecture.codes)))
+    teacher = devices.prepare_model(Tokenizer(tokenizer_config(recipe.architecture, TokenizerRecipe(steps=1))))
+    model = devices.prepare_model(MaskedModel(backbone_config(recipe.architecture, recipe.architecture.codes)))
     settings = recipe.pretraining
     return MaskedObjective(model.train(), teacher, mask_ratio=settings.mask_ratio, symmetric=settings.symmetric)
 
 
-def _plan(settings: PretrainingRecipe, seed: int, steps: int) -> Plan:
-    return plan(settings.model_copy(update={"steps": steps, "warmup_steps": 1}), seed)
+def _plan(settings: PretrainingRecipe, seed: int, steps: int) -> TrainingPlan:
+    return pretraining_plan(settings.model_copy(update={"steps": steps, "warmup_steps": 1}), seed)
 
 
 @contextmanager

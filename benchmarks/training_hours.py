@@ -12,7 +12,7 @@ from benchmarks.model_throughput import Precision, Step
 from benchmarks.training_throughput import Rate, Throughput, operations
 from labram.errors import PlatformError
 from labram.recipe import Recipe, TrainingRecipe
-from labram.training.train_stages import backbone_config, tokenizer_config
+from labram.training.model_configs import backbone_config, tokenizer_config
 
 SECONDS_AN_HOUR = 3600.0
 BUSY = 0.05

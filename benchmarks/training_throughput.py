@@ -26,9 +26,9 @@ from labram.models.masked import random_mask
 from labram.models.onednn_linear import matmul_transposed
 from labram.recipe import ArchitectureRecipe, Recipe
 from labram.training import device as devices
-from labram.training.objectives import on_device
+from labram.training.model_configs import backbone_config, tokenizer_config
+from labram.training.objectives.objective import batch_to_device
 from labram.training.optimiser import adamw, parameter_groups
-from labram.training.train_stages import backbone_config, tokenizer_config
 
 FLOAT_BYTES = 4
 PEAK_TFLOP_PER_S = {"B200": 2250.0, "H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
@@ -272,7 +272,7 @@ def step_parts(recipe: Recipe, steps: int) -> tuple[dict[str, float], float, flo
         recipe: Its sections `architecture` and `pretraining`.
         steps: Steps to time, after one warm-up step.
     """
-    settings, device = recipe.pretraining, devices.choose()
+    settings, device = recipe.pretraining, devices.select_device()
     with noise_corpus() as (_, store, corpus), devices.reproducible(device, settings.threads):
         batches, objective = sampler(corpus, store, settings, recipe.seed), masked_objective(recipe)
         model, random = objective.model, torch.Generator().manual_seed(recipe.seed)
@@ -285,9 +285,9 @@ def step_parts(recipe: Recipe, steps: int) -> tuple[dict[str, float], float, flo
             clock.stop("loading")
             for batch in micro_batches:
                 patches += batch.weight
-                x_BNAT, rows_N = on_device(model, batch)
+                x_BNAT, rows_N = batch_to_device(model, batch)
                 clock.stop("to the device")
-                with devices.mixed_precision(device):
+                with devices.autocast(device):
                     codes_BL = objective.tokenizer.encode(x_BNAT, rows_N)
                     clock.stop("codes")
                     mask_BL = random_mask(len(codes_BL), codes_BL.shape[1], settings.mask_ratio, random).to(device)

@@ -29,15 +29,16 @@ def tokenize(
     from labram.store.store import Store
     from labram.training import device
     from labram.training.data import codes
-    from labram.training.train_stages import load_tokenizer, training_windows
+    from labram.training.data.pretraining_windows import pretraining_windows
+    from labram.training.tokenizer_stage import load_tokenizer
 
     pretraining, seed = (resolved := recipes.load(recipe)).pretraining, resolved.seed
     patches = Store(store)
-    model = load_tokenizer(tokenizer).to(device.choose()).eval()
+    model = load_tokenizer(tokenizer).to(device.select_device()).eval()
     corpora = patches.corpora()
     if not corpora:
         raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
     for folder in corpora:
         with Bar("tokenize") as bar:
-            sampler, _ = training_windows(Corpus.load(folder), patches, pretraining, seed, bar)
-            codes.tokenize(sampler, model, weights.digest(tokenizer), bar)
+            sampler, _ = pretraining_windows(Corpus.load(folder), patches, pretraining, seed, bar)
+            codes.with_stored_codes(sampler, model, weights.digest(tokenizer), bar)

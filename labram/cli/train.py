@@ -60,14 +60,14 @@ def train(
     from labram import recipe as recipes
     from labram.cli.progress import Bar, Lines
     from labram.training.distributed.job import Job
-    from labram.training.distributed.launchers import chosen
+    from labram.training.distributed.launchers import select_launcher
 
     resolved = recipes.load(recipe, override or [])
     job = Job(
         stage=stage.value,
         corpus=corpus or _only_corpus(store),
         store=store,
-        begin=_upstream(stage, upstream),
+        initial_weights=_upstream(stage, upstream),
         architecture=resolved.architecture.to_json(),
         settings=_settings(resolved, stage, task),
         seed=resolved.seed,
@@ -76,10 +76,10 @@ def train(
         allow=allow,
     )
     if json:
-        typer.echo(text.dumps({"event": "finished", "figures": chosen().run(job, Lines())}))
+        typer.echo(text.dumps({"event": "finished", "figures": select_launcher().launch(job, Lines())}))
         return
     with Bar(str(stage)) as bar:
-        figures = chosen().run(job, bar)
+        figures = select_launcher().launch(job, bar)
     for name, value in sorted(figures.items()):
         typer.echo(f"{name:24} {value:.5g}")
 

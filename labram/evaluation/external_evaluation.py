@@ -17,7 +17,7 @@ from labram.events import Monitor, NullMonitor
 from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
-from labram.training.task_metadata import TaskFile
+from labram.training.task_metadata import TaskMetadata
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def score_folder(
 
 
 def _task_of(model: Path, task: str) -> TaskRecipe:
-    settings = TaskFile.read(model).recipe
+    settings = TaskMetadata.read(model).recipe
     if settings.name != task:
         raise RecipeError(
             f"the model was fine-tuned for the task {settings.name!r}, not for {task!r}",

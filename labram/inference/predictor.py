@@ -23,7 +23,7 @@ from labram.models import weights
 from labram.models.downstream import DownstreamModel, prediction
 from labram.models.tokenizer import Tokenizer
 from labram.signals.electrodes import canonical_name, canonical_names, rows
-from labram.training.task_metadata import TaskFile
+from labram.training.task_metadata import TaskMetadata
 
 MAX_SFREQ = 100_000
 """Hz; no EEG amplifier samples faster."""
@@ -42,7 +42,7 @@ class Predictor:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.task = TaskFile.read(folder) if (folder / TaskFile.NAME).is_file() else None
+        self.task = TaskMetadata.read(folder) if (folder / TaskMetadata.NAME).is_file() else None
         model = weights.load(folder)
         if not isinstance(model, DownstreamModel | Tokenizer):
             model, _ = weights.backbone_to_downstream(folder, outputs=1)

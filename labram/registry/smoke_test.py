@@ -40,9 +40,9 @@ def smoke_test(name: str, version: str) -> list[Gate]:
 
 
 def _is_binary(uri: str) -> bool:
-    from labram.training.task_metadata import TaskFile
+    from labram.training.task_metadata import TaskMetadata
 
-    return TaskFile.read(model_registry.local_folder(uri)).recipe.kind == "binary"
+    return TaskMetadata.read(model_registry.local_folder(uri)).recipe.kind == "binary"
 
 
 def _predict(uri: str) -> np.ndarray | LabramError:

@@ -10,7 +10,7 @@ from labram.recipe import TaskRecipe
 from labram.steps.launch_training import checkpoint_key, publish, seen
 from labram.tracking.mlflow_runs import tracked
 from labram.training.distributed.job import Job
-from labram.training.distributed.launchers import chosen
+from labram.training.distributed.launchers import select_launcher
 
 
 def finetune(
@@ -35,13 +35,13 @@ def finetune(
             stage="finetune",
             corpus=Path(corpus),
             store=str(place.store),
-            begin=Path(backbone),
+            initial_weights=Path(backbone),
             settings=task,
             seed=seed,
             checkpoints=place.checkpoints(f"finetune-{settings.name}", key),
             out=Path(out),
         )
-        figures = chosen().run(job, run)
+        figures = select_launcher().launch(job, run)
         used = seen(recordings, "train", "validation", dataset=settings.dataset)
         Ledger.read(Path(backbone)).after(settings.name, used).write(Path(out))
         publish(run, Path(out), figures, summary)

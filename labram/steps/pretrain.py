@@ -9,7 +9,7 @@ from labram.platform.workspace import Workspace
 from labram.steps.launch_training import checkpoint_key, publish, seen
 from labram.tracking.mlflow_runs import tracked
 from labram.training.distributed.job import Job
-from labram.training.distributed.launchers import chosen
+from labram.training.distributed.launchers import select_launcher
 
 
 def pretrain(
@@ -34,14 +34,14 @@ def pretrain(
             stage="pretrain",
             corpus=Path(corpus),
             store=str(place.store),
-            begin=Path(tokenizer),
+            initial_weights=Path(tokenizer),
             architecture=architecture,
             settings=settings,
             seed=seed,
             checkpoints=place.checkpoints("pretrain", key),
             out=Path(out),
         )
-        figures = chosen().run(job, run)
+        figures = select_launcher().launch(job, run)
         Ledger.read(Path(tokenizer)).after(PRETRAINING, seen(recordings, "train")).write(Path(out))
         publish(run, Path(out), figures, summary)
     return figures

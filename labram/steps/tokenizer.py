@@ -8,7 +8,7 @@ from labram.platform.workspace import Workspace
 from labram.steps.launch_training import checkpoint_key, publish, seen
 from labram.tracking.mlflow_runs import tracked
 from labram.training.distributed.job import Job
-from labram.training.distributed.launchers import chosen
+from labram.training.distributed.launchers import select_launcher
 
 
 def tokenizer(
@@ -37,7 +37,7 @@ def tokenizer(
             checkpoints=place.checkpoints("tokenizer", checkpoint_key(corpus, architecture, settings, str(seed))),
             out=Path(out),
         )
-        figures = chosen().run(job, run)
+        figures = select_launcher().launch(job, run)
         Ledger().after("tokenizer", seen(recordings, "train")).write(Path(out))
         publish(run, Path(out), figures, summary)
     return figures

@@ -1,4 +1,4 @@
-"""Checkpoints written while training goes on: the tensors are copied at once, the disk is waited for in a thread."""
+"""Asynchronous checkpoint writing: tensors are copied at once, and a thread writes files while training continues."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,22 +8,22 @@ from typing import Self
 
 from labram.errors import CheckpointError
 from labram.training.checkpoints import Checkpoint, Checkpoints
-from labram.training.distributed.fsdp import gathered
-from labram.training.distributed.process_group import Ranks
+from labram.training.distributed.fsdp import gather_on_main
+from labram.training.distributed.process_group import ProcessGroup
 
 
-class Writer:
-    """Writes one checkpoint at a time; whoever brings the next one waits until the last is on the disk.
+class AsyncCheckpointWriter:
+    """Writes one checkpoint at a time; saving the next one waits until the last is on disk.
 
     Args:
-        checkpoints: Where they go.
-        tell: Is told, in the caller's thread, of each that could not be written.
+        checkpoints: Checkpoint folder.
+        on_error: Called, in the caller's thread, with the error of each checkpoint that could not be written.
     """
 
-    def __init__(self, checkpoints: Checkpoints, tell: Callable[[CheckpointError], None]) -> None:
-        self._checkpoints, self._tell = checkpoints, tell
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._writing: Future[None] | None = None
+    def __init__(self, checkpoints: Checkpoints, on_error: Callable[[CheckpointError], None]) -> None:
+        self._checkpoints, self._on_error = checkpoints, on_error
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -31,21 +31,21 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown(wait=True)
+        self._executor.shutdown(wait=True)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Copy the checkpoint as it is now, and have the first rank begin to write it."""
+        """Copy the checkpoint's tensors now, and start writing the copy on rank 0. A collective if it is sharded."""
         self.flush()
-        copy = replace(checkpoint.each(gathered), history=list(checkpoint.history))
-        if Ranks.here().first:
-            self._writing = self._thread.submit(self._checkpoints.save, copy)
+        copy = replace(checkpoint.map_tensors(gather_on_main), history=list(checkpoint.history))
+        if ProcessGroup.current().is_main:
+            self._pending = self._executor.submit(self._checkpoints.save, copy)
 
     def flush(self) -> None:
-        """Wait until what was begun is written, or could not be."""
-        writing, self._writing = self._writing, None
-        if writing is None:
+        """Wait until the pending checkpoint is written or has failed."""
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
         try:
-            writing.result()
+            pending.result()
         except CheckpointError as error:
-            self._tell(error)
+            self._on_error(error)

@@ -1,9 +1,9 @@
-"""Checkpoints that cannot be lost half-way: atomic, digested, complete, safetensors and JSON only.
+"""Checkpoints: written atomically, verified by checksums, in safetensors and JSON only.
 
-A checkpoint is a folder ``step-000123`` with a few ``*.safetensors``, ``history.jsonl`` and ``state.json``, which
-holds the digest of every other file and of itself. It is written under another name, flushed to the disk and renamed;
-the pointer file ``latest`` is replaced last. The newest `KEPT` are kept, and the one that the file ``best`` names: of
-all whose weights were validated, the one with the smallest loss.
+A checkpoint is a folder ``step-000123`` with ``*.safetensors``, ``history.jsonl`` and ``state.json``, which has the
+SHA-256 of every other file and of itself. The folder is written atomically, and the file ``latest`` is replaced
+last. The newest `KEEP_NEWEST` checkpoints are kept, and the one with the smallest validation loss, which the file
+``best`` names.
 """
 
 import hashlib
@@ -22,22 +22,22 @@ from labram.atomic import TEMPORARY_FILES, atomic_folder, atomic_path
 from labram.errors import CheckpointError
 from labram.jsonl import read_rows, write_rows
 
-KEPT = 2
-POINTER, BEST, STATE, HISTORY = "latest", "best", "state.json", "history.jsonl"
+KEEP_NEWEST = 2
+LATEST, BEST, STATE, HISTORY = "latest", "best", "state.json", "history.jsonl"
 Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that a training consists of after some step.
+    """The complete state of a training after a step.
 
     Attributes:
-        step: Steps done.
-        identity: What the training depends on, as nested JSON values; see `Checkpoints.newest`.
-        tensors: Groups of tensors by name, such as weights and optimiser.
+        step: Number of completed steps.
+        identity: Settings and data that the training depends on, as nested JSON values; see `Checkpoints.newest`.
+        tensors: Tensors by group, such as ``weights`` and ``optimiser``, and name.
         state: Counters, as JSON values.
-        history: The metrics logged so far.
-        loss: Of the validation of just these weights, if there was one.
+        history: Metrics logged so far.
+        loss: Validation loss of these weights, or None if they were not validated.
     """
 
     step: int
@@ -47,9 +47,9 @@ class Checkpoint:
     history: Sequence[Mapping[str, Any]] = ()
     loss: float | None = None
 
-    def each(self, change: Callable[[Tensors], Tensors]) -> "Checkpoint":
-        """The same with every group of tensors changed."""
-        return replace(self, tensors={group: change(tensors) for group, tensors in self.tensors.items()})
+    def map_tensors(self, function: Callable[[Tensors], Tensors]) -> "Checkpoint":
+        """Return a copy with `function` applied to each group of tensors."""
+        return replace(self, tensors={group: function(tensors) for group, tensors in self.tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -59,108 +59,114 @@ class Checkpoints:
     folder: Path
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, whole or not at all, then forget the oldest.
+        """Write a checkpoint atomically, then delete old ones.
 
         Raises:
-            CheckpointError: If the disk is full or cannot be written; earlier checkpoints are untouched.
+            CheckpointError: If it cannot be written, such as on a full disk; earlier checkpoints stay intact.
         """
+        final = self.folder / f"step-{checkpoint.step:06d}"
         try:
-            place = self.folder / f"step-{checkpoint.step:06d}"
-            with atomic_folder(place) as temporary:
+            with atomic_folder(final) as temporary:
                 temporary.mkdir(parents=True)
                 _write(checkpoint, temporary)
-            self._point(POINTER, place.name)
+            self._write_pointer(LATEST, final.name)
             best = self._best()
             if checkpoint.loss is not None and (best is None or checkpoint.loss < best[1]):
-                self._point(BEST, f"{place.name} {checkpoint.loss!r}")
-            self._forget()
+                self._write_pointer(BEST, f"{final.name} {checkpoint.loss!r}")
+            self._delete_old()
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
                 f"the checkpoint of step {checkpoint.step} cannot be written ({error})",
                 file=self.folder,
-                remedy="Free some space or choose another workspace",
+                remedy="Free disk space or choose another workspace",
             ) from error
 
     def newest(
         self, identity: Mapping[str, Any], warn: Callable[[str], None], *, allow: bool = False
     ) -> Checkpoint | None:
-        """The newest whole checkpoint, or None where there is none at all.
+        """Read the newest intact checkpoint.
 
         Args:
-            identity: What the training depends on now.
-            warn: Told of each damaged checkpoint that was passed over, and of changes that are allowed.
-            allow: Whether it may be a checkpoint of another identity.
+            identity: Settings and data that the training depends on now.
+            warn: Called with a text for each damaged checkpoint that is skipped, and for allowed differences.
+            allow: Whether the checkpoint may have another identity.
+
+        Returns:
+            The checkpoint, or None if there is none.
 
         Raises:
-            CheckpointError: If the training that wrote it depended on something else; names what changed.
+            CheckpointError: If it was written with another identity and `allow` is false.
         """
-        for place in self._candidates():
+        for folder in self._candidates():
             try:
-                checkpoint = _read(place)
+                checkpoint = _read(folder)
             except (OSError, ValueError, KeyError, SafetensorError) as error:
-                warn(f"checkpoint {place.name} is damaged ({error}) and was passed over")
+                warn(f"skipping checkpoint {folder.name}: it is damaged ({error})")
                 continue
-            changed = differences(checkpoint.identity, identity)
+            changed = "; ".join(differences(checkpoint.identity, identity))
             if changed and allow:
-                warn(f"the training goes on although it was begun otherwise: {'; '.join(changed)}")
+                warn(f"resuming from a checkpoint that was written with other settings: {changed}")
             elif changed:
                 raise CheckpointError(
-                    f"this training was begun otherwise: {'; '.join(changed)}",
-                    file=place,
-                    remedy="Restore what changed, allow the change, or delete the folder of checkpoints to begin anew",
+                    f"checkpoint was written with other settings: {changed}",
+                    file=folder,
+                    remedy="Use --allow to resume anyway",
                 )
             return checkpoint
         return None
 
     def _candidates(self) -> list[Path]:
-        """Newest first; the pointer decides where a crash left it behind a folder that is already in place."""
-        places = self._places()[::-1]
-        try:
-            named = self.folder / (self.folder / POINTER).read_text().strip()
-        except OSError:
-            return places
-        return sorted(places, key=lambda place: place != named)
+        """Return checkpoint folders in the order to try: that of `LATEST`, then newest first.
 
-    def _places(self) -> list[Path]:
-        """All checkpoints, oldest first."""
-        return sorted(self.folder.glob("step-*"), key=lambda place: (len(place.name), place.name))
+        The two differ if a crash left `LATEST` behind a folder that is already complete.
+        """
+        newest_first = self._folders()[::-1]
+        try:
+            latest = self.folder / (self.folder / LATEST).read_text().strip()
+        except OSError:
+            return newest_first
+        return sorted(newest_first, key=lambda folder: folder != latest)
+
+    def _folders(self) -> list[Path]:
+        """Return all checkpoint folders, oldest first."""
+        return sorted(self.folder.glob("step-*"), key=lambda folder: (len(folder.name), folder.name))
 
     def _best(self) -> tuple[str, float] | None:
-        """Name and loss of the best checkpoint so far."""
+        """Return name and loss of the best checkpoint so far."""
         try:
             name, loss = (self.folder / BEST).read_text().split()
             return name, float(loss)
         except (OSError, ValueError):
             return None
 
-    def _point(self, pointer: str, text: str) -> None:
+    def _write_pointer(self, pointer: str, text: str) -> None:
         with atomic_path(self.folder / pointer) as temporary:
             temporary.write_text(f"{text}\n")
 
-    def _forget(self) -> None:
-        """Remove what is older than the newest and not the best, and what killed writers left behind."""
+    def _delete_old(self) -> None:
+        """Delete checkpoints that are neither newest nor best, and temporary files of killed writers."""
         best = self._best()
-        old = [place for place in self._places()[:-KEPT] if best is None or place.name != best[0]]
-        for place in [*old, *self.folder.glob(TEMPORARY_FILES)]:
-            if place.is_dir():
-                shutil.rmtree(place, ignore_errors=True)
+        old = [folder for folder in self._folders()[:-KEEP_NEWEST] if best is None or folder.name != best[0]]
+        for path in [*old, *self.folder.glob(TEMPORARY_FILES)]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
             else:
-                place.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two nested mappings, as ``key: old → new``."""
-    found = []
+    """Return the differences between two nested mappings, as ``key: old → new``."""
+    changes = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{prefix}{key}.")
+            changes += differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found.append(f"{prefix}{key}: {_shown(old)} → {_shown(new)}")
-    return found
+            changes.append(f"{prefix}{key}: {_shortened(old)} → {_shortened(new)}")
+    return changes
 
 
-def _shown(value: object) -> str:
+def _shortened(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -181,14 +187,14 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _read(folder: Path) -> Checkpoint:
-    """Raises ValueError and the like for anything that is not as it was written."""
+    """Read a checkpoint; raise `ValueError`, `KeyError`, `OSError` or `SafetensorError` if it is damaged."""
     stored = json.loads((folder / STATE).read_text())
     content = stored["content"]
     if _digest_of(json.dumps(content, sort_keys=True)) != stored["digest"]:
-        raise ValueError(f"{STATE} was changed")
+        raise ValueError(f"{STATE}: checksum mismatch")
     for name, digest in content["digests"].items():
         if _digest(folder / name) != digest:
-            raise ValueError(f"{name} was changed")
+            raise ValueError(f"{name}: checksum mismatch")
     names = [Path(name) for name in content["digests"] if name.endswith(".safetensors")]
     return Checkpoint(
         step=content["step"],

@@ -1,4 +1,4 @@
-"""What a codebook looks like on the validation windows: for gates and reports, and while it is trained."""
+"""Codebook usage and reconstruction examples on the validation windows, for gates and reports; collapse warnings."""
 
 import json
 from collections import defaultdict
@@ -13,30 +13,31 @@ from labram.events import Monitor
 from labram.input_spec import PATCH_SAMPLES
 from labram.models.tokenizer import Tokenizer
 from labram.training.data.windows import WindowBatch
-from labram.training.objectives import on_device, perplexity
+from labram.training.objectives.objective import batch_to_device, perplexity
 
 EXAMPLES = 6
 BINS = PATCH_SAMPLES // 2 + 1
-"""Bins from 0 to 100 Hz, 1 Hz apart; the rest of the spectrum mirrors them."""
+"""Frequency bins from 0 to 100 Hz, 1 Hz apart; the rest of the spectrum mirrors them."""
 
 
 @torch.no_grad()
-def write_codebook(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) -> None:
-    """Write ``codebook.json``: how often each code is used, how many are, their perplexity; the same by dataset."""
+def write_codebook_usage(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) -> None:
+    """Write ``codebook.json``: count of each code, number of used codes and perplexity, overall and by dataset."""
     counts: dict[str, Tensor] = defaultdict(lambda: torch.zeros(model.config.codes, dtype=torch.int64))
     for batch in batches:
-        for recording, codes_L in zip(batch.recording_ids, model.encode(*on_device(model, batch)).cpu(), strict=True):
-            dataset = recording.rpartition("-")[0]
+        codes_BL = model.encode(*batch_to_device(model, batch)).cpu()
+        for recording_id, codes_L in zip(batch.recording_ids, codes_BL, strict=True):
+            dataset = recording_id.rpartition("-")[0]
             counts[dataset] += torch.bincount(codes_L, minlength=model.config.codes)
     total = torch.stack(list(counts.values())).sum(0)
-    figures = {
+    usage = {
         "codes": model.config.codes,
         **_usage(total),
         "counts": total.tolist(),
         "datasets": {name: _usage(counts[name]) for name in sorted(counts)},
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "codebook.json").write_text(json.dumps(figures) + "\n")
+    (out / "codebook.json").write_text(json.dumps(usage) + "\n")
 
 
 def _usage(counts: Tensor) -> dict[str, float]:
@@ -44,16 +45,16 @@ def _usage(counts: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def write_examples(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) -> None:
-    """Write ``examples.npz``: amplitude spectra of some patches and what the tokenizer gives back from their codes.
+def write_spectrum_examples(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) -> None:
+    """Write ``examples.npz``: amplitude spectra of some patches and their reconstructions from codes.
 
-    `original` and `reconstructed` are z-scored as the target is, [P, F]; `frequencies` [F] in Hz; `names` [P] say
-    which electrode of how many. One patch a batch in turn, so that every montage is shown.
+    Arrays: `original` and `reconstructed` [P, F], z-scored like the training targets; `frequencies` [F] in Hz; `names`
+    [P] with electrode and number of channels. Patches are taken from the batches in turn, to include every montage.
     """
     originals, reconstructions, names = [], [], []
     for index in range(EXAMPLES):
         batch = batches[index % len(batches)]
-        x_BNAT, rows_N = on_device(model, batch)
+        x_BNAT, rows_N = batch_to_device(model, batch)
         windows, channels, seconds = batch.x.shape[:3]
         window, channel = index % windows, (index * channels) // EXAMPLES
         spectra = model.reconstruct(x_BNAT[window : window + 1], rows_N)
@@ -70,25 +71,25 @@ def write_examples(model: Tokenizer, batches: Sequence[WindowBatch], out: Path) 
     )
 
 
-class Watch:
-    """Listens to a tokenizer's training for somebody else, and says once that the codebook is collapsing.
+class CodebookMonitor:
+    """A `Monitor` that forwards everything and adds one note if the codebook is collapsing.
 
     Args:
-        monitor: Is told everything.
-        least: Perplexity on validation windows that the training must have reached at its end.
+        monitor: Receives everything.
+        min_perplexity: Perplexity on validation windows that the training must reach at its end.
     """
 
-    def __init__(self, monitor: Monitor, least: float) -> None:
-        self.monitor, self.least, self.told = monitor, least, False
+    def __init__(self, monitor: Monitor, min_perplexity: float) -> None:
+        self.monitor, self.min_perplexity, self.warned = monitor, min_perplexity, False
         self.progress, self.note = monitor.progress, monitor.note
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """See `labram.events.Monitor.metrics`."""
+        """Forward metrics, see `labram.events.Monitor.metrics`."""
         self.monitor.metrics(step, values)
-        found = values.get("validation/perplexity", self.least)
-        if found < self.least and not self.told:
-            self.told = True
+        measured = values.get("validation/perplexity", self.min_perplexity)
+        if measured < self.min_perplexity and not self.warned:
+            self.warned = True
             self.note(
-                f"after step {step} the codebook's perplexity is {found:.2f} on validation windows; below "
-                f"tokenizer.min_perplexity, {self.least:g}, it fails at the end. It may recover: see the curve"
+                f"after step {step} the codebook's validation perplexity is {measured:.2f}; it must reach "
+                f"tokenizer.min_perplexity, {self.min_perplexity:g}, by the end of training"
             )

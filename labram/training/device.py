@@ -1,4 +1,4 @@
-"""Where training runs, in which precision, and whether compiled."""
+"""Device, precision and compilation of training."""
 
 import os
 import shutil
@@ -14,50 +14,54 @@ from labram.models.compilation import compile_blocks
 
 Model = TypeVar("Model", bound=nn.Module)
 COMPILE = "LABRAM_COMPILE"
-"""Environment variable: 1 compiles transformer blocks. It is no part of the recipe, as it changes roundings alone."""
+"""Environment variable: 1 compiles transformer blocks. It is not part of the recipe, as it only changes rounding."""
 
 
-def choose() -> torch.device:
-    """The GPU where there is one."""
+def select_device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def place(model: Model) -> Model:
-    """The model on that device, its transformer blocks compiled where ``LABRAM_COMPILE`` is 1.
+def prepare_model(model: Model) -> Model:
+    """Move a model to the selected device, and compile its transformer blocks if ``LABRAM_COMPILE`` is 1.
 
     Raises:
-        TrainingError: If that is asked for where PyTorch finds no compiler, or with another word.
+        TrainingError: If ``LABRAM_COMPILE`` is neither 0 nor 1, or if there is no compiler.
     """
-    model.to(device := choose())
-    if (asked := os.environ.get(COMPILE) or "0") == "0":
+    model.to(device := select_device())
+    if (value := os.environ.get(COMPILE) or "0") == "0":
         return model
-    if asked != "1":
-        raise TrainingError(f"is {asked!r}, not 0 or 1", field=COMPILE, remedy="Set it to 1 to compile, or unset it")
+    if value != "1":
+        raise TrainingError(f"expected 0 or 1, got {value!r}", field=COMPILE, remedy="Unset it, or set it to 1")
     compilers = (os.environ.get("CC"), "gcc", "clang") if device.type == "cuda" else (os.environ.get("CXX"), "g++")
     if not any(shutil.which(compiler) for compiler in compilers if compiler):
         raise TrainingError(
-            "models cannot be compiled: there is no C compiler on this machine",
+            "models cannot be compiled: no C compiler was found",
             field=COMPILE,
-            remedy="Install g++ (images: build them on a base that has it), or unset the variable",
+            remedy="Install g++ (in images: use a base image that has it), or unset the variable",
         )
     return compile_blocks(model, dynamic=True)
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Bfloat16 autocast on a GPU; on the CPU everything stays float32."""
+def autocast(device: torch.device) -> torch.autocast:
+    """Return bfloat16 autocast for a GPU; on the CPU it is disabled and everything stays float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 @contextmanager
 def reproducible(device: torch.device, threads: int) -> Iterator[None]:
-    """Fixed thread count, the caller's random state untouched and, on the CPU, deterministic algorithms.
+    """Fix the number of threads and, on the CPU, use deterministic algorithms: equal settings then give equal bits.
 
-    On the CPU the same settings then give the same bits. Leaves PyTorch's settings as they were.
+    PyTorch's settings and the caller's random state are restored afterwards.
+
+    Args:
+        device: Device of the model.
+        threads: Number of CPU threads.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # Adam's moments of vanishing gradients are denormal, and tenfold slower
+    torch.set_flush_denormal(True)  # Adam's moments of vanishing gradients are denormal, and ten times slower
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     devices = [torch.cuda.current_device()] if device.type == "cuda" else []

@@ -1,15 +1,13 @@
-"""The one training loop: forward, backward, clip, step, log, validate, checkpoint.
+"""The training loop: forward, backward, clip, step, log, validate, checkpoint.
 
-A step consists of micro-batches whose gradients are added up, each weighted by its patches (or windows). Everything
-random in a step is a function of (seed, step, micro-batch), so a checkpoint needs no random state, and a training that
-was killed and goes on ends with the same bits as one that was not (on the CPU, with the same number of threads). The
-micro-batches may be distributed over several ranks (`labram.training.distributed.process_group`); with another number
-of ranks the same batches are trained on, and only the order of the sums differs.
+A step consists of micro-batches, whose gradients are summed with weights by patches (or windows). All randomness of a
+step is a function of seed, step and micro-batch, so a checkpoint needs no random state: a resumed training ends with
+the same bits as an uninterrupted one (on the CPU, with the same number of threads). Micro-batches may be distributed
+over several ranks (`labram.training.distributed.process_group`); the number of ranks only changes the order of sums.
 """
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,276 +15,226 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from labram.errors import CheckpointError, LabramWarning, TrainingError
+from labram.errors import TrainingError
 from labram.events import Monitor
 from labram.memory import keep_freed_memory
-from labram.recipe import OptimiserRecipe
 from labram.training import device as devices
-from labram.training.async_checkpoint import Writer
+from labram.training.async_checkpoint import AsyncCheckpointWriter
 from labram.training.checkpoints import Checkpoint, Checkpoints, Tensors
 from labram.training.data import seeds
 from labram.training.data.labelled import LabelledBatch
 from labram.training.data.windows import ALL, WindowBatch
-from labram.training.distributed.fsdp import replicated, share, whole
-from labram.training.distributed.process_group import Ranks
-from labram.training.metric_accumulator import Running
-from labram.training.objectives import Objective, weighted_sum
-from labram.training.optimiser import adamw, learning_rate, set_learning_rate
-from labram.training.preemption import EXIT_CODE, Interruption, noticed
+from labram.training.distributed.fsdp import full_tensor, replicated_tensors
+from labram.training.distributed.process_group import ProcessGroup
+from labram.training.notify import warn_user
+from labram.training.objectives.objective import Metrics, Objective, weighted_sum
+from labram.training.optimiser import learning_rate, set_learning_rate
+from labram.training.plan import ModelSelection, TrainingPlan
+from labram.training.preemption import EXIT_CODE, PreemptionFlag, catch_sigterm
 from labram.training.scores import better
+from labram.training.train_state import TRAINING, VALIDATION, Row, TrainState
 
 Batch = TypeVar("Batch", bound=WindowBatch | LabelledBatch)
-Given = TypeVar("Given", bound=WindowBatch | LabelledBatch, covariant=True)
-Row = dict[str, Any]
-FAULTS_TOLERATED = 2
-"""Steps in a row whose loss or gradient is not finite; one more ends the training."""
-TRAINING, VALIDATION = "training", "validation"
+BatchSource = TypeVar("BatchSource", bound=WindowBatch | LabelledBatch, covariant=True)
+MAX_CONSECUTIVE_NONFINITE = 2
+"""Consecutive steps with a non-finite loss or gradient that are skipped; one more ends the training."""
 
 
-class Batches(Protocol[Given]):
-    """Where the micro-batches of a step come from."""
+class Batches(Protocol[BatchSource]):
+    """A source of micro-batches."""
 
-    def batch(self, step: int, share: slice = ALL) -> Sequence[Given]:
-        """The micro-batches of a step, counted from 0, or a share of them; a function of the step alone."""
+    def batch(self, step: int, share: slice = ALL) -> Sequence[BatchSource]:
+        """Return the micro-batches of a step, counted from 0, or a slice of them. A function of the arguments only."""
         ...
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Keep the weights that did best on validation.
+class FitResult:
+    """Outcome of a training; the model itself holds the weights.
 
     Attributes:
-        metric: By which; ties are broken by the loss.
-        patience: Validations without a better one before training stops.
-    """
-
-    metric: str
-    patience: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a training goes.
-
-    Attributes:
-        steps: In all.
-        warmup_steps: Of these, for the learning rate.
-        optimiser: Rates and decay.
-        seed: Of everything random.
-        log_every: Steps between rows of the history.
-        validate_every: Steps between validations.
-        checkpoint_every: Steps between checkpoints.
-        threads: Of the CPU.
-        unit: What weights of batches count, for the progress.
-        selection: See there; None: the last weights are kept.
-    """
-
-    steps: int
-    warmup_steps: int
-    optimiser: OptimiserRecipe
-    seed: int
-    log_every: int
-    validate_every: int
-    checkpoint_every: int
-    threads: int
-    unit: str = "patches"
-    selection: Selection | None = None
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What became of a training; the model itself holds the weights.
-
-    Attributes:
-        step: Steps done.
-        history: Rows ``{"step", "phase", metric: value, ...}``, phase being ``training`` or ``validation``.
-        figures: Metrics of the last validation, or of the best where there is a selection.
-        skipped_steps: Steps left out because loss or gradient was not finite.
-        resumed: Steps after which it went on from a checkpoint; no part of the result.
+        step: Number of completed steps.
+        history: Rows ``{"step", "phase", metric: value, ...}`` with phase ``training`` or ``validation``.
+        metrics: Metrics of the last validation, or of the best one if there is a model selection.
+        skipped_steps: Number of steps that were skipped because loss or gradient was not finite.
+        resumed: Steps after which training was resumed from a checkpoint; not part of the result.
     """
 
     step: int
     history: tuple[Row, ...]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     skipped_steps: int
     resumed: tuple[int, ...] = field(compare=False)
-
-
-@dataclass
-class _Progress:
-    """What the checkpoint keeps besides tensors."""
-
-    step: int = 0
-    history: list[Row] = field(default_factory=list)
-    best: dict[str, float] | None = None
-    best_step: int = 0
-    stale: int = 0
-    stopped: bool = False
-    resumed: list[int] = field(default_factory=list)
 
 
 def fit(
     objective: Objective[Batch],
     batches: Batches[Batch],
     validation: Sequence[Batch],
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     groups: list[dict[str, Any]],
     checkpoints: Checkpoints,
     identity: Mapping[str, Any],
     monitor: Monitor,
-    start: Callable[[], None] | None = None,
+    initialise: Callable[[], None] | None = None,
     allow: bool = False,
-) -> Fitted:
-    """Train, from the newest checkpoint on if there is one.
+) -> FitResult:
+    """Train a model, resuming from the newest checkpoint if there is one.
 
     Args:
-        objective: What for; its model is on its device and holds the initial weights.
-        batches: Where micro-batches come from.
+        objective: Loss and metrics; its model is on its device and has initial weights.
+        batches: Source of training micro-batches.
         validation: Held-out batches; may be empty.
-        plan: How.
-        groups: Parameter groups of `labram.training.optimiser`.
-        checkpoints: Where they are kept.
-        identity: All that the result depends on, as nested JSON values; a checkpoint of another identity is refused.
-        monitor: Is told about progress, metrics and what the user should know.
-        start: Called before the first step of a training that does not resume.
-        allow: Go on from a checkpoint of another identity nevertheless, and say what changed.
+        plan: Schedule.
+        groups: Parameter groups, see `labram.training.optimiser.parameter_groups`.
+        checkpoints: Checkpoint folder.
+        identity: Settings and data that the result depends on, as nested JSON values.
+        monitor: Receives progress, metrics and notes.
+        initialise: Called before the first step, unless training resumes.
+        allow: Resume from a checkpoint of another identity, with a warning that lists the differences.
 
     Raises:
-        CheckpointError: If the newest checkpoint belongs to a training that was set up otherwise.
-        TrainingError: If loss or gradient were not finite in three steps running.
-        SystemExit: With code 143 after SIGTERM; a checkpoint was written.
+        CheckpointError: If the newest checkpoint has another identity.
+        TrainingError: If loss or gradient was not finite in three consecutive steps.
+        SystemExit: With code 143 after SIGTERM, once a checkpoint is written.
     """
     keep_freed_memory()
-    saved = Writer(checkpoints, lambda error: tell(monitor, f"training goes on without a checkpoint: {error}"))
-    training = _Training(objective, batches, plan, groups, saved, identity, monitor)
-    with devices.reproducible(training.device, plan.threads), noticed() as interruption, saved:
-        training.begin(lambda: checkpoints.newest(identity, lambda text: tell(monitor, text), allow=allow), start)
-        while not training.over:
-            if training.step(interruption):
-                training.report(validation)
-            training.keep(interruption)
-        return training.finish()
+    writer = AsyncCheckpointWriter(
+        checkpoints, lambda error: warn_user(monitor, f"training continues without a checkpoint: {error}")
+    )
+    loop = _Loop(objective, batches, plan, groups, writer, identity, monitor)
+    with devices.reproducible(loop.device, plan.threads), catch_sigterm() as preemption, writer:
+        loop.begin(lambda: checkpoints.newest(identity, lambda text: warn_user(monitor, text), allow=allow), initialise)
+        while not loop.finished:
+            if loop.step(preemption):
+                loop.report(validation)
+            loop.save_if_due(preemption)
+        return loop.finish()
 
 
-class _Training(Generic[Batch]):
-    """A training under way; the parts of `fit`."""
+class _Loop(Generic[Batch]):
+    """The parts of `fit`."""
 
     def __init__(
         self,
         objective: Objective[Batch],
         batches: Batches[Batch],
-        plan: Plan,
+        plan: TrainingPlan,
         groups: list[dict[str, Any]],
-        writer: Writer,
+        writer: AsyncCheckpointWriter,
         identity: Mapping[str, Any],
         monitor: Monitor,
     ) -> None:
         self.objective, self.batches, self.plan, self.monitor = objective, batches, plan, monitor
         self.writer, self.identity = writer, identity
-        self.ranks = Ranks.here()
+        self.group = ProcessGroup.current()
         self.model: nn.Module = objective.model
-        self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.device = self.parameters[0].device
-        self.sharded = not replicated(self.parameters)
-        self.optimiser = adamw(groups, plan.optimiser)
-        self.running = Running(self.device)
-        self.progress = _Progress()
-        self.best_weights: Tensors = {}
+        self.state = TrainState(self.model, groups, plan.optimiser)
+        self.device = self.state.device
         self._loss = math.nan
-        self._clock, self._rate = time.monotonic(), math.nan
+        self._clock, self._throughput = time.monotonic(), math.nan
 
     @property
-    def over(self) -> bool:
-        return self.progress.stopped or self.progress.step >= self.plan.steps
+    def finished(self) -> bool:
+        return self.state.progress.stopped or self.state.progress.step >= self.plan.steps
 
-    def begin(self, newest: Callable[[], Checkpoint | None], start: Callable[[], None] | None) -> None:
-        """From the newest checkpoint, or from the start; all ranks from that of the first."""
-        checkpoint = self._agreed(newest)
+    def begin(self, newest: Callable[[], Checkpoint | None], initialise: Callable[[], None] | None) -> None:
+        """Restore rank 0's newest checkpoint on all ranks, or initialise the model."""
+        checkpoint = self._broadcast_checkpoint(newest)
         if checkpoint is not None:
-            self._restore(checkpoint)
-            self.monitor.note(f"goes on after step {checkpoint.step} of {self.plan.steps}")
+            self.state.restore(checkpoint)
+            if not self.finished:
+                self.state.progress.resumed.append(checkpoint.step)
+            self.monitor.note(f"resuming after step {checkpoint.step} of {self.plan.steps}")
         else:
-            if start is not None:
+            if initialise is not None:
                 torch.manual_seed(seeds.torch_seed(self.plan.seed))
-                start()
-            self.ranks.copy_first(replicated(self.model.state_dict().values()))
+                initialise()
+            self.group.broadcast(replicated_tensors(self.model.state_dict().values()))
         self.model.train()
         self._clock = time.monotonic()
 
-    def _agreed(self, newest: Callable[[], Checkpoint | None]) -> Checkpoint | None:
-        """What the first rank finds. Its tensors go one by one: a message needs four times their size."""
-        found = newest() if self.ranks.first else None
-        outline = self.ranks.first_says(lambda: found and found.each(_outlines))
-        checkpoint = found or (outline and outline.each(_blanks))
+    def _broadcast_checkpoint(self, newest: Callable[[], Checkpoint | None]) -> Checkpoint | None:
+        """Return rank 0's checkpoint. Tensors are sent one by one: a pickled object takes four times their size."""
+        own = newest() if self.group.is_main else None
+        metadata = self.group.compute_on_main(lambda: own and own.map_tensors(_to_meta))
+        checkpoint = own or (metadata and metadata.map_tensors(_empty_like))
         for tensors in checkpoint.tensors.values() if checkpoint else ():
-            self.ranks.copy_first(list(tensors.values()))
+            self.group.broadcast(list(tensors.values()))
         return checkpoint
 
-    def step(self, interruption: Interruption) -> bool:
-        """One optimiser step. If loss or gradient are not finite, weights and buffers stay as they were.
+    def step(self, preemption: PreemptionFlag) -> bool:
+        """Take one optimiser step. If loss or gradient is not finite, weights and buffers stay unchanged.
 
         Returns:
-            Whether it was done. A process that is alone leaves a step that it is interrupted in, as if it had not
-            begun; several must first agree, and finish theirs.
+            Whether the step was completed. After SIGTERM a single process abandons it, with buffers restored; several
+            processes must first agree, and complete it.
         """
-        plan, step, ranks = self.plan, self.progress.step, self.ranks
-        batches = self.batches.batch(step, ranks.share)
-        set_learning_rate(self.optimiser, self._learning_rate(step))
+        group, progress = self.group, self.state.progress
+        batches = self.batches.batch(progress.step, group.local_slice)
+        set_learning_rate(self.state.optimiser, self._learning_rate(progress.step))
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
-        total = ranks.total(sum(batch.weight for batch in batches))
+        total = group.sum_on_host(sum(batch.weight for batch in batches))
+        means = self._backward(batches, total, preemption)
+        if means is None:
+            for buffer, before in buffers:
+                buffer.copy_(before)
+            return False
+        gradients = [parameter.grad for parameter in self.state.parameters if parameter.grad is not None]
+        group.all_reduce(replicated_tensors([*gradients, *means.values(), *self.objective.step_statistics]))
+        means["grad_norm"] = self._clip(gradients)
+        finite = torch.isfinite(means["loss"]) & torch.isfinite(means["grad_norm"])
+        self._apply(finite, buffers, batches)
+        progress.step += 1
+        self.state.accumulator.add(means, finite, progress.step)
+        self._observe(means["loss"], total)
+        self._check_nonfinite()
+        return True
+
+    def _backward(self, batches: Sequence[Batch], total: int, preemption: PreemptionFlag) -> Metrics | None:
+        """Accumulate gradients and return this rank's share of the mean metrics, or None if preempted."""
         parts = []
         for index, batch in enumerate(batches):
-            if interruption.requested and ranks.world == 1:
-                for buffer, before in buffers:
-                    buffer.copy_(before)
-                return False
-            seed = seeds.torch_seed(plan.seed, step, ranks.number(index))
+            if preemption.requested and self.group.world_size == 1:
+                return None
+            seed = seeds.torch_seed(self.plan.seed, self.state.progress.step, self.group.global_index(index))
             torch.manual_seed(seed)
             loss, metrics = self.objective.loss(batch, torch.Generator().manual_seed(seed))
             (loss * (batch.weight / total)).backward()
             parts.append((batch.weight / total, metrics))
-        means = weighted_sum(parts)
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        ranks.add_up(replicated([*gradients, *means.values(), *self.objective.totals]))
-        means["grad_norm"] = self._clip(gradients)
-        finite = torch.isfinite(means["loss"]) & torch.isfinite(means["grad_norm"])
-        self._apply(finite, buffers, batches)
-        self.progress.step += 1
-        self.running.add(means, finite, self.progress.step)
-        self._observe(means["loss"], total)
-        self._check_faults()
-        return True
+        return weighted_sum(parts)
 
     def report(self, validation: Sequence[Batch]) -> None:
-        """Log and validate where it is due."""
-        done, plan = self.progress.step, self.plan
-        if done in (1, plan.steps) or done % plan.log_every == 0:
+        """Log and validate if due, and report progress."""
+        step, plan = self.state.progress.step, self.plan
+        if step in (1, plan.steps) or step % plan.log_every == 0:
             self._log()
-        if validation and (done == plan.steps or done % plan.validate_every == 0):
+        if validation and (step == plan.steps or step % plan.validate_every == 0):
             self._validate(validation)
-        self.monitor.progress(done, plan.steps, loss=self._loss, **{f"{plan.unit}_per_s": self._rate})
+        self.monitor.progress(step, plan.steps, loss=self._loss, **{f"{plan.unit}_per_s": self._throughput})
 
-    def keep(self, interruption: Interruption) -> None:
-        """Write a checkpoint where it is due; leave if any rank was asked to."""
-        due = self.progress.step % self.plan.checkpoint_every == 0 or self._validation_loss is not None
-        asked = self.ranks.total(interruption.requested) > 0
-        if due or self.over or asked:
+    def save_if_due(self, preemption: PreemptionFlag) -> None:
+        """Write a checkpoint if due, and exit if any rank received SIGTERM."""
+        progress = self.state.progress
+        due = progress.step % self.plan.checkpoint_every == 0 or progress.validation_loss is not None
+        preempted = self.group.sum_on_host(preemption.requested) > 0
+        if due or self.finished or preempted:
             self._save()
-        if asked and not self.over:
+        if preempted and not self.finished:
             self.writer.flush()
-            self.ranks.wait()
+            self.group.barrier()
             raise SystemExit(EXIT_CODE)
 
-    def finish(self) -> Fitted:
-        """Put the best weights in place and say how it went."""
+    def finish(self) -> FitResult:
+        """Load the best weights into the model and return the result."""
         self.writer.flush()
-        if self.best_weights:
-            self._load(self.best_weights)
+        if self.state.best_weights:
+            self.state.load_weights(self.state.best_weights)
         self.model.eval()
-        progress = self.progress
+        progress, skipped = self.state.progress, self.state.accumulator.skipped_steps
         history, resumed = tuple(progress.history), tuple(progress.resumed)
-        return Fitted(progress.step, history, self._figures(), self.running.skipped, resumed)
+        return FitResult(progress.step, history, progress.final_metrics(), skipped, resumed)
 
     def _learning_rate(self, step: int) -> float:
         plan = self.plan
@@ -294,158 +242,100 @@ class _Training(Generic[Batch]):
         return learning_rate(step, steps=plan.steps, warmup_steps=plan.warmup_steps, peak=peak, floor=floor)
 
     def _clip(self, gradients: list[Tensor]) -> Tensor:
-        """Norm of the whole gradient, before it is clipped if the recipe wants that."""
-        norm = whole(nn.utils.get_total_norm(gradients))
+        """Clip the gradient if the recipe has a `clip_norm`, and return its norm before clipping."""
+        norm = full_tensor(nn.utils.get_total_norm(gradients))
         if self.plan.optimiser.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self.parameters, self.plan.optimiser.clip_norm, norm)
+            nn.utils.clip_grads_with_norm_(self.state.parameters, self.plan.optimiser.clip_norm, norm)
         return norm
 
     def _apply(self, finite: Tensor, buffers: Sequence[tuple[Tensor, Tensor]], batches: Sequence[Batch]) -> None:
-        """Step where `finite`; decided on the device (fused AdamW leaves out a step flagged as found_inf)."""
-        self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        torch.manual_seed(seeds.torch_seed(self.plan.seed, self.progress.step))
-        self.objective.after(self.progress.step + 1, batches)
+        """Step if `finite`, without synchronising the device: fused AdamW skips a step with `found_inf`."""
+        optimiser, step = self.state.optimiser, self.state.progress.step
+        optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        optimiser.step()
+        optimiser.zero_grad()
+        torch.manual_seed(seeds.torch_seed(self.plan.seed, step))
+        self.objective.after_step(step + 1, batches)
         for buffer, before in buffers:
             buffer.copy_(torch.where(finite, buffer, before))
 
     def _observe(self, loss: Tensor, weight: int) -> None:
-        """Loss and speed for the progress; a GPU is not made to wait for them, see `_log`."""
+        """Update the reported throughput, and on the CPU the loss; on a GPU `_log` does, to avoid a synchronisation."""
         now = time.monotonic()
-        rate = weight / max(now - self._clock, 1e-9)
-        self._rate = rate if math.isnan(self._rate) else 0.9 * self._rate + 0.1 * rate
+        throughput = weight / max(now - self._clock, 1e-9)
+        smoothed = 0.9 * self._throughput + 0.1 * throughput
+        self._throughput = throughput if math.isnan(self._throughput) else smoothed
         self._clock = now
         if self.device.type == "cpu":
             self._loss = float(loss)
 
-    def _check_faults(self) -> None:
-        """A GPU is not asked in each step: when it is, the step that was one too many may lie back."""
-        if self.device.type != "cpu" and self.progress.step % self.plan.log_every:
+    def _check_nonfinite(self) -> None:
+        """Raise if too many consecutive steps were not finite. On a GPU this is checked at logged steps only."""
+        if self.device.type != "cpu" and self.state.progress.step % self.plan.log_every:
             return
-        if (last := self.running.faults_until(FAULTS_TOLERATED + 1)) is not None:
-            batches = self.batches.batch(last - 1, self.ranks.share)
-            names = sorted(set(self.ranks.all_say([name for batch in batches for name in batch.recording_ids])))
+        length = MAX_CONSECUTIVE_NONFINITE + 1
+        if (last := self.state.accumulator.last_step_of_nonfinite_run(length)) is not None:
+            batches = self.batches.batch(last - 1, self.group.local_slice)
+            names = sorted(set(self.group.all_gather([name for batch in batches for name in batch.recording_ids])))
             raise TrainingError(
-                f"the loss was not finite {FAULTS_TOLERATED + 1} times running, until step {last}; the last windows "
-                f"came from {', '.join(names)}",
-                remedy="Lower optimiser.peak_lr or set optimiser.clip_norm, or look at these recordings",
+                f"loss or gradient was not finite in {length} consecutive steps, up to step {last}, whose windows are "
+                f"from {', '.join(names)}",
+                remedy="Lower optimiser.peak_lr, set optimiser.clip_norm, or inspect these recordings",
             )
 
     def _log(self) -> None:
-        means = self.running.take()
+        means = self.state.accumulator.pop_means()
         if means is None:
             return
-        figures = self.objective.summarise(means)
-        self._loss = figures["loss"]
-        figures["lr"] = self._learning_rate(self.progress.step - 1)
-        figures["skipped_steps"] = float(self.running.skipped)
-        self._record(TRAINING, figures)
-        self.monitor.metrics(self.progress.step, {**figures, f"{self.plan.unit}_per_s": self._rate})
+        progress = self.state.progress
+        metrics = self.objective.summarise(means)
+        self._loss = metrics["loss"]
+        metrics["lr"] = self._learning_rate(progress.step - 1)
+        metrics["skipped_steps"] = float(self.state.accumulator.skipped_steps)
+        progress.record(TRAINING, metrics)
+        self.monitor.metrics(progress.step, {**metrics, f"{self.plan.unit}_per_s": self._throughput})
 
     def _validate(self, validation: Sequence[Batch]) -> None:
-        mine = self._validated(validation) if self.ranks.first or self.sharded else {}
-        figures = self.ranks.first_says(lambda: mine)
-        self._record(VALIDATION, figures)
-        self.monitor.metrics(self.progress.step, {f"{VALIDATION}/{name}": value for name, value in figures.items()})
+        own = self._evaluate(validation) if self.group.is_main or self.state.sharded else {}
+        metrics = self.group.compute_on_main(lambda: own)
+        progress = self.state.progress
+        progress.record(VALIDATION, metrics)
+        self.monitor.metrics(progress.step, {f"{VALIDATION}/{name}": value for name, value in metrics.items()})
         if self.plan.selection:
-            self._select(figures, self.plan.selection)
+            self._select(metrics, self.plan.selection)
         self._clock = time.monotonic()
 
-    def _validated(self, validation: Sequence[Batch]) -> dict[str, float]:
+    def _evaluate(self, validation: Sequence[Batch]) -> dict[str, float]:
         self.model.eval()
         with torch.no_grad():
-            figures = self.objective.validate(validation)
+            metrics = self.objective.validate(validation)
         self.model.train()
-        return figures
+        return metrics
 
-    def _select(self, figures: dict[str, float], selection: Selection) -> None:
-        progress = self.progress
-        if progress.best is None or _improves(selection.metric, figures, progress.best):
-            progress.best, progress.best_step, progress.stale = figures, progress.step, 0
-            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+    def _select(self, metrics: dict[str, float], selection: ModelSelection) -> None:
+        progress = self.state.progress
+        if progress.best is None or _improves(selection.metric, metrics, progress.best):
+            progress.best, progress.best_step, progress.stale = metrics, progress.step, 0
+            self.state.keep_best_weights()
         else:
             progress.stale += 1
             progress.stopped = progress.stale >= selection.patience
 
-    def _record(self, phase: str, figures: Mapping[str, float]) -> None:
-        """Add a row to the history; JSON has no NaN, so undefined values are left out."""
-        defined = {name: value for name, value in sorted(figures.items()) if math.isfinite(value)}
-        self.progress.history.append({"step": self.progress.step, "phase": phase, **defined})
-
-    def _figures(self) -> dict[str, float]:
-        if self.progress.best is not None:
-            return {**self.progress.best, "best_step": float(self.progress.best_step)}
-        for phase in (VALIDATION, TRAINING):
-            for row in reversed(self.progress.history):
-                if row["phase"] == phase:
-                    return {name: value for name, value in row.items() if name not in ("step", "phase")}
-        return {}
-
     def _save(self) -> None:
-        """Have the first rank write a checkpoint. If it cannot, training goes on from memory and tries at the next."""
-        if not self.ranks.first and not self.sharded:
-            return
-        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        moments = {
-            f"{names[id(parameter)]}/{key}": value
-            for parameter, values in self.optimiser.state.items()
-            for key, value in values.items()
-        }
-        tensors = {"weights": self.model.state_dict(), "optimiser": moments, "running": self.running.tensors()}
-        if self.best_weights:
-            tensors["best"] = self.best_weights
-        state = {key: value for key, value in vars(self.progress).items() if key not in ("step", "history")}
-        progress = self.progress
-        loss = self._validation_loss
-        self.writer.save(Checkpoint(progress.step, self.identity, tensors, state, progress.history, loss))
-        self._clock = time.monotonic()
-
-    @property
-    def _validation_loss(self) -> float | None:
-        """Of this very step; None if it was not validated."""
-        last = self.progress.history[-1] if self.progress.history else {}
-        validated = (last.get("step"), last.get("phase")) == (self.progress.step, VALIDATION)
-        return last.get("loss") if validated else None
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        try:
-            self._load(checkpoint.tensors["weights"])
-        except RuntimeError as error:  # torch's word for tensors of other names or shapes
-            raise CheckpointError(
-                f"the checkpoint of step {checkpoint.step} is of a model of another architecture",
-                remedy="Restore the architecture, or begin anew in another folder of checkpoints",
-            ) from error
-        parameters = dict(self.model.named_parameters())
-        for name, value in checkpoint.tensors["optimiser"].items():
-            owner, _, key = name.rpartition("/")
-            parameter = parameters[owner]
-            self.optimiser.state[parameter][key] = share(value, parameter) if value.ndim else value.to(self.device)
-        self.running.restore(checkpoint.tensors["running"])
-        self.best_weights = checkpoint.tensors.get("best", {})
-        self.progress = _Progress(checkpoint.step, list(checkpoint.history), **checkpoint.state)  # type: ignore[arg-type]
-        if not self.over:
-            self.progress.resumed.append(checkpoint.step)
-
-    def _load(self, weights: Tensors) -> None:
-        own = self.model.state_dict()
-        self.model.load_state_dict({name: share(value, own.get(name, value)) for name, value in weights.items()})
+        """Start writing a checkpoint on rank 0. If writing fails, training continues and tries again when next due."""
+        if self.group.is_main or self.state.sharded:
+            self.writer.save(self.state.checkpoint(self.identity))
+            self._clock = time.monotonic()
 
 
-def _outlines(tensors: Tensors) -> Tensors:
-    """Names, shapes and types without values."""
+def _to_meta(tensors: Tensors) -> Tensors:
+    """Return meta tensors: shapes and types without values."""
     return {name: tensor.to("meta") for name, tensor in tensors.items()}
 
 
-def _blanks(outlines: Tensors) -> Tensors:
-    """Tensors in the host's memory whose values are yet to come."""
-    return {name: torch.empty_like(outline, device="cpu") for name, outline in outlines.items()}
-
-
-def tell(monitor: Monitor, text: str) -> None:
-    """Tell the user something unexpected that does not stop the work."""
-    monitor.note(text)
-    warnings.warn(text, LabramWarning, stacklevel=2)
+def _empty_like(metadata: Tensors) -> Tensors:
+    """Return uninitialised CPU tensors of the same shapes and types."""
+    return {name: torch.empty_like(tensor, device="cpu") for name, tensor in metadata.items()}
 
 
 def _improves(metric: str, new: Mapping[str, float], best: Mapping[str, float]) -> bool:

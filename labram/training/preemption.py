@@ -1,4 +1,4 @@
-"""SIGTERM, as a pod gets it before it is taken away: finish the step, save, leave."""
+"""SIGTERM handling: finish the step, save a checkpoint, exit. Kubernetes sends SIGTERM before it removes a pod."""
 
 import signal
 import threading
@@ -9,32 +9,32 @@ from types import FrameType
 EXIT_CODE = 128 + signal.SIGTERM
 
 
-class Interruption:
-    """Whether somebody wants the training to end.
+class PreemptionFlag:
+    """A signal handler that records whether the training was asked to stop.
 
     Attributes:
-        requested: Set by the first SIGTERM; the second has its usual effect at once.
+        requested: Set by the first SIGTERM. A second SIGTERM ends the process at once.
     """
 
     def __init__(self) -> None:
         self.requested = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Take note of the signal."""
+        """Handle the signal."""
         del frame
         self.requested = True
         signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
-def noticed() -> Iterator[Interruption]:
-    """Take note of SIGTERM within; outside the main thread, where Python takes no signals, nothing is noticed."""
-    interruption = Interruption()
+def catch_sigterm() -> Iterator[PreemptionFlag]:
+    """Record SIGTERM in a flag. Outside the main thread, where Python runs no signal handlers, the flag stays unset."""
+    flag = PreemptionFlag()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield flag
         return
-    before = signal.signal(signal.SIGTERM, interruption)
+    previous = signal.signal(signal.SIGTERM, flag)
     try:
-        yield interruption
+        yield flag
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

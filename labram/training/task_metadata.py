@@ -1,4 +1,4 @@
-"""`task.json`: what a fine-tuned model answers, beside its weights."""
+"""``task.json``: the metadata that turns a task model's outputs into predictions, stored beside its weights."""
 
 from pathlib import Path
 from typing import ClassVar, Self
@@ -10,14 +10,14 @@ from labram.frozen_model import FrozenModel
 from labram.recipe import TaskRecipe
 
 
-class TaskFile(FrozenModel):
-    """What is needed to turn a task model's outputs into answers.
+class TaskMetadata(FrozenModel):
+    """Metadata of a fine-tuned model.
 
     Attributes:
-        recipe: The task as it was trained.
+        recipe: The task's recipe, as trained.
         target_mean: Mean of each regression target over the training windows, in its own unit; empty for classes.
-        target_sd: Their standard deviations. Answer = output x target_sd + target_mean.
-        montages: The montages that it was trained on.
+        target_sd: Standard deviation of each target. Prediction = output x target_sd + target_mean.
+        montages: Montages of the training windows.
     """
 
     NAME: ClassVar[str] = "task.json"
@@ -29,21 +29,21 @@ class TaskFile(FrozenModel):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The task of the model in `folder`.
+        """Read the metadata of the model in `folder`.
 
         Raises:
-            WeightsError: If the file is absent or not what `write` wrote.
+            WeightsError: If the file is missing or invalid.
         """
         file = folder / cls.NAME
         try:
             return cls.from_json(file.read_text())
         except (OSError, ValidationError) as error:
             raise WeightsError(
-                f"the description of the task cannot be read ({type(error).__name__})",
+                f"the task metadata cannot be read ({type(error).__name__})",
                 file=file,
-                remedy="Name a folder that fine-tuning wrote with this version of labram",
+                remedy="Pass a folder that fine-tuning wrote with this version of labram",
             ) from error
 
     def write(self, folder: Path) -> None:
-        """Write it beside the weights."""
+        """Write the metadata beside the weights."""
         (folder / self.NAME).write_text(self.to_json() + "\n")

@@ -69,10 +69,10 @@ def test_a_changed_recipe_is_refused_unless_it_is_allowed(store, tmp_path):
     refused = labram(*arguments, changes=["tokenizer.steps=6"])
     assert refused.exit_code == 1
     assert "tokenizer.steps: 4 → 6" in str(refused.exception)
-    with pytest.warns(UserWarning, match="begun otherwise"):
+    with pytest.warns(UserWarning, match="written with other settings"):
         allowed = labram(*arguments, "--allow", changes=["tokenizer.steps=6"])
     assert allowed.exit_code == 0, allowed.output
-    assert "goes on after step 4 of 6" in allowed.output
+    assert "resuming after step 4 of 6" in allowed.output
 
 
 def test_what_a_stage_starts_from_has_to_be_named(store, tmp_path):

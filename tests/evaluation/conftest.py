@@ -10,7 +10,7 @@ from labram.models.config import BackboneConfig
 from labram.models.downstream import DownstreamModel
 from labram.recipe import TaskRecipe
 from labram.store.store import Store, to_patches
-from labram.training.task_metadata import TaskFile
+from labram.training.task_metadata import TaskMetadata
 
 WORKLOAD = TaskRecipe(
     name="workload",
@@ -69,5 +69,5 @@ def model(tmp_path):
     folder = tmp_path / "model"
     torch.manual_seed(0)
     weights.save(DownstreamModel(BackboneConfig(width=100, conv_channels=4, heads=5, depth=1, codes=16), 1), folder)
-    TaskFile(recipe=WORKLOAD).write(folder)
+    TaskMetadata(recipe=WORKLOAD).write(folder)
     return folder

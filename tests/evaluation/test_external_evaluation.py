@@ -17,7 +17,7 @@ from labram.evaluation.scoring import fit_baseline
 from labram.recipe import MODEL_FILE, load
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
-from labram.training.task_metadata import TaskFile
+from labram.training.task_metadata import TaskMetadata
 
 KEY = b"key of the workspace"
 NAMES = ("EEG Fp1", "EEG Fp2", "EEG C3", "EEG C4", "EEG O1", "EEG O2", "ECG ECG")
@@ -60,7 +60,7 @@ def test_every_labelled_window_of_every_subject_is_scored(model, folder, tmp_pat
 
 def test_the_baseline_that_was_fitted_with_the_model_is_scored_too(model, folder, workload, tmp_path):
     corpus, store = workload
-    task = TaskFile.read(model).recipe
+    task = TaskMetadata.read(model).recipe
     fit_baseline(corpus, store, task, also=LabelledWindows.load(corpus, store, task, "test")).save(model)
     evaluation = score(model, folder, tmp_path)
     assert evaluation.baseline["auroc"].value > 0.9

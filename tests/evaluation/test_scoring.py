@@ -8,12 +8,12 @@ from labram.errors import LabelError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.record import Evaluation, Predictions
 from labram.evaluation.scoring import champion_predictions, evaluate, evaluated
-from labram.training.task_metadata import TaskFile
+from labram.training.task_metadata import TaskMetadata
 
 
 @pytest.fixture
 def task(model):
-    return TaskFile.read(model).recipe
+    return TaskMetadata.read(model).recipe
 
 
 def scored(workload, model, task, out):

@@ -12,7 +12,7 @@ from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
 from labram.recipe import TaskRecipe
-from labram.training.task_metadata import TaskFile
+from labram.training.task_metadata import TaskMetadata
 
 SMALL = {"width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "codes": 16}
 KINDS = {
@@ -29,7 +29,7 @@ def task_model(folder, kind, **scale):
     torch.nn.init.normal_(model.head.weight, std=0.3)
     weights.save(model, folder)
     recipe = TaskRecipe(name="t", title="T", dataset="d", kind=kind, classes=classes, metric=metric)
-    TaskFile(recipe=recipe, **scale).write(folder)
+    TaskMetadata(recipe=recipe, **scale).write(folder)
     return Predictor(folder)
 
 

@@ -70,11 +70,11 @@ def test_the_training_runtime_has_the_parts_that_train_jobs_patch(documents) -> 
         document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node"}, "spec": pod}
         kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
         assert pod["restartPolicy"] == "Never", "one rank alone would meet ranks that are further"
-        assert replicated["name"] == train_job.REPLICATED
+        assert replicated["name"] == train_job.REPLICATED_JOB
         assert [container["name"] for container in pod["containers"]] == [train_job.CONTAINER]
         mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
-        assert mounts[train_job.VOLUME] == str(train_job.Cluster(image="x").mount)
-        assert mounts[train_job.MEMORY] == "/dev/shm"
+        assert mounts[train_job.WORKSPACE_VOLUME] == str(train_job.TrainJobSettings(image="x").mount)
+        assert mounts[train_job.SHARED_MEMORY_VOLUME] == "/dev/shm"
 
 
 def test_names_are_in_the_namespace(rendered) -> None:

@@ -20,7 +20,7 @@ from labram.models.quantizer import Quantizer
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
 from labram.training.data.windows import WindowBatch
-from labram.training.objectives import TokenizerObjective
+from labram.training.objectives.tokenizer_objective import TokenizerObjective
 
 ROOT = Path(__file__).parents[2]
 OF_THE_MODEL = {1, 2, 3, 4, 5, 8, 16, *range(19, 30), 32, 33}

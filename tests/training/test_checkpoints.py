@@ -62,7 +62,7 @@ def test_an_allowed_change_is_said(folder):
     notes = []
     found = folder.newest({**IDENTITY, "seed": 1}, notes.append, allow=True)
     assert found.step == 2
-    assert notes == ["the training goes on although it was begun otherwise: seed: 0 → 1"]
+    assert notes == ["resuming from a checkpoint that was written with other settings: seed: 0 → 1"]
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "optimiser.safetensors", "history.jsonl", "state.json"])

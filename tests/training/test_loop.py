@@ -17,12 +17,13 @@ from labram.errors import CheckpointError, LabramWarning, TrainingError
 from labram.events import NullMonitor
 from labram.recipe import OptimiserRecipe
 from labram.training import loop
-from labram.training.async_checkpoint import Writer
+from labram.training.async_checkpoint import AsyncCheckpointWriter
 from labram.training.checkpoints import Checkpoints
-from labram.training.loop import Plan, Selection, fit
-from labram.training.metric_accumulator import Running
+from labram.training.loop import fit
+from labram.training.metric_accumulator import MetricAccumulator
 from labram.training.optimiser import parameter_groups
-from labram.training.preemption import Interruption
+from labram.training.plan import ModelSelection, TrainingPlan
+from labram.training.preemption import PreemptionFlag
 
 
 @dataclass
@@ -68,9 +69,9 @@ class Objective:
         loss = (self.model(batch.x * poison) - batch.x.sum(dim=1, keepdim=True)).square().mean() + 0 * noise.sum()
         return loss, {"loss": loss.detach(), "noise": noise.mean()}
 
-    totals = ()
+    step_statistics = ()
 
-    def after(self, step, batches):
+    def after_step(self, step, batches):
         self.afters.append((step, len(batches)))
 
     def summarise(self, means):
@@ -102,7 +103,7 @@ class Told(NullMonitor):
         self.done.append((done, total, figures))
 
 
-PLAN = Plan(
+PLAN = TrainingPlan(
     steps=12,
     warmup_steps=2,
     optimiser=OptimiserRecipe(peak_lr=0.05, clip_norm=1.0),
@@ -121,7 +122,7 @@ def run(folder, objective=None, plan=PLAN, monitor=None, identity=None, validati
         objective,
         Stream(),
         list(validation),
-        Plan(**settings),
+        TrainingPlan(**settings),
         groups=parameter_groups(objective.model, 0.01),
         checkpoints=Checkpoints(folder),
         identity=identity or {},
@@ -166,7 +167,7 @@ def test_an_interrupted_training_that_goes_on_equals_an_uninterrupted_one(tmp_pa
 
 
 def test_the_best_weights_survive_an_interruption(tmp_path):
-    plan = Plan(**{**vars(PLAN), "validate_every": 2, "selection": Selection("loss", patience=9)})
+    plan = TrainingPlan(**{**vars(PLAN), "validate_every": 2, "selection": ModelSelection("loss", patience=9)})
     validation = Stream().batch(99)
     weights, fitted = run(tmp_path / "whole", plan=plan, validation=validation)
     with pytest.raises(Interrupted):
@@ -212,7 +213,7 @@ def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path):
 
 
 def test_three_such_steps_running_end_the_training_and_name_the_recordings(tmp_path):
-    with pytest.raises(TrainingError, match=r"3 times running, until step 4; .* r1, r2"):
+    with pytest.raises(TrainingError, match=r"not finite in 3 consecutive steps, up to step 4, .* r1, r2"):
         run(tmp_path, Objective(poisoned=(3, 5, 8)))
 
 
@@ -221,20 +222,20 @@ def test_on_a_gpu_that_is_asked_now_and_then_they_are_still_named_by_their_own_w
         def batch(self, step, share=slice(None)):
             return [Numbers(batch.x, (f"of step {step + 1}",)) for batch in super().batch(step, share)]
 
-    objective, plan = Objective(poisoned=(3, 5, 7)), Plan(**{**vars(PLAN), "log_every": 8})
-    groups, writer = parameter_groups(objective.model, 0.01), Writer(Checkpoints(tmp_path), print)
-    training = loop._Training(objective, Named(), plan, groups, writer, {}, NullMonitor())
+    objective, plan = Objective(poisoned=(3, 5, 7)), TrainingPlan(**{**vars(PLAN), "log_every": 8})
+    groups, writer = parameter_groups(objective.model, 0.01), AsyncCheckpointWriter(Checkpoints(tmp_path), print)
+    training = loop._Loop(objective, Named(), plan, groups, writer, {}, NullMonitor())
     training.device = SimpleNamespace(type="cuda")
-    assert all(training.step(Interruption()) for _ in range(7))
-    with pytest.raises(TrainingError, match=r"until step 4; the last windows came from of step 4\."):
-        training.step(Interruption())
+    assert all(training.step(PreemptionFlag()) for _ in range(7))
+    with pytest.raises(TrainingError, match=r"up to step 4, whose windows are from of step 4\."):
+        training.step(PreemptionFlag())
 
 
 def test_counts_of_an_older_checkpoint_are_taken_over():
-    running = Running(torch.device("cpu"))
-    running.restore({"steps": torch.tensor(5.0), "faults": torch.tensor([4.0, 2.0, 2.0])})
+    running = MetricAccumulator(torch.device("cpu"))
+    running.load_state_dict({"steps": torch.tensor(5.0), "faults": torch.tensor([4.0, 2.0, 2.0])})
     running.add({}, torch.tensor(False), 9)
-    assert (running.skipped, running.faults_until(3)) == (5, 9)
+    assert (running.skipped_steps, running.last_step_of_nonfinite_run(3)) == (5, 9)
 
 
 def test_sigterm_in_the_middle_of_a_step_leaves_it_as_if_it_had_not_begun(tmp_path):
@@ -265,7 +266,7 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Checkpoints, "save", full)
     monitor = Told()
-    with pytest.warns(LabramWarning, match="goes on without a checkpoint"):
+    with pytest.warns(LabramWarning, match="continues without a checkpoint"):
         _, fitted = run(tmp_path, monitor=monitor)
     assert fitted.step == 12
     assert len(monitor.notes) == 3
@@ -327,7 +328,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_used(tmp_path):
     monitor = Told()
     with pytest.warns(LabramWarning, match="step-000010 is damaged"):
         weights, _ = run(tmp_path, monitor=monitor)
-    assert monitor.notes[1] == "goes on after step 5 of 12"
+    assert monitor.notes[1] == "resuming after step 5 of 12"
     assert equal(weights, run(tmp_path / "whole")[0])
 
 
@@ -335,7 +336,7 @@ def test_an_allowed_change_cannot_be_one_of_the_architecture(tmp_path):
     run(tmp_path)
     other = Objective()
     other.model.linear = nn.Linear(3, 2)
-    with pytest.raises(CheckpointError, match="of another architecture"):
+    with pytest.raises(CheckpointError, match="for another model architecture"):
         run(tmp_path, other)
 
 
@@ -357,9 +358,9 @@ def test_logged_metrics_are_means_since_the_last_logged_step(tmp_path):
 
 def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_improves", lambda *_: False)
-    plan = Plan(**{**vars(PLAN), "validate_every": 1, "selection": Selection("loss", patience=3)})
+    plan = TrainingPlan(**{**vars(PLAN), "validate_every": 1, "selection": ModelSelection("loss", patience=3)})
     _, fitted = run(tmp_path, plan=plan, validation=Stream().batch(99))
-    assert (fitted.step, fitted.figures["best_step"]) == (4, 1)
+    assert (fitted.step, fitted.metrics["best_step"]) == (4, 1)
 
 
 def test_a_tie_is_broken_by_the_loss_and_nan_by_anything():
@@ -376,7 +377,8 @@ from labram.corpus.catalogue import Corpus
 from labram.store.store import Store
 from labram.events import NullMonitor
 from labram.recipe import ArchitectureRecipe, TokenizerRecipe
-from labram.training.train_stages import train_tokenizer
+from labram.training.stage_run import StageRun
+from labram.training.tokenizer_stage import train_tokenizer
 import os, signal, time
 
 class Says(NullMonitor):
@@ -388,7 +390,7 @@ train_tokenizer(
     Corpus.load(folder / "corpus"), Store(folder / "store"),
     ArchitectureRecipe.from_json((folder / "architecture.json").read_text()),
     TokenizerRecipe.from_json((folder / "recipe.json").read_text()),
-    seed=0, checkpoints=folder / sys.argv[2] / "checkpoints", out=folder / sys.argv[2] / "out", monitor=Says(),
+    StageRun(0, folder / sys.argv[2] / "checkpoints", folder / sys.argv[2] / "out", Says()),
 )
 """
 

@@ -5,20 +5,16 @@ from torch import nn
 from torch.nn import functional
 
 from labram.models.config import BackboneConfig, TokenizerConfig
-from labram.models.downstream import DownstreamModel
+from labram.models.downstream import DownstreamModel, prediction
 from labram.models.masked import MaskedModel
 from labram.models.spectrum import spectral_targets
 from labram.models.tokenizer import Tokenizer
 from labram.training.data.labelled import LabelledBatch
 from labram.training.data.windows import WindowBatch
-from labram.training.objectives import (
-    CODES,
-    MaskedObjective,
-    TaskObjective,
-    TokenizerObjective,
-    perplexity,
-    weighted_mean,
-)
+from labram.training.objectives.masked_objective import MaskedObjective
+from labram.training.objectives.objective import CODES, perplexity, weighted_mean
+from labram.training.objectives.task_objective import TaskObjective
+from labram.training.objectives.tokenizer_objective import TokenizerObjective
 
 SIZES = {"width": 100, "conv_channels": 4, "depth": 1, "heads": 5, "codes": 32}
 
@@ -50,7 +46,7 @@ def test_weighted_mean_weighs():
 
 def test_the_codebook_starts_from_windows_of_all_montages(tokenizer):
     batches = [windows(0), windows(1, rows=(81, 83))]
-    TokenizerObjective(tokenizer).start(batches)
+    TokenizerObjective(tokenizer).initialise(batches)
     features = torch.cat(
         [tokenizer.features(torch.from_numpy(b.x), torch.tensor(b.rows)).flatten(0, 1) for b in batches]
     )
@@ -62,7 +58,7 @@ def test_the_codebook_starts_from_windows_of_all_montages(tokenizer):
 def test_the_first_guess_is_the_mean_spectrum(tokenizer):
     batch = windows()
     objective = TokenizerObjective(tokenizer)
-    objective.start([batch])
+    objective.initialise([batch])
     for head in (tokenizer.amplitude_head, tokenizer.phase_head):
         nn.init.zeros_(head[-1].weight)
     figures = objective.validate([batch])
@@ -80,14 +76,14 @@ def test_a_perfect_reconstruction_leaves_nothing_of_the_mean_spectrums_error(tok
 def test_dead_codes_are_put_where_vectors_are_and_living_ones_left_alone(tokenizer):
     objective = TokenizerObjective(tokenizer, restart_every=2)
     batch = windows()
-    objective.start([batch])
+    objective.initialise([batch])
     quantizer = tokenizer.quantizer
     quantizer.usage.fill_(1.0)
     quantizer.usage[:4] = 0.0
     before = quantizer.codebook.clone()
-    objective.after(1, [batch])
+    objective.after_step(1, [batch])
     assert torch.equal(quantizer.codebook, before)
-    objective.after(2, [batch])
+    objective.after_step(2, [batch])
     assert torch.equal(quantizer.codebook[4:], before[4:])
     assert not torch.equal(quantizer.codebook[:4], before[:4])
     torch.testing.assert_close(quantizer.codebook.norm(dim=1), torch.ones(32))
@@ -97,27 +93,27 @@ def test_dead_codes_are_put_where_vectors_are_and_living_ones_left_alone(tokeniz
 def test_without_restarts_the_codebook_moves_by_its_averages_alone(tokenizer):
     objective = TokenizerObjective(tokenizer)
     before = tokenizer.quantizer.codebook.clone()
-    objective.after(10, [windows()])
+    objective.after_step(10, [windows()])
     torch.testing.assert_close(tokenizer.quantizer.codebook, before)
 
 
 def test_the_codebook_moves_once_a_step_by_all_its_micro_batches(tokenizer):
     parts = [windows(seed=seed) for seed in range(2)]
     objective = TokenizerObjective(tokenizer)
-    objective.start(parts)
+    objective.initialise(parts)
     quantizer = tokenizer.train().quantizer
     before = quantizer.codebook.clone()
     for part in parts:
         objective.loss(part, generator(0))
     assert torch.equal(quantizer.codebook, before)
-    counts, sums = (total.clone() for total in objective.totals)
-    objective.after(1, parts)
+    counts, sums = (total.clone() for total in objective.step_statistics)
+    objective.after_step(1, parts)
     assert counts.sum() == sum(part.weight for part in parts)
     hit = counts > 0
     mean = nn.functional.normalize(sums[hit] / counts[hit, None], dim=-1)
     expected = nn.functional.normalize(quantizer.decay * before[hit] + (1 - quantizer.decay) * mean, dim=-1)
     torch.testing.assert_close(quantizer.codebook[hit], expected)
-    assert all(not total.any() for total in objective.totals)
+    assert all(not total.any() for total in objective.step_statistics)
 
 
 def test_validation_changes_neither_codebook_nor_usage(tokenizer):
@@ -188,7 +184,8 @@ def test_regression_targets_are_standardised_and_answers_given_in_their_unit():
     output = model(torch.from_numpy(batch.x), torch.tensor(batch.rows)).detach()
     loss, _ = objective.loss(batch, generator())
     torch.testing.assert_close(loss.detach(), functional.mse_loss(output, torch.tensor([[-1.0, -1.0], [1.0, 1.0]])))
-    np.testing.assert_allclose(objective._answer(output), output.numpy() * [2.0, 1.0] + [12.0, -2.0], rtol=1e-5)
+    predicted = prediction(output, "regression", objective.target_mean, objective.target_sd)
+    np.testing.assert_allclose(predicted, output.numpy() * [2.0, 1.0] + [12.0, -2.0], rtol=1e-5)
 
 
 @torch.no_grad()

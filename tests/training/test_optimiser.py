@@ -7,7 +7,14 @@ from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
 from labram.recipe import OptimiserRecipe
-from labram.training.optimiser import SCALE, adamw, decays, learning_rate, parameter_groups, set_learning_rate
+from labram.training.optimiser import (
+    LR_SCALE,
+    adamw,
+    has_weight_decay,
+    learning_rate,
+    parameter_groups,
+    set_learning_rate,
+)
 
 SMALL = {"width": 100, "conv_channels": 4, "depth": 2, "heads": 5, "codes": 8}
 
@@ -47,7 +54,7 @@ def test_a_training_that_is_all_warm_up_has_a_schedule():
     ids=["tokenizer", "masked", "downstream"],
 )
 def test_biases_norms_and_tables_do_not_decay_and_the_mask_token_does(model):
-    decayed = {name for name, parameter in model.named_parameters() if decays(name, parameter)}
+    decayed = {name for name, parameter in model.named_parameters() if has_weight_decay(name, parameter)}
     spared = {name for name, _ in model.named_parameters()} - decayed
     assert all(name.endswith("weight") or name == "mask_token" for name in decayed)
     assert not any("norm" in name or name.endswith(("bias", "_embed", "cls_token")) for name in decayed)
@@ -74,12 +81,12 @@ def test_deeper_layers_learn_faster():
     assert by_name["encoder.blocks.1.mlp.fc1.weight"] == pytest.approx(0.5e-3)
     assert by_name["encoder.blocks.0.mlp.fc1.weight"] == pytest.approx(0.25e-3)
     assert by_name["encoder.patch_embed.conv1.weight"] == pytest.approx(0.125e-3)
-    assert all(SCALE in group for group in optimiser.param_groups)
+    assert all(LR_SCALE in group for group in optimiser.param_groups)
 
 
 def test_a_step_flagged_as_not_finite_leaves_the_parameters_alone():
     parameter = torch.nn.Parameter(torch.ones(3))
-    optimiser = adamw([{"params": [parameter], "weight_decay": 0.0, SCALE: 1.0}], OptimiserRecipe())
+    optimiser = adamw([{"params": [parameter], "weight_decay": 0.0, LR_SCALE: 1.0}], OptimiserRecipe())
     for flag, moved in ((1.0, False), (0.0, True)):
         parameter.grad = torch.full((3,), torch.nan if flag else 1.0)
         optimiser.found_inf = torch.tensor(flag)

@@ -18,8 +18,8 @@ KILLS = int(os.environ.get("LABRAM_TEST_KILLS", "20"))
 
 WAITS = """
 import time
-from labram.training.preemption import noticed
-with noticed():
+from labram.training.preemption import catch_sigterm
+with catch_sigterm():
     print("ready", flush=True)
     while True:
         time.sleep(0.05)
@@ -29,14 +29,14 @@ FORKS = """
 # Imports once; then trains in a fork of itself for each line of input, and says how that ended.
 import os, sys
 from labram.events import NullMonitor
-from labram.training import stages
+from labram.training.distributed.worker import run_stage
 from labram.training.distributed.job import Job
 
 print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        Job.from_json(line).run(NullMonitor())
+        run_stage(Job.from_json(line), NullMonitor())
         os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

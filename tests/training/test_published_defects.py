@@ -14,14 +14,22 @@ from labram import recipe as recipes
 from labram.events import NullMonitor
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
-from labram.training import loop, objectives, train_stages
-from labram.training.async_checkpoint import Writer
+from labram.training import loop
+from labram.training.async_checkpoint import AsyncCheckpointWriter
 from labram.training.checkpoints import Checkpoints
 from labram.training.data.labelled import LabelledBatch
+from labram.training.data.pretraining_windows import pretraining_windows
 from labram.training.data.windows import WindowSampler
-from labram.training.objectives import MaskedObjective, TaskObjective, TokenizerObjective
+from labram.training.model_configs import backbone_config, tokenizer_config
+from labram.training.objectives import task_objective
+from labram.training.objectives.masked_objective import MaskedObjective
+from labram.training.objectives.task_objective import TaskObjective
+from labram.training.objectives.tokenizer_objective import TokenizerObjective
 from labram.training.optimiser import parameter_groups
-from labram.training.preemption import Interruption
+from labram.training.plan import pretraining_plan, task_plan
+from labram.training.preemption import PreemptionFlag
+from labram.training.stage_run import StageRun
+from labram.training.tokenizer_stage import train_tokenizer
 
 ROOT = Path(__file__).parents[2]
 OF_THE_TRAINING = {6, 12, 13, 14, 15, 16, 26, 29, 31, 34}
@@ -43,15 +51,17 @@ def train(mixed, architecture, tmp_path):
     """Trains a tokenizer, in a folder of its own."""
 
     def run(recipe, monitor=None):
-        return train_stages.train_tokenizer(
+        return train_tokenizer(
             mixed.corpus,
             mixed.store,
             architecture,
             recipe,
-            seed=0,
-            checkpoints=tmp_path / "checkpoints",
-            out=tmp_path / "tokenizer",
-            monitor=monitor or NullMonitor(),
+            StageRun(
+                seed=0,
+                checkpoints=tmp_path / "checkpoints",
+                out=tmp_path / "tokenizer",
+                monitor=monitor or NullMonitor(),
+            ),
         )
 
     return run
@@ -61,13 +71,13 @@ def train(mixed, architecture, tmp_path):
 def windows(mixed, tokenizer_recipe):
     """Training windows, and validation windows of two montages."""
     recipe = tokenizer_recipe(micro_batches=4)
-    return train_stages.training_windows(mixed.corpus, mixed.store, recipe, 0, NullMonitor())
+    return pretraining_windows(mixed.corpus, mixed.store, recipe, 0, NullMonitor())
 
 
 def models(architecture, tokenizer_recipe):
     torch.manual_seed(0)
-    tokenizer = Tokenizer(train_stages.tokenizer_config(architecture, tokenizer_recipe()))
-    return tokenizer, MaskedModel(train_stages.backbone_config(architecture, architecture.codes))
+    tokenizer = Tokenizer(tokenizer_config(architecture, tokenizer_recipe()))
+    return tokenizer, MaskedModel(backbone_config(architecture, architecture.codes))
 
 
 def test_defect_6_a_training_goes_on_where_it_was_and_looks_in_its_own_folder_only(
@@ -92,7 +102,7 @@ def test_defect_12_the_best_epoch_is_chosen_by_the_metric_of_the_paper(task_reci
     base = recipes.load("base")
     assert [task.metric for task in base.tasks] == ["auroc", "cohen_kappa"]
     for task in (*base.tasks, task_recipe("regression")):
-        assert train_stages._task_plan(task, 10, 0, select=True).selection.metric == task.metric
+        assert task_plan(task, 10, 0, select=True).selection.metric == task.metric
 
 
 def test_defect_13_probabilities_are_worked_out_in_float64_from_float32_logits():
@@ -109,7 +119,7 @@ def test_defect_13_probabilities_are_worked_out_in_float64_from_float32_logits()
     objective, seen = TaskObjective(Reduced(), "binary"), []
     batch = LabelledBatch(np.zeros((2, 1, 1, 200), np.float32), np.array([1.0, 0.0]), (1,), ("a", "b"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objectives, "score", lambda kind, y, prediction: seen.append(prediction) or {})
+        patch.setattr(task_objective, "score", lambda kind, y, prediction: seen.append(prediction) or {})
         objective.validate([batch])
     assert seen[0].dtype == np.float64
     assert 0 < seen[0][1] < 1e-8 < 1 - seen[0][1]
@@ -173,13 +183,13 @@ def test_defect_29_no_step_of_the_loop_waits_for_the_device(windows, architectur
     tokenizer, masked = models(architecture, tokenizer_recipe)
     whole = MaskedObjective(masked, tokenizer, mask_ratio=0.5, symmetric=True) if stage == "pretraining" else None
     objective = whole or TokenizerObjective(tokenizer)
-    plan = train_stages.plan(tokenizer_recipe(steps=100, log_every=50), 0)
-    groups, writer = parameter_groups(objective.model, 0.05), Writer(Checkpoints(tmp_path), print)
-    training = loop._Training(objective, batches, plan, groups, writer, {}, NullMonitor())
-    assert training.step(Interruption())
+    plan = pretraining_plan(tokenizer_recipe(steps=100, log_every=50), 0)
+    groups, writer = parameter_groups(objective.model, 0.05), AsyncCheckpointWriter(Checkpoints(tmp_path), print)
+    training = loop._Loop(objective, batches, plan, groups, writer, {}, NullMonitor())
+    assert training.step(PreemptionFlag())
     training.device = SimpleNamespace(type="cuda")  # not the CPU, whose values may be looked at at any time
     with _Operations() as seen:
-        assert training.step(Interruption())
+        assert training.step(PreemptionFlag())
     assert "_fused_adamw_" in seen.names
     assert not seen.names & {"_local_scalar_dense", "item", "nonzero", "equal", "masked_select", "unique"}
 
@@ -201,7 +211,7 @@ def test_defect_31_metrics_are_worked_out_once_over_all_windows(monkeypatch):
     model, calls = nn.Linear(1, 1), []
     objective = TaskObjective(model, "binary")
     monkeypatch.setattr(TaskObjective, "_output", lambda self, x, rows: x[:, 0, 0, :1])
-    monkeypatch.setattr(objectives, "score", lambda kind, y, prediction: calls.append(len(y)) or {})
+    monkeypatch.setattr(task_objective, "score", lambda kind, y, prediction: calls.append(len(y)) or {})
     batch = LabelledBatch(np.zeros((3, 1, 1, 200), np.float32), np.array([1.0, 0, 1]), (1,), ("a",) * 3)
     objective.validate([batch] * 5)
     assert calls == [15]

@@ -8,8 +8,12 @@ import torch
 from labram.errors import CheckpointError, LabelError, LabramWarning, TrainingError, WeightsError
 from labram.events import NullMonitor
 from labram.models import weights
-from labram.training import objectives, train_stages
-from labram.training.task_metadata import TaskFile
+from labram.training import loop, task_stage, tokenizer_stage
+from labram.training.backbone_stage import train_backbone
+from labram.training.stage_run import StageRun
+from labram.training.task_metadata import TaskMetadata
+from labram.training.task_stage import train_task_model
+from labram.training.tokenizer_stage import train_tokenizer
 
 
 class Trainer:
@@ -18,29 +22,18 @@ class Trainer:
     def __init__(self, tiny, architecture, folder):
         self.tiny, self.architecture, self.folder = tiny, architecture, folder
 
-    def _common(self, name):
-        return {
-            "seed": 0,
-            "checkpoints": self.folder / f"{name}-checkpoints",
-            "out": self.folder / name,
-            "monitor": NullMonitor(),
-        }
+    def run(self, name):
+        return StageRun(0, self.folder / f"{name}-checkpoints", self.folder / name, NullMonitor())
 
     def tokenizer(self, recipe, name="tokenizer"):
-        return train_stages.train_tokenizer(
-            self.tiny.corpus, self.tiny.store, self.architecture, recipe, **self._common(name)
-        )
+        return train_tokenizer(self.tiny.corpus, self.tiny.store, self.architecture, recipe, self.run(name))
 
     def pretrain(self, recipe, name="backbone"):
         teacher = self.folder / "tokenizer"
-        return train_stages.pretrain(
-            self.tiny.corpus, self.tiny.store, teacher, self.architecture, recipe, **self._common(name)
-        )
+        return train_backbone(self.tiny.corpus, self.tiny.store, teacher, self.architecture, recipe, self.run(name))
 
     def finetune(self, task, name="task", backbone="backbone"):
-        return train_stages.finetune(
-            self.tiny.corpus, self.tiny.store, self.folder / backbone, task, **self._common(name)
-        )
+        return train_task_model(self.tiny.corpus, self.tiny.store, self.folder / backbone, task, self.run(name))
 
     def history(self, name):
         return [json.loads(line) for line in (self.folder / name / "history.jsonl").read_text().splitlines()]
@@ -113,14 +106,14 @@ def test_pretraining_leaves_the_tokenizer_as_it_is(trained):
 
 
 def test_pretraining_from_something_else_than_a_tokenizer_is_refused(trained, pretraining_recipe):
-    with pytest.raises(WeightsError, match="not the weights of a tokenizer"):
-        train_stages.pretrain(
+    with pytest.raises(WeightsError, match="expected the weights of a tokenizer, got those of a MaskedModel"):
+        train_backbone(
             trained.tiny.corpus,
             trained.tiny.store,
             trained.folder / "backbone",
             trained.architecture,
             pretraining_recipe(),
-            **trained._common("again"),
+            trained.run("again"),
         )
 
 
@@ -143,8 +136,8 @@ def test_training_leaves_the_callers_random_state_and_settings_alone(trainer, to
 
 def test_a_finished_training_is_not_done_again(trainer, tokenizer_recipe, monkeypatch):
     first = trainer.tokenizer(tokenizer_recipe())
-    monkeypatch.setattr(objectives.TokenizerObjective, "loss", lambda *_: pytest.fail("it trains"))
-    monkeypatch.setattr(train_stages, "write_examples", lambda *_: None)
+    monkeypatch.setattr(tokenizer_stage.TokenizerObjective, "loss", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(tokenizer_stage, "write_spectrum_examples", lambda *_: None)
     assert trainer.tokenizer(tokenizer_recipe()) == first
 
 
@@ -173,7 +166,7 @@ def test_without_validation_subjects_the_ends_of_recordings_are_kept_for_it(trai
 def test_fine_tuning_leaves_a_model_that_says_what_it_answers(trained, task_recipe, kind):
     task = task_recipe(kind)
     figures = trained.finetune(task)
-    about = TaskFile.read(trained.folder / "task")
+    about = TaskMetadata.read(trained.folder / "task")
     assert about.recipe == task
     assert len(about.montages) == 2
     assert task.metric in figures
@@ -198,8 +191,6 @@ def test_fine_tuning_keeps_the_weights_of_the_best_epoch(trained, task_recipe):
 
 
 def test_fine_tuning_stops_when_it_gets_no_better(trained, task_recipe, monkeypatch):
-    from labram.training import loop
-
     monkeypatch.setattr(loop, "_improves", lambda *_: False)
     figures = trained.finetune(task_recipe(epochs=9, patience=2))
     epochs = len([row for row in trained.history("task") if row["phase"] == "validation"])
@@ -215,14 +206,14 @@ def test_fine_tuning_without_labels_is_an_error_with_advice(trained, task_recipe
 def test_fine_tuning_without_validation_subjects_keeps_the_last_epoch(trained, task_recipe):
     for row in trained.tiny.rows:
         row["split"] = "train" if row["split"] == "validation" else row["split"]
-    with pytest.warns(LabramWarning, match="the last epoch is kept"):
+    with pytest.warns(LabramWarning, match="keeping the last epoch"):
         figures = trained.finetune(task_recipe())
     assert "best_step" not in figures
 
 
 def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
     y = np.array([0.0] * 6 + [1.0] * 2)
-    balanced = train_stages._class_weights(y, 3)
+    balanced = task_stage._class_weights(y, 3)
     assert balanced[0] * 6 == pytest.approx(balanced[1] * 2)
     assert balanced[2] == 0
     assert balanced[y.astype(int)].mean() == pytest.approx(1.0)
@@ -260,5 +251,5 @@ def test_compiling_without_a_compiler_says_what_to_do(trainer, tokenizer_recipe,
 
 def test_another_word_than_0_or_1_is_named(trainer, tokenizer_recipe, monkeypatch):
     monkeypatch.setenv("LABRAM_COMPILE", "yes")
-    with pytest.raises(TrainingError, match=r"LABRAM_COMPILE: is 'yes', not 0 or 1"):
+    with pytest.raises(TrainingError, match=r"LABRAM_COMPILE: expected 0 or 1, got 'yes'"):
         trainer.tokenizer(tokenizer_recipe())

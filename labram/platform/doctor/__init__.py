@@ -91,12 +91,12 @@ def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
     nodes = environment.get(launchers.NODES, "")
     if nodes.isdecimal() and int(nodes) > 1:
         try:
-            described = train_job.Cluster.described(environment, int(nodes))
+            settings = train_job.TrainJobSettings.from_environment(environment, int(nodes))
         except PlatformError as error:
             yield failed(f"ConfigMap {kubernetes.ENVIRONMENT}, {error.field}", error.problem, error.remedy)
             return
-        yield checked("Kubeflow Trainer", kubernetes.trainer, described.runtime)
-        gpus = int(described.resources.get(pool.accelerator, 0))
-        pool = Pool(gpus, int(nodes), pool.accelerator, described.node_selector, described.tolerations)
+        yield checked("Kubeflow Trainer", kubernetes.trainer, settings.runtime)
+        gpus = int(settings.resources.get(pool.accelerator, 0))
+        pool = Pool(gpus, int(nodes), pool.accelerator, settings.node_selector, settings.tolerations)
     if pool.gpus:
         yield checked("GPU pool", kubernetes.pool, pool)

@@ -20,10 +20,10 @@ from labram.input_spec import SAMPLE_RATE_HZ, to_model_unit
 from labram.models.tokenizer import Tokenizer
 from labram.store.store import Store
 from labram.training.data.windows import Pool, WindowSampler
-from labram.training.distributed.process_group import Ranks
+from labram.training.distributed.process_group import ProcessGroup
 
 
-def tokenize(sampler: WindowSampler, tokenizer: Tokenizer, digest: str, monitor: Monitor) -> WindowSampler:
+def with_stored_codes(sampler: WindowSampler, tokenizer: Tokenizer, digest: str, monitor: Monitor) -> WindowSampler:
     """Work out the codes that the store does not have yet; gives a sampler whose windows bring theirs.
 
     Several processes share the recordings out and wait for each other.
@@ -37,8 +37,8 @@ def tokenize(sampler: WindowSampler, tokenizer: Tokenizer, digest: str, monitor:
     Raises:
         StoreError: If the store cannot be written, or an entry is damaged.
     """
-    name, store, ranks = f"codes-{digest[:16]}", sampler.store, Ranks.here()
-    todo = [(pool, index) for pool in sampler.pools for index in range(len(pool.keys))][ranks.share]
+    name, store, group = f"codes-{digest[:16]}", sampler.store, ProcessGroup.current()
+    todo = [(pool, index) for pool in sampler.pools for index in range(len(pool.keys))][group.local_slice]
     made = 0
     for done, (pool, index) in enumerate(todo, start=1):
         key, count = pool.keys[index], int(pool.consecutive[index])
@@ -49,7 +49,7 @@ def tokenize(sampler: WindowSampler, tokenizer: Tokenizer, digest: str, monitor:
             )
             made += 1
         monitor.progress(done, len(todo))
-    ranks.wait()
+    group.barrier()
     if made:
         monitor.note(f"codes of {made} recordings were worked out and stored; {len(todo) - made} were there")
     return replace(sampler, codes=name)

@@ -200,7 +200,7 @@ class LabelledWindows:
 
 
 @dataclass(frozen=True)
-class Shuffled:
+class ShuffledWindows:
     """All windows of a task in a new order each epoch; which ones make up a step is a function of (seed, step).
 
     Attributes:
@@ -219,8 +219,8 @@ class Shuffled:
         return -(-len(self.windows) // self.size)
 
     @property
-    def smallest(self) -> int:
-        """Windows of the smallest step."""
+    def min_step_size(self) -> int:
+        """Number of windows in the smallest step."""
         return len(self.windows) // self.steps_per_epoch
 
     def batch(self, step: int, share: slice = ALL) -> list[LabelledBatch]:

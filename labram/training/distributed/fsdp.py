@@ -1,8 +1,8 @@
-"""A model too large for one process: every rank keeps a share of each parameter, gradient and moment (FSDP2).
+"""Model sharding with PyTorch's FSDP2: each rank holds a shard of every parameter, gradient and optimiser moment.
 
-The rest of the training sees what it always sees. A parameter is a `DTensor`, whole in shape and a share in memory; a
-transformer block is put together when it is computed and let go after it; gradients arrive added up over all ranks.
-What is written is whole, so it does not matter how many ranks read it, or whether they share anything.
+A sharded parameter is a `DTensor`, which has the full shape and stores one shard. A transformer block is gathered for
+its forward and backward pass and freed afterwards; gradients are reduced over all ranks. Checkpoints and models are
+written unsharded, so any number of ranks can read them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,57 +14,57 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from labram.models.masked import MaskedModel
 from labram.training.checkpoints import Tensors
-from labram.training.distributed.process_group import Ranks
+from labram.training.distributed.process_group import ProcessGroup
 
 
-def shard(model: MaskedModel) -> None:
-    """Share a model out to all ranks, in place, with the first's weights. Its parameters become other objects.
+def shard_model(model: MaskedModel) -> None:
+    """Shard a model over all ranks, in place, with the weights of rank 0. Its parameters are replaced.
 
-    Each rank must afterwards compute the loss as often as the others: the blocks are put together by all of them.
+    Afterwards every rank must compute the loss equally often, because gathering a block is a collective.
     """
-    ranks = Ranks.here()
-    ranks.copy_first(list(model.state_dict().values()))
-    mesh = init_device_mesh(model.mask_token.device.type, (ranks.world,))
+    group = ProcessGroup.current()
+    group.broadcast(list(model.state_dict().values()))
+    mesh = init_device_mesh(model.mask_token.device.type, (group.world_size,))
     for part in (*model.encoder.blocks, model):
         unit: FSDPModule = fully_shard(part, mesh=mesh, reshard_after_forward=True)
         unit.set_gradient_divide_factor(1.0)  # a sum: the loop has weighted each micro-batch by its share of the step
-        unit.set_force_sum_reduction_for_comms(enable=True)  # gloo knows no scaled sum
+        unit.set_force_sum_reduction_for_comms(enable=True)  # gloo has no scaled sum
     register_fsdp_forward_method(model, "loss")
 
 
-def assembled(model: MaskedModel) -> MaskedModel:
-    """A model of its own with the weights of a shared one, on the first rank's CPU; all ranks must ask for it."""
-    whole_model, weights = MaskedModel(model.config), gathered(model.state_dict())
+def unsharded_copy(model: MaskedModel) -> MaskedModel:
+    """Return a CPU copy of a sharded model, with weights on rank 0 only. A collective."""
+    full_model, weights = MaskedModel(model.config), gather_on_main(model.state_dict())
     if weights:
-        whole_model.load_state_dict(weights)
-    return whole_model.eval()
+        full_model.load_state_dict(weights)
+    return full_model.eval()
 
 
-def replicated(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Those of which every rank has the whole."""
+def replicated_tensors(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return the tensors that are not sharded."""
     return [tensor for tensor in tensors if not isinstance(tensor, DTensor)]
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """The tensor put together; all ranks must ask for it."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """Return the unsharded tensor. A collective if the tensor is sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def gathered(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Whole copies in the host's memory, on the first rank; empty on the others. One at a time, to save the device's.
+def gather_on_main(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return unsharded copies in the CPU memory of rank 0, and an empty mapping on the other ranks. A collective.
 
-    All ranks must ask for the same tensors.
+    Tensors are gathered one at a time to save device memory.
     """
-    first, copies = Ranks.here().first, Tensors()
+    is_main, copies = ProcessGroup.current().is_main, Tensors()
     for name, tensor in tensors.items():
-        one = whole(tensor.detach())
-        if first:
-            copies[name] = one.to("cpu", copy=True)
+        full = full_tensor(tensor.detach())
+        if is_main:
+            copies[name] = full.to("cpu", copy=True)
     return copies
 
 
-def share(tensor: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor on the device of another, and of it this rank's share where that one is shared out."""
+def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """Move a tensor to the device of `like`, and shard it if `like` is sharded."""
     tensor = tensor.to(like.device)
     if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
         return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)

@@ -1,42 +1,47 @@
-"""One training as plain values, so that another process, or a pod of another node, can do it."""
+"""What a launcher and its worker processes share: the job file, and the stream of progress and metrics back."""
 
 import json
 import os
+import shutil
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from labram import errors
-from labram.corpus.catalogue import Corpus
-from labram.errors import LabramError, TrainingError
+from labram.errors import LabramError, PlatformError, TrainingError
 from labram.events import SECONDS_BETWEEN_REPORTS, Monitor
 from labram.frozen_model import FrozenModel
 from labram.jsonl import append_rows
-from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TaskRecipe, TokenizerRecipe
-from labram.store.store import Store
+
+WORKER_MODULE = "labram.training.distributed.worker"
+JOB_FILE, EVENTS_FILE = "job.json", "events.jsonl"
+SHUTDOWN_SECONDS = 18
+"""Time that workers get after SIGTERM to save a checkpoint; a pod's grace period is 30 s, 20 s are documented."""
 
 
 class Job(FrozenModel):
-    """A stage of training and all that it needs.
+    """Arguments of one training stage, as plain values that another process or pod can read.
 
     Attributes:
-        stage: Which one.
+        stage: Training stage.
         corpus: Folder with catalogue and labels.
-        store: Where the patches are: a folder or ``s3://``.
-        begin: Folder of the tokenizer (to pre-train) or of the backbone (to fine-tune).
-        architecture: The recipe's section, as JSON; not for fine-tuning.
+        store: Patch store: a folder or an ``s3://`` URL.
+        initial_weights: Folder of the tokenizer (stage `pretrain`) or of the backbone (stage `finetune`).
+        architecture: The recipe's section `architecture`, as JSON; unused by `finetune`.
         settings: The stage's section of the recipe, as JSON.
-        seed: Of everything random.
-        checkpoints: Folder of this training alone.
-        out: Folder for the results.
-        allow: Go on from checkpoints of another corpus or recipe.
+        seed: Random seed.
+        checkpoints: Checkpoint folder, used by this training only.
+        out: Output folder.
+        allow: Resume from checkpoints of another corpus or recipe.
     """
 
     stage: Literal["tokenizer", "pretrain", "finetune"]
     corpus: Path
     store: str
-    begin: Path | None = None
+    initial_weights: Path | None = None
     architecture: str = ""
     settings: str
     seed: int
@@ -44,104 +49,111 @@ class Job(FrozenModel):
     out: Path
     allow: bool = False
 
-    def run(self, monitor: Monitor) -> dict[str, float]:
-        """Train in this process, and with the other ranks of the process group if there is one; return the metrics.
 
-        Raises:
-            LabramError: As the stages do, see `labram.training.train_stages`.
-            SystemExit: With code 143 after SIGTERM; a checkpoint was written.
-        """
-        from labram.training import train_stages
+@contextmanager
+def job_folder(job: Job) -> Iterator[Path]:
+    """Create a temporary folder beside the job's checkpoints that holds `JOB_FILE` and, later, `EVENTS_FILE`.
 
-        corpus, store = Corpus.load(self.corpus), Store(self.store if "://" in self.store else Path(self.store))
-        common: dict[str, Any] = {
-            "seed": self.seed,
-            "checkpoints": self.checkpoints,
-            "out": self.out,
-            "monitor": monitor,
-            "allow": self.allow,
-        }
-        if self.stage == "finetune":
-            assert self.begin is not None
-            return train_stages.finetune(corpus, store, self.begin, TaskRecipe.from_json(self.settings), **common)
-        architecture = ArchitectureRecipe.from_json(self.architecture)
-        if self.stage == "tokenizer":
-            recipe = TokenizerRecipe.from_json(self.settings)
-            return train_stages.train_tokenizer(corpus, store, architecture, recipe, **common)
-        assert self.begin is not None
-        return train_stages.pretrain(
-            corpus, store, self.begin, architecture, PretrainingRecipe.from_json(self.settings), **common
-        )
+    Raises:
+        PlatformError: If the folder cannot be written.
+    """
+    folder = job.checkpoints / f".job-{uuid.uuid4().hex[:12]}"
+    try:
+        folder.mkdir(parents=True)
+        (folder / JOB_FILE).write_text(job.to_json())
+    except OSError as error:
+        raise PlatformError(
+            f"the job file for the worker processes cannot be written ({error.strerror})",
+            file=job.checkpoints,
+            remedy="Choose a writable folder",
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-class Sender:
-    """The monitor of a training in another process: what it is told goes, line by line, to a file."""
+class EventSender:
+    """A `Monitor` in a worker process: appends progress, metrics, notes and the outcome to a file of JSON lines."""
 
     def __init__(self, file: Path) -> None:
-        self._file, self._parent, self._last = file, os.getppid(), 0.0
+        self._file, self._parent, self._last_progress = file, os.getppid(), 0.0
 
     def progress(self, done: int, total: int, **figures: float) -> None:
-        """See `labram.events.Monitor.progress`; leaves when the process that asked for the training is gone."""
+        """Report progress, see `labram.events.Monitor.progress`.
+
+        Raises:
+            TrainingError: If the process that started this one has ended.
+        """
         if os.getppid() != self._parent:
-            raise TrainingError("the process that started this training is gone", remedy="Start the training again")
-        if done >= total or time.monotonic() - self._last >= SECONDS_BETWEEN_REPORTS:
-            self._last = time.monotonic()
-            self._send("progress", done=done, total=total, figures=figures)
+            raise TrainingError("the process that started this training has ended", remedy="Start the training again")
+        if done >= total or time.monotonic() - self._last_progress >= SECONDS_BETWEEN_REPORTS:
+            self._last_progress = time.monotonic()
+            self._append("progress", done=done, total=total, values=figures)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """See `labram.events.Monitor.metrics`."""
-        self._send("metrics", step=step, values=dict(values))
+        """Report metrics, see `labram.events.Monitor.metrics`."""
+        self._append("metrics", step=step, values=dict(values))
 
     def note(self, text: str) -> None:
-        """See `labram.events.Monitor.note`."""
-        self._send("note", text=text)
+        """Report a note, see `labram.events.Monitor.note`."""
+        self._append("note", text=text)
 
-    def finished(self, figures: Mapping[str, float]) -> None:
-        """The training is done."""
-        self._send("finished", figures=dict(figures))
+    def finished(self, metrics: Mapping[str, float]) -> None:
+        """Report that the training has finished, with its final metrics."""
+        self._append("finished", values=dict(metrics))
 
     def failed(self, error: LabramError) -> None:
-        """The training ended with an error that a user can read."""
-        self._send("failed", kind=type(error).__name__, error=vars(error))
+        """Report the error that ended the training."""
+        self._append("failed", kind=type(error).__name__, error=vars(error))
 
-    def _send(self, what: str, **fields: object) -> None:
-        append_rows(self._file, {"what": what, **fields})
+    def _append(self, event: str, **fields: object) -> None:
+        append_rows(self._file, {"event": event, **fields})
 
 
-class Receiver:
-    """Passes on to a monitor what a `Sender` writes.
+class EventReceiver:
+    """Reads what an `EventSender` writes and passes it on to a monitor.
 
     Attributes:
-        figures: Of the training, once it is finished.
-        error: Which it ended with.
+        error: The error that ended the training, or None.
     """
 
     def __init__(self, file: Path, monitor: Monitor) -> None:
-        self._file, self._monitor, self._place = file, monitor, 0
-        self.figures: dict[str, float] | None = None
+        self._file, self._monitor, self._offset = file, monitor, 0
+        self._metrics: dict[str, float] | None = None
         self.error: LabramError | None = None
 
     def receive(self) -> None:
-        """Pass on all whole lines that have come since the last call."""
+        """Pass on all complete lines that were written since the last call."""
         if not self._file.exists():
             return
         with self._file.open("rb") as stream:
-            stream.seek(self._place)
+            stream.seek(self._offset)
             for line in stream:
                 if not line.endswith(b"\n"):
                     return
-                self._place += len(line)
-                self._pass_on(json.loads(line))
+                self._offset += len(line)
+                self._dispatch(json.loads(line))
 
-    def _pass_on(self, line: dict[str, Any]) -> None:
-        match line["what"]:
+    def final_metrics(self) -> dict[str, float]:
+        """Return the metrics of a finished training.
+
+        Raises:
+            TrainingError: If the training never reported that it had finished.
+        """
+        if self._metrics is None:
+            raise TrainingError("the training ended without a result", remedy="Read the log, then run it again")
+        return self._metrics
+
+    def _dispatch(self, event: dict[str, Any]) -> None:
+        match event["event"]:
             case "progress":
-                self._monitor.progress(line["done"], line["total"], **line["figures"])
+                self._monitor.progress(event["done"], event["total"], **event["values"])
             case "metrics":
-                self._monitor.metrics(line["step"], line["values"])
+                self._monitor.metrics(event["step"], event["values"])
             case "note":
-                self._monitor.note(line["text"])
+                self._monitor.note(event["text"])
             case "finished":
-                self.figures = line["figures"]
+                self._metrics = event["values"]
             case "failed":
-                self.error = self.error or errors.restore(getattr(errors, line["kind"]), line["error"])
+                self.error = self.error or errors.restore(getattr(errors, event["kind"]), event["error"])

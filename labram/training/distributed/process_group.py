@@ -1,8 +1,8 @@
-"""The processes of one training: what they share out, add up and agree on. One process is rank 0 of 1.
+"""The processes of one training (`torch.distributed`). A single process is rank 0 of 1.
 
-Rank r takes every world-th micro-batch of a step, beginning with the r-th. Gradients, metrics and statistics are added
-up in one reduction a step, so every rank then takes the same optimiser step with the same numbers. Small facts of the
-hosts, such as a signal that one of them got, go over the CPU and make no GPU wait.
+Rank r computes every world-size-th micro-batch of a step, beginning with the r-th. Gradients, metrics and statistics
+are summed in one all-reduce a step, so every rank takes the same optimiser step. Small Python values of the hosts, such
+as a received signal, travel over gloo on the CPU and never synchronise a GPU.
 """
 
 import os
@@ -14,88 +14,88 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
-Fact = TypeVar("Fact")
+Value = TypeVar("Value")
 BACKENDS = "cpu:gloo,cuda:nccl"
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """This process among those of its training."""
+class ProcessGroup:
+    """This process's rank, and the collectives that training uses."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @classmethod
-    def here(cls) -> "Ranks":
-        """As `joined` found it; alone outside of it."""
+    def current(cls) -> "ProcessGroup":
+        """Return the group that `init_process_group` joined, or a group of one outside of it."""
         if distributed.is_available() and distributed.is_initialized():
             return cls(distributed.get_rank(), distributed.get_world_size())
         return cls()
 
     @property
-    def first(self) -> bool:
-        """Whether this process speaks and writes for all."""
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which validates, logs and writes files."""
         return self.rank == 0
 
     @property
-    def share(self) -> slice:
-        """What of a step's micro-batches is this process's."""
-        return slice(self.rank, None, self.world)
+    def local_slice(self) -> slice:
+        """This rank's micro-batches, as a slice of the step's micro-batches."""
+        return slice(self.rank, None, self.world_size)
 
-    def number(self, index: int) -> int:
-        """Which of the whole step's micro-batches is the `index`-th of this process."""
-        return self.rank + index * self.world
+    def global_index(self, index: int) -> int:
+        """Return the index, within the whole step, of this rank's `index`-th micro-batch."""
+        return self.rank + index * self.world_size
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over all ranks, with one reduction for all of them."""
-        if self.world == 1:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all ranks, in one all-reduce."""
+        if self.world_size == 1:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         distributed.all_reduce(flat)
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def copy_first(self, tensors: Sequence[Tensor]) -> None:
-        """Give every rank the tensors of the first."""
-        if self.world > 1:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite each tensor with that of rank 0."""
+        if self.world_size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, src=0)
 
-    def total(self, number: int) -> int:
-        """Sum of a host's number over all ranks; waits for the other hosts, but not for a GPU."""
-        if self.world == 1:
+    def sum_on_host(self, number: int) -> int:
+        """Return the sum of a number over all ranks. Waits for the other hosts, not for a GPU."""
+        if self.world_size == 1:
             return number
-        sum_ = torch.tensor(number)
-        distributed.all_reduce(sum_)
-        return int(sum_)
+        total = torch.tensor(number)
+        distributed.all_reduce(total)
+        return int(total)
 
-    def first_says(self, find_out: Callable[[], Fact]) -> Fact:
-        """What the first rank finds out; the others do not try, and wait for it."""
-        if self.world == 1:
-            return find_out()
-        said = [find_out() if self.first else None]
-        distributed.broadcast_object_list(said, src=0, device=torch.device("cpu"))
-        return said[0]  # type: ignore[return-value]
+    def compute_on_main(self, compute: Callable[[], Value]) -> Value:
+        """Call `compute` on rank 0 only and return its result on all ranks."""
+        if self.world_size == 1:
+            return compute()
+        result = [compute() if self.is_main else None]
+        distributed.broadcast_object_list(result, src=0, device=torch.device("cpu"))
+        return result[0]  # type: ignore[return-value]
 
-    def all_say(self, facts: Sequence[Fact]) -> list[Fact]:
-        """The facts of all ranks."""
-        if self.world == 1:
-            return list(facts)
-        said: list[Sequence[Fact]] = [()] * self.world
-        distributed.all_gather_object(said, facts)
-        return [fact for part in said for fact in part]
+    def all_gather(self, values: Sequence[Value]) -> list[Value]:
+        """Return the values of all ranks, in rank order."""
+        if self.world_size == 1:
+            return list(values)
+        gathered: list[Sequence[Value]] = [()] * self.world_size
+        distributed.all_gather_object(gathered, values)
+        return [value for part in gathered for value in part]
 
-    def wait(self) -> None:
-        """Wait until all ranks have come here."""
-        self.total(0)
+    def barrier(self) -> None:
+        """Wait until all ranks have called this."""
+        self.sum_on_host(0)
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the other processes that `torchrun` has started; each takes the GPU of its number where there are GPUs."""
+def init_process_group() -> Iterator[ProcessGroup]:
+    """Join the processes that `torchrun` started. With GPUs, each process uses the one of its local rank."""
     backend = BACKENDS if torch.cuda.is_available() else "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group(backend)
-    yield Ranks.here()
+    yield ProcessGroup.current()
     distributed.destroy_process_group()

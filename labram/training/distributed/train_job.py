@@ -1,8 +1,8 @@
-"""A training on several nodes of a cluster, as a `TrainJob` of Kubeflow Trainer 2.
+"""Launcher for several nodes of a cluster: a `TrainJob` of Kubeflow Trainer 2.
 
-Its pods see the same volume as this process, so the job, what it says and its checkpoints are files there. A TrainJob
-is never left to itself: when this process is told to end, the TrainJob is deleted, its pods save and leave; when
-this process is killed, the next one deletes what it finds and goes on from the newest checkpoint.
+The pods mount the same volume as this process, so job file, events and checkpoints are files on that volume. On SIGTERM
+the TrainJob is deleted, and its pods save a checkpoint before they stop. If this process is killed, its successor
+deletes the remaining TrainJob and resumes from the newest checkpoint.
 """
 
 import logging
@@ -19,46 +19,53 @@ from pydantic import Field, ValidationError
 from labram.errors import LabramError, PlatformError, TrainingError
 from labram.events import Monitor
 from labram.frozen_model import FrozenModel
-from labram.training.distributed.job import Job, Receiver
-from labram.training.distributed.launchers import JOB, LINES, SECONDS_TO_SAVE, WORKER, figures_of, written
-from labram.training.preemption import EXIT_CODE, Interruption, noticed
+from labram.training.distributed.job import (
+    EVENTS_FILE,
+    JOB_FILE,
+    SHUTDOWN_SECONDS,
+    WORKER_MODULE,
+    EventReceiver,
+    Job,
+    job_folder,
+)
+from labram.training.preemption import EXIT_CODE, PreemptionFlag, catch_sigterm
 
 if TYPE_CHECKING:
     from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 log = logging.getLogger(__name__)
-VARIABLE = "LABRAM_TRAIN_JOB"
+SETTINGS_VARIABLE = "LABRAM_TRAIN_JOB"
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 MANAGER = "labram.dev/launcher"
-CONTAINER = REPLICATED = "node"
-"""The runtime's names of its training pods and of their container."""
-OF_JOB_SET = "jobset.sigs.k8s.io/jobset-name"
+CONTAINER = REPLICATED_JOB = "node"
+"""The runtime's names of its replicated job and of the container in its pods."""
+JOB_SET_LABEL = "jobset.sigs.k8s.io/jobset-name"
 """Label of the pods; Trainer names the job set after the TrainJob."""
-VOLUME, MEMORY = "workspace", "shared-memory"
-SECONDS_BETWEEN_LOOKS = 2.0
-SECONDS_TO_GO = 120
-"""For the pods of an earlier attempt, which save before they leave."""
-SECONDS_WITHOUT_AN_ANSWER = 600
-"""The API server may be replaced while a training goes on: pods do not need it, and neither does this process."""
-LAST_LINES = 30
-ABSENT, BROKEN = 404, 500
-HANDED_ON = ("LABRAM_RUN", "LABRAM_LOG", "LABRAM_COMPILE")
-"""Variables that the pods have from this process: their logs bear the same ids, and they compile if it would."""
+WORKSPACE_VOLUME, SHARED_MEMORY_VOLUME = "workspace", "shared-memory"
+POLL_SECONDS = 2.0
+DELETE_TIMEOUT_SECONDS = 120
+"""Time for the pods of an earlier attempt to save a checkpoint and stop."""
+API_OUTAGE_SECONDS = 600
+"""Tolerated outage of the API server: running pods do not need it."""
+LOG_TAIL_LINES = 30
+NOT_FOUND, SERVER_ERROR = 404, 500
+FORWARDED_VARIABLES = ("LABRAM_RUN", "LABRAM_LOG", "LABRAM_COMPILE")
+"""Environment variables that are copied to the pods."""
 
 
-class Cluster(FrozenModel):
-    """What the pods of a training are made of; the environment variable `LABRAM_TRAIN_JOB` holds it as JSON.
+class TrainJobSettings(FrozenModel):
+    """Settings of the training pods; the environment variable `LABRAM_TRAIN_JOB` holds them as JSON.
 
     Attributes:
-        image: With labram installed.
-        namespace: Where TrainJobs are made.
-        runtime: Name of the ClusterTrainingRuntime; its plug-in must be the one for PyTorch.
-        claim: The volume claim that holds the workspace; several nodes write to it.
-        mount: Where this process and the pods see it.
-        resources: Of each node, requested and at most, such as ``{"nvidia.com/gpu": "8", "memory": "256Gi"}``.
-        node_selector: Labels of the nodes.
-        tolerations: As Kubernetes writes them.
-        environment: Environment variables as Kubernetes writes them, such as the store's credentials from a Secret.
+        image: Container image with labram installed.
+        namespace: Namespace of the TrainJob.
+        runtime: Name of the ClusterTrainingRuntime; it must use Trainer's torch plug-in.
+        claim: PersistentVolumeClaim of the workspace; it must support writing from several nodes.
+        mount: Mount path of the workspace, in this process and in the pods.
+        resources: Requests and limits per node, such as ``{"nvidia.com/gpu": "8", "memory": "256Gi"}``.
+        node_selector: The pods' `nodeSelector`.
+        tolerations: The pods' `tolerations`.
+        environment: The container's `env`, such as the store's credentials from a Secret.
     """
 
     image: str
@@ -72,142 +79,145 @@ class Cluster(FrozenModel):
     environment: tuple[dict[str, Any], ...] = ()
 
     @classmethod
-    def described(cls, environment: Mapping[str, str], nodes: int) -> "Cluster":
-        """The cluster that environment variables describe, for a training on so many nodes.
+    def from_environment(cls, environment: Mapping[str, str], nodes: int) -> "TrainJobSettings":
+        """Read the settings from environment variables.
+
+        Args:
+            environment: Environment variables.
+            nodes: Number of nodes, for the error message.
 
         Raises:
-            PlatformError: If they describe none, or not rightly.
+            PlatformError: If `LABRAM_TRAIN_JOB` is missing or invalid.
         """
         try:
-            return cls.from_json(environment.get(VARIABLE, "{}"))
+            return cls.from_json(environment.get(SETTINGS_VARIABLE, "{}"))
         except ValidationError as error:
             first = error.errors()[0]
             raise PlatformError(
-                f"a training on {nodes} nodes needs a description of the cluster ({first['msg']})",
-                field=".".join([VARIABLE, *map(str, first["loc"])]),
+                f"training on {nodes} nodes needs valid TrainJob settings ({first['msg']})",
+                field=".".join([SETTINGS_VARIABLE, *map(str, first["loc"])]),
                 remedy='Set it to JSON such as {"image": "…", "resources": {"nvidia.com/gpu": "8"}}',
             ) from error
 
 
 @dataclass(frozen=True)
-class TrainJob:
-    """Processes on several nodes. A `labram.training.distributed.launchers.Launcher`.
+class TrainJobLauncher:
+    """Trains in several processes on each of several nodes. A `labram.training.distributed.launchers.Launcher`.
 
     Attributes:
-        nodes: How many.
-        processes: On each of them, one a GPU where there are GPUs.
-        cluster: What the nodes are.
+        nodes: Number of nodes.
+        processes: Processes per node, one per GPU if there are GPUs.
+        settings: Settings of the pods.
     """
 
     nodes: int
     processes: int
-    cluster: Cluster
+    settings: TrainJobSettings
 
-    def run(self, job: Job, monitor: Monitor) -> dict[str, float]:
-        """See `labram.training.distributed.launchers.Launcher.run`."""
-        if not job.checkpoints.is_relative_to(self.cluster.mount):
+    def launch(self, job: Job, monitor: Monitor) -> dict[str, float]:
+        """Run the job, see `labram.training.distributed.launchers.Launcher.launch`."""
+        if not job.checkpoints.is_relative_to(self.settings.mount):
             raise PlatformError(
-                f"checkpoints must lie in {self.cluster.mount}, which all nodes see",
+                f"checkpoints must be inside {self.settings.mount}, the volume that all nodes mount",
                 file=job.checkpoints,
-                field=VARIABLE,
-                remedy="Choose a workspace there, or set mount to the volume that holds it",
+                field=SETTINGS_VARIABLE,
+                remedy="Choose a workspace there, or set `mount` to the volume of the workspace",
             )
         name = f"labram-{job.stage}-{job.digest()}"
-        with noticed() as interruption, written(job) as folder:
-            receiver = Receiver(folder / LINES, monitor)
-            with self._made(name, folder, monitor):
-                self._follow(name, receiver, interruption)
-            return figures_of(receiver)
+        with catch_sigterm() as preemption, job_folder(job) as folder:
+            receiver = EventReceiver(folder / EVENTS_FILE, monitor)
+            with self._created(name, folder, monitor):
+                self._follow(name, receiver, preemption)
+            return receiver.final_metrics()
 
-    def resource(self, name: str, folder: Path) -> "TrainerV1alpha1TrainJob":
-        """The TrainJob.
+    def manifest(self, name: str, folder: Path) -> "TrainerV1alpha1TrainJob":
+        """Return the TrainJob.
 
         Args:
-            name: Its name.
-            folder: Where `labram.training.distributed.launchers.written` has put the job.
+            name: Name of the TrainJob.
+            folder: Folder with the job file, see `labram.training.distributed.job.job_folder`.
 
         Raises:
-            PlatformError: If what the environment says of the cluster is not what Kubernetes takes.
+            PlatformError: If the settings are not valid Kubernetes fields.
         """
         from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
-        cluster = self.cluster
-        pod = {
-            "nodeSelector": cluster.node_selector,
-            "tolerations": list(cluster.tolerations),
-            "volumes": [
-                {"name": VOLUME, "persistentVolumeClaim": {"claimName": cluster.claim}},
-                {"name": MEMORY, "emptyDir": {"medium": "Memory"}},
-            ],
-            "containers": [
-                {
-                    "name": CONTAINER,
-                    "volumeMounts": [
-                        {"name": VOLUME, "mountPath": str(cluster.mount)},
-                        {"name": MEMORY, "mountPath": "/dev/shm"},  # noqa: S108
-                    ],
-                }
-            ],
-        }
-        replicated = {"name": REPLICATED, "template": {"spec": {"template": {"spec": pod}}}}
-        patch = {"template": {"spec": {"replicatedJobs": [replicated]}}}
-        trainer = {
-            "image": cluster.image,
-            "command": ["torchrun", "-m", WORKER],
-            "args": [str(folder / JOB), str(folder / LINES)],
-            "numNodes": self.nodes,
-            "numProcPerNode": self.processes,
-            "resourcesPerNode": {"requests": cluster.resources, "limits": cluster.resources},
-            "env": [{"name": name, "value": os.environ[name]} for name in HANDED_ON if name in os.environ]
-            + list(cluster.environment),
+        manifest = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "TrainJob",
+            "metadata": {"name": name, "namespace": self.settings.namespace},
+            "spec": {
+                "runtimeRef": {"name": self.settings.runtime},
+                "runtimePatches": [{"manager": MANAGER, "trainingRuntimeSpec": self._runtime_patch()}],
+                "trainer": self._trainer(folder),
+            },
         }
         try:
-            found = TrainerV1alpha1TrainJob.from_dict(
-                {
-                    "apiVersion": f"{GROUP}/{VERSION}",
-                    "kind": "TrainJob",
-                    "metadata": {"name": name, "namespace": cluster.namespace},
-                    "spec": {
-                        "runtimeRef": {"name": cluster.runtime},
-                        "runtimePatches": [{"manager": MANAGER, "trainingRuntimeSpec": patch}],
-                        "trainer": trainer,
-                    },
-                }
-            )
+            train_job = TrainerV1alpha1TrainJob.from_dict(manifest)
         except ValidationError as error:
             first = error.errors()[0]
             raise PlatformError(
-                f"Kubernetes would not take this description of the cluster ({first['msg']})",
-                field=".".join([VARIABLE, *map(str, first["loc"])]),
-                remedy="Write tolerations and environment as in a pod's manifest",
+                f"the TrainJob settings are not valid Kubernetes fields ({first['msg']})",
+                field=".".join([SETTINGS_VARIABLE, *map(str, first["loc"])]),
+                remedy="Write `tolerations` and `environment` as in a pod manifest",
             ) from error
-        assert found is not None
-        return found
+        assert train_job is not None
+        return train_job
+
+    def _runtime_patch(self) -> dict[str, Any]:
+        settings = self.settings
+        volume_mounts = [
+            {"name": WORKSPACE_VOLUME, "mountPath": str(settings.mount)},
+            {"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"},  # noqa: S108
+        ]
+        pod = {
+            "nodeSelector": settings.node_selector,
+            "tolerations": list(settings.tolerations),
+            "volumes": [
+                {"name": WORKSPACE_VOLUME, "persistentVolumeClaim": {"claimName": settings.claim}},
+                {"name": SHARED_MEMORY_VOLUME, "emptyDir": {"medium": "Memory"}},
+            ],
+            "containers": [{"name": CONTAINER, "volumeMounts": volume_mounts}],
+        }
+        replicated_job = {"name": REPLICATED_JOB, "template": {"spec": {"template": {"spec": pod}}}}
+        return {"template": {"spec": {"replicatedJobs": [replicated_job]}}}
+
+    def _trainer(self, folder: Path) -> dict[str, Any]:
+        forwarded = [{"name": name, "value": os.environ[name]} for name in FORWARDED_VARIABLES if name in os.environ]
+        return {
+            "image": self.settings.image,
+            "command": ["torchrun", "-m", WORKER_MODULE],
+            "args": [str(folder / JOB_FILE), str(folder / EVENTS_FILE)],
+            "numNodes": self.nodes,
+            "numProcPerNode": self.processes,
+            "resourcesPerNode": {"requests": self.settings.resources, "limits": self.settings.resources},
+            "env": forwarded + list(self.settings.environment),
+        }
 
     @contextmanager
-    def _made(self, name: str, folder: Path, monitor: Monitor) -> Iterator[None]:
-        """Make the TrainJob, in place of one that a killed process has left; it is deleted in the end."""
-        if self._delete(name, within=SECONDS_TO_GO):
-            monitor.note(f"TrainJob {name} of an earlier attempt was deleted; its newest checkpoint is used")
-        with _asked("the TrainJob cannot be made"):
-            _api().create_namespaced_custom_object(*self._where, self.resource(name, folder).to_dict())
+    def _created(self, name: str, folder: Path, monitor: Monitor) -> Iterator[None]:
+        """Create the TrainJob, replacing one that a killed process left, and delete it afterwards."""
+        if self._delete(name, timeout=DELETE_TIMEOUT_SECONDS):
+            monitor.note(f"deleted TrainJob {name} of an earlier attempt; resuming from its newest checkpoint")
+        with _api_errors("the TrainJob cannot be created"):
+            _api().create_namespaced_custom_object(*self._api_path, self.manifest(name, folder).to_dict())
         try:
             yield
         finally:
             self._delete(name)
 
-    def _follow(self, name: str, receiver: Receiver, interruption: Interruption) -> None:
-        """Pass on what the pods say until the TrainJob has ended.
+    def _follow(self, name: str, receiver: EventReceiver, preemption: PreemptionFlag) -> None:
+        """Pass on the pods' events until the TrainJob has ended.
 
-        Pods that are taken away are Kubernetes' affair, and started again; an error that labram explains would come
-        back each time, so it ends the training at once.
+        Kubernetes restarts evicted pods. An error that a pod reports would recur at each restart, so it ends the
+        training at once.
         """
-        answered = time.monotonic()
+        last_response = time.monotonic()
         while True:
-            conditions = self._conditions(name, tolerant=time.monotonic() - answered < SECONDS_WITHOUT_AN_ANSWER)
-            answered = answered if conditions is None else time.monotonic()
+            conditions = self._conditions(name, tolerant=time.monotonic() - last_response < API_OUTAGE_SECONDS)
+            last_response = last_response if conditions is None else time.monotonic()
             receiver.receive()
-            if interruption.requested:
+            if preemption.requested:
                 self._delete(name)
                 raise SystemExit(EXIT_CODE)
             if receiver.error:
@@ -215,64 +225,64 @@ class TrainJob:
             if conditions and "Complete" in conditions:
                 return
             if conditions and "Failed" in conditions:
-                self._show_last_words(name)
+                self._log_pod_tails(name)
                 raise TrainingError(
                     f"TrainJob {name} failed ({conditions['Failed']})",
-                    remedy="Read the end of its pods' logs above; run it again to go on from the newest checkpoint",
+                    remedy="Read its pods' logs above, then run it again to resume from the newest checkpoint",
                 )
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(POLL_SECONDS)
 
     def _conditions(self, name: str, *, tolerant: bool) -> dict[str, str] | None:
-        """Messages of the conditions that hold; None while the API does not answer and that is tolerated."""
+        """Return the messages of the true conditions, or None during a tolerated outage of the API server."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
         try:
-            found = _api().get_namespaced_custom_object(*self._where, name)
+            train_job = _api().get_namespaced_custom_object(*self._api_path, name)
         except (ApiException, HTTPError) as error:
-            status = getattr(error, "status", BROKEN)
-            if tolerant and status >= BROKEN:
+            status = getattr(error, "status", SERVER_ERROR)
+            if tolerant and status >= SERVER_ERROR:
                 return None
-            raise _refused(f"TrainJob {name} cannot be followed", f"{status} {error}") from error
-        conditions = found.get("status", {}).get("conditions", [])
-        return {one["type"]: one.get("message", "") for one in conditions if one["status"] == "True"}
+            raise _platform_error(f"the status of TrainJob {name} cannot be read", f"{status} {error}") from error
+        conditions = train_job.get("status", {}).get("conditions", [])
+        return {item["type"]: item.get("message", "") for item in conditions if item["status"] == "True"}
 
-    def _show_last_words(self, name: str) -> None:
-        """Write the end of each pod's log to ours: the pods go with their TrainJob."""
+    def _log_pod_tails(self, name: str) -> None:
+        """Log the last lines of each pod, because the pods are deleted with their TrainJob."""
         from kubernetes.client import ApiException, CoreV1Api
 
         _api()
-        core, namespace = CoreV1Api(), self.cluster.namespace
+        core, namespace = CoreV1Api(), self.settings.namespace
         try:
-            for pod in core.list_namespaced_pod(namespace, label_selector=f"{OF_JOB_SET}={name}").items:
-                words = core.read_namespaced_pod_log(pod.metadata.name, namespace, tail_lines=LAST_LINES)
-                log.error("%s: %s", pod.metadata.name, words)
+            for pod in core.list_namespaced_pod(namespace, label_selector=f"{JOB_SET_LABEL}={name}").items:
+                tail = core.read_namespaced_pod_log(pod.metadata.name, namespace, tail_lines=LOG_TAIL_LINES)
+                log.error("%s: %s", pod.metadata.name, tail)
         except ApiException as error:
             log.warning("the logs of TrainJob %s cannot be read (%s)", name, error.reason)
 
-    def _delete(self, name: str, within: float = SECONDS_TO_SAVE) -> bool:
-        """Delete the TrainJob and wait until its pods have saved and are gone; gives whether there was one."""
+    def _delete(self, name: str, timeout: float = SHUTDOWN_SECONDS) -> bool:
+        """Delete the TrainJob, wait until its pods have stopped, and return whether it existed."""
         from kubernetes.client import ApiException
 
-        deadline, found = time.monotonic() + within, False
+        deadline, existed = time.monotonic() + timeout, False
         while time.monotonic() < deadline:
             try:
-                _api().delete_namespaced_custom_object(*self._where, name, propagation_policy="Foreground")
+                _api().delete_namespaced_custom_object(*self._api_path, name, propagation_policy="Foreground")
             except ApiException as error:
-                if error.status == ABSENT:
-                    return found
-                raise _refused(f"TrainJob {name} cannot be deleted", error.reason) from error
-            found = True
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        return found
+                if error.status == NOT_FOUND:
+                    return existed
+                raise _platform_error(f"TrainJob {name} cannot be deleted", error.reason) from error
+            existed = True
+            time.sleep(POLL_SECONDS)
+        return existed
 
     @property
-    def _where(self) -> tuple[str, str, str, str]:
-        return GROUP, VERSION, self.cluster.namespace, PLURAL
+    def _api_path(self) -> tuple[str, str, str, str]:
+        return GROUP, VERSION, self.settings.namespace, PLURAL
 
 
 def _api() -> Any:
-    """The cluster that this pod is in, else that of the user's configuration."""
+    """Return a client for the cluster that this pod runs in, else for that of the user's kubeconfig."""
     from kubernetes import client, config
 
     try:
@@ -281,22 +291,22 @@ def _api() -> Any:
         try:
             config.load_kube_config(os.environ.get("KUBECONFIG"))
         except config.ConfigException as error:
-            raise _refused("no cluster is known here", str(error)) from error
+            raise _platform_error("no Kubernetes cluster is configured", str(error)) from error
     return client.CustomObjectsApi()
 
 
 @contextmanager
-def _asked(problem: str) -> Iterator[None]:
+def _api_errors(problem: str) -> Iterator[None]:
     from kubernetes.client import ApiException
 
     try:
         yield
     except ApiException as error:
-        raise _refused(problem, f"{error.status} {error.reason}") from error
+        raise _platform_error(problem, f"{error.status} {error.reason}") from error
 
 
-def _refused(problem: str, why: str) -> LabramError:
+def _platform_error(problem: str, reason: str) -> LabramError:
     return PlatformError(
-        f"{problem} ({why})",
-        remedy="See that Kubeflow Trainer is installed and this service account may use TrainJobs",
+        f"{problem} ({reason})",
+        remedy="Check that Kubeflow Trainer is installed and that this service account may use TrainJobs",
     )

@@ -7,10 +7,13 @@ import torch
 from labram.errors import StoreError
 from labram.events import NullMonitor
 from labram.models import weights
+from labram.models.tokenizer import Tokenizer
 from labram.recipe import PretrainingRecipe
-from labram.training import train_stages
+from labram.training.backbone_stage import train_backbone
 from labram.training.data import codes
 from labram.training.data.windows import WindowSampler
+from labram.training.stage_run import StageRun
+from labram.training.tokenizer_stage import train_tokenizer
 
 LIMITS = {"patches": 48, "micro_batches": 3, "window_patches": 24, "window_seconds": 4}
 
@@ -18,15 +21,12 @@ LIMITS = {"patches": 48, "micro_batches": 3, "window_patches": 24, "window_secon
 @pytest.fixture
 def teacher(mixed, architecture, tokenizer_recipe, tmp_path):
     """Folder of a tokenizer."""
-    train_stages.train_tokenizer(
+    train_tokenizer(
         mixed.corpus,
         mixed.store,
         architecture,
         tokenizer_recipe(steps=2),
-        seed=0,
-        checkpoints=tmp_path / "checkpoints",
-        out=tmp_path / "tokenizer",
-        monitor=NullMonitor(),
+        StageRun(0, tmp_path / "checkpoints", tmp_path / "tokenizer", NullMonitor()),
     )
     return tmp_path / "tokenizer"
 
@@ -45,7 +45,7 @@ def counted(sampler, tokenizer, digest="a" * 64):
     notes = []
     monitor = NullMonitor()
     monitor.note = notes.append
-    return codes.tokenize(sampler, tokenizer, digest, monitor), notes
+    return codes.with_stored_codes(sampler, tokenizer, digest, monitor), notes
 
 
 def test_looked_up_codes_are_those_that_the_tokenizer_gives_the_windows(sampler, tokenizer):
@@ -101,25 +101,22 @@ def test_pretraining_by_stored_codes_runs_the_tokenizer_for_validation_only(
     mixed, teacher, architecture, pretraining_recipe, tmp_path, monkeypatch
 ):
     asked = []
-    encode = train_stages.Tokenizer.encode
+    encode = Tokenizer.encode
     monkeypatch.setattr(
-        train_stages.Tokenizer,
+        Tokenizer,
         "encode",
         lambda self, x, rows: asked.append(torch.is_grad_enabled()) or encode(self, x, rows),
     )
 
     def pretrain(name):
         asked.clear()
-        return train_stages.pretrain(
+        return train_backbone(
             mixed.corpus,
             mixed.store,
             teacher,
             architecture,
             pretraining_recipe(stored_codes=True),
-            seed=0,
-            checkpoints=tmp_path / name / "checkpoints",
-            out=tmp_path / name / "out",
-            monitor=NullMonitor(),
+            StageRun(0, tmp_path / name / "checkpoints", tmp_path / name / "out", NullMonitor()),
         )
 
     first = pretrain("first")

@@ -12,21 +12,21 @@ from labram.corpus.catalogue import Corpus
 from labram.events import NullMonitor
 from labram.recipe import ArchitectureRecipe, PretrainingRecipe, TokenizerRecipe
 from labram.store.store import Store
-from labram.training import train_stages
-from labram.training.distributed.fsdp import whole
-from labram.training.distributed.process_group import joined
-from labram.training.loop import _Training
+from labram.training.backbone_stage import train_backbone
+from labram.training.distributed.fsdp import full_tensor
+from labram.training.distributed.process_group import init_process_group
+from labram.training.loop import _Loop
+from labram.training.stage_run import StageRun
+from labram.training.tokenizer_stage import train_tokenizer
 
-CLIP = _Training._clip
+CLIP = _Loop._clip
 
 
 def train(folder, name):
     """Train both models in `folder/name`."""
     settings = TokenizerRecipe.from_json((folder / "tokenizer.json").read_text())
     out, *given = prepared(folder, name)
-    train_stages.train_tokenizer(
-        *given, settings, checkpoints=out / "a", out=out / "tokenizer", seed=0, monitor=NullMonitor()
-    )
+    train_tokenizer(*given, settings, StageRun(0, out / "a", out / "tokenizer", NullMonitor()))
     pretrain(folder, name)
 
 
@@ -35,7 +35,7 @@ def pretrain(folder, name, **changes):
     settings = PretrainingRecipe.from_json((folder / "masked.json").read_text()).model_copy(update=changes)
     out, corpus, store, architecture = prepared(folder, name)
     given = corpus, store, folder / "one" / "tokenizer", architecture, settings
-    train_stages.pretrain(*given, checkpoints=out / "b", out=out / "masked", seed=0, monitor=NullMonitor())
+    train_backbone(*given, StageRun(0, out / "b", out / "masked", NullMonitor()))
 
 
 def prepared(folder, name):
@@ -47,14 +47,14 @@ def prepared(folder, name):
 
 def keep_gradients(out):
     def keeps(self, gradients):
-        if self.progress.step == 0:
-            kept = [whole(gradient).clone() for gradient in gradients]
-            if self.ranks.first:
+        if self.state.progress.step == 0:
+            kept = [full_tensor(gradient).clone() for gradient in gradients]
+            if self.group.is_main:
                 out.mkdir(exist_ok=True)
                 torch.save(kept, out / f"{type(self.objective).__name__}.pt")
         return CLIP(self, gradients)
 
-    _Training._clip = keeps
+    _Loop._clip = keeps
 
 
 def half_way(folder, before, after):
@@ -64,10 +64,10 @@ def half_way(folder, before, after):
 
 
 if __name__ == "__main__":
-    with joined() as ranks:
+    with init_process_group() as ranks:
         place = Path(sys.argv[1])
         train(place, "two")
         pretrain(place, "shared out", sharded=True)
         pretrain(place, "taken over", sharded=True)
-        (place / f"rank-{ranks.rank}.json").write_text(json.dumps(ranks.world))
+        (place / f"rank-{ranks.rank}.json").write_text(json.dumps(ranks.world_size))
         assert int(os.environ["RANK"]) == ranks.rank

@@ -9,8 +9,8 @@ import pytest
 from labram.errors import CheckpointError, PlatformError, TrainingError
 from labram.events import NullMonitor
 from labram.training.distributed import process_group, worker
-from labram.training.distributed.job import Job, Receiver, Sender
-from labram.training.distributed.launchers import InProcess, Torchrun, chosen
+from labram.training.distributed.job import EventReceiver, EventSender, Job
+from labram.training.distributed.launchers import InProcessLauncher, TorchrunLauncher, select_launcher
 
 
 class Told(NullMonitor):
@@ -58,7 +58,7 @@ def workers():
 
 def test_what_several_processes_say_and_write_arrives_once(job):
     monitor = Told()
-    figures = Torchrun(2).run(job(steps=3), monitor)
+    figures = TorchrunLauncher(2).launch(job(steps=3), monitor)
     assert figures["steps"] == 3
     assert figures["loss"] == monitor.values[3]["validation/loss"]
     assert monitor.done == sorted(set(monitor.done))
@@ -70,18 +70,18 @@ def test_what_several_processes_say_and_write_arrives_once(job):
 def test_a_process_that_is_killed_ends_the_training_with_an_error_and_the_next_goes_on(job):
     task = job(steps=4000, checkpoint_every=2)
     monitor = Told(at=3, then=lambda: workers()[-1].kill())
-    with pytest.raises(TrainingError, match=r"process 1 of the training was killed by SIGKILL.*goes on from"):
-        Torchrun(2).run(task, monitor)
+    with pytest.raises(TrainingError, match=r"training process 1 was killed by SIGKILL.*resumes from"):
+        TorchrunLauncher(2).launch(task, monitor)
     assert not workers()
     short = task.model_copy(update={"settings": task.settings.replace('"steps":4000', '"steps":4001'), "allow": True})
     again = Told(at=1, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as left:
-        Torchrun(2).run(short, again)
+        TorchrunLauncher(2).launch(short, again)
     assert left.value.code == 143
     assert any("tokenizer.steps: 4000 → 4001" in note for note in again.notes)
-    (resumed,) = (note for note in again.notes if note.startswith("goes on after step"))
-    assert int(resumed.split()[4]) >= 2
-    assert max(int(place.name[5:]) for place in task.checkpoints.glob("step-*")) > int(resumed.split()[4])
+    (resumed,) = (note for note in again.notes if note.startswith("resuming after step"))
+    assert int(resumed.split()[3]) >= 2
+    assert max(int(place.name[5:]) for place in task.checkpoints.glob("step-*")) > int(resumed.split()[3])
 
 
 def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
@@ -97,29 +97,29 @@ def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
     monkeypatch.setattr(process_group.distributed, "get_world_size", lambda: 2)
     (tmp_path / "job.json").write_text(job(micro_batches=3).to_json())
     try:
-        assert worker.main(tmp_path / "job.json", tmp_path / "lines.jsonl") == 1
+        assert worker.main(tmp_path / "job.json", tmp_path / "events.jsonl") == 1
     finally:
         process_group.distributed.destroy_process_group()
-    receiver = Receiver(tmp_path / "lines.jsonl", NullMonitor())
+    receiver = EventReceiver(tmp_path / "events.jsonl", NullMonitor())
     receiver.receive()
     assert isinstance(receiver.error, TrainingError)
-    assert "3 micro-batches of a step cannot be shared out evenly to 2 processes" in str(receiver.error)
+    assert "3 micro-batches cannot be divided evenly among 2 processes" in str(receiver.error)
 
 
 def test_every_error_survives_the_way(tmp_path):
-    file = tmp_path / "lines.jsonl"
-    Sender(file).failed(CheckpointError("it is gone", remedy="Look for it", file=tmp_path / "x", field="y"))
-    receiver = Receiver(file, NullMonitor())
+    file = tmp_path / "events.jsonl"
+    EventSender(file).failed(CheckpointError("it is gone", remedy="Look for it", file=tmp_path / "x", field="y"))
+    receiver = EventReceiver(file, NullMonitor())
     receiver.receive()
     assert isinstance(receiver.error, CheckpointError)
     assert str(receiver.error) == f"{tmp_path / 'x'}, y: it is gone. Look for it."
 
 
 def test_half_a_line_waits_for_its_other_half(tmp_path):
-    file, monitor = tmp_path / "lines.jsonl", Told()
-    receiver = Receiver(file, monitor)
+    file, monitor = tmp_path / "events.jsonl", Told()
+    receiver = EventReceiver(file, monitor)
     receiver.receive()
-    file.write_text('{"what": "note", "text": "one"}\n{"what": "no')
+    file.write_text('{"event": "note", "text": "one"}\n{"event": "no')
     receiver.receive()
     with file.open("a") as stream:
         stream.write('te", "text": "two"}\n')
@@ -128,18 +128,19 @@ def test_half_a_line_waits_for_its_other_half(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("processes", "expected"), [(None, InProcess()), ("1", InProcess()), ("4", Torchrun(4)), ("", InProcess())]
+    ("processes", "expected"),
+    [(None, InProcessLauncher()), ("1", InProcessLauncher()), ("4", TorchrunLauncher(4)), ("", InProcessLauncher())],
 )
 def test_the_environment_chooses(monkeypatch, processes, expected):
     if processes is not None:
         monkeypatch.setenv("LABRAM_PROCESSES", processes)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert type(chosen()) is type(expected)
-    assert vars(chosen()) == vars(expected)
+    assert type(select_launcher()) is type(expected)
+    assert vars(select_launcher()) == vars(expected)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two"])
 def test_what_is_no_number_of_processes_is_named(monkeypatch, value):
     monkeypatch.setenv("LABRAM_PROCESSES", value)
     with pytest.raises(PlatformError, match="LABRAM_PROCESSES"):
-        chosen()
+        select_launcher()

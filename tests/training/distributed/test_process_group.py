@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from labram.training.distributed.process_group import Ranks
-from labram.training.loop import _Training
+from labram.training.distributed.process_group import ProcessGroup
+from labram.training.loop import _Loop
 
 PROGRAM = Path(__file__).with_name("rank_program.py")
 
@@ -27,7 +27,7 @@ def trained(tmp_path_factory, make_mixed, architecture, tokenizer_recipe, pretra
     (folder / "tokenizer.json").write_text(tokenizer_recipe(**settings, restart_every=4).to_json())
     (folder / "masked.json").write_text(pretraining_recipe(**settings).to_json())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Training, "_clip", _Training._clip)  # put back what the program replaces
+        patch.setattr(_Loop, "_clip", _Loop._clip)  # put back what the program replaces
         program = runpy.run_path(str(PROGRAM))
         program["train"](folder, "one")
         program["half_way"](folder, "one", "taken over")
@@ -106,14 +106,14 @@ def test_a_checkpoint_of_shares_has_the_same_files_and_tensors_as_any(trained):
 
 
 def test_shares_are_all_micro_batches_once():
-    shares = [Ranks(rank, 3) for rank in range(3)]
-    assert sorted(number for ranks in shares for number in range(9)[ranks.share]) == list(range(9))
-    assert [ranks.number(1) for ranks in shares] == [3, 4, 5]
+    shares = [ProcessGroup(rank, 3) for rank in range(3)]
+    assert sorted(number for ranks in shares for number in range(9)[ranks.local_slice]) == list(range(9))
+    assert [ranks.global_index(1) for ranks in shares] == [3, 4, 5]
 
 
 def test_one_process_agrees_with_itself():
-    alone, tensor = Ranks.here(), torch.ones(2)
-    alone.add_up([tensor])
-    alone.copy_first([tensor])
+    alone, tensor = ProcessGroup.current(), torch.ones(2)
+    alone.all_reduce([tensor])
+    alone.broadcast([tensor])
     assert tensor.tolist() == [1, 1]
-    assert (alone.total(3), alone.first_says(lambda: "so"), alone.all_say(["a"])) == (3, "so", ["a"])
+    assert (alone.sum_on_host(3), alone.compute_on_main(lambda: "so"), alone.all_gather(["a"])) == (3, "so", ["a"])

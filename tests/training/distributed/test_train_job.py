@@ -18,9 +18,9 @@ from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 from labram.errors import PlatformError, TrainingError, WeightsError
 from labram.events import NullMonitor
 from labram.training.distributed import train_job
-from labram.training.distributed.job import Job, Sender
-from labram.training.distributed.launchers import chosen
-from labram.training.distributed.train_job import Cluster, TrainJob
+from labram.training.distributed.job import EventSender, Job
+from labram.training.distributed.launchers import select_launcher
+from labram.training.distributed.train_job import TrainJobLauncher, TrainJobSettings
 
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/labram/trainjobs"
 
@@ -109,7 +109,7 @@ def trainer(tmp_path, monkeypatch):
         }
         (tmp_path / "config").write_text(yaml.safe_dump(content))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-        monkeypatch.setattr(train_job, "SECONDS_BETWEEN_LOOKS", 0.02)
+        monkeypatch.setattr(train_job, "POLL_SECONDS", 0.02)
         return servers[0]
 
     yield start
@@ -119,7 +119,7 @@ def trainer(tmp_path, monkeypatch):
 
 @pytest.fixture
 def launcher(tmp_path):
-    return TrainJob(2, 8, Cluster(image="labram:1", mount=tmp_path, resources={"nvidia.com/gpu": "8"}))
+    return TrainJobLauncher(2, 8, TrainJobSettings(image="labram:1", mount=tmp_path, resources={"nvidia.com/gpu": "8"}))
 
 
 @pytest.fixture
@@ -141,18 +141,18 @@ def condition(kind, message=""):
 
 def lines(found):
     """Where the pods of a TrainJob say how it goes."""
-    return Sender(Path(found["spec"]["trainer"]["args"][1]))
+    return EventSender(Path(found["spec"]["trainer"]["args"][1]))
 
 
 def test_the_train_job_is_what_kubeflow_trainer_takes(launcher, tmp_path):
-    cluster = launcher.cluster.model_copy(
+    cluster = launcher.settings.model_copy(
         update={
             "node_selector": {"pool": "gpu"},
             "tolerations": ({"key": "gpu", "operator": "Exists"},),
             "environment": ({"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},),
         }
     )
-    found = TrainJob(2, 8, cluster).resource("labram-pretrain-1", tmp_path / "job").to_dict()
+    found = TrainJobLauncher(2, 8, cluster).manifest("labram-pretrain-1", tmp_path / "job").to_dict()
     assert TrainerV1alpha1TrainJob.from_dict(found).to_dict() == found
     spec = found["spec"]
     assert spec["runtimeRef"] == {"name": "labram-torch"}
@@ -175,15 +175,15 @@ def test_a_training_on_several_nodes_is_followed_to_its_end(trainer, launcher, j
     def pods(found):
         looks.append(1)
         if len(looks) == 1:
-            lines(found).note("goes on after step 7 of 9")
+            lines(found).note("resuming after step 7 of 9")
             return []
         lines(found).finished({"loss": 0.5})
         return condition("Complete")
 
     server, monitor, notes = trainer(pods), NullMonitor(), []
     monitor.note = notes.append
-    assert launcher.run(job, monitor) == {"loss": 0.5}
-    assert notes == ["goes on after step 7 of 9"]
+    assert launcher.launch(job, monitor) == {"loss": 0.5}
+    assert notes == ["resuming after step 7 of 9"]
     assert not server.jobs
     assert ("POST", JOBS) in server.asked
 
@@ -195,7 +195,7 @@ def test_the_trainings_own_error_is_raised(trainer, launcher, job):
 
     trainer(pods)
     with pytest.raises(WeightsError, match="no tokenizer"):
-        launcher.run(job, NullMonitor())
+        launcher.launch(job, NullMonitor())
 
 
 def test_an_error_that_would_come_back_is_not_waited_for(trainer, launcher, job):
@@ -205,7 +205,7 @@ def test_an_error_that_would_come_back_is_not_waited_for(trainer, launcher, job)
 
     server = trainer(pods)
     with pytest.raises(WeightsError, match="no tokenizer"):
-        launcher.run(job, NullMonitor())
+        launcher.launch(job, NullMonitor())
     assert not server.jobs
 
 
@@ -216,18 +216,18 @@ def test_a_training_goes_on_while_the_api_server_is_away(trainer, launcher, job,
 
     server = trainer(pods)
     server.broken = 3
-    assert launcher.run(job, NullMonitor()) == {"loss": 0.5}
+    assert launcher.launch(job, NullMonitor()) == {"loss": 0.5}
     server.broken = 1000
-    monkeypatch.setattr(train_job, "SECONDS_WITHOUT_AN_ANSWER", 0.2)
-    with pytest.raises(PlatformError, match="cannot be followed"):
-        launcher.run(job, NullMonitor())
+    monkeypatch.setattr(train_job, "API_OUTAGE_SECONDS", 0.2)
+    with pytest.raises(PlatformError, match=r"status of TrainJob .* cannot be read"):
+        launcher.launch(job, NullMonitor())
     assert not server.jobs
 
 
 def test_a_train_job_that_failed_without_a_word_says_what_kubernetes_and_the_pods_say(trainer, launcher, job, caplog):
     server = trainer(lambda _: condition("Failed", "node was preempted 8 times"))
     with pytest.raises(TrainingError, match=r"preempted 8 times\).*newest checkpoint"):
-        launcher.run(job, NullMonitor())
+        launcher.launch(job, NullMonitor())
     assert not server.jobs
     (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert record.message == "node-0: CUDA out of memory"
@@ -240,7 +240,7 @@ def test_when_the_launcher_has_to_go_its_train_job_goes_too(trainer, launcher, j
 
     server = trainer(pods)
     with pytest.raises(SystemExit) as left:
-        launcher.run(job, NullMonitor())
+        launcher.launch(job, NullMonitor())
     assert left.value.code == 143
     assert not server.jobs
 
@@ -253,7 +253,7 @@ def test_what_a_killed_launcher_left_is_deleted_first(trainer, launcher, job):
     server = trainer(pods)
     name = f"labram-pretrain-{job.digest()}"
     server.jobs[name] = {"metadata": {"name": name}}
-    assert launcher.run(job, NullMonitor()) == {"loss": 1.0}
+    assert launcher.launch(job, NullMonitor()) == {"loss": 1.0}
     assert [command for command, _ in server.asked][:3] == ["DELETE", "DELETE", "POST"]
 
 
@@ -288,7 +288,7 @@ class JobSet:
     def _done(self, found: dict) -> int:
         file = Path(found["spec"]["trainer"]["args"][1])
         told = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-        return max((line["done"] for line in told if line["what"] == "progress"), default=0)
+        return max((line["done"] for line in told if line["event"] == "progress"), default=0)
 
     def _start(self, trainer: dict) -> None:
         self.attempts += 1
@@ -325,11 +325,11 @@ def test_a_training_of_which_a_node_is_taken_away_goes_on_where_it_was(
     monitor.note = notes.append
     monitor.metrics = lambda step, values: logged.add(step)
     try:
-        figures = TrainJob(2, 1, Cluster(image="labram:1", mount=tmp_path)).run(job, monitor)
+        figures = TrainJobLauncher(2, 1, TrainJobSettings(image="labram:1", mount=tmp_path)).run(job, monitor)
     finally:
         nodes.stop()
     assert nodes.attempts == 2
-    (resumed,) = (int(note.split()[4]) for note in notes if note.startswith("goes on after step"))
+    (resumed,) = (int(note.split()[3]) for note in notes if note.startswith("resuming after step"))
     assert 4 <= resumed < 120, "both saved after the same step"
     assert figures["steps"] == 120
     assert set(range(2, 121, 2)) <= logged, "no step is missing"
@@ -338,25 +338,25 @@ def test_a_training_of_which_a_node_is_taken_away_goes_on_where_it_was(
 def test_the_pods_know_which_run_they_belong_to(launcher, tmp_path, monkeypatch):
     monkeypatch.setenv("LABRAM_RUN", "run-1")
     monkeypatch.setenv("LABRAM_LOG", "json")
-    spec = launcher.resource("x", tmp_path).to_dict()["spec"]
+    spec = launcher.manifest("x", tmp_path).to_dict()["spec"]
     assert spec["trainer"]["env"] == [{"name": "LABRAM_RUN", "value": "run-1"}, {"name": "LABRAM_LOG", "value": "json"}]
 
 
 def test_a_workspace_that_the_nodes_do_not_see_is_refused(launcher, job):
-    with pytest.raises(PlatformError, match="which all nodes see"):
-        launcher.run(job.model_copy(update={"checkpoints": Path("/elsewhere")}), NullMonitor())
+    with pytest.raises(PlatformError, match="that all nodes mount"):
+        launcher.launch(job.model_copy(update={"checkpoints": Path("/elsewhere")}), NullMonitor())
 
 
 def test_the_environment_describes_the_cluster(monkeypatch):
     monkeypatch.setenv("LABRAM_NODES", "2")
     monkeypatch.setenv("LABRAM_PROCESSES", "8")
     with pytest.raises(PlatformError, match=r"LABRAM_TRAIN_JOB\.image"):
-        chosen()
+        select_launcher()
     monkeypatch.setenv("LABRAM_TRAIN_JOB", '{"image": "labram:1"}')
-    assert chosen() == TrainJob(2, 8, Cluster(image="labram:1"))
+    assert select_launcher() == TrainJobLauncher(2, 8, TrainJobSettings(image="labram:1"))
 
 
 def test_a_toleration_that_is_none_is_named(launcher, tmp_path):
-    wrong = launcher.cluster.model_copy(update={"tolerations": ({"key": 3},)})
+    wrong = launcher.settings.model_copy(update={"tolerations": ({"key": 3},)})
     with pytest.raises(PlatformError, match="LABRAM_TRAIN_JOB"):
-        TrainJob(2, 8, wrong).resource("x", tmp_path)
+        TrainJobLauncher(2, 8, wrong).manifest("x", tmp_path)

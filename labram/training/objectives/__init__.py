@@ -1,0 +1,1 @@
+"""Training objectives: vector-quantised spectrum prediction, masked code prediction, and labelled tasks."""

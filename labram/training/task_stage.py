@@ -1,0 +1,131 @@
+"""Training stage `finetune`: learn a labelled task from a pre-trained backbone (paper, section 3.2)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from labram.corpus.catalogue import Corpus
+from labram.errors import LabelError, TrainingError
+from labram.models import weights
+from labram.models.downstream import DownstreamModel
+from labram.recipe import TaskRecipe
+from labram.store.store import Store
+from labram.training import device as devices
+from labram.training.checkpoints import Checkpoints
+from labram.training.data.labelled import LabelledWindows, ShuffledWindows
+from labram.training.distributed.process_group import ProcessGroup
+from labram.training.loop import fit
+from labram.training.notify import warn_user
+from labram.training.objectives.task_objective import TaskObjective
+from labram.training.optimiser import parameter_groups
+from labram.training.plan import task_plan
+from labram.training.stage_run import StageRun
+from labram.training.task_metadata import TaskMetadata
+
+MIN_TARGET_SD = 1e-8
+
+
+def train_task_model(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, run: StageRun) -> dict[str, float]:
+    """Fine-tune a backbone on the train split of a task's dataset.
+
+    The weights of the best epoch by the task's validation metric are kept, or those of the last epoch if there are no
+    validation subjects.
+
+    Args:
+        corpus: Catalogue and labels.
+        store: Patch store.
+        backbone: Folder of the pre-trained model.
+        task: Task and training settings.
+        run: Seed, folders and monitor.
+
+    Returns:
+        Validation metrics of the kept epoch, with `steps` and `skipped_steps`.
+
+    Raises:
+        LabelError: If the training subjects have no labelled windows, or labels that do not fit the task.
+        WeightsError: If `backbone` does not hold a pre-trained backbone.
+        CheckpointError: If the checkpoints belong to another training.
+        TrainingError: If the loss diverged, or if a step has fewer windows than there are processes.
+    """
+    windows = _training_windows(corpus, store, task)
+    validation = list(LabelledWindows.load(corpus, store, task, "validation").batches(task.batch))
+    if not validation:
+        warn_user(
+            run.monitor, f"no validation subject has windows of {task.name}: keeping the last epoch, not the best"
+        )
+    with run.initial_weights_seeded():
+        model, report = weights.backbone_to_downstream(backbone, task.outputs, drop_path=task.drop_path)
+    devices.prepare_model(model)
+    metadata, batches = _metadata(task, windows), _shuffled(windows, task, run.seed)
+    layer_ids, optimiser = model.layer_ids(), task.optimiser
+    result = fit(
+        _objective(model, task, windows.y, metadata),
+        batches,
+        validation,
+        task_plan(task, batches.steps_per_epoch, run.seed, select=bool(validation)),
+        groups=parameter_groups(model, optimiser.weight_decay, layer_ids=layer_ids, layer_decay=task.layer_decay),
+        checkpoints=Checkpoints(run.checkpoints),
+        identity=run.identity(corpus, {"backbone": weights.digest(backbone)}, task=task),
+        monitor=run.monitor,
+        allow=run.allow,
+    )
+    metrics = run.write_model(model, result)
+    if ProcessGroup.current().is_main:
+        metadata.write(run.out)
+        (run.out / "load_report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
+    return metrics
+
+
+def _training_windows(corpus: Corpus, store: Store, task: TaskRecipe) -> LabelledWindows:
+    windows = LabelledWindows.load(corpus, store, task, "train")
+    if not len(windows):
+        raise LabelError(
+            f"no training subject of {task.dataset} has a labelled window of {task.seconds} s",
+            field=f"tasks.{task.name}",
+            remedy="Check the dataset's labels, or shorten the task's windows",
+        )
+    return windows
+
+
+def _shuffled(windows: LabelledWindows, task: TaskRecipe, seed: int) -> ShuffledWindows:
+    batches, world_size = ShuffledWindows(windows, task.batch, seed), ProcessGroup.current().world_size
+    if batches.min_step_size < world_size:
+        raise TrainingError(
+            f"a step of {batches.min_step_size} windows cannot be divided among {world_size} processes",
+            field=f"tasks.{task.name}.batch",
+            remedy="Set it to a larger number, or train in fewer processes",
+        )
+    return batches
+
+
+def _metadata(task: TaskRecipe, windows: LabelledWindows) -> TaskMetadata:
+    if task.kind != "regression":
+        return TaskMetadata(recipe=task, montages=windows.montages)
+    sd = np.maximum(windows.y.std(axis=0), MIN_TARGET_SD)
+    mean = windows.y.mean(axis=0)
+    return TaskMetadata(
+        recipe=task, target_mean=tuple(mean.tolist()), target_sd=tuple(sd.tolist()), montages=windows.montages
+    )
+
+
+def _objective(
+    model: DownstreamModel, task: TaskRecipe, y: npt.NDArray[np.float64], metadata: TaskMetadata
+) -> TaskObjective:
+    weighted = task.class_weights and task.kind != "regression"
+    return TaskObjective(
+        model,
+        task.kind,
+        label_smoothing=task.label_smoothing,
+        class_weights=_class_weights(y, len(task.classes)) if weighted else None,
+        target_mean=metadata.target_mean,
+        target_sd=metadata.target_sd,
+        augment=task.augment,
+    )
+
+
+def _class_weights(y: npt.NDArray[np.float64], classes: int) -> npt.NDArray[np.float64]:
+    """Return inverse class frequencies, scaled to a mean of 1 over windows; 0 for absent classes."""
+    counts = np.bincount(y.astype(np.int64), minlength=classes)
+    return np.where(counts > 0, len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
