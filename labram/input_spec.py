@@ -1,7 +1,10 @@
 """What every model expects of its input: patches of one second at 200 Hz, in units of 100 µV (paper, section 3.1)."""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ = 200
 PATCH_SAMPLES = SAMPLE_RATE_HZ
@@ -14,7 +17,7 @@ SCALE_UV = 100.0
 """The models' unit."""
 
 
-def to_model_unit(signals: NDArray[np.floating], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+def to_model_unit(signals: "NDArray[np.floating]", out: "NDArray[np.float32] | None" = None) -> "NDArray[np.float32]":
     """Scale signals from µV to units of 100 µV.
 
     Args:
@@ -24,5 +27,7 @@ def to_model_unit(signals: NDArray[np.floating], out: NDArray[np.float32] | None
     Returns:
         float32, the same shape.
     """
+    import numpy as np  # here, so that recipes and the command line load without it
+
     scaled: NDArray[np.float32] = np.divide(signals, np.float32(SCALE_UV), out=out, dtype=np.float32)
     return scaled

@@ -125,10 +125,10 @@ def _check_codes(model: LabramModel, tensors: Mapping[str, Tensor], report: Load
     target = model.state_dict()
     if set(report.unmatched) == {"of another shape"} and set(report.mismatched) == _CODES & target.keys():
         name = report.mismatched[0]
-        expected, found = target[name].shape, tensors[name].shape
-        if found[:1] != expected[:1]:
+        expected, actual = target[name].shape, tensors[name].shape
+        if actual[:1] != expected[:1]:
             raise CodebookSizeError(
-                f"wrong number of codes: expected {expected[0]}, got {next(iter(found), 0)}",
+                f"wrong number of codes: expected {expected[0]}, got {next(iter(actual), 0)}",
                 file=source,
                 field=name,
                 remedy="Use the configuration that was written with these weights",

@@ -76,8 +76,8 @@ def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = Fals
         WeightsError: If the folder cannot be written, or the file states impossible dimensions.
     """
     content = read_checkpoint(file)
-    found, excused = _state_dict(content, file, average=average)
-    official = _unwrap(found)
+    state, excused = _state_dict(content, file, average=average)
+    official = _unwrap(state)
     ignored = {name for name in official if name.startswith(_IGNORED)}
     excused |= dict.fromkeys(ignored, _IGNORED_REASON)
     official = {name: tensor for name, tensor in official.items() if name not in ignored}
@@ -378,10 +378,10 @@ def _size(official: Mapping[str, Tensor], name: str, dimensions: int, file: Path
     return shape
 
 
-def _check_equal_codes(one: int, other: int, file: Path) -> None:
-    if one != other:
+def _check_equal_codes(first: int, second: int, file: Path) -> None:
+    if first != second:
         raise CodebookSizeError(
-            f"tensors differ in the number of codes: {one} and {other}",
+            f"tensors differ in the number of codes: {first} and {second}",
             file=file,
             remedy="The checkpoint mixes two models: download the original again",
         )

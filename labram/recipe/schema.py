@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from labram.errors import RecipeError
 from labram.frozen_model import FrozenModel
+from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -124,17 +125,17 @@ class TrainingRecipe(FrozenModel):
     warmup_steps: int = Field(default=0, ge=0)
     micro_batches: Positive = Field(default=4, description="Micro-batches in a step; each has one montage.")
     patches: Positive = Field(default=2048, description="Patches in a micro-batch, at most.")
-    window_patches: Positive = Field(default=256, le=256, description="Patches in a window, at most.")
+    window_patches: Positive = Field(default=MAX_PATCHES, le=MAX_PATCHES, description="Patches in a window, at most.")
     temperature: float = Field(
         default=1.0,
         ge=0.0,
         le=1.0,
         description="1: every recording is visited in proportion to its hours; 0: every montage equally often.",
     )
-    window_seconds: Positive = Field(default=16, le=16, description="Seconds in a window, at most.")
+    window_seconds: Positive = Field(default=MAX_SECONDS, le=MAX_SECONDS, description="Seconds in a window, at most.")
     shortest_window_seconds: Positive | None = Field(
         default=None,
-        le=16,
+        le=MAX_SECONDS,
         description="Lengths of windows are drawn from this to the longest that fits; null: always the longest.",
     )
     optimiser: OptimiserRecipe = OptimiserRecipe()
@@ -197,7 +198,7 @@ class TaskRecipe(FrozenModel):
     dataset: str = Field(description="The adapter that gives the labels.")
     kind: Literal["binary", "multiclass", "regression"]
     classes: tuple[str, ...] = Field(default=(), description="Class names, by label; for regression the targets.")
-    seconds: Positive = Field(default=4, le=16, description="Window length.")
+    seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Window length.")
     metric: str = Field(description="The headline metric, which gates and model selection use.")
     epochs: Positive = 20
     batch: Positive = 32
