@@ -1,1 +1,1 @@
-"""One training loop for the tokenizer, masked modelling and tasks."""
+"""Training of tokenizer, backbone and task models: one stage function each, and one training loop."""

@@ -1,1 +1,1 @@
-"""Training data: windows, labelled windows, codebook indices, seeds, augmentation."""
+"""Training data: windows, labelled windows, stored codes, random seeds, augmentation."""

@@ -1,7 +1,7 @@
-"""Variations of a labelled window that leave its label true. Not published: small tasks are memorised without them.
+"""Augmentation of labelled windows by time shift, polarity flip, channel gain and noise. Not in the published method.
 
-Spectral power, which most tasks of EEG live on, does not depend on polarity, on where a rhythm starts, or on the gain
-of the recording; a model that has seen 200 windows does not know that.
+Labels of most EEG tasks depend on spectral power, which is invariant to shift, flip and overall gain. Without
+augmentation, small tasks are memorised.
 """
 
 import torch
@@ -11,12 +11,12 @@ from labram.recipe import AugmentRecipe
 
 
 def augment(x_BNAT: Tensor, recipe: AugmentRecipe, random: torch.Generator) -> Tensor:
-    """Vary each window by itself.
+    """Augment each window independently.
 
     Args:
         x_BNAT: Windows [B, N, A, 200].
-        recipe: Which variations, and how strong.
-        random: CPU generator; the same state gives the same variations.
+        recipe: Augmentations and their strength.
+        random: CPU generator.
 
     Returns:
         Windows of the same shape.

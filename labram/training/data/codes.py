@@ -1,9 +1,9 @@
-"""Codes worked out once: of the consecutive windows of each recording, kept beside its patches.
+"""Stored codes: computed once for the consecutive windows of each recording, and stored beside its patches.
 
-What code a patch gets depends on its whole window, because the tokenizer's norms and attention span it; so codes belong
-to a window, not to a patch, and are of use only where training sees the same windows again. These are the windows that
-follow one another from the first usable second of a recording, as long as the recipe allows; what is left at the end is
-not used. Codes are worked out in float32 on whatever device, and named by the tokenizer's digest and by the windows.
+A patch's code depends on its whole window, because the tokenizer's normalisation and attention span it. Codes therefore
+belong to a window, and can be reused only if training sees the same windows again: consecutive windows of the recipe's
+length from the first usable second of a recording, without the remainder at its end. Codes are computed in float32 on
+any device, and named by the tokenizer's digest and the window length.
 
 Shape letters: B windows, N channels, A seconds.
 """
@@ -24,40 +24,40 @@ from labram.training.distributed.process_group import ProcessGroup
 
 
 def with_stored_codes(sampler: WindowSampler, tokenizer: Tokenizer, digest: str, monitor: Monitor) -> WindowSampler:
-    """Work out the codes that the store does not have yet; gives a sampler whose windows bring theirs.
+    """Compute the codes that the store lacks, and return a sampler that loads them with the windows.
 
-    Several processes share the recordings out and wait for each other.
+    Several processes divide the recordings among them and wait for each other.
 
     Args:
-        sampler: Its pools say which recordings and how long the windows are.
-        tokenizer: On its device.
-        digest: Of its weights.
-        monitor: Is told of each recording.
+        sampler: Sampler whose pools define recordings and windows.
+        tokenizer: Tokenizer, on its device.
+        digest: Digest of the tokenizer's weights.
+        monitor: Receives progress.
 
     Raises:
-        StoreError: If the store cannot be written, or an entry is damaged.
+        StoreError: If the store cannot be written, or if a patch file is damaged.
     """
     name, store, group = f"codes-{digest[:16]}", sampler.store, ProcessGroup.current()
     todo = [(pool, index) for pool in sampler.pools for index in range(len(pool.keys))][group.local_slice]
-    made = 0
+    computed = 0
     for done, (pool, index) in enumerate(todo, start=1):
         key, count = pool.keys[index], int(pool.consecutive[index])
-        kept = store.get_array(key, pool.codes_name(name))
-        if kept is None or len(kept) < count:
+        stored = store.get_array(key, pool.codes_name(name))
+        if stored is None or len(stored) < count:
             store.put_array(
                 key, pool.codes_name(name), np.concatenate(list(_codes(store, pool, key, count, tokenizer)))
             )
-            made += 1
+            computed += 1
         monitor.progress(done, len(todo))
     group.barrier()
-    if made:
-        monitor.note(f"codes of {made} recordings were worked out and stored; {len(todo) - made} were there")
+    if computed:
+        monitor.note(f"computed and stored codes of {computed} recordings; {len(todo) - computed} were already stored")
     return replace(sampler, codes=name)
 
 
 @torch.no_grad()
 def _codes(store: Store, pool: Pool, key: str, count: int, tokenizer: Tokenizer) -> Iterator[NDArray[np.uint16]]:
-    """Codes [B, N·A] of a recording's windows, as many at a time as a micro-batch has."""
+    """Yield the codes [B, N·A] of a recording's windows, one micro-batch at a time."""
     device = next(tokenizer.parameters()).device
     rows_N = torch.tensor(pool.rows, device=device)
     for start in range(0, count, pool.windows):

@@ -1,4 +1,4 @@
-"""Labelled windows of a task: cut consecutively from labelled intervals, grouped by montage, read when asked for.
+"""Labelled windows of a task: cut consecutively from labelled intervals, grouped by montage, and read lazily.
 
 Shape letters: n windows, N channels, A seconds, M regression targets.
 """
@@ -29,7 +29,7 @@ class LabelledBatch:
         x: float32 [n, N, A, 200] in units of 100 µV.
         y: Class indices [n] or targets [n, M], float64.
         rows: Row of each channel in the model's spatial table, 1 to 128.
-        recording_ids: Where each window comes from.
+        recording_ids: Recording of each window [n].
     """
 
     x: NDArray[np.float32]
@@ -39,13 +39,13 @@ class LabelledBatch:
 
     @property
     def weight(self) -> int:
-        """Windows, by which the parts of a batch are weighted."""
+        """Number of windows: the weight of this micro-batch in its step."""
         return len(self.x)
 
 
 @dataclass(frozen=True)
 class LabelledGroup:
-    """All windows of one montage; signals stay in the store until they are read.
+    """All windows of one montage; signals are read from the store on demand.
 
     Attributes:
         montage: Canonical channel names.
@@ -79,11 +79,11 @@ class LabelledGroup:
             yield self._read(indices).reshape(len(indices), len(self.montage), -1)
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledBatch:
-        """Some windows, ready for the model."""
+        """Read windows as a batch for the model."""
         x_BNAT = self._read(indices)
         to_model_unit(x_BNAT, out=x_BNAT)
-        chosen = np.asarray(indices, dtype=np.int64)
-        return LabelledBatch(x_BNAT, self.y[chosen], self.rows, tuple(self.recording_ids[chosen].tolist()))
+        rows_n = np.asarray(indices, dtype=np.int64)
+        return LabelledBatch(x_BNAT, self.y[rows_n], self.rows, tuple(self.recording_ids[rows_n].tolist()))
 
     def batches(self, windows: int) -> Iterator[LabelledBatch]:
         """Yield all windows in order, at most `windows` at a time."""
@@ -95,14 +95,14 @@ class LabelledGroup:
 
     def _read(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, SAMPLE_RATE_HZ), dtype=np.float32)
-        for place, index in enumerate(indices):
-            x_BNAT[place] = self._window(str(self._keys[index]), int(self.starts[index]))
+        for row, index in enumerate(indices):
+            x_BNAT[row] = self._window(str(self._keys[index]), int(self.starts[index]))
         return x_BNAT
 
     def _window(self, key: str, start: int) -> NDArray[np.float32]:
         if start >= 0:
             return self.store.read(key, start, self.seconds)
-        # Over the end to the beginning, which published compatibility alone does (`labram.datasets.base`).
+        # Wrap around from the end, for compatibility with published results only (`labram.datasets.base`).
         first, shift = divmod(start, SAMPLE_RATE_HZ)
         patches_SCT = self.store.patches(key)
         window_ACT = np.take(patches_SCT, range(first, first + self.seconds + 1), axis=0, mode="wrap")
@@ -117,24 +117,23 @@ class LabelledWindows:
     """All windows of a task in one split.
 
     Attributes:
-        groups: One for each montage, sorted. Windows are counted through them: `y`, `subject_keys` and
-            `recording_ids` follow that order.
+        groups: One group per montage, sorted. `y`, `subject_keys` and `recording_ids` follow their order.
     """
 
     groups: tuple[LabelledGroup, ...]
 
     @classmethod
     def load(cls, corpus: Corpus, store: Store, task: TaskRecipe, split: Split | None) -> "LabelledWindows":
-        """Find the windows of a task; there may be none.
+        """Find the windows of a task.
 
         Args:
             corpus: Catalogue and labels.
-            store: Where the patches are.
-            task: The task.
-            split: Whose subjects; None: of all.
+            store: Patch store.
+            task: Task.
+            split: Split of the subjects; None: all subjects.
 
         Raises:
-            LabelError: If a label is not one of the task's classes, or has another number of targets.
+            LabelError: If a label is not one of the task's classes, or has the wrong number of targets.
             RecipeError: If the windows would have more than 256 patches.
         """
         table = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds)
@@ -143,14 +142,14 @@ class LabelledWindows:
         groups = []
         for montage in sorted(set(montages)):
             _check_size(montage, task)
-            chosen = np.array([names == montage for names in montages])
-            part = table[chosen]
+            in_group = np.array([names == montage for names in montages])
+            part = table[in_group]
             groups.append(
                 LabelledGroup(
                     store=store,
                     montage=montage,
                     seconds=task.seconds,
-                    y=labels[chosen],
+                    y=labels[in_group],
                     subject_keys=part["subject_key"].to_numpy(dtype=np.str_),
                     recording_ids=part["recording_id"].to_numpy(dtype=np.str_),
                     starts=part["first_sample"].to_numpy(dtype=np.int64),
@@ -183,7 +182,7 @@ class LabelledWindows:
         return tuple(group.montage for group in self.groups)
 
     def batch(self, indices: NDArray[np.int64]) -> list[LabelledBatch]:
-        """Windows by their number, those of one montage together."""
+        """Read windows by index, as one batch per montage."""
         parts = []
         start = 0
         for group in self.groups:
@@ -201,12 +200,12 @@ class LabelledWindows:
 
 @dataclass(frozen=True)
 class ShuffledWindows:
-    """All windows of a task in a new order each epoch; which ones make up a step is a function of (seed, step).
+    """All windows of a task, shuffled in each epoch. The windows of a step are a function of seed and step.
 
     Attributes:
-        windows: The task's.
-        size: Windows in a step, at most; steps of an epoch are as equal as can be.
-        seed: Of the run.
+        windows: Windows of the task.
+        size: Maximum of windows in a step; the steps of an epoch differ by at most one window.
+        seed: Random seed.
     """
 
     windows: LabelledWindows
@@ -215,7 +214,7 @@ class ShuffledWindows:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps until every window was seen once."""
+        """Number of steps in an epoch."""
         return -(-len(self.windows) // self.size)
 
     @property
@@ -224,16 +223,16 @@ class ShuffledWindows:
         return len(self.windows) // self.steps_per_epoch
 
     def batch(self, step: int, share: slice = ALL) -> list[LabelledBatch]:
-        """The windows of a step (counted from 0), or a share of them, one micro-batch a montage."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        """Return the windows of a step, counted from 0, or a slice of them, as one micro-batch per montage."""
+        epoch, index = divmod(step, self.steps_per_epoch)
         order = seeds.generator(self.seed, seeds.SHUFFLE, epoch).permutation(len(self.windows))
-        return self.windows.batch(np.array_split(order, self.steps_per_epoch)[place][share])
+        return self.windows.batch(np.array_split(order, self.steps_per_epoch)[index][share])
 
 
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
-    """One row a window: consecutive ones from the start of each interval, as far as interval and recording reach.
+    """Return one row per window: consecutive windows from the start of each interval, within interval and recording.
 
-    An interval that begins before the recording (see `labram.datasets.base.LabelSpan`) goes on from its end.
+    An interval that begins before the recording (see `labram.datasets.base.LabelSpan`) wraps around to its end.
     """
     first = np.round(intervals["start"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)
     length = np.round(intervals["seconds"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)
@@ -247,24 +246,24 @@ def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
 
 def _labels(table: pd.DataFrame, task: TaskRecipe) -> NDArray[np.float64]:
     width = len(task.classes) if task.kind == "regression" else 1
-    wrong = [
+    mismatched = [
         recording for recording, label in zip(table["recording_id"], table["label"], strict=True) if len(label) != width
     ]
-    if wrong:
+    if mismatched:
         raise LabelError(
-            f"labels of {len(set(wrong))} recordings, such as {wrong[0]}, do not have {width} values",
+            f"expected labels with {width} values, got others in {len(set(mismatched))} recordings: {mismatched[0]} …",
             field=f"tasks.{task.name}.classes",
-            remedy="Name as many classes or targets in the recipe as the dataset labels",
+            remedy="List the dataset's classes or targets in the recipe",
         )
     values = np.array(table["label"].tolist(), dtype=np.float64).reshape(len(table), width)
     if task.kind == "regression":
         return values
-    known = np.isin(values, np.arange(len(task.classes)))
-    if not known.all():
+    valid = np.isin(values, np.arange(len(task.classes)))
+    if not valid.all():
         raise LabelError(
-            f"label {values[~known][0]:g} is none of the {len(task.classes)} classes",
+            f"expected a label from 0 to {len(task.classes) - 1}, got {values[~valid][0]:g}",
             field=f"tasks.{task.name}.classes",
-            remedy="Name all classes of the dataset in the recipe",
+            remedy="List all classes of the dataset in the recipe",
         )
     return values[:, 0]
 

@@ -55,6 +55,6 @@ def _sampler(
         window_patches=recipe.window_patches,
         window_seconds=recipe.window_seconds,
         temperature=recipe.temperature,
-        shortest=recipe.shortest_window_seconds,
+        min_seconds=recipe.shortest_window_seconds,
         span=span,
     )

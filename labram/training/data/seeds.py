@@ -1,26 +1,26 @@
-"""Random numbers by counter: each draw is a function of what it is for, not of what was drawn before it.
+"""Counter-based random numbers: each draw is a function of seed, purpose and counters, not of earlier draws.
 
-So nothing has to be remembered in order to resume, and the number of workers changes nothing.
+Resuming therefore needs no random state, and the number of processes does not change the draws.
 """
 
 import numpy as np
 
 WINDOWS, VALIDATION, SHUFFLE = 1, 2, 3
-"""Streams: what a draw is for."""
+"""Streams, one per purpose."""
 
 
 def generator(seed: int, stream: int, *counters: int) -> np.random.Generator:
-    """NumPy generator of one purpose.
+    """Return a NumPy generator (Philox).
 
     Args:
-        seed: The run's seed.
+        seed: Random seed.
         stream: One of the streams above.
-        *counters: At most three numbers that tell draws of a stream apart, such as step and micro-batch.
+        *counters: At most three counters, such as step and micro-batch.
     """
     high = [*counters, 0, 0, 0][:3]
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, *high]))
 
 
 def torch_seed(seed: int, *counters: int) -> int:
-    """Seed for PyTorch's generators, such as for one micro-batch of one step; 63 bits."""
+    """Return a 63-bit seed for PyTorch's generators, such as for one micro-batch of one step."""
     return int(np.random.SeedSequence([seed, *counters]).generate_state(1, np.uint64)[0] >> 1)

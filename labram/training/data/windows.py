@@ -1,8 +1,8 @@
-"""Windows for self-supervised training: which ones make up a step is a function of (seed, step, catalogue).
+"""Windows for self-supervised training. The windows of a step are a function of seed, step and catalogue.
 
-Recordings of one montage whose windows have one length form a pool. A micro-batch comes from one pool, so its shape is
-static and nothing is padded. Pools are drawn so that over a training every recording is visited in proportion to its
-hours, and the micro-batches of one step are spread over the pools.
+Recordings with the same montage and window length form a pool. A micro-batch comes from one pool, so it needs no
+padding. Pools are sampled so that every recording is visited in proportion to its duration, and the micro-batches of
+one step are spread over the pools.
 
 Shape letters: B windows, N channels, A seconds, T = 200 samples.
 """
@@ -25,13 +25,13 @@ from labram.store.store import Store
 from labram.training.data import seeds
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Its multiples modulo 1 fill the unit interval evenly: a few dozen steps visit even a small pool as often as due."""
+"""Golden ratio; its multiples modulo 1 are a low-discrepancy sequence, so that small pools are visited evenly."""
 ALL = slice(None)
-TRAINED_SHARE = 0.9
-"""Share of each recording that is trained on where the rest has to serve as validation."""
+TRAINING_FRACTION = 0.9
+"""Fraction of each recording for training if the rest is used for validation."""
 
 Span = Literal["all", "beginning", "end"]
-"""Part of each recording: all of it, or what lies before or after `TRAINED_SHARE` of it."""
+"""Part of each recording: all of it, or the part before or after `TRAINING_FRACTION`."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class WindowBatch:
         x: float32 [B, N, A, 200] in units of 100 µV.
         rows: Row of each channel in the model's spatial table, 1 to 128.
         montage: Canonical channel names.
-        recording_ids: Where each of the B windows comes from.
-        codes: Stored codes of all patches [B, N·A], if the windows are those of `labram.training.data.codes`.
+        recording_ids: Recording of each window [B].
+        codes: Stored codes of all patches [B, N·A], see `labram.training.data.codes`; None: not stored.
     """
 
     x: NDArray[np.float32]
@@ -54,22 +54,22 @@ class WindowBatch:
 
     @property
     def weight(self) -> int:
-        """Patches, by which the micro-batches of a step are weighted."""
+        """Number of patches: the weight of this micro-batch in its step."""
         return int(np.prod(self.x.shape[:3]))
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Recordings of one montage that give windows of one length.
+    """Recordings with the same montage and window length.
 
     Attributes:
         montage: Canonical channel names.
         seconds: Length A of the windows.
-        windows: Windows B in a micro-batch.
+        windows: Number of windows B in a micro-batch.
         keys: Store key of each recording.
-        recording_ids: Their names.
-        first: First usable second of each.
-        lengths: Usable seconds of each, at least A.
+        recording_ids: ID of each recording.
+        first: First usable second of each recording.
+        lengths: Usable seconds of each recording, at least A.
     """
 
     montage: tuple[str, ...]
@@ -82,72 +82,74 @@ class Pool:
 
     @cached_property
     def weight(self) -> float:
-        """How often it is due: its hours over the hours of one micro-batch."""
+        """Sampling weight: usable duration divided by the duration of one micro-batch."""
         return float(self.lengths.sum()) / (self.windows * self.seconds)
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
-        """Rows of the channels in the model's spatial table."""
+        """Row of each channel in the model's spatial table, 1 to 128."""
         return rows(self.montage)
 
     @cached_property
     def consecutive(self) -> NDArray[np.int64]:
-        """Windows of each recording if one follows the other without a gap."""
+        """Number of consecutive, non-overlapping windows of each recording."""
         return self.lengths // self.seconds
 
     def codes_name(self, codes: str) -> str:
-        """Under which the store keeps some codes of these windows."""
+        """Return the name under which the store has the codes of these windows."""
         return f"{codes}-{self.seconds}s"
 
-    def draw(self, store: Store, random: np.random.Generator, shortest: int | None = None) -> WindowBatch:
-        """A micro-batch: recordings in proportion to their length, windows beginning at any sample.
+    def draw(self, store: Store, random: np.random.Generator, min_seconds: int | None = None) -> WindowBatch:
+        """Draw a micro-batch: recordings in proportion to their duration, windows that start at any sample.
 
         Args:
-            store: Where the patches are.
-            random: Decides.
-            shortest: Length from which on the length is drawn too; the micro-batch keeps its number of patches.
+            store: Patch store.
+            random: Random generator.
+            min_seconds: Minimum of the drawn window length, at an equal number of patches; None: the longest windows.
         """
         seconds = self.seconds
-        if shortest is not None:
-            seconds = int(random.integers(min(shortest, seconds), seconds + 1))
-        chosen, _ = _drawn(self.lengths, self.windows * self.seconds // seconds, random)
-        slack = (self.lengths[chosen] - seconds) * SAMPLE_RATE_HZ
-        starts = self.first[chosen] * SAMPLE_RATE_HZ + random.integers(0, slack + 1)
-        return self._read(store, chosen, starts, seconds)
+        if min_seconds is not None:
+            seconds = int(random.integers(min(min_seconds, seconds), seconds + 1))
+        recordings, _ = _draw(self.lengths, self.windows * self.seconds // seconds, random)
+        slack = (self.lengths[recordings] - seconds) * SAMPLE_RATE_HZ
+        starts = self.first[recordings] * SAMPLE_RATE_HZ + random.integers(0, slack + 1)
+        return self._read(store, recordings, starts, seconds)
 
     def draw_coded(self, store: Store, random: np.random.Generator, codes: str) -> WindowBatch:
-        """A micro-batch of consecutive windows, from each recording's start, with their stored codes.
+        """Draw a micro-batch of consecutive windows, counted from each recording's start, with their stored codes.
 
         Args:
-            store: Where patches and codes are.
-            random: Decides.
-            codes: What their names in the store begin with, see `labram.training.data.codes`.
+            store: Store with patches and codes.
+            random: Random generator.
+            codes: Prefix of the codes' name in the store, see `labram.training.data.codes`.
         """
-        chosen, number = _drawn(self.consecutive, self.windows, random)
-        batch = self._read(store, chosen, number * self.seconds * SAMPLE_RATE_HZ, self.seconds)
+        recordings, number = _draw(self.consecutive, self.windows, random)
+        batch = self._read(store, recordings, number * self.seconds * SAMPLE_RATE_HZ, self.seconds)
         name = self.codes_name(codes)
-        found = [_codes(store, self.keys[index], name)[place] for index, place in zip(chosen, number, strict=True)]
-        return replace(batch, codes=np.stack(found))
+        codes_BL = [_codes(store, self.keys[index], name)[row] for index, row in zip(recordings, number, strict=True)]
+        return replace(batch, codes=np.stack(codes_BL))
 
-    def _read(self, store: Store, chosen: NDArray[np.int64], starts: NDArray[np.int64], seconds: int) -> WindowBatch:
-        x_BNAT = np.empty((len(chosen), len(self.montage), seconds, SAMPLE_RATE_HZ), dtype=np.float32)
-        for window, (recording, start) in enumerate(zip(chosen, starts, strict=True)):
+    def _read(
+        self, store: Store, recordings: NDArray[np.int64], starts: NDArray[np.int64], seconds: int
+    ) -> WindowBatch:
+        x_BNAT = np.empty((len(recordings), len(self.montage), seconds, SAMPLE_RATE_HZ), dtype=np.float32)
+        for window, (recording, start) in enumerate(zip(recordings, starts, strict=True)):
             to_model_unit(store.read(self.keys[recording], int(start), seconds), out=x_BNAT[window])
-        return WindowBatch(x_BNAT, self.rows, self.montage, tuple(self.recording_ids[index] for index in chosen))
+        return WindowBatch(x_BNAT, self.rows, self.montage, tuple(self.recording_ids[index] for index in recordings))
 
 
 @dataclass(frozen=True)
 class WindowSampler:
-    """Windows of the accepted recordings of one split.
+    """Sampler of windows from the accepted recordings of one split.
 
     Attributes:
-        store: Where the patches are.
-        pools: See `Pool`.
-        seed: Of the run.
+        store: Patch store.
+        pools: Pools of recordings.
+        seed: Random seed.
         micro_batches: Micro-batches in a step.
-        temperature: 1: every recording is visited in proportion to its hours; 0: every montage equally often.
-        shortest: Seconds from which on lengths of windows are drawn; None: windows are as long as they can be.
-        codes: Name of the stored codes that the windows bring; None: windows begin at any sample.
+        temperature: 1: recordings are visited in proportion to their duration; 0: montages are visited equally often.
+        min_seconds: Minimum of the drawn window lengths, in seconds; None: windows are as long as possible.
+        codes: Name of the stored codes to load; None: windows start at any sample.
     """
 
     store: Store
@@ -155,18 +157,20 @@ class WindowSampler:
     seed: int
     micro_batches: int
     temperature: float = 1.0
-    shortest: int | None = None
+    min_seconds: int | None = None
     codes: str | None = None
 
     @cached_property
-    def _shares(self) -> NDArray[np.float64]:
-        """Cumulative shares of the pools. The temperature acts between montages, not within one."""
-        due: dict[tuple[str, ...], float] = {}
+    def _cumulative(self) -> NDArray[np.float64]:
+        """Cumulative probabilities of the pools. The temperature acts between montages, not within one."""
+        montage_weights: dict[tuple[str, ...], float] = {}
         for pool in self.pools:
-            due[pool.montage] = due.get(pool.montage, 0.0) + pool.weight
-        weights = np.array([pool.weight * due[pool.montage] ** (self.temperature - 1.0) for pool in self.pools])
-        shares: NDArray[np.float64] = np.cumsum(weights) / weights.sum()
-        return shares
+            montage_weights[pool.montage] = montage_weights.get(pool.montage, 0.0) + pool.weight
+        weights = np.array(
+            [pool.weight * montage_weights[pool.montage] ** (self.temperature - 1.0) for pool in self.pools]
+        )
+        cumulative: NDArray[np.float64] = np.cumsum(weights) / weights.sum()
+        return cumulative
 
     @classmethod
     def of(
@@ -181,23 +185,23 @@ class WindowSampler:
         window_patches: int,
         window_seconds: int,
         temperature: float = 1.0,
-        shortest: int | None = None,
+        min_seconds: int | None = None,
         span: Span = "all",
     ) -> "WindowSampler":
-        """A sampler over one split of a corpus.
+        """Create a sampler for one split of a corpus.
 
         Args:
             corpus: Catalogue.
-            store: Where the patches are.
-            split: Whose recordings.
-            seed: Of the run.
-            patches: Patches in a micro-batch, at most, unless a single window has more.
+            store: Patch store.
+            split: Split of the recordings.
+            seed: Random seed.
+            patches: Maximum of patches in a micro-batch, unless a single window has more.
             micro_batches: Micro-batches in a step.
-            window_patches: Patches in a window, at most.
-            window_seconds: Seconds in a window, at most; a shorter recording gives shorter windows.
-            temperature: See the class.
-            shortest: See the class.
-            span: Which part of each recording.
+            window_patches: Maximum of patches in a window.
+            window_seconds: Maximum of seconds in a window; a shorter recording has shorter windows.
+            temperature: See `WindowSampler`.
+            min_seconds: See `WindowSampler`.
+            span: Part of each recording.
 
         Raises:
             CorpusError: If the split has no recordings.
@@ -209,22 +213,22 @@ class WindowSampler:
                 remedy="Add subjects, or lower the recipe's split.validation and split.test",
             )
         pools = tuple(_pools(table, patches, window_patches, window_seconds))
-        return cls(store, pools, seed, micro_batches, temperature, shortest)
+        return cls(store, pools, seed, micro_batches, temperature, min_seconds)
 
     def batch(self, step: int, share: slice = ALL) -> list[WindowBatch]:
-        """The micro-batches of a step (counted from 0), or a share; the same whenever and wherever it is asked for."""
+        """Return the micro-batches of a step, counted from 0, or a slice of them. A function of the arguments only."""
         return [self._draw(step, micro) for micro in range(self.micro_batches)[share]]
 
     def fixed(self, count: int) -> list[WindowBatch]:
-        """Windows for validation: `count` micro-batches, or more if that is needed for one of every montage."""
-        heaviest: dict[tuple[str, ...], Pool] = {}
+        """Return `count` fixed micro-batches for validation, or more if needed to include every montage."""
+        largest: dict[tuple[str, ...], Pool] = {}
         for pool in sorted(self.pools, key=lambda pool: pool.weight):
-            heaviest[pool.montage] = pool
-        chosen = sorted(heaviest.values(), key=lambda pool: pool.montage)
-        chosen += [self._pool_at(step, 0) for step in range(count - len(chosen))]
+            largest[pool.montage] = pool
+        pools = sorted(largest.values(), key=lambda pool: pool.montage)
+        pools += [self._pool_at(step, 0) for step in range(count - len(pools))]
         return [
             pool.draw(self.store, seeds.generator(self.seed, seeds.VALIDATION, index))
-            for index, pool in enumerate(chosen)
+            for index, pool in enumerate(pools)
         ]
 
     @property
@@ -236,36 +240,38 @@ class WindowSampler:
         pool, random = self._pool_at(step, micro), seeds.generator(self.seed, seeds.WINDOWS, step, micro)
         if self.codes is not None:
             return pool.draw_coded(self.store, random, self.codes)
-        return pool.draw(self.store, random, self.shortest)
+        return pool.draw(self.store, random, self.min_seconds)
 
     def _pool_at(self, step: int, micro: int) -> Pool:
-        """Points spread evenly over the pools within a step, and over time."""
+        """Return the pool of a micro-batch; pools are spread evenly within a step and over steps."""
         offset = (self.seed + 1 + step) * GOLDEN % 1.0
-        place = (micro + offset) / self.micro_batches
-        return self.pools[int(np.searchsorted(self._shares, place, side="right").clip(max=len(self.pools) - 1))]
+        point = (micro + offset) / self.micro_batches
+        return self.pools[int(np.searchsorted(self._cumulative, point, side="right").clip(max=len(self.pools) - 1))]
 
 
-def _drawn(
-    shares: NDArray[np.int64], count: int, random: np.random.Generator
+def _draw(
+    lengths: NDArray[np.int64], count: int, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Members drawn in proportion to their shares, and which unit of its share each draw has hit."""
-    cumulative = np.cumsum(shares)
-    places = random.integers(0, cumulative[-1], count)
-    chosen = np.searchsorted(cumulative, places, side="right")
-    return chosen, places - (cumulative - shares)[chosen]
+    """Draw members in proportion to their lengths; return their indices, and the drawn position within each."""
+    cumulative = np.cumsum(lengths)
+    positions = random.integers(0, cumulative[-1], count)
+    members = np.searchsorted(cumulative, positions, side="right")
+    return members, positions - (cumulative - lengths)[members]
 
 
 def _codes(store: Store, key: str, name: str) -> NDArray[np.uint16]:
-    found = store.get_array(key, name)
-    if found is None:
+    codes = store.get_array(key, name)
+    if codes is None:
         raise StoreError(
-            "the stored codes of a recording are gone", file=key, remedy="Start again: they are worked out anew"
+            "the stored codes of a recording are missing",
+            file=key,
+            remedy="Run the training again: it computes them",
         )
-    return found
+    return codes
 
 
 def catalogue_digest(corpus: Corpus) -> str:
-    """Hash of all in a catalogue that training depends on: recordings, their patches, split, montages and labels."""
+    """Return a hash of everything in a catalogue that training depends on: patches, split, montages and labels."""
     columns = ["recording_id", "dataset", "subject_key", "store_key", "seconds", "split", "montage"]
     rows_of = corpus.accepted()[columns].sort_values("recording_id")
     labels = corpus.labels.sort_values(["recording_id", "task", "start"])
@@ -274,8 +280,8 @@ def catalogue_digest(corpus: Corpus) -> str:
 
 
 def _usable(table: pd.DataFrame, span: Span) -> pd.DataFrame:
-    """The catalogue's rows with `first` and `length`, in seconds, of the part that may be used."""
-    cut = np.ceil(TRAINED_SHARE * table["seconds"].to_numpy()).astype(np.int64)
+    """Return the catalogue's rows with `first` and `length` of the usable part, in seconds."""
+    cut = np.ceil(TRAINING_FRACTION * table["seconds"].to_numpy()).astype(np.int64)
     first = cut if span == "end" else np.zeros_like(cut)
     last = cut if span == "beginning" else table["seconds"].to_numpy().astype(np.int64)
     usable = table.assign(first=first, length=last - first)

@@ -1,1 +1,1 @@
-"""Distributed training: launchers, the job that they hand to workers, process groups, FSDP2, TrainJobs."""
+"""Launchers and worker processes of a training, process groups and model sharding."""

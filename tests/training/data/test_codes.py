@@ -50,7 +50,7 @@ def counted(sampler, tokenizer, digest="a" * 64):
 
 def test_looked_up_codes_are_those_that_the_tokenizer_gives_the_windows(sampler, tokenizer):
     coded, notes = counted(sampler, tokenizer)
-    assert notes == ["codes of 4 recordings were worked out and stored; 0 were there"]
+    assert notes == ["computed and stored codes of 4 recordings; 0 were already stored"]
     for step in range(10):
         for batch in coded.batch(step):
             expected = tokenizer.encode(torch.from_numpy(batch.x), torch.tensor(batch.rows))
@@ -84,16 +84,16 @@ def test_what_is_stored_is_not_worked_out_again_but_for_another_tokenizer(sample
 def test_half_a_file_of_codes_is_worked_out_again(sampler, tokenizer, mixed):
     counted(sampler, tokenizer)
     (pool, *_) = sampler.pools
-    path = mixed.store._beside(pool.keys[0], pool.codes_name("codes-" + "a" * 16))
+    path = mixed.store._array_path(pool.keys[0], pool.codes_name("codes-" + "a" * 16))
     path.write_bytes(path.read_bytes()[:-6])
-    assert counted(sampler, tokenizer)[1] == ["codes of 1 recordings were worked out and stored; 3 were there"]
+    assert counted(sampler, tokenizer)[1] == ["computed and stored codes of 1 recordings; 3 were already stored"]
 
 
 def test_codes_that_disappear_are_an_error(sampler, tokenizer, mixed):
     coded, _ = counted(sampler, tokenizer)
     for path in mixed.store.root.rglob("*.npy"):
         path.unlink()
-    with pytest.raises(StoreError, match="codes of a recording are gone"):
+    with pytest.raises(StoreError, match="codes of a recording are missing"):
         coded.batch(0)
 
 

@@ -71,13 +71,13 @@ def test_windows_are_grouped_by_montage_and_numbered_through(mixed, task_recipe)
 
 def test_a_label_that_is_no_class_is_an_error(ramps, task_recipe):
     ramps.label("a", "rhythm", 0.0, 10.0, 7)
-    with pytest.raises(LabelError, match="label 7 is none of the 2 classes"):
+    with pytest.raises(LabelError, match="expected a label from 0 to 1, got 7"):
         LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None)
 
 
 def test_a_label_of_the_wrong_width_is_an_error(ramps, task_recipe):
     ramps.label("a", "speed", 0.0, 10.0, 7)
-    with pytest.raises(LabelError, match="do not have 2 values"):
+    with pytest.raises(LabelError, match="expected labels with 2 values"):
         LabelledWindows.load(ramps.corpus, ramps.store, task_recipe("regression"), None)
 
 

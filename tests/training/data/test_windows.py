@@ -82,7 +82,7 @@ def test_windows_keep_to_the_budget_of_patches_and_seconds(mixed):
 def test_lengths_of_windows_are_drawn_where_the_recipe_says_so(mixed):
     seen = Counter()
     for step in range(40):
-        for batch in sampler(mixed, shortest=2).batch(step):
+        for batch in sampler(mixed, min_seconds=2).batch(step):
             seen[len(batch.montage), batch.x.shape[2]] += 1
             assert batch.weight <= LIMITS["patches"]
             assert batch.x.shape[1] * batch.x.shape[2] <= LIMITS["window_patches"]
