@@ -1,4 +1,4 @@
-"""Defects of the published training, numbered as in docs/training.md: mended. The model's are in tests/models."""
+"""Defects of the published training, fixed here, numbered as in docs/training.md. Those of the model are in tests/models."""
 
 import re
 from pathlib import Path
@@ -80,7 +80,7 @@ def models(architecture, tokenizer_recipe):
     return tokenizer, MaskedModel(backbone_config(architecture, architecture.codes))
 
 
-def test_defect_6_a_training_goes_on_where_it_was_and_looks_in_its_own_folder_only(
+def test_defect_6_a_training_resumes_at_its_step_and_from_its_own_folder_only(
     train, tokenizer_recipe, tmp_path, monkeypatch
 ):
     """Published: it goes on at epoch 1, whatever the checkpoint, and takes those of the current folder."""
@@ -105,7 +105,7 @@ def test_defect_12_the_best_epoch_is_chosen_by_the_metric_of_the_paper(task_reci
         assert task_plan(task, 10, 0, select=True).selection.metric == task.metric
 
 
-def test_defect_13_probabilities_are_worked_out_in_float64_from_float32_logits():
+def test_defect_13_probabilities_are_computed_in_float64_from_float32_logits():
     """Published: in float16."""
 
     class Reduced(nn.Module):
@@ -163,7 +163,7 @@ def test_defect_16_a_constant_recording_stops_no_training(mixed, train, tokenize
     assert np.isfinite(figures["loss"])
 
 
-def test_defect_26_figures_of_validation_are_means_over_all_batches(windows, architecture, tokenizer_recipe):
+def test_defect_26_validation_metrics_are_means_over_all_batches(windows, architecture, tokenizer_recipe):
     """Published: the components of the loss are those of the last batch."""
     _, validation = windows
     tokenizer, _ = models(architecture, tokenizer_recipe)
@@ -206,7 +206,7 @@ class _Operations(TorchDispatchMode):
         return function(*args, **kwargs or {})
 
 
-def test_defect_31_metrics_are_worked_out_once_over_all_windows(monkeypatch):
+def test_defect_31_metrics_are_computed_once_over_all_windows(monkeypatch):
     """Published: by every rank in full, with metrics of each batch."""
     model, calls = nn.Linear(1, 1), []
     objective = TaskObjective(model, "binary")
@@ -217,7 +217,7 @@ def test_defect_31_metrics_are_worked_out_once_over_all_windows(monkeypatch):
     assert calls == [15]
 
 
-def test_defect_34_what_needs_no_learning_stands_beside_the_loss(windows, architecture, tokenizer_recipe):
+def test_defect_34_baselines_are_logged_beside_the_loss(windows, architecture, tokenizer_recipe):
     """Published: loss and accuracy alone, of which nobody can say whether they are any good."""
     _, validation = windows
     tokenizer, masked = models(architecture, tokenizer_recipe)
