@@ -1,4 +1,4 @@
-"""Tiny corpora, written straight into a store: no files are read and no filters run."""
+"""Tiny corpora, written directly to a store without reading or filtering recordings."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ NARROW = ("TP9", "AF7", "AF8", "TP10")
 
 
 class TinyCorpus:
-    """Collects recordings and labels, then gives the corpus and its store."""
+    """A corpus with its store, built recording by recording."""
 
     def __init__(self, folder):
         self.store = Store(folder)

@@ -36,7 +36,7 @@ def test_what_is_written_is_read(folder):
     assert found.tensors["optimiser"]["w/step"].item() == 3.0
 
 
-def test_where_nothing_was_written_there_is_none(folder):
+def test_an_empty_folder_has_no_checkpoint(folder):
     assert newest(folder) == (None, [])
 
 
@@ -57,7 +57,7 @@ def test_the_best_is_kept_beside_them(folder):
     assert sorted(place.name for place in folder.folder.glob("step-*")) == ["step-000012", "step-000014"]
 
 
-def test_an_allowed_change_is_said(folder):
+def test_an_allowed_change_is_reported(folder):
     folder.save(checkpoint(2))
     notes = []
     found = folder.newest({**IDENTITY, "seed": 1}, notes.append, allow=True)
@@ -67,7 +67,7 @@ def test_an_allowed_change_is_said(folder):
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "optimiser.safetensors", "history.jsonl", "state.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
-def test_a_damaged_checkpoint_is_passed_over_and_the_user_told(folder, file, damage):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(folder, file, damage):
     folder.save(checkpoint(2))
     folder.save(checkpoint(4))
     path = folder.folder / "step-000004" / file
@@ -85,7 +85,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_user_told(folder, file, dam
     assert "step-000004" in notes[0]
 
 
-def test_a_writer_killed_half_way_leaves_nothing_that_counts(folder):
+def test_a_partial_checkpoint_of_a_killed_writer_is_ignored(folder):
     folder.save(checkpoint(2))
     partial = folder.folder / ".step-000004.1.tmp"
     partial.mkdir()
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_earlier_checkpoints_intact(folder, monkeypatch):
     assert not list(folder.folder.glob(".*.tmp"))
 
 
-def test_a_changed_recipe_is_refused_and_named(folder):
+def test_a_changed_recipe_is_an_error_that_names_the_change(folder):
     folder.save(checkpoint(2))
     changed = {"recipe": {"steps": 10, "optimiser": {"peak_lr": 2e-3}}, "seed": 0}
     with pytest.raises(CheckpointError, match=r"recipe\.optimiser\.peak_lr: 0\.001 → 0\.002"):

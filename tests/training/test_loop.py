@@ -28,7 +28,7 @@ from labram.training.preemption import PreemptionFlag
 
 @dataclass
 class Numbers:
-    """A micro-batch: inputs and what should come out."""
+    """A micro-batch."""
 
     x: torch.Tensor
     recording_ids: tuple[str, ...] = ("r1", "r2")
@@ -39,7 +39,7 @@ class Numbers:
 
 
 class Line(nn.Module):
-    """A linear model with dropout and a buffer that moves, as a codebook does."""
+    """A linear model with dropout and a buffer that training updates, like a codebook."""
 
     dropout = 0.2
 
@@ -56,7 +56,7 @@ class Line(nn.Module):
 
 
 class Objective:
-    """Least squares; poisoned at some steps. Counts its calls."""
+    """Least squares with NaN losses at the calls in `poisoned`."""
 
     def __init__(self, poisoned=()):
         torch.manual_seed(0)
@@ -89,7 +89,7 @@ class Stream:
         return [Numbers(torch.randn(size, 3, generator=random)) for size in (4, 2)][share]
 
 
-class Told(NullMonitor):
+class Recorder(NullMonitor):
     def __init__(self):
         self.notes, self.values, self.done = [], {}, []
 
@@ -140,7 +140,7 @@ class Interrupted(Exception):
 
 
 class Breaks(Told):
-    """Dies in the middle of a training, as if the machine had."""
+    """Interrupts the training at a step."""
 
     def __init__(self, at):
         super().__init__()
@@ -152,7 +152,7 @@ class Breaks(Told):
 
 
 @pytest.mark.parametrize("moment", range(1, 12))
-def test_an_interrupted_training_that_goes_on_equals_an_uninterrupted_one(tmp_path, moment):
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, moment):
     validation = Stream().batch(99)
     weights, fitted = run(tmp_path / "whole", validation=validation)
     with pytest.raises(Interrupted):
@@ -193,7 +193,7 @@ def test_the_objective_is_called_after_each_step(tmp_path):
     assert objective.afters == [(step, 2) for step in range(1, 13)]
 
 
-def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path):
+def test_a_non_finite_step_is_skipped_and_counted(tmp_path):
     class Skips(Told):
         def __init__(self, model):
             super().__init__()
@@ -212,12 +212,12 @@ def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path):
     assert [row["skipped_steps"] for row in fitted.history] == [0, 1, 1, 1]
 
 
-def test_three_such_steps_running_end_the_training_and_name_the_recordings(tmp_path):
+def test_three_consecutive_non_finite_steps_are_an_error_that_names_the_recordings(tmp_path):
     with pytest.raises(TrainingError, match=r"not finite in 3 consecutive steps, up to step 4, .* r1, r2"):
         run(tmp_path, Objective(poisoned=(3, 5, 8)))
 
 
-def test_on_a_gpu_that_is_asked_now_and_then_they_are_still_named_by_their_own_windows(tmp_path):
+def test_on_a_gpu_the_error_at_a_logged_step_still_names_the_recordings_of_the_third_step(tmp_path):
     class Named(Stream):
         def batch(self, step, share=slice(None)):
             return [Numbers(batch.x, (f"of step {step + 1}",)) for batch in super().batch(step, share)]
@@ -231,14 +231,14 @@ def test_on_a_gpu_that_is_asked_now_and_then_they_are_still_named_by_their_own_w
         training.step(PreemptionFlag())
 
 
-def test_counts_of_an_older_checkpoint_are_taken_over():
+def test_counts_of_an_older_checkpoint_are_restored():
     running = MetricAccumulator(torch.device("cpu"))
     running.load_state_dict({"steps": torch.tensor(5.0), "faults": torch.tensor([4.0, 2.0, 2.0])})
     running.add({}, torch.tensor(False), 9)
     assert (running.skipped_steps, running.last_step_of_nonfinite_run(3)) == (5, 9)
 
 
-def test_sigterm_in_the_middle_of_a_step_leaves_it_as_if_it_had_not_begun(tmp_path):
+def test_sigterm_within_a_step_abandons_it(tmp_path):
     class Asked(Objective):
         def loss(self, batch, random):
             if self.calls == 14:  # first of the two micro-batches of the eighth step
@@ -255,7 +255,7 @@ def test_sigterm_in_the_middle_of_a_step_leaves_it_as_if_it_had_not_begun(tmp_pa
     assert equal(again, weights)
 
 
-def test_two_such_steps_apart_do_not(tmp_path):
+def test_separate_pairs_of_non_finite_steps_are_no_error(tmp_path):
     _, fitted = run(tmp_path, Objective(poisoned=(3, 5, 9, 11)))
     assert fitted.skipped_steps == 4
 
@@ -265,7 +265,7 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
         raise CheckpointError("no space", remedy="Free some")
 
     monkeypatch.setattr(Checkpoints, "save", full)
-    monitor = Told()
+    monitor = Recorder()
     with pytest.warns(LabramWarning, match="continues without a checkpoint"):
         _, fitted = run(tmp_path, monitor=monitor)
     assert fitted.step == 12
@@ -276,7 +276,7 @@ UNLIMITED = resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
 class Fills(Told):
-    """The disk takes no file of more than 200 bytes from step 7 to step 16."""
+    """Limits file sizes to 200 bytes from step 7 to step 16."""
 
     def __init__(self, checkpoints):
         super().__init__()
@@ -290,7 +290,7 @@ class Fills(Told):
             resource.setrlimit(resource.RLIMIT_FSIZE, UNLIMITED)
 
 
-def test_a_disk_that_is_full_for_a_while_costs_only_checkpoints(tmp_path):
+def test_a_temporarily_full_disk_costs_only_checkpoints(tmp_path):
     monitor = Fills(Checkpoints(tmp_path / "full"))
     try:
         with pytest.warns(LabramWarning, match=r"step \d+ cannot be written .*File too large"):
@@ -303,8 +303,8 @@ def test_a_disk_that_is_full_for_a_while_costs_only_checkpoints(tmp_path):
     assert equal(weights, run(tmp_path / "empty", steps=20, checkpoint_every=3)[0])
 
 
-def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
-    """The disk is slow; training goes on meanwhile."""
+def test_a_checkpoint_has_the_state_at_the_time_of_the_call(tmp_path, monkeypatch):
+    """Training continues while a slow disk is written."""
     save, steps = Checkpoints.save, []
 
     def slow(self, checkpoint):
@@ -321,18 +321,18 @@ def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
     assert equal(weights, run(tmp_path / "fast")[0])
 
 
-def test_a_damaged_checkpoint_is_said_and_the_one_before_used(tmp_path):
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tmp_path):
     with pytest.raises(Interrupted):
         run(tmp_path, monitor=Breaks(at=11))
     (tmp_path / "step-000010" / "weights.safetensors").write_bytes(b"")
-    monitor = Told()
+    monitor = Recorder()
     with pytest.warns(LabramWarning, match="step-000010 is damaged"):
         weights, _ = run(tmp_path, monitor=monitor)
     assert monitor.notes[1] == "resuming after step 5 of 12"
     assert equal(weights, run(tmp_path / "whole")[0])
 
 
-def test_an_allowed_change_cannot_be_one_of_the_architecture(tmp_path):
+def test_a_changed_architecture_is_an_error_even_if_allowed(tmp_path):
     run(tmp_path)
     other = Objective()
     other.model.linear = nn.Linear(3, 2)
@@ -340,8 +340,8 @@ def test_an_allowed_change_cannot_be_one_of_the_architecture(tmp_path):
         run(tmp_path, other)
 
 
-def test_progress_is_told_each_step_and_metrics_when_they_are_due(tmp_path):
-    monitor = Told()
+def test_progress_is_reported_each_step_and_metrics_when_due(tmp_path):
+    monitor = Recorder()
     run(tmp_path, monitor=monitor, validation=Stream().batch(99))
     assert [done for done, _, _ in monitor.done] == list(range(1, 13))
     assert all({"loss", "patches_per_s"} == set(figures) for _, _, figures in monitor.done)
@@ -356,7 +356,7 @@ def test_logged_metrics_are_means_since_the_last_logged_step(tmp_path):
     assert some[1]["loss"] == pytest.approx(np.mean([row["loss"] for row in every[1:4]]), rel=1e-5)
 
 
-def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
+def test_training_stops_early_when_validation_does_not_improve(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_improves", lambda *_: False)
     plan = TrainingPlan(**{**vars(PLAN), "validate_every": 1, "selection": ModelSelection("loss", patience=3)})
     _, fitted = run(tmp_path, plan=plan, validation=Stream().batch(99))
@@ -397,7 +397,7 @@ train_tokenizer(
 
 @pytest.fixture
 def program(mixed, architecture, tokenizer_recipe, tmp_path):
-    """Starts a training of the tokenizer in a process of its own; gives the process and its folder."""
+    """Starts a training of the tokenizer in a process, and returns that process and its folder."""
     mixed.corpus.save(tmp_path / "corpus")
     (tmp_path / "architecture.json").write_text(architecture.to_json())
     recipe = tokenizer_recipe(steps=30, checkpoint_every=4, log_every=3, validate_every=10)
@@ -433,7 +433,7 @@ def stop_after(program, name, step, number):
     return code, (last or [step])[-1]
 
 
-def test_a_tokenizer_killed_and_terminated_on_the_way_ends_with_the_same_bits(program):
+def test_a_tokenizer_that_is_killed_and_terminated_ends_with_the_same_bits(program):
     _, expected = finish(program, "whole")
     code, _ = stop_after(program, "stopped", 6, signal.SIGKILL)
     assert code == -signal.SIGKILL

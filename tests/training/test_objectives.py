@@ -73,7 +73,7 @@ def test_a_perfect_reconstruction_leaves_nothing_of_the_mean_spectrums_error(tok
     assert guess == pytest.approx(float(amplitude.var(dim=(0, 1), correction=0).mean()))
 
 
-def test_dead_codes_are_put_where_vectors_are_and_living_ones_left_alone(tokenizer):
+def test_dead_codes_are_reset_to_patch_vectors_and_others_are_unchanged(tokenizer):
     objective = TokenizerObjective(tokenizer, restart_every=2)
     batch = windows()
     objective.initialise([batch])
@@ -124,7 +124,7 @@ def test_validation_changes_neither_codebook_nor_usage(tokenizer):
     assert {"loss", "amplitude_loss", "phase_loss", "commitment", "perplexity", "used_codes"} <= set(figures)
 
 
-def test_masks_come_from_the_given_generator_and_the_teacher_stays(tokenizer):
+def test_masks_are_drawn_from_the_generator_and_the_tokenizer_is_frozen(tokenizer):
     objective = MaskedObjective(MaskedModel(BackboneConfig(**SIZES)), tokenizer, mask_ratio=0.5, symmetric=True)
     losses = [float(objective.loss(windows(), generator(seed))[0]) for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
@@ -140,7 +140,7 @@ def test_without_symmetric_masking_there_is_one_accuracy(tokenizer):
     assert all(torch.isfinite(value).all() for value in metrics.values())
 
 
-def test_the_majority_is_what_naming_the_commonest_code_would_reach(tokenizer):
+def test_majority_is_the_accuracy_of_predicting_the_most_frequent_code(tokenizer):
     objective = MaskedObjective(MaskedModel(BackboneConfig(**SIZES)), tokenizer, mask_ratio=0.5, symmetric=True)
     batch = windows()
     codes = tokenizer.encode(torch.from_numpy(batch.x), torch.tensor(batch.rows)).flatten()
@@ -178,7 +178,7 @@ def test_multiclass_loss_is_label_smoothed():
     torch.testing.assert_close(loss, expected)
 
 
-def test_regression_targets_are_standardised_and_answers_given_in_their_unit():
+def test_regression_targets_are_standardised_and_predictions_are_in_their_unit():
     model, batch = task_model(2), labelled([[10.0, -3.0], [14.0, -1.0]])
     objective = TaskObjective(model, "regression", target_mean=(12.0, -2.0), target_sd=(2.0, 1.0))
     output = model(torch.from_numpy(batch.x), torch.tensor(batch.rows)).detach()

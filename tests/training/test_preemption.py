@@ -1,4 +1,4 @@
-"""Killed, told to end, told twice."""
+"""Preemption: SIGTERM once and twice, and SIGKILL at any moment."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from labram.training.distributed.job import Job
 
 KILLS = int(os.environ.get("LABRAM_TEST_KILLS", "20"))
-"""Moments at which the training is killed; every other one is within the writing of a checkpoint."""
+"""Number of kills; every other one is while a checkpoint is written."""
 
 WAITS = """
 import time
@@ -26,7 +26,7 @@ with catch_sigterm():
 """
 
 FORKS = """
-# Imports once; then trains in a fork of itself for each line of input, and says how that ended.
+# Imports once, then trains in a fork for each line of input, and prints its exit code.
 import os, sys
 from labram.events import NullMonitor
 from labram.training.distributed.worker import run_stage
@@ -65,13 +65,13 @@ def test_the_second_sigterm_ends_at_once():
 
 
 class Forks:
-    """Trainings one after the other, each of which may be killed."""
+    """Runs consecutive trainings, each of which may be killed."""
 
     def __init__(self):
         self.process = program(FORKS)
 
     def run(self, job, kill_after=None):
-        """The exit code; `kill_after` is called with the child's number until it gives true."""
+        """Train in a fork, which is killed when `kill_after` returns; return its exit code."""
         self.process.stdin.write(job.to_json() + "\n")
         self.process.stdin.flush()
         child = int(self.process.stdout.readline())
@@ -97,7 +97,7 @@ def results(job):
 
 
 def while_it_writes(folder: Path):
-    """Returns within the writing of a checkpoint; training is so far that one is due at any time."""
+    """Return while a checkpoint is being written."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and not any(folder.glob(".step-*.tmp/*")):
         time.sleep(0.0005)

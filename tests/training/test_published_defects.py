@@ -1,4 +1,4 @@
-"""Defects of the published training, fixed here, numbered as in docs/training.md. Those of the model are in tests/models."""
+"""Defects of the published training, fixed here and numbered as in docs/training.md. The model's are in tests/models."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ OF_THE_TRAINING = {6, 12, 13, 14, 15, 16, 26, 29, 31, 34}
 
 
 class Breaks(NullMonitor):
-    """Dies after a step, as if the machine had."""
+    """Interrupts the training after a step."""
 
     def __init__(self, after):
         self.after = after
@@ -48,7 +48,7 @@ class Breaks(NullMonitor):
 
 @pytest.fixture
 def train(mixed, architecture, tmp_path):
-    """Trains a tokenizer, in a folder of its own."""
+    """Trains a tokenizer."""
 
     def run(recipe, monitor=None):
         return train_tokenizer(
@@ -83,7 +83,7 @@ def models(architecture, tokenizer_recipe):
 def test_defect_6_a_training_resumes_at_its_step_and_from_its_own_folder_only(
     train, tokenizer_recipe, tmp_path, monkeypatch
 ):
-    """Published: it goes on at epoch 1, whatever the checkpoint, and takes those of the current folder."""
+    """Published: training resumes at epoch 1 for any checkpoint, also from those of the current folder."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(KeyboardInterrupt):
@@ -178,7 +178,7 @@ def test_defect_26_validation_metrics_are_means_over_all_batches(windows, archit
 
 @pytest.mark.parametrize("stage", ["tokenizer", "pretraining"])
 def test_defect_29_no_step_of_the_loop_waits_for_the_device(windows, architecture, tokenizer_recipe, tmp_path, stage):
-    """Published: several values a step are fetched for the log, and the device is waited for."""
+    """Published: several values a step are fetched for the log, which synchronises the device."""
     batches, _ = windows
     tokenizer, masked = models(architecture, tokenizer_recipe)
     whole = MaskedObjective(masked, tokenizer, mask_ratio=0.5, symmetric=True) if stage == "pretraining" else None
@@ -218,7 +218,7 @@ def test_defect_31_metrics_are_computed_once_over_all_windows(monkeypatch):
 
 
 def test_defect_34_baselines_are_logged_beside_the_loss(windows, architecture, tokenizer_recipe):
-    """Published: loss and accuracy alone, of which nobody can say whether they are any good."""
+    """Published: loss and accuracy only, without a baseline."""
     _, validation = windows
     tokenizer, masked = models(architecture, tokenizer_recipe)
     figures = MaskedObjective(masked.eval(), tokenizer, mask_ratio=0.5, symmetric=True).validate(validation)

@@ -17,7 +17,7 @@ from labram.training.tokenizer_stage import train_tokenizer
 
 
 class Trainer:
-    """Runs the stages on one corpus, each in folders of its own."""
+    """Runs the stages on one corpus, each in its own folders."""
 
     def __init__(self, tiny, architecture, folder):
         self.tiny, self.architecture, self.folder = tiny, architecture, folder
@@ -51,7 +51,7 @@ def trained(trainer, tokenizer_recipe, pretraining_recipe):
     return trainer
 
 
-def test_the_tokenizer_leaves_all_that_gates_and_reports_need(trainer, tokenizer_recipe):
+def test_the_tokenizer_writes_the_files_of_gates_and_reports(trainer, tokenizer_recipe):
     figures = trainer.tokenizer(tokenizer_recipe())
     assert {"loss", "amplitude_loss", "amplitude_vs_mean", "perplexity", "used_codes", "steps"} <= set(figures)
     out = trainer.folder / "tokenizer"
@@ -85,7 +85,7 @@ def test_the_tokenizer_learns(trainer, tokenizer_recipe):
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_a_collapsed_codebook_is_told_of_early_and_fails_with_advice(trainer, tokenizer_recipe, monkeypatch):
+def test_a_collapsed_codebook_is_reported_early_and_is_an_error_at_the_end(trainer, tokenizer_recipe, monkeypatch):
     notes = []
     monkeypatch.setattr(NullMonitor, "note", lambda _, text: notes.append(text))
     with pytest.raises(TrainingError, match=r"collapsed.*fewer architecture\.codes"):
@@ -93,19 +93,19 @@ def test_a_collapsed_codebook_is_told_of_early_and_fails_with_advice(trainer, to
     assert [note.split(" the codebook")[0] for note in notes if "perplexity" in note] == ["after step 3"]
 
 
-def test_pretraining_compares_accuracy_with_the_commonest_code(trained):
+def test_pretraining_logs_the_accuracy_of_the_most_frequent_code(trained):
     rows = trained.history("backbone")
     assert all({"accuracy", "accuracy_symmetric", "majority", "target_entropy"} <= set(row) for row in rows)
     assert all(1 / 16 <= row["majority"] <= 1 for row in rows)
     assert weights.load(trained.folder / "backbone").config.codes == 16
 
 
-def test_pretraining_leaves_the_tokenizer_as_it_is(trained):
+def test_pretraining_does_not_change_the_tokenizer(trained):
     found = weights.digest(trained.folder / "tokenizer")
     assert found == json.loads((trained.folder / "tokenizer" / "config.json").read_text())["digest"]
 
 
-def test_pretraining_from_something_else_than_a_tokenizer_is_refused(trained, pretraining_recipe):
+def test_pretraining_from_another_model_than_a_tokenizer_is_an_error(trained, pretraining_recipe):
     with pytest.raises(WeightsError, match="expected the weights of a tokenizer, got those of a MaskedModel"):
         train_backbone(
             trained.tiny.corpus,
@@ -134,27 +134,27 @@ def test_training_leaves_the_callers_random_state_and_settings_alone(trainer, to
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
 
 
-def test_a_finished_training_is_not_done_again(trainer, tokenizer_recipe, monkeypatch):
+def test_a_finished_training_is_not_repeated(trainer, tokenizer_recipe, monkeypatch):
     first = trainer.tokenizer(tokenizer_recipe())
     monkeypatch.setattr(tokenizer_stage.TokenizerObjective, "loss", lambda *_: pytest.fail("it trains"))
     monkeypatch.setattr(tokenizer_stage, "write_spectrum_examples", lambda *_: None)
     assert trainer.tokenizer(tokenizer_recipe()) == first
 
 
-def test_a_training_with_another_recipe_is_refused(trainer, tokenizer_recipe):
+def test_resuming_with_another_recipe_is_an_error(trainer, tokenizer_recipe):
     trainer.tokenizer(tokenizer_recipe())
     with pytest.raises(CheckpointError, match=r"tokenizer\.ema_decay: 0\.99 → 0\.9\b"):
         trainer.tokenizer(tokenizer_recipe(ema_decay=0.9))
 
 
-def test_a_training_with_another_corpus_is_refused(trainer, tokenizer_recipe):
+def test_resuming_with_another_corpus_is_an_error(trainer, tokenizer_recipe):
     trainer.tokenizer(tokenizer_recipe())
     trainer.tiny.rows.pop()
     with pytest.raises(CheckpointError, match="corpus: "):
         trainer.tokenizer(tokenizer_recipe())
 
 
-def test_without_validation_subjects_the_ends_of_recordings_are_kept_for_it(trainer, tokenizer_recipe):
+def test_without_validation_subjects_the_ends_of_recordings_are_used(trainer, tokenizer_recipe):
     for row in trainer.tiny.rows:
         row["split"] = "train"
     with pytest.warns(LabramWarning, match="no validation subjects"):
@@ -163,7 +163,7 @@ def test_without_validation_subjects_the_ends_of_recordings_are_kept_for_it(trai
 
 
 @pytest.mark.parametrize("kind", ["binary", "regression"])
-def test_fine_tuning_leaves_a_model_that_says_what_it_answers(trained, task_recipe, kind):
+def test_fine_tuning_writes_a_model_with_its_task_metadata(trained, task_recipe, kind):
     task = task_recipe(kind)
     figures = trained.finetune(task)
     about = TaskMetadata.read(trained.folder / "task")
@@ -190,7 +190,7 @@ def test_fine_tuning_keeps_the_weights_of_the_best_epoch(trained, task_recipe):
     assert figures["auroc"] == max(row["auroc"] for row in rows)
 
 
-def test_fine_tuning_stops_when_it_gets_no_better(trained, task_recipe, monkeypatch):
+def test_fine_tuning_stops_early_when_validation_does_not_improve(trained, task_recipe, monkeypatch):
     monkeypatch.setattr(loop, "_improves", lambda *_: False)
     figures = trained.finetune(task_recipe(epochs=9, patience=2))
     epochs = len([row for row in trained.history("task") if row["phase"] == "validation"])
@@ -198,7 +198,7 @@ def test_fine_tuning_stops_when_it_gets_no_better(trained, task_recipe, monkeypa
     assert figures["steps"] == 3 * figures["best_step"]
 
 
-def test_fine_tuning_without_labels_is_an_error_with_advice(trained, task_recipe):
+def test_fine_tuning_without_labels_is_an_error_with_a_remedy(trained, task_recipe):
     with pytest.raises(LabelError, match="no training subject of other"):
         trained.finetune(task_recipe(dataset="other"))
 
@@ -241,7 +241,7 @@ def test_compiled_models_learn_the_same_from_windows_of_every_size(
         assert compiled == pytest.approx(eager, rel=1e-3, abs=1e-5)
 
 
-def test_compiling_without_a_compiler_says_what_to_do(trainer, tokenizer_recipe, monkeypatch):
+def test_compiling_without_a_compiler_is_an_error_with_a_remedy(trainer, tokenizer_recipe, monkeypatch):
     monkeypatch.setenv("LABRAM_COMPILE", "1")
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
@@ -249,7 +249,7 @@ def test_compiling_without_a_compiler_says_what_to_do(trainer, tokenizer_recipe,
         trainer.tokenizer(tokenizer_recipe())
 
 
-def test_another_word_than_0_or_1_is_named(trainer, tokenizer_recipe, monkeypatch):
+def test_an_invalid_labram_compile_is_an_error(trainer, tokenizer_recipe, monkeypatch):
     monkeypatch.setenv("LABRAM_COMPILE", "yes")
     with pytest.raises(TrainingError, match=r"LABRAM_COMPILE: expected 0 or 1, got 'yes'"):
         trainer.tokenizer(tokenizer_recipe())

@@ -1,4 +1,4 @@
-"""Variations leave alone what they promise to, and are the same for the same generator."""
+"""Augmentations keep the documented properties of a window, and depend on the generator only."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def powers(x_BNAT: torch.Tensor) -> torch.Tensor:
     return torch.fft.rfft(x_BNAT.flatten(2)).abs()
 
 
-def test_the_published_recipe_varies_nothing() -> None:
+def test_the_published_recipe_has_no_augmentation() -> None:
     assert torch.equal(varied(), X_BNAT)
 
 
@@ -40,11 +40,11 @@ def test_gains_are_one_factor_a_channel() -> None:
     assert (ratio > 0).all()
 
 
-def test_noise_has_the_share_that_was_asked_for() -> None:
+def test_noise_has_the_requested_relative_amplitude() -> None:
     added = (varied(noise=0.3) - X_BNAT).flatten(2).std(dim=2) / X_BNAT.flatten(2).std(dim=2)
     torch.testing.assert_close(added, torch.full_like(added, 0.3), atol=0.05, rtol=0.0)
 
 
-def test_the_same_generator_gives_the_same_variations() -> None:
+def test_equal_generators_give_equal_augmentations() -> None:
     one, other = (augment(X_BNAT, ALL, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(one, other)

@@ -1,4 +1,4 @@
-"""Stored codes are the tokenizer's own, of just the windows that training sees."""
+"""Stored codes equal those that the tokenizer computes for the training windows."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def counted(sampler, tokenizer, digest="a" * 64):
     return codes.with_stored_codes(sampler, tokenizer, digest, monitor), notes
 
 
-def test_looked_up_codes_are_those_that_the_tokenizer_gives_the_windows(sampler, tokenizer):
+def test_stored_codes_equal_the_tokenizers_codes_of_the_windows(sampler, tokenizer):
     coded, notes = counted(sampler, tokenizer)
     assert notes == ["computed and stored codes of 4 recordings; 0 were already stored"]
     for step in range(10):
@@ -57,7 +57,7 @@ def test_looked_up_codes_are_those_that_the_tokenizer_gives_the_windows(sampler,
             assert np.array_equal(batch.codes, expected.numpy())
 
 
-def test_windows_with_codes_follow_one_another_from_the_start(make_tiny, tokenizer, tmp_path):
+def test_windows_with_codes_are_consecutive_from_the_start(make_tiny, tokenizer, tmp_path):
     tiny = make_tiny(tmp_path / "ramp")
     tiny.add("ramp", ("FP1",), np.arange(23 * 200, dtype=float)[None] / 4)
     ramp = WindowSampler.of(tiny.corpus, tiny.store, split="train", seed=0, **LIMITS)
@@ -67,7 +67,7 @@ def test_windows_with_codes_follow_one_another_from_the_start(make_tiny, tokeniz
 
 
 def test_a_code_depends_on_its_window(tokenizer, sampler):
-    """Why codes are stored for windows, and not for patches."""
+    """The reason to store codes of windows, not of patches."""
     (batch, *_) = (batch for batch in sampler.batch(0) if batch.x.shape[2] == 4)
     rows = torch.tensor(batch.rows)
     whole = tokenizer.features(torch.from_numpy(batch.x), rows).unflatten(1, (len(rows), 4))[:, :, :2]
@@ -75,13 +75,13 @@ def test_a_code_depends_on_its_window(tokenizer, sampler):
     assert not torch.allclose(whole, half, atol=1e-3)
 
 
-def test_what_is_stored_is_not_worked_out_again_but_for_another_tokenizer(sampler, tokenizer):
+def test_stored_codes_are_computed_again_for_another_tokenizer_only(sampler, tokenizer):
     counted(sampler, tokenizer)
     assert counted(sampler, tokenizer)[1] == []
     assert counted(sampler, tokenizer, "b" * 64)[1] != []
 
 
-def test_half_a_file_of_codes_is_worked_out_again(sampler, tokenizer, mixed):
+def test_a_truncated_file_of_codes_is_computed_again(sampler, tokenizer, mixed):
     counted(sampler, tokenizer)
     (pool, *_) = sampler.pools
     path = mixed.store._array_path(pool.keys[0], pool.codes_name("codes-" + "a" * 16))
@@ -89,7 +89,7 @@ def test_half_a_file_of_codes_is_worked_out_again(sampler, tokenizer, mixed):
     assert counted(sampler, tokenizer)[1] == ["computed and stored codes of 1 recordings; 3 were already stored"]
 
 
-def test_codes_that_disappear_are_an_error(sampler, tokenizer, mixed):
+def test_missing_codes_are_an_error(sampler, tokenizer, mixed):
     coded, _ = counted(sampler, tokenizer)
     for path in mixed.store.root.rglob("*.npy"):
         path.unlink()
@@ -126,7 +126,7 @@ def test_pretraining_by_stored_codes_runs_the_tokenizer_for_validation_only(
     assert not any(asked)
 
 
-def test_codes_of_windows_of_many_lengths_are_refused(pretraining_recipe):
+def test_stored_codes_with_random_window_lengths_are_an_error(pretraining_recipe):
     with pytest.raises(ValueError, match="leave shortest_window_seconds null"):
         PretrainingRecipe.model_validate(
             {**pretraining_recipe().model_dump(), "stored_codes": True, "shortest_window_seconds": 2}

@@ -9,7 +9,7 @@ MONTAGE = ("FP1", "FP2")
 
 @pytest.fixture
 def ramps(tiny):
-    """Two recordings of 10 s whose values tell where in the recording they are: µV = second."""
+    """Two recordings of 10 s whose value in µV is the time in seconds."""
     for name in ("a", "b"):
         tiny.add(name, MONTAGE, np.tile(np.arange(2000) / 200, (2, 1)), subject=f"s-{name}")
     return tiny
@@ -43,7 +43,7 @@ def test_nothing_reaches_beyond_the_recording(ramps, task_recipe):
     assert [group.starts.tolist() for group in windows.groups] == [[1400]]
 
 
-def test_a_window_that_begins_before_the_recording_runs_over_from_its_end(ramps, task_recipe):
+def test_a_window_that_begins_before_the_recording_wraps_around_to_its_end(ramps, task_recipe):
     ramps.label("b", "rhythm", -1.5, 2.0, 1)
     (group,) = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), None).groups
     (window,) = next(group.signals(1))
@@ -81,7 +81,7 @@ def test_a_label_of_the_wrong_width_is_an_error(ramps, task_recipe):
         LabelledWindows.load(ramps.corpus, ramps.store, task_recipe("regression"), None)
 
 
-def test_windows_of_more_than_256_patches_are_refused_with_advice(tiny, task_recipe):
+def test_windows_of_more_than_256_patches_are_an_error_with_a_remedy(tiny, task_recipe):
     from labram.signals.electrodes import CANONICAL
 
     tiny.add("big", CANONICAL[:128], np.zeros((128, 4 * 200)))

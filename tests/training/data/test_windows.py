@@ -177,7 +177,7 @@ def test_the_end_of_recordings_can_be_kept_from_training(tiny):
     assert all("second" not in pool.recording_ids for pool in after.pools)
 
 
-def test_a_split_without_recordings_is_an_error_with_advice(tiny):
+def test_a_split_without_recordings_is_an_error_with_a_remedy(tiny):
     tiny.add("only", ("FP1",), np.zeros((1, 400)))
     with pytest.raises(CorpusError, match="validation split"):
         sampler(tiny, split="validation")

@@ -1,4 +1,4 @@
-"""A tokenizer and masked models, trained for a dozen steps by however many processes `torchrun` starts."""
+"""A tokenizer and masked models, trained for a dozen steps by the processes of `torchrun`."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def train(folder, name):
 
 
 def pretrain(folder, name, **changes):
-    """Train the masked model in `folder/name`, on from the checkpoints that there may be."""
+    """Train the masked model in `folder/name`, resuming from checkpoints if there are any."""
     settings = PretrainingRecipe.from_json((folder / "masked.json").read_text()).model_copy(update=changes)
     out, corpus, store, architecture = prepared(folder, name)
     given = corpus, store, folder / "one" / "tokenizer", architecture, settings
@@ -39,7 +39,7 @@ def pretrain(folder, name, **changes):
 
 
 def prepared(folder, name):
-    """Folder of the results, corpus, store, architecture; the first gradient of each training will be kept."""
+    """Return output folder, corpus, store and architecture, and record the first gradient of each training."""
     keep_gradients(folder / name)
     architecture = ArchitectureRecipe.from_json((folder / "architecture.json").read_text())
     return folder / name, Corpus.load(folder / "corpus"), Store(folder / "store"), architecture
@@ -58,7 +58,7 @@ def keep_gradients(out):
 
 
 def half_way(folder, before, after):
-    """Let a training begin where another one was after half of its steps."""
+    """Copy the checkpoints of the first half of a training to another one."""
     newer = shutil.ignore_patterns("step-000012", "latest")
     shutil.copytree(folder / before / "b", folder / after / "b", ignore=newer)
 

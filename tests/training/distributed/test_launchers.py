@@ -1,4 +1,4 @@
-"""Trainings in other processes: what they say arrives, how they end is told, and what was done is not lost."""
+"""Launchers: events arrive, the end of worker processes is reported, and trainings resume."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from labram.training.distributed.job import EventReceiver, EventSender, Job
 from labram.training.distributed.launchers import InProcessLauncher, TorchrunLauncher, select_launcher
 
 
-class Told(NullMonitor):
-    """Keeps what it is told; `at` a step it calls something."""
+class Recorder(NullMonitor):
+    """Keeps all reports, and calls `then` at step `at`."""
 
     def __init__(self, at=0, then=lambda: None):
         self.at, self.then, self.done, self.notes, self.values = at, then, [], [], {}
@@ -48,7 +48,7 @@ def job(mixed, architecture, tokenizer_recipe, tmp_path):
 
 
 def workers():
-    """Training processes below this one."""
+    """Worker processes below this one."""
     return [
         child
         for child in psutil.Process().children(recursive=True)
@@ -56,8 +56,8 @@ def workers():
     ]
 
 
-def test_what_several_processes_say_and_write_arrives_once(job):
-    monitor = Told()
+def test_events_and_files_of_several_processes_arrive_once(job):
+    monitor = Recorder()
     figures = TorchrunLauncher(2).launch(job(steps=3), monitor)
     assert figures["steps"] == 3
     assert figures["loss"] == monitor.values[3]["validation/loss"]
@@ -67,14 +67,14 @@ def test_what_several_processes_say_and_write_arrives_once(job):
     assert not list(job().checkpoints.glob(".job-*"))
 
 
-def test_a_process_that_is_killed_ends_the_training_with_an_error_and_the_next_goes_on(job):
+def test_a_killed_process_ends_the_training_with_an_error_and_the_next_one_resumes(job):
     task = job(steps=4000, checkpoint_every=2)
-    monitor = Told(at=3, then=lambda: workers()[-1].kill())
+    monitor = Recorder(at=3, then=lambda: workers()[-1].kill())
     with pytest.raises(TrainingError, match=r"training process 1 was killed by SIGKILL.*resumes from"):
         TorchrunLauncher(2).launch(task, monitor)
     assert not workers()
     short = task.model_copy(update={"settings": task.settings.replace('"steps":4000', '"steps":4001'), "allow": True})
-    again = Told(at=1, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    again = Recorder(at=1, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as left:
         TorchrunLauncher(2).launch(short, again)
     assert left.value.code == 143
@@ -84,8 +84,8 @@ def test_a_process_that_is_killed_ends_the_training_with_an_error_and_the_next_g
     assert max(int(place.name[5:]) for place in task.checkpoints.glob("step-*")) > int(resumed.split()[3])
 
 
-def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
-    """What `torchrun` gives to its only process."""
+def test_a_process_reports_its_error(job, tmp_path, monkeypatch):
+    """Runs as the only process of `torchrun`."""
     for name, value in {
         "RANK": 0,
         "WORLD_SIZE": 1,
@@ -106,7 +106,7 @@ def test_a_process_says_why_it_failed(job, tmp_path, monkeypatch):
     assert "3 micro-batches cannot be divided evenly among 2 processes" in str(receiver.error)
 
 
-def test_every_error_survives_the_way(tmp_path):
+def test_errors_are_transmitted_with_all_fields(tmp_path):
     file = tmp_path / "events.jsonl"
     EventSender(file).failed(CheckpointError("it is gone", remedy="Look for it", file=tmp_path / "x", field="y"))
     receiver = EventReceiver(file, NullMonitor())
@@ -115,8 +115,8 @@ def test_every_error_survives_the_way(tmp_path):
     assert str(receiver.error) == f"{tmp_path / 'x'}, y: it is gone. Look for it."
 
 
-def test_half_a_line_waits_for_its_other_half(tmp_path):
-    file, monitor = tmp_path / "events.jsonl", Told()
+def test_an_incomplete_line_is_read_when_it_is_complete(tmp_path):
+    file, monitor = tmp_path / "events.jsonl", Recorder()
     receiver = EventReceiver(file, monitor)
     receiver.receive()
     file.write_text('{"event": "note", "text": "one"}\n{"event": "no')
@@ -131,7 +131,7 @@ def test_half_a_line_waits_for_its_other_half(tmp_path):
     ("processes", "expected"),
     [(None, InProcessLauncher()), ("1", InProcessLauncher()), ("4", TorchrunLauncher(4)), ("", InProcessLauncher())],
 )
-def test_the_environment_chooses(monkeypatch, processes, expected):
+def test_the_launcher_is_selected_by_environment_variables(monkeypatch, processes, expected):
     if processes is not None:
         monkeypatch.setenv("LABRAM_PROCESSES", processes)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
@@ -140,7 +140,7 @@ def test_the_environment_chooses(monkeypatch, processes, expected):
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two"])
-def test_what_is_no_number_of_processes_is_named(monkeypatch, value):
+def test_an_invalid_number_of_processes_is_an_error(monkeypatch, value):
     monkeypatch.setenv("LABRAM_PROCESSES", value)
     with pytest.raises(PlatformError, match="LABRAM_PROCESSES"):
         select_launcher()

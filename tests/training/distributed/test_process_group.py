@@ -19,7 +19,7 @@ PROGRAM = Path(__file__).with_name("rank_program.py")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, make_mixed, architecture, tokenizer_recipe, pretraining_recipe):
-    """The same trainings by one process and by two, whole and shared out, and taken over half-way; gives the folder."""
+    """Folder of equal trainings by one process and by two, sharded or not, or resumed half-way."""
     folder = tmp_path_factory.mktemp("ranks")
     make_mixed(folder / "store").corpus.save(folder / "corpus")
     (folder / "architecture.json").write_text(architecture.to_json())
@@ -43,7 +43,7 @@ def rows(folder, name):
     return [json.loads(line) for line in (folder / name / "history.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_were_at_work(trained):
+def test_two_processes_took_part(trained):
     assert [json.loads((trained / f"rank-{rank}.json").read_text()) for rank in (0, 1)] == [2, 2]
 
 
@@ -68,7 +68,7 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_doubled_batch(trai
         ("alone again", "masked"),
     ],
 )
-def test_losses_and_figures_are_the_same_for_one_and_two_processes(trained, name, stage):
+def test_losses_and_metrics_are_the_same_for_one_and_two_processes(trained, name, stage):
     one, two = rows(trained / "one", stage), rows(trained / name, stage)
     assert len(one) == 14
     for alone, shared in zip(one, two, strict=True):
@@ -86,8 +86,8 @@ def test_the_codebook_moved_the_same(trained):
 
 
 @pytest.mark.parametrize("name", ["two", "shared out", "taken over", "alone again"])
-def test_weights_are_whole_and_the_same_whoever_held_them(trained, name):
-    """Two processes that share weights out begin anew, or go on from one's checkpoint; one goes on from theirs."""
+def test_weights_are_unsharded_and_the_same_for_any_sharding(trained, name):
+    """Two sharded processes start anew or resume the checkpoint of one; one process resumes theirs."""
     one, other = (load_file(trained / place / "masked" / "model.safetensors") for place in ("one", name))
     assert one.keys() == other.keys()
     whole, difference = (
@@ -97,7 +97,7 @@ def test_weights_are_whole_and_the_same_whoever_held_them(trained, name):
     assert difference.norm() < 3e-4 * whole.norm()
 
 
-def test_a_checkpoint_of_shares_has_the_same_files_and_tensors_as_any(trained):
+def test_a_checkpoint_of_a_sharded_model_has_the_same_files_and_tensors(trained):
     one, shared = (trained / name / "b" / "step-000012" for name in ("one", "shared out"))
     assert sorted(file.name for file in one.iterdir()) == sorted(file.name for file in shared.iterdir())
     for name in ("weights", "optimiser", "running"):
@@ -105,13 +105,13 @@ def test_a_checkpoint_of_shares_has_the_same_files_and_tensors_as_any(trained):
         assert {key: value.shape for key, value in plain.items()} == {key: value.shape for key, value in whole.items()}
 
 
-def test_shares_are_all_micro_batches_once():
+def test_local_slices_partition_the_micro_batches():
     shares = [ProcessGroup(rank, 3) for rank in range(3)]
     assert sorted(number for ranks in shares for number in range(9)[ranks.local_slice]) == list(range(9))
     assert [ranks.global_index(1) for ranks in shares] == [3, 4, 5]
 
 
-def test_one_process_agrees_with_itself():
+def test_collectives_of_one_process_are_the_identity():
     alone, tensor = ProcessGroup.current(), torch.ones(2)
     alone.all_reduce([tensor])
     alone.broadcast([tensor])

@@ -1,4 +1,4 @@
-"""TrainJobs: what is asked of Kubeflow Trainer, and what is made of its answers. The cluster is a loopback server."""
+"""The TrainJob launcher, with a loopback server as the cluster's API."""
 
 import json
 import logging
@@ -76,10 +76,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Trainer(ThreadingHTTPServer):
-    """An API server with TrainJobs alone; `pods` is called whenever a TrainJob is looked at, and gives its status.
+    """An API server with TrainJobs alone; `pods` is called at each GET of a TrainJob, and returns its conditions.
 
     Attributes:
-        broken: Of so many looks the answer is that the server cannot answer.
+        broken: Number of GETs to answer with status 503.
     """
 
     def __init__(self, pods):
@@ -140,11 +140,11 @@ def condition(kind, message=""):
 
 
 def lines(found):
-    """Where the pods of a TrainJob say how it goes."""
+    """Sender of the pods' events."""
     return EventSender(Path(found["spec"]["trainer"]["args"][1]))
 
 
-def test_the_train_job_is_what_kubeflow_trainer_takes(launcher, tmp_path):
+def test_the_manifest_is_a_valid_train_job(launcher, tmp_path):
     cluster = launcher.settings.model_copy(
         update={
             "node_selector": {"pool": "gpu"},
@@ -198,7 +198,7 @@ def test_the_trainings_own_error_is_raised(trainer, launcher, job):
         launcher.launch(job, NullMonitor())
 
 
-def test_an_error_that_would_come_back_is_not_waited_for(trainer, launcher, job):
+def test_a_reported_error_ends_the_training_at_once(trainer, launcher, job):
     def pods(found):
         lines(found).failed(WeightsError("no tokenizer", remedy="Train one"))
         return []  # Kubernetes starts the pods again
@@ -209,7 +209,7 @@ def test_an_error_that_would_come_back_is_not_waited_for(trainer, launcher, job)
     assert not server.jobs
 
 
-def test_a_training_goes_on_while_the_api_server_is_away(trainer, launcher, job, monkeypatch):
+def test_a_training_survives_an_outage_of_the_api_server(trainer, launcher, job, monkeypatch):
     def pods(found):
         lines(found).finished({"loss": 0.5})
         return condition("Complete")
@@ -224,7 +224,7 @@ def test_a_training_goes_on_while_the_api_server_is_away(trainer, launcher, job,
     assert not server.jobs
 
 
-def test_a_train_job_that_failed_without_a_word_says_what_kubernetes_and_the_pods_say(trainer, launcher, job, caplog):
+def test_a_failed_train_job_is_reported_with_its_condition_and_the_pods_logs(trainer, launcher, job, caplog):
     server = trainer(lambda _: condition("Failed", "node was preempted 8 times"))
     with pytest.raises(TrainingError, match=r"preempted 8 times\).*newest checkpoint"):
         launcher.launch(job, NullMonitor())
@@ -233,7 +233,7 @@ def test_a_train_job_that_failed_without_a_word_says_what_kubernetes_and_the_pod
     assert record.message == "node-0: CUDA out of memory"
 
 
-def test_when_the_launcher_has_to_go_its_train_job_goes_too(trainer, launcher, job):
+def test_sigterm_to_the_launcher_deletes_its_train_job(trainer, launcher, job):
     def pods(_):
         os.kill(os.getpid(), signal.SIGTERM)
         return []
@@ -245,7 +245,7 @@ def test_when_the_launcher_has_to_go_its_train_job_goes_too(trainer, launcher, j
     assert not server.jobs
 
 
-def test_what_a_killed_launcher_left_is_deleted_first(trainer, launcher, job):
+def test_a_train_job_of_a_killed_launcher_is_deleted_first(trainer, launcher, job):
     def pods(found):
         lines(found).finished({"loss": 1.0})
         return condition("Complete")
@@ -258,7 +258,7 @@ def test_what_a_killed_launcher_left_is_deleted_first(trainer, launcher, job):
 
 
 class JobSet:
-    """Two nodes whose pods are real processes, as Trainer's plug-in for torch starts them.
+    """Two nodes whose pods are real processes, started as by Trainer's torch plug-in.
 
     One gets its notice, as a node of spot machines does, after so many steps. When a pod ends badly all of them are
     stopped and started again, as a job set does.
@@ -305,9 +305,7 @@ class JobSet:
 
 
 @pytest.mark.timeout(900)
-def test_a_training_of_which_a_node_is_taken_away_goes_on_where_it_was(
-    trainer, mixed, architecture, tokenizer_recipe, tmp_path
-):
+def test_a_training_with_a_preempted_node_resumes_at_its_step(trainer, mixed, architecture, tokenizer_recipe, tmp_path):
     mixed.corpus.save(tmp_path / "corpus")
     job = Job(
         stage="tokenizer",
@@ -342,12 +340,12 @@ def test_the_pods_know_which_run_they_belong_to(launcher, tmp_path, monkeypatch)
     assert spec["trainer"]["env"] == [{"name": "LABRAM_RUN", "value": "run-1"}, {"name": "LABRAM_LOG", "value": "json"}]
 
 
-def test_a_workspace_that_the_nodes_do_not_see_is_refused(launcher, job):
+def test_a_workspace_outside_the_mounted_volume_is_an_error(launcher, job):
     with pytest.raises(PlatformError, match="that all nodes mount"):
         launcher.launch(job.model_copy(update={"checkpoints": Path("/elsewhere")}), NullMonitor())
 
 
-def test_the_environment_describes_the_cluster(monkeypatch):
+def test_settings_are_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("LABRAM_NODES", "2")
     monkeypatch.setenv("LABRAM_PROCESSES", "8")
     with pytest.raises(PlatformError, match=r"LABRAM_TRAIN_JOB\.image"):
@@ -356,7 +354,7 @@ def test_the_environment_describes_the_cluster(monkeypatch):
     assert select_launcher() == TrainJobLauncher(2, 8, TrainJobSettings(image="labram:1"))
 
 
-def test_a_toleration_that_is_none_is_named(launcher, tmp_path):
+def test_an_invalid_toleration_is_an_error(launcher, tmp_path):
     wrong = launcher.settings.model_copy(update={"tolerations": ({"key": 3},)})
     with pytest.raises(PlatformError, match="LABRAM_TRAIN_JOB"):
         TrainJobLauncher(2, 8, wrong).manifest("x", tmp_path)
