@@ -139,7 +139,7 @@ class Interrupted(Exception):
     pass
 
 
-class Breaks(Told):
+class Breaks(Recorder):
     """Interrupts the training at a step."""
 
     def __init__(self, at):
@@ -194,7 +194,7 @@ def test_the_objective_is_called_after_each_step(tmp_path):
 
 
 def test_a_non_finite_step_is_skipped_and_counted(tmp_path):
-    class Skips(Told):
+    class Skips(Recorder):
         def __init__(self, model):
             super().__init__()
             self.model, self.weights = model, []
@@ -275,7 +275,7 @@ def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
 UNLIMITED = resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
-class Fills(Told):
+class Fills(Recorder):
     """Limits file sizes to 200 bytes from step 7 to step 16."""
 
     def __init__(self, checkpoints):

@@ -1,4 +1,4 @@
-"""Defects of the published training, fixed here and numbered as in docs/training.md. The model's are in tests/models."""
+"""Defects of the published training, fixed here; numbered as in docs/training.md. The model's are in tests/models."""
 
 import re
 from pathlib import Path
