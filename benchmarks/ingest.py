@@ -180,7 +180,7 @@ def _ingest(load: Load, repeats: int) -> Mapping[str, object]:
                 monitor=NullMonitor(),
                 workers=0,
             )
-            assert (done.recordings, done.refused) == (load.recordings, 0)
+            assert (done.recordings, done.quarantined) == (load.recordings, 0)
 
         candidates: dict[str, Callable[[], None]] = {"fused": lambda: run("fused"), "MNE": lambda: run("reference")}
         times = _in_turn(candidates, repeats, after=lambda: shutil.rmtree(out))
