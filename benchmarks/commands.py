@@ -45,9 +45,9 @@ def model(
     load = Load(batch, channels, seconds, device)
     measured: list[Measurement] = []
     for measurement in measure_models(
-        steps=_chosen(step, _STEPS, "--step"),
-        precisions=_chosen(precision, _PRECISIONS, "--precision"),
-        modes=_chosen(mode, _MODES, "--mode"),
+        steps=_validated(step, _STEPS, "--step"),
+        precisions=_validated(precision, _PRECISIONS, "--precision"),
+        modes=_validated(mode, _MODES, "--mode"),
         load=load,
         repeats=repeats,
     ):
@@ -129,9 +129,9 @@ def throughput(
     result = measure(
         recipes.load(recipe, [*SMALL, *(override or [])]),
         commit=lineage.commit() + "+" * lineage.dirty(),
-        steps=_chosen(step, _STEPS, "--step"),
+        steps=_validated(step, _STEPS, "--step"),
         precisions=("bf16",) if place == "cuda" else ("fp32", "bf16"),
-        modes=_chosen(mode, _MODES, "--mode"),
+        modes=_validated(mode, _MODES, "--mode"),
         load=Load(batch=batch, device=place),
         repeats=repeats,
         on_rate=lambda rate: typer.echo(
@@ -177,15 +177,15 @@ def _print_throughput(result: "Throughput") -> None:
     console.print(parts)
 
 
-def _print(figures: "Overhead | Loading", *, json: bool) -> None:
+def _print(result: "Overhead | Loading", *, json: bool) -> None:
     import json as text
     from dataclasses import asdict
 
-    found = asdict(figures)
+    values = asdict(result)
     if json:
-        typer.echo(text.dumps(found | {"machine": _machine()}))
+        typer.echo(text.dumps(values | {"machine": _machine()}))
         return
-    for name, value in found.items():
+    for name, value in values.items():
         typer.echo(f"{name:24} {value:.6g}")
 
 
@@ -197,15 +197,16 @@ def _machine() -> dict[str, object]:
     return {"torch": torch.__version__, "threads": torch.get_num_threads(), "processor": platform.machine()}
 
 
-def _chosen(given: list[str], known: list[str], option: str) -> tuple[Any, ...]:
-    unknown = [name for name in given if name not in known]
+def _validated(values: list[str], allowed: list[str], option: str) -> tuple[Any, ...]:
+    unknown = [name for name in values if name not in allowed]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(known)}", param_hint=option)
-    return tuple(name for name in known if name in given)
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(allowed)}", param_hint=option)
+    return tuple(name for name in allowed if name in values)
 
 
-def _line(one: "Measurement") -> str:
-    return f"{one.implementation} {one.step} {one.precision} {one.mode}: {one.patches_per_second:.0f} patches/s"
+def _line(measurement: "Measurement") -> str:
+    name = f"{measurement.implementation} {measurement.step} {measurement.precision} {measurement.mode}"
+    return f"{name}: {measurement.patches_per_second:.0f} patches/s"
 
 
 def _print_json(measured: "list[Measurement]", load: "Load") -> None:
@@ -214,16 +215,16 @@ def _print_json(measured: "list[Measurement]", load: "Load") -> None:
 
     from benchmarks.model_throughput import ratios
 
-    found = {
+    result = {
         "load": asdict(load),
         "machine": _machine(),
-        "measurements": [one.to_json() for one in measured],
+        "measurements": [measurement.to_json() for measurement in measured],
         "times_braindecode": [
             {"step": step, "precision": precision, "mode": mode, "ratio": ratio}
             for (step, precision, mode), ratio in ratios(measured).items()
         ],
     }
-    typer.echo(json.dumps(found, indent=2))
+    typer.echo(json.dumps(result, indent=2))
 
 
 def _print_table(measured: "list[Measurement]") -> None:
@@ -234,9 +235,9 @@ def _print_table(measured: "list[Measurement]") -> None:
 
     times = ratios(measured)
     table = Table("step", "precision", "mode", "patches/s", "times braindecode")
-    for one in measured:
-        if one.implementation == "labram":
-            ratio = times.get((one.step, one.precision, one.mode))
-            figures = f"{one.patches_per_second:.0f}", f"{ratio:.2f}" if ratio else "–"
-            table.add_row(one.step, one.precision, one.mode, *figures)
+    for measurement in measured:
+        if measurement.implementation == "labram":
+            ratio = times.get((measurement.step, measurement.precision, measurement.mode))
+            cells = f"{measurement.patches_per_second:.0f}", f"{ratio:.2f}" if ratio else "–"
+            table.add_row(measurement.step, measurement.precision, measurement.mode, *cells)
     Console().print(table)

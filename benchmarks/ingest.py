@@ -42,7 +42,7 @@ from labram.store.store import Store
 
 GOALS = {"filters": 5.0, "ingest": 4.0}
 MEMORY_GOAL_MIB = 1000 * 1000**2 / 1024**2
-MAINS_HZ = 50.0
+LINE_FREQ_HZ = 50.0
 MEASURE_MEMORY = "--measure-memory-of"
 
 
@@ -92,7 +92,7 @@ class SyntheticDataset(Dataset):
 
     name = "synthetic"
     title = licence = citation = obtain = reference = "none"
-    line_freq_hz = MAINS_HZ
+    line_freq_hz = LINE_FREQ_HZ
 
     def recognises(self, folder: Path) -> bool:
         """Return False: there is no folder."""
@@ -147,13 +147,13 @@ def _filters(load: Load, repeats: int) -> Mapping[str, object]:
     recording = Recording(signals, CANONICAL[: load.channels], load.rate)
 
     def fused() -> None:
-        for _ in preprocess(recording, range(load.channels), line_freq_hz=MAINS_HZ):
+        for _ in preprocess(recording, range(load.channels), line_freq_hz=LINE_FREQ_HZ):
             pass
 
     def chain() -> None:
         low_pass = 75.0 if load.rate > 150 else None
         clean = mne.filter.filter_data(signals, load.rate, 0.1, low_pass, verbose="ERROR")
-        clean = mne.filter.notch_filter(clean, load.rate, MAINS_HZ, verbose="ERROR")
+        clean = mne.filter.notch_filter(clean, load.rate, LINE_FREQ_HZ, verbose="ERROR")
         mne.filter.resample(clean, up=200.0, down=load.rate, verbose="ERROR")
 
     return _report("filters", load, load.samples, _in_turn({"fused": fused, "MNE": chain}, repeats))

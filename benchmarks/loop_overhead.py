@@ -175,9 +175,9 @@ class _Alternates(NullMonitor):
         self.patches: list[int] = []
         self._resumed = time.perf_counter()
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
+    def progress(self, done: int, total: int, **metrics: float) -> None:
         """Time the loop's step, then run the bare one."""
-        del total, figures
+        del total, metrics
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.loop.append(time.perf_counter() - self._resumed)

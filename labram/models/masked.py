@@ -94,7 +94,7 @@ class MaskedModel(nn.Module):
         return torch.where(mask_BL.unsqueeze(-1), self.mask_token.to(patches_BLD.dtype), patches_BLD)
 
     def _transform(self, patches_BLD: Tensor, rows_N: Tensor) -> Tensor:
-        """Apply the transformer; published compatibility gives CLS the row of the first channel (docs/model.md)."""
+        """Apply the transformer; with published compatibility, CLS has the row of the first channel (docs/model.md)."""
         cls_row = rows_N[0] if self.config.compatibility == "published" else None
         return self.encoder(patches_BLD, rows_N, cls_row)  # type: ignore[no-any-return]
 
