@@ -4,6 +4,7 @@ The new content is written under a hidden name beside the old one (``.NAME.<rand
 renamed. It survives a power failure from the moment that the context manager returns.
 """
 
+import errno
 import os
 import shutil
 import uuid
@@ -56,5 +57,8 @@ def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some network file systems cannot flush folders
+            raise
     finally:
         os.close(descriptor)

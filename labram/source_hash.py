@@ -1,11 +1,11 @@
-"""What of a module's text can change what it does: for keys of things that are made anew when their code changes."""
+"""Source code without comments, docstrings and layout, for keys that must change with the code only."""
 
 import ast
 from pathlib import Path
 
 
 def code(path: Path) -> bytes:
-    """A module without its comments, docstrings and layout."""
+    """Return a module's source without comments, docstrings and layout."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         for _, body in ast.iter_fields(node):

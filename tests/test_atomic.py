@@ -1,5 +1,8 @@
 """Atomic replacement: the old content or the new, and no leftovers."""
 
+import errno
+import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +40,17 @@ def test_nothing_written_is_an_error_and_leaves_the_old_file(tmp_path: Path):
     with pytest.raises(FileNotFoundError), atomic_path(file):
         pass
     assert listing(tmp_path) == {"file.json": "old"}
+
+
+def test_a_file_system_that_cannot_flush_folders_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def flush_files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", flush_files_only)
+    with atomic_path(tmp_path / "file.json") as temporary:
+        temporary.write_text("new")
+    assert listing(tmp_path) == {"file.json": "new"}
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path):
