@@ -37,7 +37,7 @@ RETIRED = {
     r"figures": "metrics",
     r"(matrix|float32) products?": "matrix multiplication, matmul",
     r"trials? of (a|the) study|(a|the) study's trials?": "ablation run",
-    r"resamplings?( of subjects)?": "bootstrap",
+    r"resamplings|resampling of subjects": "bootstrap",
     r"makes of (a|the|its)": "throughput",
     r"nothing to do(?! with)": "unchanged",
 }
