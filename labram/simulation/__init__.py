@@ -1,1 +1,1 @@
-"""The parts of the simulated corpus: a scalp, its rhythms, three datasets, and their file formats."""
+"""The simulated corpus: a scalp model, EEG waveforms, three datasets, and writers of their file formats."""

@@ -1,7 +1,7 @@
-"""Write recordings in the formats of real recorders, with the same bytes at every time and place.
+"""Write recordings as EDF+, BDF+ and BrainVision files, byte for byte reproducibly.
 
-Signals are rounded to the recorder's integers here, at the very end. Dates are fixed, names are X, and nothing tells
-which program wrote a file. BrainVision files are written directly because pybv puts its version into them.
+Signals are rounded to integers only here. Dates are fixed, names are X, and files do not state the program that wrote
+them. BrainVision files are written directly because pybv writes its version into them.
 """
 
 import datetime
@@ -19,16 +19,16 @@ _STEP_UV = 0.1
 _BDF_STEP_UV = 262140.0 / 8388607
 
 
-def write_edf(path: Path, signal: Signal, labels: list[str], rate: float) -> None:
-    """EDF+ with a step of 0.1 µV, unit ``uV``. `signal` [N, samples] in µV."""
+def write_edf(path: Path, signal: Signal, labels: list[str], sfreq: float) -> None:
+    """Write EDF+ with a resolution of 0.1 µV, unit ``uV``. `signal` [N, samples] in µV, `sfreq` in Hz."""
     samples = _digital(signal, _STEP_UV, 32767).astype(np.int16)
-    _write_records(path, edfio.Edf, edfio.EdfSignal, samples, labels, rate, (32767, 3276.7, "uV"))
+    _write_records(path, edfio.Edf, edfio.EdfSignal, samples, labels, sfreq, (32767, 3276.7, "uV"))
 
 
-def write_bdf(path: Path, signal: Signal, labels: list[str], rate: float) -> None:
-    """BDF+ with a step of about 1/32 µV, unit ``mV``. `signal` [N, samples] in µV."""
+def write_bdf(path: Path, signal: Signal, labels: list[str], sfreq: float) -> None:
+    """Write BDF+ with a resolution of about 1/32 µV, unit ``mV``. `signal` [N, samples] in µV, `sfreq` in Hz."""
     samples = _digital(signal, _BDF_STEP_UV, 8388607).astype(np.int32)
-    _write_records(path, edfio.Bdf, edfio.BdfSignal, samples, labels, rate, (8388607, 262.14, "mV"))
+    _write_records(path, edfio.Bdf, edfio.BdfSignal, samples, labels, sfreq, (8388607, 262.14, "mV"))
 
 
 def _write_records(
@@ -37,15 +37,15 @@ def _write_records(
     channel: Any,
     samples: NDArray[np.int16] | NDArray[np.int32],
     labels: list[str],
-    rate: float,
+    sfreq: float,
     scale: tuple[int, float, str],
 ) -> None:
-    """`scale`: largest digital value, the physical one it stands for, its unit; symmetric, so that 0 is 0."""
+    """Write data records. `scale`: digital maximum, physical maximum, unit; both symmetric about 0."""
     digital, physical, unit = scale
     signals = [
         channel.from_digital(
             row,
-            rate,
+            sfreq,
             label=label,
             physical_dimension=unit,
             physical_range=(-physical, physical),
@@ -65,16 +65,16 @@ def _write_records(
 
 
 def write_brainvision(
-    path: Path, signal: Signal, labels: list[str], rate: float, *, markers: list[tuple[float, int]]
+    path: Path, signal: Signal, labels: list[str], sfreq: float, *, markers: list[tuple[float, int]]
 ) -> None:
-    """A BrainVision triple, 16-bit with a step of 0.1 µV.
+    """Write a BrainVision triple, 16-bit with a resolution of 0.1 µV.
 
     Args:
-        path: Of the header; the other two stand beside it.
+        path: Header file; the sample and marker files are written beside it.
         signal: µV, [N, samples].
         labels: Channel labels.
-        rate: Samples per second; must divide a million.
-        markers: Seconds and stimulus number.
+        sfreq: Sampling rate in Hz; must divide a million.
+        markers: Onset in seconds and stimulus number.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     digital = _digital(signal, _STEP_UV, 32767)
@@ -88,7 +88,7 @@ def write_brainvision(
         "DataFormat=BINARY",
         "DataOrientation=MULTIPLEXED",
         f"NumberOfChannels={len(labels)}",
-        f"SamplingInterval={round(1e6 / rate)}",
+        f"SamplingInterval={round(1e6 / sfreq)}",
         "",
         "[Binary Infos]",
         "BinaryFormat=INT_16",
@@ -97,7 +97,7 @@ def write_brainvision(
         *channels,
     ]
     stimuli = [
-        f"Mk{n}=Stimulus,S{number:3d},{round(onset * rate) + 1},1,0" for n, (onset, number) in enumerate(markers, 2)
+        f"Mk{n}=Stimulus,S{number:3d},{round(onset * sfreq) + 1},1,0" for n, (onset, number) in enumerate(markers, 2)
     ]
     start = f"Mk1=New Segment,,1,1,0,{DATE:%Y%m%d}000000000000"
     marks = ["Brain Vision Data Exchange Marker File, Version 1.0", *common, "", "[Marker Infos]", start, *stimuli]
@@ -106,7 +106,7 @@ def write_brainvision(
 
 
 def write_text(path: Path, lines: list[str]) -> None:
-    """Text with line feeds, whatever the platform's habit."""
+    """Write text with line feeds on every platform."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(f"{line}\n" for line in lines).encode())
 

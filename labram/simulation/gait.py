@@ -1,8 +1,8 @@
-"""A gait laboratory: 24 electrodes over the motor cortex, 100 Hz, BDF+ in millivolts, no mains within the band.
+"""Simulated gait laboratory: 24 electrodes over the motor cortex, 100 Hz, BDF+ in millivolts, no line noise in band.
 
 ``SLnn/SLnn-T01.bdf`` with joint angles in ``SLnn-T01-joints.csv``: seconds and six angles in degrees, 20 rows a second.
-How far a joint is bent follows how much its rhythm is desynchronised on the other side of the head: hips mu, knees
-beta, ankles gamma. Steps shake the electrodes.
+The flexion of a joint follows the event-related desynchronisation of its contralateral rhythm: hips mu, knees beta,
+ankles gamma. Steps add motion artefacts.
 """
 
 from pathlib import Path
@@ -25,13 +25,13 @@ _ROWS_PER_SECOND = RATE / _STRIDE
 _BANDS = {"hip": (10.5, 1.0, 7.0), "knee": (20.0, 2.5, 4.5), "ankle": (37.0, 3.0, 2.5)}
 """Frequency and width in Hz, SD in µV."""
 _ANGLES = {"hip": (12.0, 9.0, 14.0), "knee": (28.0, 12.0, 20.0), "ankle": (3.0, 6.0, 9.0)}
-"""In degrees: mean, slow change, swing within a stride."""
+"""Degrees: mean, amplitude of the slow change, amplitude of the swing within a stride."""
 _DEPTH = 0.5
 _SHARED = 0.4
 
 
 def write(folder: Path, number: int, draw: rhythms.Draw, *, seconds: int = SECONDS) -> None:
-    """Write one walker."""
+    """Write the recording and joint angles of one participant."""
     name = f"SL{number + 1:02d}/SL{number + 1:02d}-T01"
     rng = draw(f"{NAME}/{name}")
     samples = round(seconds * RATE)
@@ -48,7 +48,7 @@ def write(folder: Path, number: int, draw: rhythms.Draw, *, seconds: int = SECON
 
 
 def write_flat(folder: Path, draw: rhythms.Draw) -> None:
-    """Write a second trial of the first walker with the cap unplugged: the quarantine shall have work."""
+    """Write a flat second trial of the first participant, as from an unplugged cap, for the quarantine."""
     rng = draw(f"{NAME}/flat")
     samples = round(20 * RATE)
     signal = 0.02 * rng.standard_normal((len(MONTAGE), samples))
@@ -58,10 +58,10 @@ def write_flat(folder: Path, draw: rhythms.Draw) -> None:
 
 
 def _flexion(rng: np.random.Generator, samples: int) -> rhythms.Signal:
-    """Slow course of each joint, SD about 1; joints of a leg go partly together, [joints, samples]."""
-    own = rhythms.drift(rng, samples, RATE, 6.0, rows=len(JOINTS))
+    """Return the slow course of each joint, SD about 1, correlated within a leg, [joints, samples]."""
+    independent = rhythms.drift(rng, samples, RATE, 6.0, rows=len(JOINTS))
     legs = np.repeat(rhythms.drift(rng, samples, RATE, 6.0, rows=2), 3, axis=0)
-    return np.asarray(np.sqrt(1 - _SHARED**2) * own + _SHARED * legs)
+    return np.asarray(np.sqrt(1 - _SHARED**2) * independent + _SHARED * legs)
 
 
 def _motor_rhythm(rng: np.random.Generator, joint: str, flexion: rhythms.Signal) -> rhythms.Signal:

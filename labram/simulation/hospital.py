@@ -1,12 +1,12 @@
-"""A clinical archive: 23 electrodes named as ``EEG FP1-REF``, 256 Hz, EDF+, mains 60 Hz.
+"""Simulated clinical archive: 23 electrodes labelled like ``EEG FP1-REF``, 256 Hz, EDF+, line frequency 60 Hz.
 
-``routine/{normal,abnormal}/01_tcp_ar/`` holds two routine sessions of each patient, sorted into folders by the
-reader's verdict; ``events/<patient>/`` one recording each with a ``.rec`` file beside it, whose rows give channel,
-start, stop and class 1 to 6. Both are the ways of real clinical corpora.
+``routine/{normal,abnormal}/01_tcp_ar/`` holds two routine sessions of each patient, in the layout of TUAB.
+``events/<patient>/`` holds one recording each with a ``.rec`` file whose rows are channel, start, stop and class 1 to
+6, as in TUEV.
 
-Abnormal: a slower posterior rhythm, polymorphic slow waves and some sharp waves, by a severity that overlaps between
-the two groups. Events: spike and slow wave, periodic discharges (generalised, lateralised), eye movement, artefact,
-background.
+Abnormal sessions have a slower posterior rhythm, polymorphic slow waves and some sharp waves; their severity overlaps
+with that of normal sessions. Events: spike and slow wave, periodic discharges (generalised, lateralised), eye movement,
+artefact, background.
 """
 
 from dataclasses import replace
@@ -33,14 +33,14 @@ _INVOLVED = 0.5
 
 
 def write(folder: Path, number: int, generator: rhythms.Draw, *, sessions: int = SESSIONS, blocks: int = 17) -> None:
-    """Write one patient.
+    """Write the recordings of one patient.
 
     Args:
         folder: The dataset's folder.
-        number: Of the patient; every other one is abnormal.
-        generator: Gives the random numbers of a recording by its name.
-        sessions: Routine recordings.
-        blocks: Labelled events of the third recording.
+        number: Patient number; odd ones are abnormal.
+        generator: Returns the random number generator of a recording by its name.
+        sessions: Number of routine recordings.
+        blocks: Number of labelled events in the event recording.
     """
     patient = patient_id(number)
     verdict = "abnormal" if number % 2 else "normal"
@@ -58,7 +58,7 @@ def write(folder: Path, number: int, generator: rhythms.Draw, *, sessions: int =
 
 
 def write_truncated(folder: Path, generator: rhythms.Draw) -> None:
-    """Write a session of the first patient whose transfer broke off half-way: the quarantine shall have work."""
+    """Write a truncated session of the first patient, as from an interrupted transfer, for the quarantine."""
     patient = patient_id(0)
     path = folder / f"routine/normal/01_tcp_ar/{patient}_s{SESSIONS + 1:03d}_t000.edf"
     rng = generator(f"{NAME}/truncated")
@@ -68,7 +68,7 @@ def write_truncated(folder: Path, generator: rhythms.Draw) -> None:
 
 
 def patient_id(number: int) -> str:
-    """An id of eight letters, as such archives give them."""
+    """Return a patient ID of eight letters, as in the corpora of Temple University Hospital."""
     return "aaaaaa" + chr(ord("a") + number // 26) + chr(ord("a") + number % 26)
 
 
@@ -91,7 +91,7 @@ def _routine(
 
 
 def _add_slowing(rng: np.random.Generator, signal: rhythms.Signal, severity: float, focus: tuple[float, float]) -> None:
-    """Slow waves of 1-4 Hz, partly around a focus, that come and go."""
+    """Add intermittent slow waves of 1-4 Hz, partly focal."""
     samples = signal.shape[1]
     weights = np.stack([0.5 * np.ones(len(MONTAGE)), spread(MONTAGE, focus, 45.0)], axis=1)
     strength = (2.0 + 24.0 * severity * rng.uniform(0.7, 1.3)) * np.exp(0.5 * rhythms.drift(rng, samples, RATE, 3.0))
@@ -148,7 +148,7 @@ def _eye_movement(rng: np.random.Generator, signal: rhythms.Signal, start: float
 
 
 def _artefact(rng: np.random.Generator, signal: rhythms.Signal, start: float) -> rhythms.Signal:
-    """Clenched teeth, or an electrode that jumps and drifts back."""
+    """Add a muscle artefact, or an electrode pop."""
     begin = round((start + rng.uniform(1.0, 2.0)) * RATE)
     if rng.random() < 0.6:
         length = round(rng.uniform(1.0, 2.5) * RATE)

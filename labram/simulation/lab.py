@@ -1,8 +1,8 @@
-"""An emotion laboratory: 32 electrodes of the 10-10 system (``Fp1``, ``Fz``), 250 Hz, BrainVision, mains 50 Hz.
+"""Simulated emotion laboratory: 32 electrodes (``Fp1``, ``Fz``), 250 Hz, BrainVision, line frequency 50 Hz.
 
-``sub-NN/sub-NN_task-film_eeg.vhdr`` with the trials in ``…_events.tsv`` (onset, duration, trial_type): each of five
-emotions in several trials. Emotions differ in frontal theta, frontal alpha asymmetry, posterior alpha, and temporal
-beta and gamma; people differ in all of these too, and so do trials.
+``sub-NN/sub-NN_task-film_eeg.vhdr`` with the trials in ``…_events.tsv`` (onset, duration, trial_type): several trials
+of each of five emotions. Emotions differ in frontal theta, frontal alpha asymmetry, posterior alpha, and temporal beta
+and gamma, with variance between participants and between trials.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ _SOURCES = (
     ("T7", 38.0, 5.0),
     ("T8", 38.0, 5.0),
 )
-"""Place, frequency and width in Hz of the rhythms that emotions act on; posterior alpha comes last."""
+"""Electrode, frequency and bandwidth in Hz of the rhythms that emotions modulate; posterior alpha follows last."""
 _UV = np.array([7.0, 5.0, 5.0, 4.0, 4.0, 2.5, 2.5])
 _EFFECT = {
     "disgust": (0.2, 0.5, -0.4, 0.2, 0.5, 0.0, 0.2, -0.3),
@@ -40,12 +40,12 @@ _EFFECT = {
     "neutral": (-0.6, -0.1, 0.0, -0.2, -0.2, -0.1, -0.1, 0.6),
     "happy": (0.0, -0.5, 0.4, 0.2, 0.1, 0.6, 0.6, 0.0),
 }
-"""Change of the logarithm of amplitude."""
+"""Change of the log amplitude of each rhythm."""
 _PERSON_SD, _TRIAL_SD = 0.15, 0.25
 
 
 def write(folder: Path, number: int, draw: rhythms.Draw, *, trials: int = TRIALS) -> None:
-    """Write one participant: `trials` trials of each emotion, in random order."""
+    """Write the recording of one participant: `trials` trials of each emotion, in random order."""
     name = f"sub-{number + 1:02d}/sub-{number + 1:02d}_task-film"
     rng = draw(f"{NAME}/{name}")
     order = rng.permutation(np.repeat(np.arange(len(EMOTIONS)), trials))
@@ -53,9 +53,9 @@ def write(folder: Path, number: int, draw: rhythms.Draw, *, trials: int = TRIALS
     traits = rhythms.person(rng)
     gains = _gains(rng, order, samples)
     signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, LINE_FREQ_HZ, alpha=gains[-1])
-    for (place, hertz, width), uv, gain in zip(_SOURCES, _UV, gains[:-1], strict=True):
+    for (electrode, hertz, width), uv, gain in zip(_SOURCES, _UV, gains[:-1], strict=True):
         signal += np.outer(
-            spread(MONTAGE, position(place), 26.0), uv * gain * rhythms.rhythm(rng, samples, RATE, hertz, width)[0]
+            spread(MONTAGE, position(electrode), 26.0), uv * gain * rhythms.rhythm(rng, samples, RATE, hertz, width)[0]
         )
     rhythms.add_blinks(rng, signal, MONTAGE, RATE, traits.blinks_per_minute)
     onsets = [float(trial * TRIAL_SECONDS) for trial in range(len(order))]
@@ -73,7 +73,7 @@ def write(folder: Path, number: int, draw: rhythms.Draw, *, trials: int = TRIALS
 
 
 def _gains(rng: np.random.Generator, order: np.ndarray, samples: int) -> rhythms.Signal:
-    """Amplitude factor of each rhythm over time, [rhythms, samples]."""
+    """Return the amplitude factor of each rhythm over time, [rhythms, samples]."""
     effects = np.array([_EFFECT[EMOTIONS[emotion]] for emotion in order])
     person = rng.normal(0.0, _PERSON_SD, effects.shape[1])
     logs = effects + person + rng.normal(0.0, _TRIAL_SD, effects.shape)

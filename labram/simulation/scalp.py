@@ -1,4 +1,4 @@
-"""Where electrodes lie on a flattened head, and how sources spread over them.
+"""Electrode positions on a flattened head, and the spread of sources over electrodes.
 
 Coordinates are degrees on the azimuthal projection of the 10-20 system: CZ at (0, 0), nose upwards, ear at radius 90,
 one step of 10 % is 18 degrees.
@@ -24,13 +24,13 @@ _SPECIAL = {"FP1": (-22.0, 68.5), "FP2": (22.0, 68.5), "O1": (-22.0, -68.5), "O2
 
 
 def position(name: str) -> tuple[float, float]:
-    """Place of an electrode of the 10-10 system: degrees to the right, degrees to the front."""
+    """Return the position of an electrode of the 10-10 system: degrees to the right, degrees to the front."""
     name = _OLD_NAMES.get(name, name)
     if name in _SPECIAL:
         return _SPECIAL[name]
     match = _NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"{name} is not a name of the 10-10 system")
+        raise ValueError(f"unknown electrode {name!r}: expected a name of the 10-10 system")
     front = _ROWS[match[1]] * _STEP
     number = 0 if match[2] == "Z" else int(match[2])
     side = -1 if number % 2 else 1
@@ -39,12 +39,12 @@ def position(name: str) -> tuple[float, float]:
 
 
 def spread(montage: Sequence[str], centre: tuple[float, float], width: float) -> NDArray[np.float64]:
-    """How strongly each electrode sees a source: a Gaussian of its distance in degrees, [N]."""
+    """Return the topography of a source: a Gaussian of the distance in degrees from each electrode, [N]."""
     offsets = np.array([position(name) for name in montage]) - np.array(centre)
     return np.asarray(np.exp(-(offsets**2).sum(axis=1) / (2 * width**2)))
 
 
 def mixing(montage: Sequence[str], width: float) -> NDArray[np.float64]:
-    """Volume conduction: weights that mix one independent source below each electrode, rows of unit norm, [N, N]."""
+    """Return volume conduction weights for one source below each electrode, rows of unit norm, [N, N]."""
     weights = np.stack([spread(montage, position(name), width) for name in montage], axis=1)
     return np.asarray(weights / np.linalg.norm(weights, axis=1, keepdims=True))

@@ -1,9 +1,8 @@
-"""The simulated corpus: three datasets that differ in montage, rate, unit and format, with labels for four tasks.
+"""The simulated corpus: three datasets of different montage, sampling rate, unit and format, with four tasks.
 
-It shows that the machine works and never stands in for a result. The same seed gives the same bytes everywhere:
-computed at double precision, rounded to the recorder's integers, random numbers by recording and not by order, fixed
-dates, no clock, no locale. Two recordings are bad on purpose, one truncated and one flat, so that the quarantine is
-seen to work.
+It tests the pipeline; results on it say nothing about EEG. The same seed yields the same bytes on every machine: double
+precision, rounded to integers at the end, a random number generator per recording, fixed dates, no clock, no locale.
+Two recordings are invalid on purpose, one truncated and one flat, to exercise the quarantine.
 """
 
 import hashlib
@@ -21,11 +20,11 @@ from labram.simulation import files, gait, hospital, lab
 from labram.simulation.rhythms import Draw
 
 GENERATOR = 1
-"""Goes up when the same seed would give other bytes; `data.dvc` then changes with it."""
+"""Version of the generator, raised when the same seed would yield other bytes; `data.dvc` then changes too."""
 
 MARK = "simulated.json"
-"""Name of the file that tells a simulated corpus, and each dataset of it, from real recordings. The corpus's own lists
-every file with its SHA-256."""
+"""Name of the marker file of a simulated corpus and of each dataset in it. The corpus's own lists every file with its
+SHA-256."""
 
 _README = """\
 # Simulated EEG
@@ -46,7 +45,7 @@ half-way, and the second trial of SL01 has a cap that was not plugged in.
 
 @dataclass(frozen=True)
 class Size:
-    """How much is simulated; the default has about 53 minutes and 38 MB."""
+    """Size of the simulated corpus; the default has about 53 minutes and 38 MB."""
 
     patients: int = 12
     participants: int = 12
@@ -58,42 +57,42 @@ class Size:
 
 
 def simulate(out: Path, *, seed: int = 0, size: Size | None = None, monitor: Monitor | None = None) -> None:
-    """Write the corpus to `out`, all of it or nothing. An older simulated corpus there is replaced.
+    """Write the corpus to `out` atomically, replacing an older simulated corpus.
 
     Args:
-        out: The corpus folder; it may not exist, or be empty, or be a simulated corpus.
-        seed: Of all random numbers.
-        size: How much; default `Size()`.
-        monitor: Is told after each subject.
+        out: The corpus folder: absent, empty, or a simulated corpus.
+        seed: Random seed.
+        size: Size of the corpus; default `Size()`.
+        monitor: Receives the progress after each subject.
 
     Raises:
-        CorpusError: If `out` holds something else, or cannot be written.
+        CorpusError: If `out` holds other files or cannot be written.
     """
-    if out.exists() and not _ours(out):
+    if out.exists() and not _is_replaceable(out):
         raise CorpusError(
-            "the folder is not empty, and not a simulated corpus",
+            "the folder is neither empty nor a simulated corpus",
             file=out,
-            remedy="Name another folder, or empty this one",
+            remedy="Choose another folder, or empty this one",
         )
     try:
-        _make(out, seed, size or Size(), monitor or NullMonitor())
+        _write_atomically(out, seed, size or Size(), monitor or NullMonitor())
     except OSError as error:
         raise CorpusError(
             f"the simulated corpus cannot be written ({error.strerror})",
             file=out,
-            remedy="Make room, or name a folder that may be written",
+            remedy="Free disk space, or choose a writable folder",
         ) from error
 
 
-def _make(out: Path, seed: int, size: Size, monitor: Monitor) -> None:
+def _write_atomically(out: Path, seed: int, size: Size, monitor: Monitor) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(out) as temporary:
         temporary.mkdir()
         _write(temporary, seed, size, monitor)
 
 
-def _ours(folder: Path) -> bool:
-    """Whether nothing would be lost with the folder: it is empty, or its own list names every file in it."""
+def _is_replaceable(folder: Path) -> bool:
+    """Whether the folder is empty or its marker file lists every file in it."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return folder.is_dir()
     try:
@@ -104,26 +103,26 @@ def _ours(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """By path relative to the folder, sorted."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-    return dict(sorted(found.items()))
+    """Return all files by path relative to the folder, sorted."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    return dict(sorted(files.items()))
 
 
 def _write(out: Path, seed: int, size: Size, monitor: Monitor) -> None:
     draw = _draw(seed)
-    works = _works(out, size, draw)
-    for done, work in enumerate(works, start=1):
-        work()
-        monitor.progress(done, len(works))
+    jobs = _jobs(out, size, draw)
+    for done, job in enumerate(jobs, start=1):
+        job()
+        monitor.progress(done, len(jobs))
     for name in (hospital.NAME, lab.NAME, gait.NAME):
         files.write_text(out / name / MARK, [json.dumps({"dataset": name, "generator": GENERATOR})])
     files.write_text(out / "README.md", _README.splitlines())
     sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(out).items()}
-    mark = {"generator": GENERATOR, "seed": seed, "size": asdict(size), "files": sums}
-    files.write_text(out / MARK, [json.dumps(mark, sort_keys=True, indent=1)])
+    marker = {"generator": GENERATOR, "seed": seed, "size": asdict(size), "files": sums}
+    files.write_text(out / MARK, [json.dumps(marker, sort_keys=True, indent=1)])
 
 
-def _works(out: Path, size: Size, draw: Draw) -> list[Callable[[], None]]:
+def _jobs(out: Path, size: Size, draw: Draw) -> list[Callable[[], None]]:
     clinic, film, walk = out / hospital.NAME, out / lab.NAME, out / gait.NAME
     return [
         *(
@@ -138,7 +137,7 @@ def _works(out: Path, size: Size, draw: Draw) -> list[Callable[[], None]]:
 
 
 def _draw(seed: int) -> Draw:
-    """Random numbers by name: a recording stays as it is when others are added before it."""
+    """Return a generator for each name, so that a recording does not change when others are added."""
 
     def draw(name: str) -> np.random.Generator:
         words = np.frombuffer(hashlib.sha256(name.encode()).digest(), "<u4")
