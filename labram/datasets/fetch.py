@@ -169,7 +169,7 @@ def _fetch_one(entry: Entry, path: Path, resuming: "_Resuming") -> None:
         )
     except ValueError:  # pooch raises it for a checksum mismatch, after deleting the file
         raise CorpusError(
-            "checksum mismatch: the downloaded file differs from the archive's list",
+            f"checksum mismatch: expected {entry.checksum}, got another",
             file=entry.path,
             remedy="Run the command again; if the error persists, report it to the archive",
         ) from None

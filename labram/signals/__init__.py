@@ -1,1 +1,1 @@
-"""Reading recordings and filtering them: the only place that sees raw headers."""
+"""Recordings: electrode names, readers, filters and resampling."""

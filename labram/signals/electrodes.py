@@ -1,7 +1,7 @@
-"""Electrode names: the 128 positions that the model knows, and how files spell them.
+"""Electrode names: the 128 positions of the model, and their spellings in files.
 
 The table is the model's spatial vocabulary (LaBraM paper, appendix; rows of its spatial embedding). Old and new names
-of one place (T3 and T7) are different rows, as they are in the released weights, so nothing is renamed here.
+of one position (T3 and T7) are different rows, as in the released weights, so names are not converted.
 """
 
 import difflib
@@ -21,7 +21,7 @@ FP1-F7 F7-T7 T7-P7 P7-O1 FP2-F8 F8-T8 T8-P8 P8-O2
 """
 
 CANONICAL: tuple[str, ...] = tuple(_TABLE.split())
-"""The 128 names; the row of a name in the model's table is its index here plus one (row 0 is the CLS token)."""
+"""The 128 names; the row of a name in the spatial embedding is its index plus one (row 0 is the CLS token)."""
 
 _ROW = {name: row for row, name in enumerate(CANONICAL, start=1)}
 _BY_CAPITALS = {name.upper(): name for name in CANONICAL}
@@ -33,12 +33,12 @@ _GRID_NAME = re.compile(r"[A-H](\d{1,2})")
 
 
 def canonical_name(label: str) -> str | None:
-    """The table's name for one channel label of a file, or None where it is no electrode of the table.
+    """Return the canonical name of a channel label, or None if it is no electrode of the table.
 
-    Understands the spellings of common recorders: ``EEG FP1-REF``, ``Fp1.``, ``fz``, ``EEG Fp1``, ``EEG.AF3``,
-    ``F4-A1``. What follows the hyphen must be a reference, else the label is a bipolar derivation and counts only if
-    the table has it as such. One ear against the other is not a scalp position: ``A2-A1`` gives None. Neither are the
-    numbers of a net, ``E22``, whose places differ from net to net.
+    Accepts the spellings of common recorders: ``EEG FP1-REF``, ``Fp1.``, ``fz``, ``EEG Fp1``, ``EEG.AF3``, ``F4-A1``. A
+    suffix after the hyphen must be a reference; otherwise the label is a bipolar derivation, valid only if the table
+    contains it. Ear-to-ear derivations (``A2-A1``) return None, as do electrode numbers of a net (``E22``), whose
+    positions differ between nets.
     """
     name = _bare(label)
     if name in _BY_CAPITALS:
@@ -50,10 +50,10 @@ def canonical_name(label: str) -> str | None:
 
 
 def canonical_names(labels: Sequence[str]) -> tuple[str | None, ...]:
-    """`canonical_name` for all labels of one recording, which together say more than each alone.
+    """Return the canonical name of each label of one recording, with `canonical_name`.
 
-    A name counts once: repeated labels give None after the first. Where labels count through a grid (``A3``, ``A17``
-    beside ``A1``), as BioSemi caps and implanted electrodes do, ``A1`` and ``C3`` are contacts and not positions.
+    Repeated names are None after the first. If labels number a grid (``A3``, ``A17`` beside ``A1``), as for BioSemi
+    caps and implanted electrodes, ``A1`` and ``C3`` are contacts and not positions.
     """
     contacts = [_GRID_NAME.fullmatch(_bare(label).partition("-")[0]) for label in labels]
     grid = any(contact and contact[0][0] == "A" and int(contact[1]) > 2 for contact in contacts)
@@ -68,15 +68,15 @@ def canonical_names(labels: Sequence[str]) -> tuple[str | None, ...]:
 
 
 def _bare(label: str) -> str:
-    """The label in capitals, without what says that it is EEG and without dots that fill it up."""
+    """Return the label in capitals, without the prefix ``EEG`` and padding dots."""
     return _PREFIX.sub("", label.upper().strip(" .")).strip(".")
 
 
 def rows(montage: Sequence[str]) -> tuple[int, ...]:
-    """Rows (1-based) of the model's spatial table for a montage of canonical names.
+    """Return the rows (1-based) of the spatial embedding for a montage of canonical names.
 
     Raises:
-        RecipeError: If a name is not in the table; says which is closest.
+        RecipeError: If a name is not in the table; the remedy suggests the closest name.
     """
     return tuple(_row(name) for name in montage)
 
@@ -86,8 +86,8 @@ def _row(name: str) -> int:
     if row is None:
         close = canonical_name(name) or next(iter(difflib.get_close_matches(name.upper(), CANONICAL, n=1)), None)
         raise RecipeError(
-            f"{name!r} is not one of the model's {len(CANONICAL)} electrode names",
+            f"unknown electrode {name!r}: expected one of the model's {len(CANONICAL)} names",
             field="montage",
-            remedy=f"Did you mean {close!r}" if close else "Use names of the international 10-10 system, in capitals",
+            remedy=f"Use {close!r}, the closest name" if close else "Use names of the 10-10 system, in capitals",
         )
     return row

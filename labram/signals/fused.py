@@ -1,14 +1,14 @@
-"""All filters and the resampling at once, in the frequency domain, block by block at single precision.
+"""All filters and the resampling in one pass: overlap-save in the frequency domain, at single precision.
 
-The impulse responses of the reference filters are convolved to one, symmetric as they are. A block of signal is
-transformed, its spectrum multiplied with that response's and cut off, or padded, at half of 200 Hz, and transformed
-back; blocks overlap by the response's length, and what the circular convolution spoils is not used (overlap-save).
+The impulse responses of the reference filters are convolved into one symmetric response. The spectrum of a block is
+multiplied by that of the response, cropped or padded at 100 Hz, and transformed back. Blocks overlap by the length of
+the response; samples affected by circular convolution are discarded (overlap-save).
 
-The ends are extended by odd reflection, as MNE extends them for each filter. For symmetric filters, the first of which
-lets no constant pass, to reflect once and to filter with the product is the same as to reflect before each filter: so
-the ends agree with the reference too, up to how each resamples there.
+Both ends are extended by odd reflection, as MNE does for each filter. For symmetric filters, the first of which rejects
+constants, one reflection before the combined filter equals a reflection before each filter. So the ends agree with the
+reference, except for differences in resampling.
 
-Shape letters: C channels, G channels at once, B samples of a block, N samples of the recording.
+Shape letters: C channels, G channels per chunk, B samples of a block, N samples of the recording.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,23 +24,23 @@ from labram.signals.filters import Chain, Filter, non_finite_samples, resampling
 from labram.signals.recording import Recording, Samples
 
 _CHANNELS_AT_ONCE = 4
-"""As many as scipy transforms together; fewer take nearly as long, more would leave the processor's cache."""
+"""Channels that SciPy transforms at once; fewer take nearly as long, more exceed the CPU cache."""
 _SAMPLES_AT_ONCE = 1 << 22
-"""Read, over all channels: recordings of high rates have large blocks."""
+"""Samples read at once over all channels, because blocks are large at high sampling rates."""
 _BLOCK = 4
 """Length of a block in lengths of the response: a quarter of the work is overlap, and a block fits into the cache."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """How a block is filtered and resampled.
+    """Combined filter and resampling of a block.
 
     Attributes:
-        block: Samples in, B.
-        margin: Samples at either end of the block that come out spoilt, at the recording's rate.
-        up: Samples at 200 Hz for every `down` samples; `block` and `margin` are multiples of `down`.
+        block: Input samples, B.
+        margin: Input samples at each end whose output is discarded.
+        up: Output samples for every `down` input samples; `block` and `margin` are multiples of `down`.
         down: See `up`.
-        gain: float32, what each bin of the block's spectrum is multiplied with, up to the last that is kept.
+        gain: float32, factor of each bin of the block's spectrum that is kept.
     """
 
     block: int
@@ -51,18 +51,19 @@ class Kernel:
 
     @property
     def hop(self) -> int:
-        """Samples of a block that come out sound, at the recording's rate."""
+        """Input samples of a block whose output is used."""
         return self.block - 2 * self.margin
 
     def resampled(self, samples: int) -> int:
-        """What a multiple of `down` samples becomes."""
+        """Return the number of output samples for a multiple of `down` input samples."""
         return samples // self.down * self.up
 
 
 def design_kernel(samples: int, rate: float, chain: Chain) -> Kernel | None:
-    """The kernel for a recording, or None where `labram.signals.filters.reference` has to take over.
+    """Return the kernel for a recording, or None if it needs `labram.signals.filters.reference`.
 
-    That is so if the recording is shorter than the chain of its filters, or its rate in no simple ratio to 200 Hz.
+    That is the case if the recording is shorter than its combined filters, or its sampling rate has no simple ratio to
+    200 Hz.
     """
     ratio = resampling_ratio(rate)
     if ratio is None or chain.remove_mean or chain.sinusoids:
@@ -82,19 +83,19 @@ def filter_blocks(
     kernel: Kernel,
     observe: Callable[[Samples], object],
 ) -> Iterator[NDArray[np.float32]]:
-    """Filter and resample a recording of any length in the memory that a few blocks need.
+    """Filter and resample a recording of any length, with a few blocks in memory.
 
     Args:
         recording: Signals in µV; every sample is read once.
-        picks: Channels to take, in the order of the result.
-        kernel: Made for this recording.
-        observe: Is given every piece of the recording as it is read, [C, samples].
+        picks: Channels to preprocess, in the order of the result.
+        kernel: Kernel of this recording, see `design_kernel`.
+        observe: Called with every piece of the recording as it is read, [C, samples].
 
     Yields:
         µV, [C, 200 · whole seconds], in order.
 
     Raises:
-        ReadError: DAMAGED if a sample is not a number.
+        ReadError: DAMAGED if a sample is not finite.
     """
     blocks = _blocks(recording, picks, kernel, observe)
     missing = SAMPLE_RATE_HZ * whole_seconds(recording.samples, recording.sfreq)
@@ -107,9 +108,9 @@ def filter_blocks(
         out = np.empty((len(picks), length), np.float32)
         out[:, :kept] = rest
         for start in range(0, len(picks), _CHANNELS_AT_ONCE):
-            first = max(0, min(start, len(picks) - _CHANNELS_AT_ONCE))  # the last few with some that are done already
-            some = slice(first, first + _CHANNELS_AT_ONCE)
-            _filter(block_CB[some], kernel, out[some, kept:], picks[some])
+            first = max(0, min(start, len(picks) - _CHANNELS_AT_ONCE))  # the last chunk overlaps the one before
+            chunk = slice(first, first + _CHANNELS_AT_ONCE)
+            _filter(block_CB[chunk], kernel, out[chunk, kept:], picks[chunk])
         whole = length // SAMPLE_RATE_HZ * SAMPLE_RATE_HZ
         rest = out[:, whole:]
         missing -= whole
@@ -118,7 +119,7 @@ def filter_blocks(
 
 
 def _filter(block_GB: NDArray[np.float32], kernel: Kernel, out: NDArray[np.float32], picks: Sequence[int]) -> None:
-    """Fill `out` with what the block becomes after its margin."""
+    """Write the output of the block after its margin to `out`."""
     spectrum = fft.rfft(block_GB, axis=1)
     broken = ~np.isfinite(spectrum[:, 0])  # the sum of the samples
     if broken.any():
@@ -133,10 +134,10 @@ def _filter(block_GB: NDArray[np.float32], kernel: Kernel, out: NDArray[np.float
 def _blocks(
     recording: Recording, picks: Sequence[int], kernel: Kernel, observe: Callable[[Samples], object]
 ) -> Iterator[NDArray[np.float32]]:
-    """Blocks [C, B] of the extended recording, each less its channel's first sample; the array is used again.
+    """Yield blocks [C, B] of the extended recording in a reused array, minus the first sample of each channel.
 
-    Single precision is fine enough for EEG, but not for EEG on an amplifier's offset of many mV. The response is zero
-    at frequency zero, so an offset may be anything.
+    Single precision suffices for EEG, but not with an amplifier's DC offset of many mV. The response is zero at 0 Hz,
+    so subtracting a constant does not change the output.
     """
     block, margin, last = kernel.block, kernel.margin, recording.samples - 1
     window_CB = np.empty((len(picks), block), np.float32)
@@ -150,7 +151,7 @@ def _blocks(
             if start == 0:
                 offset = samples[:, :1].astype(np.float64)
             into = window_CB[:, start - begin : start - begin + samples.shape[1]]
-            with np.errstate(invalid="ignore"):  # what is no number is found in the spectrum
+            with np.errstate(invalid="ignore"):  # non-finite samples are detected in the spectrum
                 np.subtract(samples, offset, out=into, casting="same_kind")
         if begin < 0:
             window_CB[:, :margin] = -window_CB[:, 2 * margin : margin : -1]
@@ -161,7 +162,7 @@ def _blocks(
 
 
 def _extend(window_CB: NDArray[np.float32], last: int, margin: int) -> None:
-    """Go on after the recording's last sample, if it is in the window: `margin` samples reflected, then zeros."""
+    """Extend the window beyond the recording's last sample: `margin` reflected samples, then zeros."""
     after = window_CB.shape[1] - 1 - last
     if after <= 0:
         return
@@ -173,7 +174,7 @@ def _extend(window_CB: NDArray[np.float32], last: int, margin: int) -> None:
 
 @lru_cache(maxsize=8)
 def _response(rate: float, filters: tuple[Filter, ...]) -> NDArray[np.float64]:
-    """Impulse response of all filters in a row, symmetric, of odd length."""
+    """Return the impulse response of all filters in sequence, symmetric, of odd length."""
     combined = np.ones(1)
     for fir in filters:
         combined = signal.fftconvolve(combined, fir.response(rate))
@@ -189,6 +190,6 @@ def _kernel(rate: float, filters: tuple[Filter, ...], steps: int, margin: int, u
     gain = fft.rfft(np.roll(centred, -(len(response) // 2))).real
     gain = gain[: min(block, resampled) // 2 + 1] * (resampled / block)
     if up != down and min(block, resampled) % 2 == 0:
-        # The bin at half the lower rate stands for two frequencies on one side and for one on the other.
+        # The bin at the lower Nyquist frequency stands for two frequencies on one side and for one on the other.
         gain[-1] *= 2.0 if up < down else 0.5
     return Kernel(block, margin * down, up, down, gain.astype(np.float32))

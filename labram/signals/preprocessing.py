@@ -1,4 +1,4 @@
-"""From a recording as it was taken to what the model is made for: filtered, in µV, at 200 Hz."""
+"""Preprocess raw recordings to the model's input: filtered, in µV, at 200 Hz."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
@@ -27,29 +27,29 @@ def preprocess(
 ) -> Iterator[NDArray[np.float32]]:
     """Filter the picked channels and resample them to 200 Hz (see `labram.signals.filters.design`).
 
-    ``fused`` needs a few blocks of memory for a recording of any length. It leaves a recording to ``reference`` that is
-    shorter than the chain of its filters (40 s for the default ones) or whose rate is in no simple ratio to 200 Hz.
-    Where ``reference`` works, all samples are in memory, and the result is one block.
+    ``fused`` holds a few blocks in memory whatever the recording's length. It falls back to ``reference`` if the
+    recording is shorter than its combined filters (40 s by default) or if its sampling rate has no simple ratio to
+    200 Hz. ``reference`` holds all samples in memory and yields one block.
 
     Args:
         recording: Signals in µV; every sample is read once.
-        picks: Channels to take, in the order of the result.
-        line_freq_hz: Mains frequency where it was recorded, 50 or 60.
+        picks: Channels to preprocess, in the order of the result.
+        line_freq_hz: Line frequency, 50 or 60 Hz.
         high_pass_hz: Lower band edge.
         low_pass_hz: Upper band edge.
-        notch: Whether to remove mains.
-        back_end: How the filters are applied.
-        observe: Is given the picked channels, unfiltered, piece by piece in order, [channels, samples]; it must leave
-            them as they are.
+        notch: Whether to remove line noise.
+        back_end: Implementation of the filters.
+        observe: Called with consecutive pieces of the picked, unfiltered channels, [channels, samples]; it must not
+            modify them.
 
     Yields:
         µV, [channels, 200 · whole seconds], in order.
 
     Raises:
-        ReadError: DAMAGED if a sample is not a number, TOO_SHORT for less than one second.
+        ReadError: DAMAGED if a sample is not finite, TOO_SHORT for less than one second.
     """
     if whole_seconds(recording.samples, recording.sfreq) < 1:
-        raise ReadError("is shorter than one second", reason=Reason.TOO_SHORT, remedy="Leave it out")
+        raise ReadError("shorter than one second", reason=Reason.TOO_SHORT, remedy="Remove the file from the corpus")
     chain = design(
         recording.samples,
         recording.sfreq,
@@ -58,9 +58,9 @@ def preprocess(
         low_pass_hz=low_pass_hz,
         notch=notch,
     )
-    found = design_kernel(recording.samples, recording.sfreq, chain) if back_end == "fused" else None
-    if found is not None:
-        yield from filter_blocks(recording, picks, found, observe)
+    kernel = design_kernel(recording.samples, recording.sfreq, chain) if back_end == "fused" else None
+    if kernel is not None:
+        yield from filter_blocks(recording, picks, kernel, observe)
         return
     signals = recording.read(picks)
     broken = ~np.isfinite(signals).all(axis=1)

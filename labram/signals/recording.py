@@ -1,4 +1,4 @@
-"""A recording as the rest of labram sees it: signals, names and events, and nothing else of the file's header."""
+"""`Recording`: signals, channel names and events of a file, and nothing else from its header."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float64] | NDArray[np.float32]
 UNITS = {1e6: "V", 1e3: "mV", 1.0: "µV", 1e-3: "nV"}
-"""Units of voltage by their size in µV."""
+"""Units of voltage by their factor to µV."""
 
 
 class Signal(Protocol):
-    """Samples that are read when they are asked for."""
+    """Samples that are read on demand."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -21,22 +21,22 @@ class Signal(Protocol):
         ...
 
     def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
-        """Samples `start` to `stop` of some channels, µV [picks, stop - start].
+        """Read samples `start` to `stop` of some channels, µV [picks, stop - start].
 
         Raises:
-            ReadError: If the file turns out to be damaged there.
+            ReadError: If the file is damaged there.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened during a recording.
+    """An event of a recording, such as an annotation or a trigger.
 
     Attributes:
         onset: Seconds since the first sample.
-        duration: Seconds; 0 for a moment.
-        code: The file's own code for it, as text.
+        duration: Seconds; 0 for a point in time.
+        code: Code or description in the file.
     """
 
     onset: float
@@ -46,16 +46,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Recording:
-    """One raw file, opened.
+    """One opened raw file.
 
     Attributes:
-        data: Signals in µV [channels, samples], in memory or read by blocks; `read` serves both.
-        channels: Labels as the file spells them; they may repeat.
+        data: Signals in µV [channels, samples], in memory or read on demand; `read` works for both.
+        channels: Channel labels as in the file; they may repeat.
         sfreq: Sampling rate in Hz.
         events: In order of onset.
-        gap_seconds: Longest hole in the time stamps, 0 where the format has none.
-        notes: Codes of what was put up with while reading, such as ``truncated_tail``.
-        unit: In which the file keeps the values of its electrodes: V, mV, µV or nV; empty where it does not say.
+        gap_seconds: Longest gap between consecutive samples in seconds, 0 if there is none.
+        notes: Codes of tolerated defects, such as ``truncated_tail`` (docs/formats.md).
+        unit: Unit of the electrodes in the file: V, mV, µV or nV; empty if not stated.
     """
 
     data: Samples | Signal
@@ -68,38 +68,38 @@ class Recording:
 
     def __post_init__(self) -> None:
         if len(self.data.shape) != 2 or self.data.shape[0] != len(self.channels):
-            raise ValueError(f"data {self.data.shape} does not fit {len(self.channels)} channels")
+            raise ValueError(f"data must be [{len(self.channels)} channels, samples], got shape {self.data.shape}")
         if not self.sfreq > 0:
-            raise ValueError(f"sfreq must be positive, not {self.sfreq}")
+            raise ValueError(f"sfreq must be positive, got {self.sfreq}")
 
     @property
     def samples(self) -> int:
-        """Length in samples."""
+        """Number of samples."""
         return int(self.data.shape[1])
 
     @property
     def seconds(self) -> float:
-        """Length."""
+        """Duration in seconds."""
         return self.samples / self.sfreq
 
     def read(self, picks: Sequence[int], start: int = 0, stop: int | None = None) -> Samples:
-        """Samples `start` to `stop` (the end by default) of some channels, µV [picks, stop - start].
+        """Read samples `start` to `stop` (default: the end) of some channels, µV [picks, stop - start].
 
-        The result is the caller's own: to change it changes nothing here.
+        The result is a copy.
 
         Raises:
-            ReadError: If the file turns out to be damaged there.
-            ValueError: If the recording does not reach from `start` to `stop`.
+            ReadError: If the file is damaged there.
+            ValueError: If `start` or `stop` is out of range.
         """
         stop = self.samples if stop is None else stop
         if not 0 <= start <= stop <= self.samples:
-            raise ValueError(f"samples {start} to {stop} of {self.samples}")
+            raise ValueError(f"samples {start} to {stop} are out of range: the recording has {self.samples}")
         if isinstance(self.data, np.ndarray):
             return self.data[list(picks), start:stop]
         return self.data.read(picks, start, stop)
 
     def scaled(self, factor: float) -> "Recording":
-        """The same recording with all amplitudes multiplied."""
+        """Return the recording with all amplitudes multiplied by `factor`."""
         return self if factor == 1.0 else replace(self, data=_Scaled(self, factor))
 
 

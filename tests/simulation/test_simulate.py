@@ -102,7 +102,7 @@ def test_its_list_vouches_for_every_file(tiny: Path):
 
 
 def test_it_is_found_as_three_datasets(tiny: Path):
-    assert [dataset.name for dataset, _ in find(tiny, ())] == ["sim_hospital", "sim_lab", "sim_gait"]
+    assert [dataset.name for dataset, _ in find(tiny, ())] == ["sim_gait", "sim_hospital", "sim_lab"]
 
 
 def test_one_recording_is_truncated_and_one_flat_on_purpose(tiny: Path):

@@ -1,7 +1,7 @@
-"""Read recordings of any supported format. The only place that sees raw headers, which never leave it.
+"""Readers of all supported formats. Only this package parses headers; their other fields never leave it.
 
-`read` gives microvolts, labels, rate and events. Whatever is wrong with a file becomes a `ReadError` with a reason
-code; its text holds the file's name and never text from the file. docs/formats.md lists what is read and refused.
+`read` returns signals in µV, labels, sampling rate and events. Every defect of a file raises `ReadError` with a reason
+code; its text has the file's name and never text from the file. docs/formats.md lists all formats and reasons.
 """
 
 from collections.abc import Callable
@@ -50,15 +50,15 @@ def _alone(path: Path) -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of recording.
+    """A file format.
 
     Attributes:
-        name: For people.
-        suffixes: In lower case.
+        name: Name of the format.
+        suffixes: Suffixes in lower case.
         read: Opens a recording.
-        recognises: Whether a file with such a suffix is of this kind; None where the suffix says it all.
-        content_files: All files that make up a recording, itself first.
-        unit: In which it keeps values, where the format fixes that.
+        recognises: Returns whether a file with such a suffix has this format; None if the suffix is sufficient.
+        content_files: Returns all files of a recording, the given one first.
+        unit: Unit of the values, if the format defines it.
         fragile: Whether a damaged file can crash the library that reads it (see `.isolated_reader`).
     """
 
@@ -90,12 +90,12 @@ FORMATS = (
     Format("UCI SMNI text", (".gz",), smni.read, smni.recognises, unit="µV"),
     Format("text of samples", (".txt", ".csv", ".tsv", ".asc"), text.read, text.recognises),
 )
-"""In the order in which a file is tried."""
+"""In the order in which they are tried."""
 
 SHARED_SUFFIXES = frozenset({".raw", ".data", ".arff", ".csv", ".gz", ".txt", ".tsv", ".asc"})
-"""Suffixes that other kinds of files have too: such a file is EEG if one of the formats recognises it."""
+"""Ambiguous suffixes: such a file is EEG only if one of the formats recognises it."""
 
-_UNREAD = {
+_UNSUPPORTED = {
     ".nwb": "Neurodata Without Borders",
     ".e": "Nicolet (since 2010)",
     ".eeg": "BrainVision samples without their .vhdr, or Nihon Kohden",
@@ -103,34 +103,30 @@ _UNREAD = {
     ".trc": "Micromed",
 }
 
-EEG_SUFFIXES = frozenset(suffix for kind in FORMATS for suffix in kind.suffixes) - SHARED_SUFFIXES | _UNREAD.keys()
-"""Suffixes that are EEG wherever they stand, formats among them that are known and not read."""
+EEG_SUFFIXES = frozenset(suffix for kind in FORMATS for suffix in kind.suffixes) - SHARED_SUFFIXES | _UNSUPPORTED.keys()
+"""Suffixes that always mean EEG, including those of unsupported formats."""
 
 
 def format_of(path: Path) -> str | None:
-    """Name of the format in which `path` would be read; None for a file that is no recording.
-
-    Decides by suffix, and for suffixes that say little by what the file begins with.
-    """
-    kind = _format(path)
-    return kind.name if kind else None
+    """Return the name of the format of `path`, by suffix and, if ambiguous, content; None if it is no recording."""
+    file_format = _format(path)
+    return file_format.name if file_format else None
 
 
 def is_recording(path: Path) -> bool:
-    """Whether `read` has a reader for this file; says nothing about whether it is intact."""
+    """Return whether `read` has a reader for this file, which may still be damaged."""
     return _format(path) is not None
 
 
 def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
-    """Open one recording; its samples may stay in the file until they are asked for.
+    """Open a recording; its samples may be read on demand.
 
     Args:
         path: The file; for BrainVision its ``.vhdr``.
-        unit_scale: What the file's amplitudes are multiplied with, for data sets whose unit is known to be stated
-            wrongly.
+        unit_scale: Factor for all amplitudes, for datasets that state a wrong unit.
 
     Raises:
-        ReadError: If the file is not a supported format, damaged, truncated, unreadable or not EEG.
+        ReadError: If the file has no supported format, is damaged, truncated, unreadable or not EEG.
     """
     try:
         kind = _format(path)
@@ -141,22 +137,22 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
 
 
 def open_here(path: Path) -> Recording:
-    """Open a recording in this process, come what may: `read` without its precautions."""
-    kind = _format(path)
-    if kind is None:
+    """Open a recording in this process, without isolation."""
+    file_format = _format(path)
+    if file_format is None:
         raise _unsupported(path)
-    recording = kind.read(path)
-    return recording if recording.unit else replace(recording, unit=kind.unit)
+    recording = file_format.read(path)
+    return recording if recording.unit else replace(recording, unit=file_format.unit)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
-    """All files that make up the recording, `path` first where it is one.
+    """Return all files of a recording, `path` first unless it is a folder.
 
     Raises:
-        ReadError: If a BrainVision header names a file that is not there.
+        ReadError: If a BrainVision header names a missing file.
     """
-    kind = _format(path)
-    return kind.content_files(path) if kind else (path,)
+    file_format = _format(path)
+    return file_format.content_files(path) if file_format else (path,)
 
 
 def _format(path: Path) -> Format | None:
@@ -168,10 +164,9 @@ def _format(path: Path) -> Format | None:
 
 
 def _unsupported(path: Path) -> ReadError:
-    known = _UNREAD.get(path.suffix.lower())
-    what = f"{path.suffix or 'a file without suffix'}{f' ({known})' if known else ''}"
+    name = _UNSUPPORTED.get(path.suffix.lower())
     return ReadError(
-        f"{what} is not a format that is read here",
+        f"unsupported format {path.suffix or 'without suffix'}{f' ({name})' if name else ''}",
         reason=Reason.UNSUPPORTED,
         file=path.name,
         remedy="Export it to EDF+, BDF or BrainVision",

@@ -1,6 +1,6 @@
-"""Pauses of an acquisition, which MNE fills with zeros (FIF, EGI MFF): the samples are handed on without them.
+"""Remove acquisition gaps, which MNE fills with zeros (FIF, EGI MFF).
 
-Events move with the samples they belong to, and the longest pause is told, as for interrupted EDF+.
+Events move with their samples, and the longest gap becomes `Recording.gap_seconds`, as for interrupted EDF+.
 """
 
 from collections.abc import Sequence
@@ -12,50 +12,50 @@ import numpy as np
 from labram.signals.recording import Recording, Samples, Signal
 
 SKIP = "BAD_ACQ_SKIP"
-"""What MNE calls a pause in its annotations."""
+"""MNE's annotation of a gap."""
 
 
 def find_gaps(raw: Any) -> list[tuple[int, int]]:
-    """First and one past the last sample of each pause of an `mne.io.Raw`, in order."""
+    """Return start and stop sample of each gap of an `mne.io.Raw`, in order."""
     rate = float(raw.info["sfreq"])
-    found = []
+    gaps = []
     for onset, duration, code in zip(
         raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True
     ):
         if code == SKIP:
             # MFF's annotations begin half a sample early.
             first = int(np.ceil(round((onset - raw.first_time) * rate, 3)))
-            found.append((first, first + round(duration * rate)))
-    return sorted(found)
+            gaps.append((first, first + round(duration * rate)))
+    return sorted(gaps)
 
 
-def remove_gaps(recording: Recording, pauses: Sequence[tuple[int, int]]) -> Recording:
-    """The recording as if nobody had paused it; `pauses` are in samples, in order and apart."""
-    if not pauses:
+def remove_gaps(recording: Recording, gaps: Sequence[tuple[int, int]]) -> Recording:
+    """Return the recording without its gaps, given as disjoint start and stop samples in order."""
+    if not gaps:
         return recording
-    signal = _Joined(recording, tuple(pauses))
+    signal = _Joined(recording, tuple(gaps))
     events = tuple(
-        replace(event, onset=signal.place(event.onset * recording.sfreq) / recording.sfreq)
+        replace(event, onset=signal.without_gaps(event.onset * recording.sfreq) / recording.sfreq)
         for event in recording.events
         if event.code != SKIP
     )
-    longest = max(stop - start for start, stop in pauses)
+    longest = max(stop - start for start, stop in gaps)
     return replace(recording, data=signal, events=events, gap_seconds=longest / recording.sfreq)
 
 
 @dataclass(frozen=True)
 class _Joined(Signal):
     recording: Recording
-    pauses: tuple[tuple[int, int], ...]
+    gaps: tuple[tuple[int, int], ...]
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.recording.channels), sum(stop - start for start, stop in self._kept())
+        return len(self.recording.channels), sum(stop - start for start, stop in self._segments())
 
     def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
         parts: list[Samples] = [np.empty((len(picks), 0))]
         before = 0
-        for first, last in self._kept():
+        for first, last in self._segments():
             begin, end = max(start - before, 0), min(stop - before, last - first)
             if begin < end:
                 parts.append(self.recording.read(picks, first + begin, first + end))
@@ -63,10 +63,10 @@ class _Joined(Signal):
         joined: Samples = np.concatenate(parts, axis=1, dtype=np.float64)
         return joined
 
-    def place(self, sample: float) -> float:
-        """Where a sample of the paused recording is now; what lies in a pause is where it was paused."""
-        return sample - sum(min(max(sample - start, 0), stop - start) for start, stop in self.pauses)
+    def without_gaps(self, sample: float) -> float:
+        """Return the new index of a sample; a sample within a gap moves to the start of the gap."""
+        return sample - sum(min(max(sample - start, 0), stop - start) for start, stop in self.gaps)
 
-    def _kept(self) -> list[tuple[int, int]]:
-        edges = [0, *(edge for pause in self.pauses for edge in pause), self.recording.samples]
+    def _segments(self) -> list[tuple[int, int]]:
+        edges = [0, *(edge for gap in self.gaps for edge in gap), self.recording.samples]
         return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]

@@ -1,6 +1,6 @@
-"""ANT Neuro CNT: compressed samples in a RIFF container, read by ANT's own library.
+"""ANT Neuro CNT: compressed samples in a RIFF container, read by ANT's library antio.
 
-It is used without MNE's reader, which asks for the patient's birthday and crashes where there is none.
+MNE's reader is not used because it crashes if the patient's birthday is missing.
 """
 
 from collections import Counter
@@ -18,15 +18,15 @@ _BLOCK_SAMPLES = 1 << 16
 
 
 def recognises(path: Path) -> bool:
-    """Whether a ``.cnt`` file is of this kind; the others are Neuroscan's."""
+    """Return whether a ``.cnt`` file is ANT's; the others are Neuroscan's."""
     with path.open("rb") as file:
         return file.read(4) in _SIGNATURES
 
 
 def read(path: Path) -> Recording:
-    """Read a recording. Its triggers are events; their descriptions are not read.
+    """Read a recording. Triggers become events, without their descriptions.
 
-    Where most channels share a reference, one with another is a derivation and is named as one, ``F3-C3``.
+    A channel with another reference than most channels is named as a derivation, ``F3-C3``.
 
     Raises:
         ReadError: TOO_SHORT if it is empty, else UNREADABLE.
@@ -39,7 +39,7 @@ def read(path: Path) -> Recording:
             stop = min(start + _BLOCK_SAMPLES, data.shape[1])
             data[:, start:stop] = file.get_samples_as_nparray(start, stop)
         triggers = [file.get_trigger(index) for index in range(file.get_trigger_count())]
-    except Exception as error:  # the library raises what its C code gives
+    except Exception as error:  # antio raises arbitrary exceptions of its C code
         raise unreadable(path, type(error).__name__) from None
     if not data.size:
         raise empty(path)

@@ -1,7 +1,7 @@
-"""ARFF, WEKA's table of numbers, as far as it is known what the numbers are: exports of an Emotiv EPOC.
+"""ARFF, WEKA's tables, exported from an Emotiv EPOC.
 
-The format has neither a rate nor a unit. A table with exactly the 14 electrodes of an EPOC can only be one, and that
-headset gives 128 samples a second in µV; for any other table both are unknown, and it is refused.
+The format states neither sampling rate nor unit. A table with exactly the 14 electrodes of an EPOC has 128 Hz and µV;
+any other table is unsupported.
 """
 
 from itertools import pairwise
@@ -22,7 +22,7 @@ _MOST_LINES = 1000
 
 
 def recognises(path: Path) -> bool:
-    """Whether a column is named like an electrode."""
+    """Return whether a column is named like an electrode."""
     with path.open(encoding="latin1") as file:
         for _, line in zip(range(_MOST_LINES), file, strict=False):
             words = line.replace("'", " ").replace('"', " ").split()
@@ -32,22 +32,22 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> Recording:
-    """Read a table of an EPOC. Spans over which a nominal column keeps its value are events.
+    """Read a table of an EPOC. Spans of constant value of a nominal column become events.
 
     Raises:
         ReadError: UNSUPPORTED for electrodes of another device, TOO_SHORT for an empty table, else UNREADABLE.
     """
     try:
         table, columns = arff.loadarff(path)
-    except Exception as error:  # scipy raises whatever its parser meets, StopIteration included
+    except Exception as error:  # SciPy's parser raises arbitrary exceptions, including StopIteration
         raise unreadable(path, type(error).__name__) from None
     signals = [name for name in columns.names() if columns[name][0] == "numeric"]
     if {canonical_name(name) for name in signals} != EPOC:
         raise ReadError(
-            "does not say how many samples a second it has, nor in which unit",
+            "the table states neither sampling rate nor unit",
             reason=Reason.UNSUPPORTED,
             file=path.name,
-            remedy="Convert it to EDF+ or BrainVision, with rate and unit",
+            remedy="Convert it to EDF+ or BrainVision, with sampling rate and unit",
         )
     if not len(table):
         raise empty(path)

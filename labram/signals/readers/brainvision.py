@@ -23,28 +23,28 @@ _SAMPLE_BYTES = {"INT_16": 2, "UINT_16": 2, "IEEE_FLOAT_32": 4}
 
 
 def read(path: Path) -> Recording:
-    """Read the recording that a ``.vhdr`` describes. The longest pause between its segments is told by their dates.
+    """Read the recording of a ``.vhdr`` header. The dates of its segments determine `Recording.gap_seconds`.
 
-    Samples are kept when at least 95 % of those promised are there (note ``truncated_tail``).
+    A recording with at least 95 % of the announced samples is kept (note ``truncated_tail``).
 
     Raises:
-        ReadError: EPOCHED for segments around markers and averages, NOT_EEG for spectra, TRUNCATED if the samples end
-            within one or much too early, UNREADABLE if a part is missing or cannot be understood.
+        ReadError: EPOCHED for epochs and averages, NOT_EEG for spectra, TRUNCATED if more samples or part of a sample
+            are missing, UNREADABLE if a file is missing or malformed.
     """
     files = content_files(path)
     header = _header(path)
-    _refuse_other_content(path, header)
+    _require_continuous(path, header)
     notes = _completeness(path, header, files[1].stat().st_size)
     recording = to_recording(path, open_raw(path, mne.io.read_raw_brainvision), notes=notes)
     markers = files[2].read_text("latin1") if len(files) > 2 else ""
-    return replace(recording, gap_seconds=_longest_pause(markers, recording.sfreq))
+    return replace(recording, gap_seconds=_longest_gap(markers, recording.sfreq))
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
-    """The header, the sample file and, where there is one, the marker file.
+    """Return the header, the sample file and, if there is one, the marker file.
 
     Raises:
-        ReadError: If a file that the header names is not beside it.
+        ReadError: If a file named by the header is not beside it.
     """
     header = _header(path)
     files = [path]
@@ -54,11 +54,11 @@ def content_files(path: Path) -> tuple[Path, ...]:
             raise unreadable(path, "no DataFile entry")
         if name is None:
             continue
-        # $b stands for the header's own name; a name with folders in it is taken from beside the header all the same.
+        # $b stands for the header's base name; folders in the name are ignored.
         part = path.parent / name.replace("$b", path.stem).replace("\\", "/").rsplit("/", 1)[-1]
         if not part.is_file():
             raise ReadError(
-                f"its {key} is not beside it",
+                f"{key} is not beside the header",
                 reason=Reason.UNREADABLE,
                 file=path.name,
                 field=key,
@@ -80,46 +80,49 @@ def _value(header: str, key: str) -> str | None:
     return match[1] if match and match[1] else None
 
 
-def _refuse_other_content(path: Path, header: str) -> None:
+def _require_continuous(path: Path, header: str) -> None:
     segmented = (_value(header, "SegmentationType") or "").upper() in ("MARKERBASED", "FIXTIME")
     if segmented or (_value(header, "Averaged") or "").upper() == "YES":
         raise epoched(path)
     if (_value(header, "DataType") or "").upper().startswith("FREQUENCY"):
         raise ReadError(
-            "holds spectra and no signals",
+            "contains spectra instead of signals",
             reason=Reason.NOT_EEG,
             file=path.name,
             field="DataType",
-            remedy="Export the recording that they were computed of",
+            remedy="Export the continuous recording",
         )
 
 
 def _completeness(path: Path, header: str, size: int) -> tuple[str, ...]:
     width = _SAMPLE_BYTES.get((_value(header, "BinaryFormat") or "").upper())
-    channels, promised = (_value(header, key) or "" for key in ("NumberOfChannels", "DataPoints"))
+    channels, announced = (_value(header, key) or "" for key in ("NumberOfChannels", "DataPoints"))
     if not width or not channels.isdecimal() or not int(channels):
         return ()
     points, rest = divmod(size, width * int(channels))
     if rest:
         raise truncated(path, "the sample file ends within a sample")
-    if not promised.isdecimal() or points >= int(promised):
+    if not announced.isdecimal() or points >= int(announced):
         return ()
-    if points < MIN_POINTS_FRACTION * int(promised) or (_value(header, "DataOrientation") or "").upper() == _BY_CHANNEL:
-        raise truncated(path, f"ends early: {points} of {promised} samples are there")
+    if (
+        points < MIN_POINTS_FRACTION * int(announced)
+        or (_value(header, "DataOrientation") or "").upper() == _BY_CHANNEL
+    ):
+        raise truncated(path, f"expected {announced} samples, got {points}")
     return ("truncated_tail",)
 
 
-def _longest_pause(markers: str, rate: float) -> float:
-    """Between segments: the time by their dates, beyond that of the samples between them."""
+def _longest_gap(markers: str, rate: float) -> float:
+    """Return the longest gap between segments: the difference of their dates minus the duration of the samples."""
     try:
         segments = [
-            (int(place) / rate, datetime.strptime(date, "%Y%m%d%H%M%S%f"))
-            for place, date in _NEW_SEGMENT.findall(markers)
+            (int(sample) / rate, datetime.strptime(date, "%Y%m%d%H%M%S%f"))
+            for sample, date in _NEW_SEGMENT.findall(markers)
         ]
-    except ValueError:  # dates that were blanked say nothing
+    except ValueError:  # anonymised dates
         return 0.0
-    pauses = [
+    gaps = [
         (later - earlier).total_seconds() - (stop - start) for (start, earlier), (stop, later) in pairwise(segments)
     ]
-    longest = max(pauses, default=0.0)
+    longest = max(gaps, default=0.0)
     return round(longest, 6) if longest * rate > 1 else 0.0

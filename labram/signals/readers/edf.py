@@ -1,7 +1,7 @@
 """EDF, EDF+ and BDF.
 
-A damaged file must not pass as a good one: the header must agree with itself and with the file's size, and the samples
-must not have gone through a copy in text mode. What is put up with is noted.
+Damaged files are detected: the header must be consistent and agree with the file's size, and the samples must not show
+a text-mode copy. Tolerated defects are notes.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.recording import Event, Recording
 
 MIN_RECORDS_FRACTION = 0.95
-"""A file that ends early is kept, with a note, where at least this share of its data records is whole."""
+"""A truncated file is kept, with a note, if at least this fraction of its data records is complete."""
 
 _LINE_FEED, _CARRIAGE_RETURN = 0x0A, 0x0D
 _MIN_LINE_FEEDS = 64
@@ -30,38 +30,38 @@ _TRIGGER_BITS = 0xFFFF
 def read(path: Path) -> Recording:
     """Open an EDF, EDF+ or BDF file.
 
-    The recording is made of the channels of one rate, that of most electrodes. Notes tell what was put up with:
-    ``truncated_tail`` (at least 95 % of the promised records are there), ``record_count_unknown`` and
-    ``record_count_wrong`` (the header leaves their number open, or promises fewer than there are),
-    ``channels_of_other_rates`` and ``channels_without_scale`` (left out), ``unit_not_stated`` (of an electrode; µV
-    assumed), ``annotations_latin1`` (not in UTF-8), ``events_cut`` (more than a million).
+    The recording has the channels with the sampling rate of most electrodes. Notes name tolerated defects:
+    ``truncated_tail`` (at least 95 % of the announced records exist), ``record_count_unknown`` and
+    ``record_count_wrong`` (the header announces no number of records, or too few), ``channels_of_other_rates`` and
+    ``channels_without_scale`` (dropped), ``unit_not_stated`` (of an electrode; µV assumed), ``annotations_latin1`` (not
+    UTF-8), ``events_cut`` (more than a million).
 
     Raises:
-        ReadError: UNREADABLE if the header is no such header; TRUNCATED if records are missing; DAMAGED if a text-mode
-            copy has put a carriage return before every line feed of the samples, if no channel has a scale, or if an
-            interrupted file does not say where its holes are; NOT_EEG if no channel has a rate of EEG.
+        ReadError: UNREADABLE if the header is malformed; TRUNCATED if records are missing; DAMAGED if a text-mode copy
+            inserted a carriage return before every line feed of the samples, if no channel has a scale, or if the
+            records of an interrupted file have no onsets; NOT_EEG if no channel has a plausible sampling rate.
     """
     try:
         header = read_header(path)
         records, notes = _completeness(path, header)
-        _refuse_text_mode_copy(path, header)
+        _detect_text_mode_copy(path, header)
     except OSError as error:
         raise unreadable(path, error.strerror or "input error") from None
-    channels, left_out = _channels(path, header)
-    events, gap_seconds, remarks = _events(path, header, records)
+    channels, channel_notes = _channels(path, header)
+    events, gap_seconds, event_notes = _events(path, header, records)
     return Recording(
         data=EdfSignal(path, header, records, channels),
         channels=tuple(channel.label for channel in channels),
         sfreq=channels[0].samples / header.record_seconds,
         events=tuple(sorted(events, key=lambda event: event.onset)),
         gap_seconds=gap_seconds,
-        notes=(*notes, *left_out, *remarks),
+        notes=(*notes, *channel_notes, *event_notes),
         unit=next((channel.unit for channel in channels if channel.unit), ""),
     )
 
 
 def _completeness(path: Path, header: Header) -> tuple[int, list[str]]:
-    """How many whole data records there are, and what is to be said of it."""
+    """Return the number of complete data records, and notes."""
     whole = max(path.stat().st_size - header.size, 0) // header.record_bytes
     if whole and header.records == -1:
         return whole, ["record_count_unknown"]
@@ -69,19 +69,19 @@ def _completeness(path: Path, header: Header) -> tuple[int, list[str]]:
         return whole, ["record_count_wrong"] if whole > header.records else []
     if whole and whole >= MIN_RECORDS_FRACTION * header.records:
         return whole, ["truncated_tail"]
-    raise truncated(path, f"ends early: {whole} of {header.records} data records are there")
+    raise truncated(path, f"expected {header.records} data records, got {whole}")
 
 
-def _refuse_text_mode_copy(path: Path, header: Header) -> None:
-    """Find the marks of a copy in text mode, which inserts a byte 0x0D before each 0x0A.
+def _detect_text_mode_copy(path: Path, header: Header) -> None:
+    """Detect a text-mode copy, which inserts a byte 0x0D before each 0x0A.
 
-    Among samples a line feed follows a carriage return about once in 256 times. Every one of many doing so, and not
-    always at the same place within a sample (a constant signal of value 0x0A0D would), has no other explanation. The
-    file's size need not betray it: a mirror may have cut the tail to the expected length. The first line feed that
-    stands alone acquits the file, so nearly always only its beginning is read.
+    In samples, a line feed follows a carriage return by chance in 1 of 256 cases. A text-mode copy is certain if every
+    one of many line feeds does, at varying bytes of a sample (a constant signal of 0x0A0D would be at the same). The
+    file size may be unchanged, because a mirror can crop the file. The first lone line feed ends the check, so usually
+    only the start of the file is read.
     """
     width = header.sample_bytes
-    places = np.zeros(width, int)
+    byte_counts = np.zeros(width, int)
     before, at = b"", 0
     with path.open("rb") as file:
         file.seek(header.size)
@@ -90,26 +90,26 @@ def _refuse_text_mode_copy(path: Path, header: Header) -> None:
             line_feeds = np.flatnonzero(data[1:] == _LINE_FEED)
             if (data[line_feeds] != _CARRIAGE_RETURN).any() or (not at and block[0] == _LINE_FEED):
                 return
-            places += np.bincount((line_feeds + at - len(before)) % width, minlength=width)
+            byte_counts += np.bincount((line_feeds + at - len(before)) % width, minlength=width)
             before, at = block[-1:], at + len(block)
-    if places.sum() >= _MIN_LINE_FEEDS and places.min() * 10 >= places.sum() / width:
+    if byte_counts.sum() >= _MIN_LINE_FEEDS and byte_counts.min() * 10 >= byte_counts.sum() / width:
         raise ReadError(
-            "its samples went through a text-mode copy (a carriage return before every line feed)",
+            "damaged by a text-mode copy (a carriage return before every line feed)",
             reason=Reason.DAMAGED,
             file=path.name,
-            remedy="Fetch the file again, in binary mode",
+            remedy="Download the file again in binary mode",
         )
 
 
 def _channels(path: Path, header: Header) -> tuple[tuple[Channel, ...], list[str]]:
-    """Channels of the rate that most electrodes have (where there are none: most channels), and notes of the others."""
+    """Return the channels with the sampling rate of most electrodes (else of most channels), and notes."""
     signals = [channel for channel in header.channels if not channel.annotates]
     scaled = [channel for channel in signals if channel.scaled]
     slowest, fastest = (rate * header.record_seconds for rate in RATES_HZ)
     usable = [channel for channel in scaled if slowest <= channel.samples <= fastest]
     if not usable:
         raise ReadError(
-            "has no channel whose scale the header tells",
+            "the header has no valid scale for any channel",
             reason=Reason.DAMAGED,
             file=path.name,
             remedy="Export the recording again",
@@ -128,37 +128,37 @@ def _channels(path: Path, header: Header) -> tuple[tuple[Channel, ...], list[str
 
 
 def _events(path: Path, header: Header, records: int) -> tuple[list[Event], float, list[str]]:
-    """Annotations, else the rising values of a trigger channel; the longest hole in seconds; and notes.
+    """Return annotations, else rising edges of a trigger channel; the longest gap in seconds; and notes.
 
     Raises:
-        ReadError: DAMAGED if records may lie apart and do not say when they began.
+        ReadError: DAMAGED if the file is interrupted and its records have no onsets.
     """
     annotations: list[Annotation] = []
     times = None
     for number, channel in enumerate(channel for channel in header.channels if channel.annotates):
-        began, found = parse(texts(path, header, records, channel))
-        annotations += found
+        onsets, channel_annotations = parse(texts(path, header, records, channel))
+        annotations += channel_annotations
         if number == 0:
-            times = record_times(began, header.record_seconds)
+            times = record_times(onsets, header.record_seconds)
     if times is None and header.interrupted:
         raise ReadError(
-            "is interrupted, and its records do not say when they began",
+            "the file is interrupted (EDF+D), but its records have no onsets",
             reason=Reason.DAMAGED,
             file=path.name,
-            remedy="Export the recording again, in one piece",
+            remedy="Export the recording again as a continuous file",
         )
     events, encoding = to_events(annotations, times, records * header.record_seconds)
     events = events or _triggers(path, header, records)
     notes = ["annotations_latin1"] if encoding == "latin1" else []
     if len(events) > MOST_EVENTS:
         notes.append("events_cut")
-    hole = times.longest_gap if times else 0.0
+    gap = times.longest_gap if times else 0.0
     shortest = min(header.record_seconds / channel.samples for channel in header.channels if not channel.annotates)
-    return events[:MOST_EVENTS], hole if hole > shortest else 0.0, notes
+    return events[:MOST_EVENTS], gap if gap > shortest else 0.0, notes
 
 
 def _triggers(path: Path, header: Header, records: int) -> list[Event]:
-    """Where the first trigger channel rises, with what it rises to: 16 bits of its digital values, scaled in EDF."""
+    """Return the rising edges of the first trigger channel: 16 bits of its digital values, scaled in EDF."""
     channel = next((channel for channel in header.channels if channel.label.lower() in _TRIGGER_LABELS), None)
     if channel is None:
         return []

@@ -1,7 +1,7 @@
-"""Headers of EDF, EDF+ and BDF: what a file says about itself, believed only where it agrees with itself.
+"""Headers of EDF, EDF+ and BDF, with consistency checks.
 
-Fields and their widths: https://www.edfplus.info/specs/edf.html and https://www.biosemi.com/faq/file_format.htm. What
-names a patient, a technician or a date is not even looked at.
+Fields and their widths: https://www.edfplus.info/specs/edf.html and https://www.biosemi.com/faq/file_format.htm. Fields
+with patient, technician or date are not read.
 """
 
 import math
@@ -15,7 +15,7 @@ from labram.signals.readers.errors import unreadable
 from labram.signals.recording import UNITS
 
 RATES_HZ = (1.0, 1e6)
-"""A recording outside this range is no EEG, and its length at 200 Hz could be anything."""
+"""Plausible sampling rates of EEG."""
 ANNOTATION_LABELS = frozenset({"EDF Annotations", "BDF Annotations"})
 
 _SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
@@ -25,9 +25,9 @@ _WIDTHS = {
     "prefilter": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
 _PREFIXES = {"": 1e6, "m": 1e3, "u": 1.0, "µ": 1.0, "Âµ": 1.0, "Î¼": 1.0, "\x83Ê": 1.0, "n": 1e-3}
-"""Of volts, in µV. Micro is ASCII, Latin-1, UTF-8 (two characters of Unicode) or Shift-JIS, all read as Latin-1."""
+"""Prefixes of V, in µV. Micro may be ASCII, Latin-1, UTF-8 (two code points) or Shift-JIS, all decoded as Latin-1."""
 _MICROVOLTS_RANGE = (1e-9, 1e9)
-"""No amplifier has a smaller or a larger range; what is beyond would become zeros or infinities."""
+"""Plausible physical ranges; values outside it would become zeros or infinities."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Channel:
     """One signal of a file.
 
     Attributes:
-        label: As the file spells it, in Latin-1.
-        samples: In a data record.
+        label: Label in the file, decoded as Latin-1.
+        samples: Samples per data record.
         start: Samples of other signals before it in a data record.
-        gain: µV a digital step; NaN if the header gives no usable scale.
+        gain: µV per digital step; NaN if the header has no valid scale.
         offset: µV at digital zero.
-        unit: V, mV, µV or nV; empty where the header names no unit of voltage, and µV are assumed.
+        unit: V, mV, µV or nV; empty if the header states no unit of voltage (µV is assumed).
     """
 
     label: str
@@ -52,26 +52,26 @@ class Channel:
 
     @property
     def annotates(self) -> bool:
-        """Whether it holds text in place of samples."""
+        """Whether it is an annotation signal."""
         return self.label in ANNOTATION_LABELS
 
     @property
     def scaled(self) -> bool:
-        """Whether its values can be told in µV."""
+        """Whether it has a valid scale."""
         return not math.isnan(self.gain)
 
 
 @dataclass(frozen=True)
 class Header:
-    """How a file says it is laid out.
+    """Layout of a file.
 
     Attributes:
         size: Bytes before the first data record.
-        records: Data records promised; -1 where the recorder never closed the file.
-        record_seconds: Length of a data record.
+        records: Announced number of data records; -1 if the recorder did not close the file.
+        record_seconds: Duration of a data record.
         sample_bytes: 2 in EDF, 3 in BDF.
-        channels: All signals, annotation signals among them.
-        interrupted: Whether records may lie apart in time (EDF+D).
+        channels: All signals, including annotation signals.
+        interrupted: Whether records may be discontinuous in time (EDF+D).
     """
 
     size: int
@@ -83,7 +83,7 @@ class Header:
 
     @property
     def record_bytes(self) -> int:
-        """Size of a data record."""
+        """Size of a data record in bytes."""
         return sum(channel.samples for channel in self.channels) * self.sample_bytes
 
 
@@ -91,8 +91,8 @@ def read_header(path: Path) -> Header:
     """Read and check the header.
 
     Raises:
-        ReadError: UNREADABLE if it is no such header, or its fields contradict each other; NOT_EEG if no signal has a
-            rate of EEG.
+        ReadError: UNREADABLE if it is no such header or its fields are inconsistent; NOT_EEG if no signal has a
+            plausible sampling rate.
         OSError: If the file cannot be read.
     """
     with path.open("rb") as file:
@@ -103,19 +103,19 @@ def read_header(path: Path) -> Header:
             size, records, count = (_whole(fixed[at : at + width]) for at, width in ((184, 8), (236, 8), (252, 4)))
             record_seconds = _number(fixed[244:252])
             if size != _FIXED_BYTES * (count + 1) or count < 1 or records < -1 or records == 0:
-                raise unreadable(path, "header fields that contradict each other")
+                raise unreadable(path, "inconsistent header fields")
             channels = tuple(_channels(file.read(size - _FIXED_BYTES), count))
         except (ValueError, OverflowError):
-            raise unreadable(path, "header fields that are not numbers") from None
+            raise unreadable(path, "non-numeric header fields") from None
     if not 0 < record_seconds < math.inf or min(channel.samples for channel in channels) < 1:
-        raise unreadable(path, "header fields that contradict each other")
+        raise unreadable(path, "inconsistent header fields")
     slowest, fastest = RATES_HZ
     if not any(slowest <= channel.samples / record_seconds <= fastest for channel in channels if not channel.annotates):
         raise ReadError(
-            f"has no signal of {slowest:g} to {fastest:g} samples a second",
+            f"no signal with a sampling rate of {slowest:g} to {fastest:g} Hz",
             reason=Reason.NOT_EEG,
             file=path.name,
-            remedy="Leave it out",
+            remedy="Remove the file from the corpus",
         )
     interrupted = fixed[192:197] in (b"EDF+D", b"BDF+D")
     return Header(size, records, record_seconds, _SAMPLE_BYTES[fixed[:8]], channels, interrupted)
@@ -136,7 +136,7 @@ def _channels(described: bytes, count: int) -> Iterator[Channel]:
 
 
 def _scale(fields: dict[str, list[bytes]], i: int, factor: float) -> tuple[float, float]:
-    """µV a digital step, and µV at digital zero; NaN where the header's extremes give none."""
+    """Return µV per digital step and µV at digital zero; NaN if the header's limits are invalid."""
     try:
         low, high, lowest, highest = (
             _number(fields[name][i]) for name in ("physical_min", "physical_max", "digital_min", "digital_max")
@@ -160,5 +160,5 @@ def _whole(field: bytes) -> int:
 
 
 def _number(field: bytes) -> float:
-    """A number; some recorders write decimal commas."""
+    """Return a field as a number; some recorders write decimal commas."""
     return float(_text(field).replace(",", "."))

@@ -1,7 +1,7 @@
-"""Samples of EDF and BDF, read by blocks.
+"""Samples of EDF and BDF, read in blocks.
 
-They are read and not mapped: a mapped file that shrinks while it is in use ends the process with a bus error, and its
-pages count as memory of the process.
+Files are not memory-mapped: if a mapped file shrinks, the process dies with a bus error, and mapped pages count as
+memory of the process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ from labram.signals.recording import Samples
 
 _BLOCK_BYTES = 1 << 22
 _SEEK_BYTES = 1 << 14
-"""From this size of a record on, a small part of it is worth a seek."""
+"""From this record size on, seeking to a small part of a record is faster than reading all of it."""
 
 
 class _Block(NamedTuple):
-    """A part of several data records: the bytes behind one spare byte, and from one record's to the next's."""
+    """A part of several data records: bytes after one spare byte, and the stride between records."""
 
     bytes: NDArray[np.uint8]
     stride: int
@@ -31,13 +31,13 @@ class _Block(NamedTuple):
 
 @dataclass(frozen=True)
 class EdfSignal:
-    """Channels of one rate, as a `labram.signals.recording.Signal`.
+    """Channels with one sampling rate, as a `labram.signals.recording.Signal`.
 
     Attributes:
         path: The file.
         header: Its header.
-        records: Whole data records that are there.
-        channels: Those that are part of the signal, all with the same number of samples a record.
+        records: Number of complete data records.
+        channels: Channels of the signal, all with the same number of samples per record.
     """
 
     path: Path
@@ -51,40 +51,42 @@ class EdfSignal:
         return len(self.channels), self.records * self.channels[0].samples
 
     def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
-        """Samples `start` to `stop` of some channels, µV [picks, stop - start].
+        """Read samples `start` to `stop` of some channels, µV [picks, stop - start].
 
-        EDF gives float32, which holds its 16 bits with room to spare, unless the zero is far from the signal. BDF gives
-        float64: its 24 bits are finer than float32 at the offsets of DC amplifiers.
+        EDF is float32, which is exact enough for 16 bits unless the offset is large. BDF is float64, because float32
+        cannot represent its 24 bits at the offsets of DC amplifiers.
 
         Raises:
-            ReadError: If the file has become shorter or unreadable.
+            ReadError: If the file was truncated meanwhile or is unreadable.
         """
-        chosen = [self.channels[pick] for pick in picks]
-        fits = self.header.sample_bytes == 2 and all(abs(one.offset) <= abs(one.gain) * 2**16 for one in chosen)
-        kind = np.float32 if fits else np.float64
-        samples: Samples = np.empty((len(chosen), stop - start), kind)  # type: ignore[assignment]
-        for row, at, digital in _pieces(self.path, self.header, chosen, start, stop):
+        channels = [self.channels[pick] for pick in picks]
+        fits = self.header.sample_bytes == 2 and all(
+            abs(channel.offset) <= abs(channel.gain) * 2**16 for channel in channels
+        )
+        dtype = np.float32 if fits else np.float64
+        samples: Samples = np.empty((len(channels), stop - start), dtype)  # type: ignore[assignment]
+        for row, at, digital in _pieces(self.path, self.header, channels, start, stop):
             into = samples[row, at : at + len(digital)]
-            np.multiply(digital, kind(chosen[row].gain), out=into)
-            into += kind(chosen[row].offset)
+            np.multiply(digital, dtype(channels[row].gain), out=into)
+            into += dtype(channels[row].offset)
         return samples
 
 
 def digital(path: Path, header: Header, records: int, channel: Channel) -> Iterator[NDArray[np.integer]]:
-    """All digital values of one channel, piece by piece.
+    """Yield all digital values of one channel, piece by piece.
 
     Raises:
-        ReadError: If the file has become shorter or unreadable.
+        ReadError: If the file was truncated meanwhile or is unreadable.
     """
     for _, _, values in _pieces(path, header, [channel], 0, records * channel.samples):
         yield values
 
 
 def texts(path: Path, header: Header, records: int, channel: Channel) -> Iterator[bytes]:
-    """What an annotation channel holds, record by record.
+    """Yield the bytes of an annotation channel, record by record.
 
     Raises:
-        ReadError: If the file has become shorter or unreadable.
+        ReadError: If the file was truncated meanwhile or is unreadable.
     """
     low, high = (at * header.sample_bytes for at in (channel.start, channel.start + channel.samples))
     at_once = max(1, _BLOCK_BYTES // header.record_bytes)
@@ -97,7 +99,7 @@ def texts(path: Path, header: Header, records: int, channel: Channel) -> Iterato
 def _pieces(
     path: Path, header: Header, channels: Sequence[Channel], start: int, stop: int
 ) -> Iterator[tuple[int, int, NDArray[np.integer]]]:
-    """Digital values of channels of one rate: index of the channel, place between `start` and `stop`, values."""
+    """Yield digital values of channels with one sampling rate: channel index, offset from `start`, values."""
     if start == stop or not channels:
         return
     width, per = header.sample_bytes, channels[0].samples
@@ -113,23 +115,23 @@ def _pieces(
             if block is not None:
                 values = _integers(block, header, channel.start * width - low, per)
                 yield row, begin - start, values.reshape(-1)[skip : skip + size]
-            else:  # a record too large to be held: only what is wanted of it
-                place = (channel.start + skip) * width
-                part = _fetch(path, header, first, last, place, place + size * width)
+            else:  # the record exceeds a block: read only the requested part
+                offset = (channel.start + skip) * width
+                part = _fetch(path, header, first, last, offset, offset + size * width)
                 yield row, begin - start, _integers(part, header, 0, size).reshape(-1)
 
 
-def _integers(block: _Block, header: Header, place: int, count: int) -> NDArray[np.integer]:
-    """`count` values from byte `place` on of each record of a block, [records, count]."""
+def _integers(block: _Block, header: Header, offset: int, count: int) -> NDArray[np.integer]:
+    """Return `count` values from byte `offset` of each record of a block, [records, count]."""
     shape = block.records, count
     if header.sample_bytes == 2:
-        return np.ndarray(shape, "<i2", block.bytes, offset=1 + place, strides=(block.stride, 2))
-    # Four bytes that end with the three of a sample; the shift drops the first and keeps the sign.
-    return np.ndarray(shape, "<i4", block.bytes, offset=place, strides=(block.stride, 3)) >> 8
+        return np.ndarray(shape, "<i2", block.bytes, offset=1 + offset, strides=(block.stride, 2))
+    # Four bytes ending with the three of a sample; the shift drops the first byte and keeps the sign.
+    return np.ndarray(shape, "<i4", block.bytes, offset=offset, strides=(block.stride, 3)) >> 8
 
 
 def _fetch(path: Path, header: Header, first: int, last: int, low: int, high: int) -> _Block:
-    """Bytes `low` to `high` of each data record from `first` to `last`."""
+    """Read bytes `low` to `high` of each data record from `first` to `last`."""
     size, records = header.record_bytes, last - first
     scattered = records > 1 and size >= _SEEK_BYTES and high - low <= size // 8
     stride, span = (high - low, high - low) if scattered else (size, (records - 1) * size + high - low)
@@ -139,7 +141,7 @@ def _fetch(path: Path, header: Header, first: int, last: int, low: int, high: in
             for run, into in enumerate(buffer[1:].reshape(-1, span)):
                 file.seek(header.size + (first + run) * size + low)
                 if file.readinto(into.data) < span:
-                    raise unreadable(path, "it became shorter meanwhile")
+                    raise unreadable(path, "the file was truncated meanwhile")
     except OSError as error:
         raise unreadable(path, error.strerror or "input error") from None
     return _Block(buffer, stride, records)

@@ -1,4 +1,4 @@
-"""EEGLAB: a MATLAB file (.set) whose samples, in µV, lie within it or in a file of the same name (.fdt)."""
+"""EEGLAB: a MATLAB file (.set) with samples in µV, inside it or in a file of the same name (.fdt)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +18,13 @@ _VALUE_BYTES = 4
 
 
 def read(path: Path) -> Recording:
-    """Read a continuous data set.
+    """Read a continuous dataset.
 
-    Where EEGLAB cut something out, it left an event ``boundary`` that lasts as long as what is gone: the longest is
-    `Recording.gap_seconds`, and none lasts any time among the samples that are there.
+    A ``boundary`` event has the duration of the data that EEGLAB removed there: the longest is `Recording.gap_seconds`,
+    and all become events of duration 0.
 
     Raises:
-        ReadError: EPOCHED for a data set of trials, TRUNCATED if the ``.fdt`` is too short, else UNREADABLE.
+        ReadError: EPOCHED for epochs, TRUNCATED if the ``.fdt`` is too short, else UNREADABLE.
     """
     try:
         raw = open_raw(path, mne.io.read_raw_eeglab)
@@ -41,7 +41,7 @@ def read(path: Path) -> Recording:
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
-    """The ``.set`` and, where there is one, the ``.fdt`` of the same name."""
+    """Return the ``.set`` file and, if it exists, the ``.fdt`` file of the same name."""
     samples = path.with_suffix(".fdt")
     return (path, samples) if samples.exists() else (path,)
 
@@ -49,31 +49,31 @@ def content_files(path: Path) -> tuple[Path, ...]:
 def _is_epoched(path: Path) -> bool:
     try:
         with quiet():
-            found = pymatreader.read_mat(path)
-            return int(found.get("EEG", found)["trials"]) > 1
-    except Exception:  # as in `open_raw`: whatever is wrong with it, it is not known to be epoched
+            content = pymatreader.read_mat(path)
+            return int(content.get("EEG", content)["trials"]) > 1
+    except Exception:  # as in `open_raw`; the file is unreadable, not epoched
         return False
 
 
 def _removed_seconds(path: Path) -> float:
-    """Longest span that was cut out; NaN, where EEGLAB does not know, counts as nothing.
+    """Return the longest removed duration; unknown ones (NaN) count as 0.
 
-    Of the durations of MNE's raw object those are shortened that do not fit into what is left.
+    MNE's raw object crops the durations of annotations to the recording, so they are read again here.
     """
     with quiet():
-        found = mne.read_annotations(path)
-    cut = found.duration[found.description == _BOUNDARY]
-    return float(np.nan_to_num(cut).max(initial=0.0))
+        annotations = mne.read_annotations(path)
+    durations = annotations.duration[annotations.description == _BOUNDARY]
+    return float(np.nan_to_num(durations).max(initial=0.0))
 
 
 def _check_samples(path: Path, raw: Any) -> None:
     samples = Path(raw.filenames[0])
     if not any(samples.samefile(part) for part in content_files(path)):
         raise ReadError(
-            "its samples lie in a file of another name",
+            "the samples are in a file of another name",
             reason=Reason.UNREADABLE,
             file=path.name,
             remedy="Give the .fdt file the name of the .set file",
         )
     if samples.suffix == ".fdt" and samples.stat().st_size < _VALUE_BYTES * len(raw.ch_names) * raw.n_times:
-        raise truncated(path, "its .fdt file ends before the last sample")
+        raise truncated(path, "the .fdt file ends before the last sample")

@@ -1,7 +1,7 @@
-"""EGI: the folders of Net Station (.mff), and its "simple binary" files (.raw), both continuous.
+"""EGI: continuous Net Station folders (.mff) and "simple binary" files (.raw).
 
-Its nets number their electrodes (``E1`` to ``E256``). Which number lies at which place of the 10-10 system differs from
-net to net and is not guessed: such channels count as unnamed unless the folder's own layout names them.
+EGI nets number their electrodes (``E1`` to ``E256``), and the positions differ between nets. Such channels are unnamed
+unless the folder's own sensor layout names them.
 """
 
 import struct
@@ -14,13 +14,13 @@ from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
 _HEADER = struct.Struct(">i6hi5hih")
-"""Version, date and time, rate, channels, gain, bits, range; then, in continuous files, samples and event channels."""
+"""Version, date and time, sampling rate, channels, gain, bits, range; if continuous, samples and event channels."""
 _VALUE_BYTES = {2: 2, 4: 4, 6: 8}
 _SEGMENTED = 1
 
 
 def recognises_raw(path: Path) -> bool:
-    """Whether a ``.raw`` file, a suffix that others use too, begins as simple binary does."""
+    """Return whether a ``.raw`` file has a plausible simple binary header."""
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
     if len(head) < _HEADER.size:
@@ -41,18 +41,18 @@ def read_raw(path: Path) -> Recording:
     if version & _SEGMENTED:
         raise epoched(path)
     if min(channels, samples) < 1 or events < 0:
-        raise unreadable(path, "header fields that contradict each other")
-    promised = _HEADER.size + 4 * events + (channels + events) * samples * _VALUE_BYTES[version]
-    if path.stat().st_size < promised:
-        raise truncated(path, "ends before the last of its samples")
+        raise unreadable(path, "inconsistent header fields")
+    expected = _HEADER.size + 4 * events + (channels + events) * samples * _VALUE_BYTES[version]
+    if path.stat().st_size < expected:
+        raise truncated(path, "the file ends before the last sample")
     return to_recording(path, open_raw(path, mne.io.read_raw_egi))
 
 
 def read_mff(path: Path) -> Recording:
-    """Read an MFF folder. Pauses between its epochs are left out and told.
+    """Read an MFF folder. Gaps between its epochs are removed; the longest is `Recording.gap_seconds`.
 
     Raises:
-        ReadError: EPOCHED for segments and averages, which have categories; else UNREADABLE.
+        ReadError: EPOCHED for epochs and averages, which have categories; else UNREADABLE.
     """
     if (path / "categories.xml").exists():
         raise epoched(path)
@@ -60,5 +60,5 @@ def read_mff(path: Path) -> Recording:
 
 
 def mff_files(path: Path) -> tuple[Path, ...]:
-    """All files of an MFF folder."""
+    """Return all files of an MFF folder."""
     return tuple(sorted(part for part in path.rglob("*") if part.is_file()))

@@ -1,4 +1,4 @@
-"""FIF, MNE's own format: recordings, and event lists in files of their own (``-eve.fif``)."""
+"""FIF, MNE's format: recordings, and separate event files (``-eve.fif``)."""
 
 from pathlib import Path
 
@@ -13,15 +13,15 @@ _EVENT_SUFFIXES = ("-eve.fif", "_eve.fif", "-events.fif")
 
 
 def is_events(path: Path) -> bool:
-    """Whether the file is a list of events by MNE's naming convention."""
+    """Return whether the file is an event list by MNE's naming convention."""
     return path.name.lower().endswith(_EVENT_SUFFIXES)
 
 
 def read(path: Path) -> Recording:
-    """Read a FIF recording. Pauses are left out and told.
+    """Read a FIF recording. Acquisition gaps are removed; the longest is `Recording.gap_seconds`.
 
     Raises:
-        ReadError: EPOCHED for trials and averages, else UNREADABLE.
+        ReadError: EPOCHED for epochs and averages, else UNREADABLE.
     """
     try:
         raw = open_raw(path, mne.io.read_raw_fif, allow_maxshield=True)
@@ -36,24 +36,24 @@ def _content(path: Path) -> str:
     try:
         with quiet():
             return str(mne.what(path))
-    except Exception:  # as in `open_raw`: whatever is wrong with it, its content is not known
+    except Exception:  # as in `open_raw`
         return "unknown"
 
 
 def read_events(path: Path, *, sfreq: float, first_sample: int = 0) -> tuple[Event, ...]:
-    """Events of an ``-eve.fif`` file, coded by their decimal number.
+    """Read the events of an ``-eve.fif`` file, coded by their decimal number.
 
     Args:
         path: The event file.
         sfreq: Sampling rate in Hz of the recording it belongs to.
-        first_sample: Number of the recording's first sample, from which events are counted.
+        first_sample: Index of the recording's first sample in the event file (`raw.first_samp`).
 
     Raises:
         ReadError: If it cannot be read.
     """
     try:
         with quiet():
-            found = mne.read_events(path, verbose="CRITICAL")
-    except Exception as error:  # MNE raises whatever its parsers meet
+            events = mne.read_events(path, verbose="CRITICAL")
+    except Exception as error:  # MNE's parsers raise arbitrary exceptions
         raise unreadable(path, type(error).__name__) from None
-    return tuple(Event((int(sample) - first_sample) / sfreq, 0.0, str(code)) for sample, _, code in found)
+    return tuple(Event((int(sample) - first_sample) / sfreq, 0.0, str(code)) for sample, _, code in events)

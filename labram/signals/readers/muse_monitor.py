@@ -1,6 +1,6 @@
-"""Muse Monitor CSV: an app's log of an InteraXon Muse. Columns ``RAW_…`` are samples in µV, if one logs them all.
+"""Muse Monitor CSV: an app's log of an InteraXon Muse. Columns ``RAW_…`` are samples in µV.
 
-The app's default is a line a second: band powers, and one sample of the many that were.
+By default the app logs one line per second, band powers and a single sample, which is no EEG signal.
 """
 
 from pathlib import Path
@@ -14,21 +14,21 @@ from labram.signals.recording import Recording
 _STAMPS = "TimeStamp"
 _RAW = "RAW_"
 _LEAST_RATE = 100.0
-"""Lines a second between the app's slow rates and the 220 or 256 samples a second of the headband."""
+"""Threshold in Hz between the app's slow logging intervals and the headband's 220 or 256 Hz."""
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first line is a Muse Monitor header."""
+    """Return whether the first line is a Muse Monitor header."""
     with path.open("rb") as file:
         columns = file.readline(4096).decode("latin1").strip().split(",")
     return columns[0] == _STAMPS and any(name.startswith(_RAW) for name in columns)
 
 
 def read(path: Path) -> Recording:
-    """Read the raw samples. The rate is that of the time stamps, which are those of lines with samples.
+    """Read the raw samples. The time stamps of lines with samples determine the sampling rate.
 
     Raises:
-        ReadError: NOT_EEG for band powers, TOO_SHORT for less than two lines, UNREADABLE for cells of another kind.
+        ReadError: NOT_EEG for band powers, TOO_SHORT for less than two lines, UNREADABLE for invalid cells.
     """
     try:
         table = pd.read_csv(path)
@@ -37,17 +37,17 @@ def read(path: Path) -> Recording:
         data = table[signals].to_numpy("float32")
         stamps = pd.to_datetime(table[_STAMPS], format="ISO8601")
     except (ValueError, pd.errors.ParserError):
-        raise unreadable(path, "cells of an unknown kind") from None
+        raise unreadable(path, "invalid cells") from None
     if len(stamps) < 2 or stamps.iloc[-1] <= stamps.iloc[0]:
         raise empty(path)
     steps = stamps.diff().dt.total_seconds()
     rate = (len(stamps) - 1) / float(steps.sum())
     if rate < _LEAST_RATE:
         raise ReadError(
-            "holds band powers, and not the signals that they were computed of",
+            "contains band powers instead of signals",
             reason=Reason.NOT_EEG,
             file=path.name,
-            remedy="Leave it out, and log at a constant rate next time",
+            remedy="Remove the file from the corpus; set the recording interval to constant for the next recording",
         )
     return Recording(
         data=data.T.copy(),

@@ -1,4 +1,4 @@
-"""Neuroscan CNT: 16 or 32 bit samples behind a header of fixed places (http://paulbourke.net/dataformats/eeg/)."""
+"""Neuroscan CNT: 16- or 32-bit samples after a fixed header (http://paulbourke.net/dataformats/eeg/)."""
 
 import struct
 from pathlib import Path
@@ -10,7 +10,7 @@ from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
 _CHANNELS, _SAMPLES, _EVENTS = 370, 864, 886
-"""Where the header has the number of channels, that of samples, and the place of the event table."""
+"""Header offsets of the number of channels, the number of samples, and the position of the event table."""
 _HEADER_BYTES, _CHANNEL_BYTES = 900, 75
 _TOLERANCE = 0.05
 _FORMATS = {2: "int16", 4: "int32"}
@@ -19,8 +19,8 @@ _FORMATS = {2: "int16", 4: "int32"}
 def read(path: Path) -> Recording:
     """Read a continuous file.
 
-    The header does not say how wide a sample is, and its number of samples may be wrong. The width is the one that
-    brings the samples that are there within 5 % of that number; if they are fewer, that is noted (``truncated_tail``).
+    The header does not state the sample width, and its number of samples may be wrong. The width is the one that
+    matches that number within 5 %; missing samples are a note (``truncated_tail``).
 
     Raises:
         ReadError: TRUNCATED if more than 5 % are missing, else UNREADABLE.
@@ -30,18 +30,18 @@ def read(path: Path) -> Recording:
     if len(header) < _HEADER_BYTES or not header.startswith(b"Version 3"):
         raise unreadable(path, "no CNT signature")
     (channels,) = struct.unpack_from("<H", header, _CHANNELS)
-    (promised,) = struct.unpack_from("<i", header, _SAMPLES)
+    (announced,) = struct.unpack_from("<i", header, _SAMPLES)
     (end,) = struct.unpack_from("<i", header, _EVENTS)
     start, size = _HEADER_BYTES + _CHANNEL_BYTES * channels, path.stat().st_size
-    if channels < 1 or promised < 1:
-        raise unreadable(path, "header fields that contradict each other")
-    # In large files the place of the event table does not fit into its field.
+    if channels < 1 or announced < 1:
+        raise unreadable(path, "inconsistent header fields")
+    # In large files the position of the event table overflows its field.
     data_bytes = (end if start < end <= size else size) - start
-    shares = {width: data_bytes / (width * channels * promised) for width in _FORMATS}
+    shares = {width: data_bytes / (width * channels * announced) for width in _FORMATS}
     width = min(shares, key=lambda width: abs(shares[width] - 1))
     if shares[width] < 1 - _TOLERANCE:
-        raise truncated(path, f"ends early: {max(data_bytes, 0)} bytes of samples are there")
+        raise truncated(path, f"expected {announced} samples of {channels} channels, got {max(data_bytes, 0)} bytes")
     if shares[width] > 1 + _TOLERANCE:
-        raise unreadable(path, "samples of no known width")
+        raise unreadable(path, "unknown sample width")
     raw = open_raw(path, mne.io.read_raw_cnt, data_format=_FORMATS[width], recompute_n_samples=shares[width] != 1)
     return to_recording(path, raw, notes=("truncated_tail",) if shares[width] < 1 else ())

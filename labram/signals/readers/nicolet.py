@@ -1,4 +1,4 @@
-"""Nicolet: samples of 16 bits (.data), described by a text file of the same name (.head)."""
+"""Nicolet: 16-bit samples (.data) with a text header of the same name (.head)."""
 
 from pathlib import Path
 
@@ -12,29 +12,29 @@ _SAMPLE_BYTES = 2
 
 
 def recognises(path: Path) -> bool:
-    """Whether a ``.data`` file, a suffix that many use, has a Nicolet header beside it."""
+    """Return whether a ``.data`` file has a Nicolet header beside it."""
     header = path.with_suffix(".head")
     return header.is_file() and {"sample_freq", "num_channels"} <= _fields(header).keys()
 
 
 def read(path: Path) -> Recording:
-    """Read a ``.data`` file. All its channels count as EEG until their names say otherwise.
+    """Read a ``.data`` file. All channels are read as EEG; channel names select electrodes later.
 
     Raises:
-        ReadError: TRUNCATED if it is shorter than its header says, else UNREADABLE.
+        ReadError: TRUNCATED if it is shorter than its header states, else UNREADABLE.
     """
     fields = _fields(path.with_suffix(".head"))
     try:
-        promised = int(fields["num_samples"]) * int(fields["num_channels"]) * _SAMPLE_BYTES
+        expected = int(fields["num_samples"]) * int(fields["num_channels"]) * _SAMPLE_BYTES
     except (KeyError, ValueError):
-        raise unreadable(path, "header fields that are not numbers") from None
-    if path.stat().st_size < promised:
-        raise truncated(path, "ends before the last of its samples")
+        raise unreadable(path, "non-numeric header fields") from None
+    if path.stat().st_size < expected:
+        raise truncated(path, "the file ends before the last sample")
     return to_recording(path, open_raw(path, mne.io.read_raw_nicolet, ch_type="eeg"))
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
-    """The samples and their description."""
+    """Return the sample file and its header."""
     return path, path.with_suffix(".head")
 
 

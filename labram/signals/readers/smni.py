@@ -1,6 +1,6 @@
-"""The UCI "EEG Database" (Begleiter 1995): one trial of one second a file, gzipped text.
+"""The UCI "EEG Database" (Begleiter 1995): gzip-compressed text files with one trial of one second each.
 
-Lines that begin with ``#`` describe: the fourth names the condition, later ones announce a channel. The others read
+Lines that start with ``#`` are metadata: the fourth names the condition, later ones a channel. The others are
 ``trial channel sample value``, in µV.
 """
 
@@ -16,11 +16,11 @@ from labram.signals.recording import Event, Recording
 
 _SIGNATURE = b"# co"
 _MOST_BYTES = 1 << 24
-"""A trial unpacks to a third of a megabyte; a small archive can be made to unpack to more than any memory holds."""
+"""Limit against decompression bombs; a trial has a third of a megabyte."""
 
 
 def recognises(path: Path) -> bool:
-    """Whether the unpacked text begins as files of this database do, ``# co2…``."""
+    """Return whether the uncompressed text starts with ``# co``."""
     try:
         with gzip.open(path) as file:
             return file.read(len(_SIGNATURE)) == _SIGNATURE
@@ -38,7 +38,7 @@ def read(path: Path) -> Recording:
         with gzip.open(path) as file:
             text = file.read(_MOST_BYTES)
         if len(text) == _MOST_BYTES:
-            raise unreadable(path, "it unpacks to far more than a trial")
+            raise unreadable(path, "uncompressed size exceeds that of a trial")
         lines = text.decode("ascii").splitlines()
     except EOFError:
         raise truncated(path, "the gzip archive ends early") from None
@@ -49,10 +49,10 @@ def read(path: Path) -> Recording:
         condition = " ".join(lines[3].lstrip("#").rpartition(",")[0].split())
         signals = _signals(lines)
     except (ValueError, IndexError, ZeroDivisionError):
-        raise unreadable(path, "lines of an unknown kind") from None
+        raise unreadable(path, "invalid lines") from None
     if not signals or len({len(samples) for samples in signals.values()}) != 1:
         raise ReadError(
-            "its channels differ in length", reason=Reason.DAMAGED, file=path.name, remedy="Fetch the file again"
+            "channels differ in length", reason=Reason.DAMAGED, file=path.name, remedy="Download the file again"
         )
     data = np.array(list(signals.values()))
     return Recording(data, tuple(signals), rate, (Event(0.0, data.shape[1] / rate, condition),))

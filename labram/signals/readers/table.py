@@ -1,4 +1,4 @@
-"""Tables of samples as text: a row a sample, a column a channel. What the columns mean, each dataset says itself."""
+"""Text tables with a row for each sample and a column for each channel; dataset adapters interpret them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,17 +18,17 @@ def read_columns(
     skip: int = 0,
     header: bool = True,
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names and values [columns, rows] of some columns.
+    """Read names and values [columns, rows] of some columns.
 
     Args:
         path: The file.
-        wanted: Places of the columns, from 0, or whether a name is wanted.
-        separator: Between cells.
-        skip: Lines before the table.
-        header: Whether the table's first line names its columns.
+        wanted: Indices of the columns from 0, or a function that selects column names.
+        separator: Separator of cells.
+        skip: Number of lines before the table.
+        header: Whether the first line of the table has column names.
 
     Raises:
-        ReadError: If there is no row, or a cell is not a number.
+        ReadError: If the table has no rows, or a cell is not a number.
     """
     try:
         table = pd.read_csv(
@@ -40,8 +40,8 @@ def read_columns(
             dtype=np.float32,
             skipinitialspace=True,
         )
-    except (ValueError, pd.errors.ParserError):  # such as a column that is not there
-        raise unreadable(path, "no table of numbers") from None
+    except (ValueError, pd.errors.ParserError):  # such as a missing column
+        raise unreadable(path, "not a numeric table") from None
     if table.empty:
         raise empty(path)
     return tuple(map(str, table.columns)), np.ascontiguousarray(table.to_numpy().T)

@@ -1,4 +1,4 @@
-"""Text that holds samples and does not say of what: recognised so that it is refused by name and not passed over."""
+"""Text tables of samples without metadata: recognised, so that they are quarantined instead of skipped."""
 
 import re
 from itertools import islice
@@ -15,9 +15,9 @@ _LONGEST_LINE = 1 << 16
 
 
 def recognises(path: Path) -> bool:
-    """Whether the text is a table of samples: numbers in at least 200 lines, and no header or one of electrodes.
+    """Return whether the text is a table of samples: at least 200 numeric lines, with no header or electrode names.
 
-    Comments may come first. Other tables (of subjects, trials, scores) have words in their lines or a header without
+    Comments may come first. Other tables (of subjects, trials, scores) have words in their lines, or a header without
     electrodes.
     """
     with path.open("rb") as file:
@@ -32,16 +32,16 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> NoReturn:
-    """Refuse the file.
+    """Raise the error for text without metadata.
 
     Raises:
         ReadError: UNSUPPORTED, always.
     """
     raise ReadError(
-        "is text with numbers, and does not say all of: which electrodes, how many samples a second, in which unit",
+        "numeric text that does not state electrodes, sampling rate and unit",
         reason=Reason.UNSUPPORTED,
         file=path.name,
-        remedy="Convert it to EDF+ or BrainVision, with channel names, rate and unit",
+        remedy="Convert it to EDF+ or BrainVision, with channel names, sampling rate and unit",
     )
 
 

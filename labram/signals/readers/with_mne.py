@@ -1,4 +1,4 @@
-"""MNE as a reader that keeps quiet: what a library warns about or stumbles over may quote a header."""
+"""Read recordings with MNE, without its warnings and messages, which may quote a header."""
 
 import io
 import logging
@@ -23,7 +23,7 @@ _BLOCK_SAMPLES = 1 << 20
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Neither warnings nor log lines nor anything printed by a library come out of this block."""
+    """Suppress all warnings, log lines and output of libraries in this block."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -35,31 +35,31 @@ def quiet() -> Iterator[None]:
 
 
 def open_raw(path: Path, opener: Callable[..., Any], *, preload: bool = False, **options: Any) -> Any:
-    """An `mne.io.Raw`, with its samples still in the file unless `preload` is set or MNE can only load them all.
+    """Open an `mne.io.Raw`; samples stay in the file unless `preload` is set or MNE's reader always loads them.
 
     Raises:
-        ReadError: If MNE fails, for whatever reason; what MNE says is withheld.
+        ReadError: If MNE fails; MNE's message is withheld.
     """
     try:
         with quiet():
             return opener(path, preload=preload, verbose="CRITICAL", **options)
-    except Exception as error:  # MNE raises whatever its parsers meet, bare `Exception` included
+    except Exception as error:  # MNE's parsers raise arbitrary exceptions, including bare `Exception`
         raise unreadable(path, type(error).__name__) from None
 
 
 def to_recording(
     path: Path, raw: Any, *, channels: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()
 ) -> Recording:
-    """What an `mne.io.Raw` holds, in µV: by blocks from the file, or as float32 where MNE has it all in memory.
+    """Convert an `mne.io.Raw` to a recording in µV, read on demand, or float32 if MNE has loaded all samples.
 
     Args:
         path: The file, for error messages.
         raw: See `open_raw`.
-        channels: Labels as in the file, where MNE renamed repeated ones.
-        notes: Passed on.
+        channels: Labels in the file, if MNE renamed duplicates.
+        notes: Notes of the recording.
 
     Raises:
-        ReadError: If it holds no signal.
+        ReadError: If it has no samples.
     """
     signal = _InFile(path, raw)
     if not all(signal.shape):
@@ -76,14 +76,14 @@ def to_recording(
 
 
 def _unit(stated: str) -> str:
-    """One of `UNITS`, whichever way it is spelled; empty for any other."""
-    known = stated.replace("u", "µ").replace("μ", "µ")
-    return known if known in UNITS.values() else ""
+    """Return the unit as spelled in `UNITS`; empty for any other unit."""
+    unit = stated.replace("u", "µ").replace("μ", "µ")
+    return unit if unit in UNITS.values() else ""
 
 
 @dataclass(frozen=True)
 class _InFile:
-    """A `Signal` that MNE reads."""
+    """A `Signal` read by MNE."""
 
     path: Path
     raw: Any
@@ -98,21 +98,21 @@ class _InFile:
         try:
             with quiet():
                 samples: Samples = self.raw[list(picks), start:stop][0]
-        except Exception as error:  # as in `open_raw`: now it is the samples that MNE stumbles over
+        except Exception as error:  # as in `open_raw`
             raise unreadable(self.path, type(error).__name__) from None
         return np.multiply(samples, _MICROVOLTS, out=samples)
 
 
 def _in_memory(signal: _InFile) -> Samples:
     data = np.empty(signal.shape, np.float32)
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused for it
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected later
         for channel in range(len(data)):
             data[channel] = signal.read([channel], 0, data.shape[1])[0]
     return data
 
 
 def _events(raw: Any, signal: _InFile) -> tuple[Event, ...]:
-    """Annotations, else the rising values of a trigger channel. MNE counts both from before the first sample."""
+    """Return annotations, else rising edges of a trigger channel, relative to the first sample."""
     events = [
         Event(round(float(onset) - raw.first_time, 6), float(duration), str(code))
         for onset, duration, code in zip(
@@ -123,16 +123,16 @@ def _events(raw: Any, signal: _InFile) -> tuple[Event, ...]:
 
 
 def _triggers(raw: Any, signal: _InFile) -> list[Event]:
-    """Where the first trigger channel rises, with what it rises to."""
+    """Return the rising edges of the first trigger channel."""
     stim = mne.pick_types(raw.info, meg=False, stim=True)
     if not len(stim):
         return []
-    found: list[Event] = []
+    events: list[Event] = []
     for start in range(0, signal.shape[1] - 1, _BLOCK_SAMPLES):
         stop = min(start + _BLOCK_SAMPLES + 1, signal.shape[1])
         with np.errstate(invalid="ignore"):
             values = np.round(signal.read([stim[0]], start, stop)[0] / _MICROVOLTS).astype(np.int64)
         levels = np.abs(values) & _TRIGGER_BITS
         rises = 1 + np.flatnonzero(levels[1:] > levels[:-1])
-        found += [Event((start + int(at)) / float(raw.info["sfreq"]), 0.0, str(levels[at])) for at in rises]
-    return found
+        events += [Event((start + int(at)) / float(raw.info["sfreq"]), 0.0, str(levels[at])) for at in rises]
+    return events
