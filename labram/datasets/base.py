@@ -238,11 +238,11 @@ def list_files(folder: Path) -> list[Path]:
     Symbolic links are followed, but each real folder is visited once. An EGI `.mff` folder is one entry. A folder
     without read permission is one entry too, so that it is reported as unreadable.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     seen: set[str] = set()
 
     def keep_unreadable(error: OSError) -> None:
-        found.append(Path(error.filename))
+        paths.append(Path(error.filename))
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=keep_unreadable):
         real = os.path.realpath(parent)
@@ -252,8 +252,8 @@ def list_files(folder: Path) -> list[Path]:
         seen.add(real)
         bundles = [name for name in folders if name.lower().endswith(".mff")]
         folders[:] = sorted(name for name in folders if name not in bundles and not name.startswith("."))
-        found += [Path(parent, name) for name in (*files, *bundles) if not name.startswith(".")]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+        paths += [Path(parent, name) for name in (*files, *bundles) if not name.startswith(".")]
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def _accompanies(path: Path) -> bool:

@@ -70,7 +70,7 @@ class Muse(Dataset):
                 file=file.path.name,
                 remedy="Restore the session's original behOutput file beside the recording",
             )
-        return [_interval(onset, row) for (onset, _), row in zip(onsets, rows, strict=False)]
+        return [_label_span(onset, row) for (onset, _), row in zip(onsets, rows, strict=False)]
 
 
 def _behaviour_files(file: RecordingFile) -> list[Path]:
@@ -99,7 +99,7 @@ def _code(row: NDArray[np.float64]) -> str:
     return f"{1 + int(row[_VALIDITY])}{1 + int(row[_POSITION])}"
 
 
-def _interval(onset: float, row: NDArray[np.float64]) -> LabelSpan:
+def _label_span(onset: float, row: NDArray[np.float64]) -> LabelSpan:
     seconds = float(row[_TIME_MS]) / 1000.0
     least, most = PLAUSIBLE_SECONDS
     excluded = ""

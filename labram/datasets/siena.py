@@ -52,7 +52,7 @@ class Siena(Dataset):
 def _listed(text: str, name: str) -> list[tuple[float, float]]:
     """Return start and end of the seizures of one file, in seconds from its start."""
     clock: dict[str, int] = {}
-    found, here = [], False
+    seizure_times, here = [], False
     for line in text.splitlines():
         if file := _FILE.search(line):
             here = file[1].lower() == name.lower()
@@ -62,7 +62,7 @@ def _listed(text: str, name: str) -> list[tuple[float, float]]:
             if "seizure end" in clock:
                 begin = clock["registration start"]
                 start, stop = clock.pop("seizure start") - begin, clock.pop("seizure end") - begin
-                found.append((float(start % _DAY), float(stop % _DAY)))
+                seizure_times.append((float(start % _DAY), float(stop % _DAY)))
     if not clock:
         raise KeyError(name)
-    return found
+    return seizure_times

@@ -51,9 +51,9 @@ class Tuev(Tuh):
         """Return spans of task `events`: 5 s around each event."""
         rows = _rows(file.path.with_suffix(".rec"))
         if self.published:
-            return [_interval(span, _wrapped(_start(span), recording.seconds)) for span in rows]
+            return [_label_span(span, _wrapped(_start(span), recording.seconds)) for span in rows]
         return [
-            _interval(span, _start(span), _excluded(span, agree, recording)) for span, agree in merge_channels(rows)
+            _label_span(span, _start(span), _excluded(span, agree, recording)) for span, agree in merge_channels(rows)
         ]
 
 
@@ -83,5 +83,5 @@ def _wrapped(start: float, seconds: float) -> float:
     return start - int(seconds) if start + WINDOW_SECONDS > int(seconds) else start
 
 
-def _interval(span: Annotation, start: float, excluded: str = "") -> LabelSpan:
+def _label_span(span: Annotation, start: float, excluded: str = "") -> LabelSpan:
     return LabelSpan("events", start, WINDOW_SECONDS, (float(_CLASSES.index(span.label)),), excluded)

@@ -103,7 +103,10 @@ _UNSUPPORTED = {
     ".trc": "Micromed",
 }
 
-EEG_SUFFIXES = frozenset(suffix for kind in FORMATS for suffix in kind.suffixes) - SHARED_SUFFIXES | _UNSUPPORTED.keys()
+EEG_SUFFIXES = (
+    frozenset(suffix for file_format in FORMATS for suffix in file_format.suffixes) - SHARED_SUFFIXES
+    | _UNSUPPORTED.keys()
+)
 """Suffixes that always mean EEG, including those of unsupported formats."""
 
 
@@ -129,8 +132,9 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
         ReadError: If the file has no supported format, is damaged, truncated, unreadable or not EEG.
     """
     try:
-        kind = _format(path)
-        opened = isolated_reader.open_apart(path) if kind is not None and kind.fragile else open_here(path)
+        file_format = _format(path)
+        fragile = file_format is not None and file_format.fragile
+        opened = isolated_reader.open_apart(path) if fragile else open_here(path)
         return opened.scaled(unit_scale)
     except OSError as error:
         raise unreadable(path, error.strerror or type(error).__name__) from None
@@ -158,7 +162,11 @@ def content_files(path: Path) -> tuple[Path, ...]:
 def _format(path: Path) -> Format | None:
     suffix = path.suffix.lower()
     return next(
-        (kind for kind in FORMATS if suffix in kind.suffixes and (kind.recognises is None or kind.recognises(path))),
+        (
+            file_format
+            for file_format in FORMATS
+            if suffix in file_format.suffixes and (file_format.recognises is None or file_format.recognises(path))
+        ),
         None,
     )
 

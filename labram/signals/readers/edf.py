@@ -62,14 +62,14 @@ def read(path: Path) -> Recording:
 
 def _completeness(path: Path, header: Header) -> tuple[int, list[str]]:
     """Return the number of complete data records, and notes."""
-    whole = max(path.stat().st_size - header.size, 0) // header.record_bytes
-    if whole and header.records == -1:
-        return whole, ["record_count_unknown"]
-    if whole and whole >= header.records:
-        return whole, ["record_count_wrong"] if whole > header.records else []
-    if whole and whole >= MIN_RECORDS_FRACTION * header.records:
-        return whole, ["truncated_tail"]
-    raise truncated(path, f"expected {header.records} data records, got {whole}")
+    complete = max(path.stat().st_size - header.size, 0) // header.record_bytes
+    if complete and header.records == -1:
+        return complete, ["record_count_unknown"]
+    if complete and complete >= header.records:
+        return complete, ["record_count_wrong"] if complete > header.records else []
+    if complete and complete >= MIN_RECORDS_FRACTION * header.records:
+        return complete, ["truncated_tail"]
+    raise truncated(path, f"expected {header.records} data records, got {complete}")
 
 
 def _detect_text_mode_copy(path: Path, header: Header) -> None:
