@@ -31,7 +31,7 @@ def doctor(
     from labram.platform.kfp_client import KfpClient
 
     findings = (
-        doctor.check_cluster(KfpClient(host, patience=0), namespace, gpus)
+        doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus)
         if cluster
         else doctor.check_machine(workspace.absolute())
     )

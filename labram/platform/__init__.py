@@ -1,1 +1,1 @@
-"""What runs a pipeline: the workspace, local runs, Kubeflow Pipelines, its schedules, and the doctor."""
+"""Platform: workspace, local runs, Kubeflow Pipelines and its schedules, and the doctor."""

@@ -1,6 +1,6 @@
-"""Kubeflow Pipelines' API, version 2 beta 1, as far as labram needs it: versions, runs, recurring runs.
+"""REST client of Kubeflow Pipelines (API v2beta1): pipeline versions, runs and recurring runs.
 
-KFP's own client needs the Kubernetes client, prints as it works, and answers with tracebacks; these are nine requests.
+KFP's own client prints while it works and reports failures as tracebacks; labram does not import kfp.
 """
 
 import hashlib
@@ -22,30 +22,30 @@ from labram.tracking import lineage
 API = "/apis/v2beta1"
 TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 - the name of KFP's variable, not a token
 PAGE = 100
-SECONDS_TO_ANSWER = 60
-SECONDS_BETWEEN_LOOKS = 10.0
-ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+TIMEOUT_SECONDS = 60
+POLL_SECONDS = 10.0
+FINAL_STATES = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 GATE_FAILURE_TASK = "report-gate-failure"
-"""The task of a pipeline that runs only if a gate refused: KFP's API tells states of tasks, and nothing else."""
+"""Task that runs only if a gate failed. KFP's API returns the states of tasks, not their outputs."""
 PORT_FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
 
 
 @dataclass(frozen=True)
 class PipelineVersion:
-    """A pipeline version on the cluster."""
+    """Pipeline version on a KFP server."""
 
     pipeline_id: str
     version_id: str
 
     @property
     def reference(self) -> dict[str, str]:
-        """As requests name it."""
+        """Reference in the API's format."""
         return {"pipeline_id": self.pipeline_id, "pipeline_version_id": self.version_id}
 
 
 @dataclass(frozen=True)
 class PipelinePackage:
-    """A compiled pipeline and the name of its version: recipe, commit, and what was compiled."""
+    """Compiled pipeline and the name of its version: recipe, commit, and digest of the compiled file."""
 
     path: Path
     pipeline: str
@@ -53,70 +53,70 @@ class PipelinePackage:
 
     @classmethod
     def from_file(cls, path: Path, recipe: str) -> "PipelinePackage":
-        """The package in a compiled file of this source tree.
+        """Return the package in a file that was compiled from this source tree.
 
         Raises:
-            PlatformError: If the tree differs from its commit, whose name the version would bear.
+            PlatformError: If the source tree has uncommitted changes.
         """
         commit = lineage.commit()
         if not commit or lineage.dirty():
             raise PlatformError(
-                "the source differs from every commit, and a pipeline version bears the name of one",
+                "the source tree has uncommitted changes, but a pipeline version is named by its commit",
                 file=path,
-                remedy="Commit the changes, or check out the commit that is meant",
+                remedy="Commit the changes, or check out the intended commit",
             )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return cls(path, path.stem, f"{recipe}-{commit[:12]}-{digest[:8]}")
 
-    def check_parameters(self, given: Mapping[str, object]) -> None:
-        """Refuse parameters that the pipeline does not have.
+    def check_parameters(self, parameters: Mapping[str, object]) -> None:
+        """Check that the pipeline has all of `parameters`.
 
         Raises:
-            PlatformError: Names them and those that it has.
+            PlatformError: If it lacks one; the remedy lists those that it has.
         """
         (pipeline, *_) = yaml.safe_load_all(self.path.read_text())
-        known = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
-        if unknown := sorted(set(given) - set(known)):
+        defined = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
+        if unknown := sorted(set(parameters) - set(defined)):
             raise PlatformError(
                 f"the pipeline {self.pipeline!r} has no parameter {', '.join(unknown)}",
                 field="parameters",
-                remedy=f"Choose from: {', '.join(sorted(known))}",
+                remedy=f"Choose from: {', '.join(sorted(defined))}",
             )
 
 
 class KfpClient:
-    """A Kubeflow Pipelines API server.
+    """Client of a Kubeflow Pipelines API server.
 
     Args:
-        host: Its address, such as that of a port that kubectl forwards.
-        namespace: Of runs, where KFP serves several; empty where it has one.
-        patience: How often a request that changes nothing is made again while the server does not answer.
+        host: Address of the API server, such as a forwarded port.
+        namespace: Namespace of the runs; "" if KFP is installed for a single user.
+        retries: Retries of GET requests while the server does not respond.
 
-    Every method raises `PlatformError` if the server cannot be reached or refuses.
+    Every method raises `PlatformError` if the server cannot be reached or rejects the request.
     """
 
-    def __init__(self, host: str, namespace: str = "", *, patience: int = 4) -> None:
+    def __init__(self, host: str, namespace: str = "", *, retries: int = 4) -> None:
         self.host, self.namespace = host.rstrip("/"), namespace
         self._session = requests.Session()
-        again = Retry(patience, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
+        policy = Retry(retries, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=again))
+            self._session.mount(scheme, HTTPAdapter(max_retries=policy))
         token = os.environ.get(TOKEN_FILE)
         if token:
             self._session.headers["Authorization"] = f"Bearer {Path(token).read_text().strip()}"
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:
-            answer = self._session.request(method, f"{self.host}{API}{path}", timeout=SECONDS_TO_ANSWER, **request)
+            response = self._session.request(method, f"{self.host}{API}{path}", timeout=TIMEOUT_SECONDS, **request)
         except requests.RequestException as error:
             raise PlatformError(
-                f"Kubeflow Pipelines does not answer ({type(error).__name__})",
+                f"Kubeflow Pipelines does not respond ({type(error).__name__})",
                 file=self.host,
-                remedy=f"Give its address with --host; to a cluster without a public one: {PORT_FORWARD}",
+                remedy=f"Set its address with --host; if it is not exposed, forward a port: {PORT_FORWARD}",
             ) from error
-        if answer.ok:
-            return dict(answer.json()) if answer.content else {}
-        raise _refusal(self.host, method, path, answer)
+        if response.ok:
+            return dict(response.json()) if response.content else {}
+        raise _http_error(self.host, method, path, response)
 
     def _pages(self, path: str, key: str, **query: object) -> Iterator[dict[str, Any]]:
         token = ""
@@ -128,11 +128,11 @@ class KfpClient:
                 return
 
     def health(self) -> dict[str, Any]:
-        """What the server says of itself."""
+        """Return the server's ``/healthz`` document."""
         return self._call("GET", "/healthz")
 
     def find_version(self, package: PipelinePackage) -> PipelineVersion | None:
-        """The package's version, if it was uploaded before."""
+        """Return the version of a package, or None if it has not been uploaded."""
         pipeline = self._pipeline(package.pipeline)
         if pipeline is None:
             return None
@@ -142,18 +142,18 @@ class KfpClient:
         return None
 
     def upload_version(self, package: PipelinePackage) -> PipelineVersion:
-        """The package's version, uploaded if it is not there yet."""
-        found = self.find_version(package)
-        if found:
-            return found
+        """Upload a package, unless it has been uploaded already; return its version."""
+        existing = self.find_version(package)
+        if existing:
+            return existing
         pipeline = self._pipeline(package.pipeline)
         if pipeline is None:
             body = {"display_name": package.pipeline, "name": package.pipeline, "namespace": self.namespace}
             pipeline = str(self._call("POST", "/pipelines", json=body)["pipeline_id"])
         query = {"name": package.version, "pipelineid": pipeline}
         with package.path.open("rb") as file:
-            made = self._call("POST", "/pipelines/upload_version", params=query, files={"uploadfile": file})
-        return PipelineVersion(pipeline, made["pipeline_version_id"])
+            version = self._call("POST", "/pipelines/upload_version", params=query, files={"uploadfile": file})
+        return PipelineVersion(pipeline, version["pipeline_version_id"])
 
     def _pipeline(self, name: str) -> str | None:
         for pipeline in self._pages("/pipelines", "pipelines", namespace=self.namespace):
@@ -162,28 +162,28 @@ class KfpClient:
         return None
 
     def find_experiment(self, name: str) -> str | None:
-        """Id of the experiment of that name."""
+        """Return the id of an experiment, or None."""
         for experiment in self._pages("/experiments", "experiments", namespace=self.namespace):
             if experiment["display_name"] == name:
                 return str(experiment["experiment_id"])
         return None
 
     def get_or_create_experiment(self, name: str) -> str:
-        """Id of the experiment of that name, made if it is not there."""
+        """Return the id of an experiment, which is created if it does not exist."""
         body = {"display_name": name, "namespace": self.namespace}
         return self.find_experiment(name) or str(self._call("POST", "/experiments", json=body)["experiment_id"])
 
     def create_run(
         self, name: str, version: PipelineVersion, parameters: Mapping[str, object], *, experiment: str, account: str
     ) -> str:
-        """Start a run; gives its id.
+        """Create a run, and return its id.
 
         Args:
-            name: Shown to people.
-            version: What to run.
-            parameters: Those that differ from the defaults.
-            experiment: Id of its experiment.
-            account: Service account of its pods.
+            name: Display name.
+            version: Pipeline version to run.
+            parameters: Parameters that differ from the defaults.
+            experiment: Id of the experiment.
+            account: Service account of the pods.
         """
         body = {
             "display_name": name,
@@ -195,39 +195,39 @@ class KfpClient:
         return str(self._call("POST", "/runs", json=body)["run_id"])
 
     def follow_run(self, run: str) -> Iterator[tuple[str, str]]:
-        """Name and state of everything of a run whose state changed; the run's own comes last, under an empty name."""
+        """Yield name and state of every task whose state changes, and at the end "" and the state of the run."""
         seen: dict[str, str] = {}
         while True:
-            now = self._call("GET", f"/runs/{run}")
-            for task in now.get("run_details", {}).get("task_details", []):
+            document = self._call("GET", f"/runs/{run}")
+            for task in document.get("run_details", {}).get("task_details", []):
                 name, state = task.get("display_name", ""), task.get("state", "")
                 if name and state and seen.get(task["task_id"]) != state:
                     seen[task["task_id"]] = state
                     yield name, state
-            if now.get("state") in ENDED:
-                yield "", now["state"]
+            if document.get("state") in FINAL_STATES:
+                yield "", document["state"]
                 return
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(POLL_SECONDS)
 
     def recurring_runs(self, experiment: str) -> list[dict[str, Any]]:
-        """All recurring runs of an experiment, as the server describes them."""
+        """Return all recurring runs of an experiment, as API documents."""
         return list(self._pages("/recurringruns", "recurringRuns", experiment_id=experiment))
 
     def create_recurring_run(self, body: Mapping[str, object]) -> None:
-        """Make a recurring run; `body` is that of the API."""
+        """Create a recurring run from an API request body."""
         self._call("POST", "/recurringruns", json=body)
 
     def delete_recurring_run(self, identity: str) -> None:
-        """Remove a recurring run; its past runs stay."""
+        """Delete a recurring run. Its past runs are kept."""
         self._call("DELETE", f"/recurringruns/{identity}")
 
 
-def _refusal(host: str, method: str, path: str, answer: requests.Response) -> PlatformError:
-    if answer.status_code in {401, 403}:
-        problem, remedy = "it does not let this account in", f"Put a token's file into {TOKEN_FILE}"
+def _http_error(host: str, method: str, path: str, response: requests.Response) -> PlatformError:
+    if response.status_code in {401, 403}:
+        problem, remedy = "access denied to this account", f"Set {TOKEN_FILE} to the path of a token file"
     elif path == "/healthz":
-        problem = "there is no API of version 2 beta 1 at this address"
+        problem = "no KFP API v2beta1 at this address"
         remedy = "Install Kubeflow Pipelines 2.14 or later, or correct --host"
     else:
-        problem, remedy = f"it refused {method} {path}: {answer.text.strip()[:500]}", "Read the server's log"
-    return PlatformError(f"{problem} ({answer.status_code})", file=host, remedy=remedy)
+        problem, remedy = f"{method} {path} failed: {response.text.strip()[:500]}", "Read the log of the KFP API server"
+    return PlatformError(f"{problem} ({response.status_code})", file=host, remedy=remedy)

@@ -1,9 +1,9 @@
-"""Pipeline runs on this machine: their folders, their processes, and going on after a kill.
+"""Pipeline runs on this machine: run folders, processes, and resuming.
 
-A run's folder holds `recipe.yaml`, `request.json` (what was asked for), `identity` (a keyed hash of it, of the corpus
-folder and of the code), `events.jsonl`, `pipeline.log`, and at the end `report.html` and `result.json`. A folder
-without a result is a run that was killed; the same command goes on in it. Where the corpus is stands in none of them:
-the pipeline's process has it from its environment.
+A run folder has `recipe.yaml`, `request.json` (the arguments), `identity` (a keyed hash of request, corpus folder and
+code), `events.jsonl`, `pipeline.log`, and at the end `report.html` and `result.json`. A folder without a result
+is an interrupted run, which the same command resumes. No file has the path of the corpus: the pipeline's process gets
+it from an environment variable.
 """
 
 import json
@@ -31,13 +31,13 @@ from labram.tracking.lineage import code_version, commit
 
 REQUEST, RESULT, IDENTITY = "request.json", "result.json", "identity"
 EVENTS, LOG = "events.jsonl", "pipeline.log"
-SECONDS_BETWEEN_LOOKS = 0.1
+POLL_SECONDS = 0.1
 SECONDS_TO_STOP = 20
 
 
 @dataclass(frozen=True)
 class LocalRun:
-    """One pipeline run on this machine."""
+    """Pipeline run on this machine."""
 
     name: str
     folder: Path
@@ -45,22 +45,22 @@ class LocalRun:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What the last step wrote, or None while the run is not finished."""
+        """Contents of `result.json`, or None if the run has not finished."""
         path = self.folder / RESULT
         return json.loads(path.read_text()) if path.exists() else None
 
 
-def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: Path, **given: object) -> LocalRun:
-    """The folder of a new run, or of the killed one with the same request and code.
+def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: Path, **arguments: object) -> LocalRun:
+    """Create the folder of a new run, or return an interrupted run with the same request and code.
 
     Args:
         workspace: The workspace.
         pipeline: Name of the pipeline.
         recipe: The resolved recipe.
         data: Folder of the corpus.
-        **given: Other arguments of the pipeline, such as `force`.
+        **arguments: Other arguments of the pipeline, such as `force`.
     """
-    request = {"workspace": str(workspace.root), "pipeline": pipeline, "recipe": recipe.to_json(), **given}
+    request = {"workspace": str(workspace.root), "pipeline": pipeline, "recipe": recipe.to_json(), **arguments}
     text = json.dumps(request, sort_keys=True, indent=1)
     identity = pseudonym(load_key(workspace.root), code_version(), str(data), text)
     for folder in sorted(workspace.run("").glob("*"), reverse=True):
@@ -77,7 +77,7 @@ def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: 
 
 
 def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
-    """Start the pipeline on a corpus folder, as a process group of its own; its output goes to the run's log."""
+    """Start the pipeline in a new process group. Its output is appended to the run's log."""
     environment = {
         **os.environ,
         "LABRAM_RUN": run.name,
@@ -85,7 +85,7 @@ def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
         "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
         "LABRAM_IMAGE": f"localhost/labram-python:{commit()[:12] or 'source'}-{code_version()}",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONSAFEPATH": "1",  # no module of the current folder stands in for one of ours
+        "PYTHONSAFEPATH": "1",  # modules in the current folder must not shadow installed ones
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_PYTHON_REFRESH": "quiet",
@@ -103,32 +103,32 @@ def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
 
 
 def follow(run: LocalRun, process: "subprocess.Popen[bytes]") -> Iterator[dict[str, object]]:
-    """Yield the run's events as they come, until the pipeline's process has ended."""
+    """Yield the run's events until the pipeline's process has ended."""
     with (run.folder / EVENTS).open() as file:
         if run.resumed:
             file.seek(0, os.SEEK_END)
         while process.poll() is None:
             yield from _new_lines(file)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(POLL_SECONDS)
         yield from _new_lines(file)
 
 
 def _new_lines(file: IO[str]) -> Iterator[dict[str, object]]:
     while True:
-        place = file.tell()
+        position = file.tell()
         line = file.readline()
         if not line.endswith("\n"):
-            file.seek(place)
+            file.seek(position)
             return
         yield json.loads(line)
 
 
 @contextmanager
 def lock_workspace(workspace: Workspace) -> Iterator[None]:
-    """Hold the workspace: two pipelines at once would write the same checkpoints.
+    """Lock the workspace: concurrent pipelines would write the same checkpoints.
 
     Raises:
-        PlatformError: If another `labram run` holds it.
+        PlatformError: If another `labram run` holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -139,46 +139,46 @@ def lock_workspace(workspace: Workspace) -> Iterator[None]:
             yield
     except Timeout as error:
         raise PlatformError(
-            "another run is going on in this workspace",
+            "another run uses this workspace",
             field="--workspace",
-            remedy="Wait for it, stop it, or give this one a workspace of its own",
+            remedy="Wait for it, stop it, or choose another workspace",
         ) from error
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the pipeline and its tasks: first asked, so that training can checkpoint, then forced."""
+    """Stop the pipeline and its tasks: SIGTERM, so that training writes a checkpoint, then SIGKILL."""
     deadline = time.monotonic() + SECONDS_TO_STOP
     try:
         os.killpg(process.pid, signal.SIGTERM)
         while time.monotonic() < deadline:
-            process.poll()  # a leader that nobody has waited for would count as alive
+            process.poll()  # an unreaped leader would count as alive
             os.killpg(process.pid, 0)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(POLL_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
 
 
 def delete_run(run: LocalRun) -> None:
-    """Remove the folder of a run that found nothing to do."""
+    """Delete the folder of a run that had nothing to do."""
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def read_result(workspace: Workspace, name: str) -> dict[str, Any]:
-    """The result of a finished run of this workspace.
+    """Return the result of a finished run.
 
     Raises:
-        PlatformError: If there is none.
+        PlatformError: If the run has no result in this workspace.
     """
-    found = LocalRun(name, workspace.run(name), resumed=False).result
-    if found is None:
+    result = LocalRun(name, workspace.run(name), resumed=False).result
+    if result is None:
         raise PlatformError(
             f"run {name!r} has no result in this workspace", field="--workspace", remedy="Run again with --force"
         )
-    return found
+    return result
 
 
 def log_tail(run: LocalRun, count: int = 15) -> str:
-    """The end of the run's log, for failures that no step could announce."""
+    """Return the last lines of the run's log, for failures that no event reports."""
     lines = (run.folder / LOG).read_text(errors="replace").splitlines()
     return "\n".join(lines[-count:])

@@ -1,8 +1,8 @@
-"""Schedules: what `k8s/schedules.yaml` declares, and what must change on a cluster to match it.
+"""Schedules: reconciliation of KFP's recurring runs with `k8s/schedules.yaml`.
 
-A recurring run cannot be changed: one that differs is deleted and made anew. All of ours are in one experiment, and
-whatever else is in there is not declared, so it goes. None catches up on missed moments, and none runs twice at once:
-two runs at a time would promote past each other.
+KFP cannot update a recurring run, so one that differs is deleted and created again. All schedules are in the experiment
+`EXPERIMENT`; recurring runs in it that the file does not declare are deleted. Missed runs are not caught up, and a
+schedule has at most one run at a time, because concurrent runs would overwrite each other's promotions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ CRON_FIELDS = 6
 
 
 class Schedule(FrozenModel):
-    """One recurring run."""
+    """One declared recurring run."""
 
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="Unlike all others.")
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="Unique name.")
     pipeline: str = "retrain"
     recipe: str = Field(description="A recipe's name or YAML file.")
-    overrides: tuple[str, ...] = Field(default=(), description="As `--set` takes them.")
-    cron: str = Field(description="Six fields, seconds first, in UTC: `0 0 3 * * 1` is Monday at three.")
+    overrides: tuple[str, ...] = Field(default=(), description="Recipe overrides, as for `--set`.")
+    cron: str = Field(description="Six fields, seconds first, UTC: `0 0 3 * * 1` is Monday, 03:00.")
     enabled: bool = True
-    account: str = Field(default="labram-task", description="Service account of its pods.")
+    account: str = Field(default="labram-task", description="Service account of the pods.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters that differ from the defaults.")
 
     @field_validator("cron")
@@ -42,7 +42,7 @@ class Schedule(FrozenModel):
 
 
 class Schedules(FrozenModel):
-    """The whole file."""
+    """Schedules file."""
 
     schedules: tuple[Schedule, ...]
 
@@ -51,13 +51,13 @@ class Schedules(FrozenModel):
     def _names_differ(cls, schedules: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
         names = [schedule.name for schedule in schedules]
         if len(set(names)) < len(names):
-            raise ValueError("two schedules have one name")
+            raise ValueError("schedule names must be unique")
         return schedules
 
 
 @dataclass(frozen=True)
 class Change:
-    """One step towards the declared state."""
+    """One change towards the declared state."""
 
     action: Literal["keep", "create", "delete"]
     name: str
@@ -67,25 +67,25 @@ class Change:
 
 
 def read(path: Path) -> tuple[Schedule, ...]:
-    """The declared schedules.
+    """Read the declared schedules from a file.
 
     Raises:
-        PlatformError: If the file cannot be read, or a key or value in it is wrong.
+        PlatformError: If the file cannot be read, or has an invalid key or value.
     """
     try:
         return Schedules.model_validate(yaml.safe_load(path.read_text())).schedules
     except (OSError, yaml.YAMLError) as error:
-        raise PlatformError(f"it cannot be read ({error})", file=path, remedy="Name the file of schedules") from error
+        raise PlatformError(f"cannot be read ({error})", file=path, remedy="Name the schedules file") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise PlatformError(
-            first["msg"], file=path, field=field, remedy="See docs/kubernetes.md, Schedules, for what may stand there"
+            first["msg"], file=path, field=field, remedy="See the valid keys in docs/kubernetes.md, Schedules"
         ) from error
 
 
 def body(schedule: Schedule, version: PipelineVersion | None, experiment: str, namespace: str) -> dict[str, object]:
-    """A schedule as the API takes it; without a version where none was uploaded yet."""
+    """Return the API request body of a schedule; `version` is None if it has not been uploaded."""
     return {
         "display_name": schedule.name,
         "experiment_id": experiment,
@@ -101,29 +101,30 @@ def body(schedule: Schedule, version: PipelineVersion | None, experiment: str, n
 
 
 def plan(wanted: Sequence[Mapping[str, object]], present: Sequence[Mapping[str, Any]]) -> list[Change]:
-    """What must be deleted and made so that exactly `wanted` is there; nothing for what matches already.
+    """Return the changes after which exactly the recurring runs `wanted` exist.
 
     Args:
-        wanted: Bodies of requests, as `body` gives them.
-        present: Recurring runs as the server describes them.
+        wanted: Request bodies, as from `body`.
+        present: Recurring runs of the experiment, as API documents.
     """
-    changes, left = [], list(present)
+    changes, undeclared = [], list(present)
     for schedule in wanted:
         name = str(schedule["display_name"])
-        same_name = [run for run in left if run["display_name"] == name]
-        kept = next((run for run in same_name if not differences(schedule, run)), None)
+        same_name = [run for run in undeclared if run["display_name"] == name]
+        match = next((run for run in same_name if not differences(schedule, run)), None)
         for run in same_name:
-            left.remove(run)
-            if run is not kept:
-                why = "it is there twice" if kept else f"other {', '.join(differences(schedule, run))}"
+            undeclared.remove(run)
+            if run is not match:
+                why = "duplicate" if match else f"{', '.join(differences(schedule, run))} changed"
                 changes.append(Change("delete", name, why, identity=run["recurring_run_id"]))
-        changes.append(Change("keep", name) if kept else Change("create", name, body=schedule))
-    gone = [Change("delete", run["display_name"], "not declared", identity=run["recurring_run_id"]) for run in left]
-    return gone + changes
+        changes.append(Change("keep", name) if match else Change("create", name, body=schedule))
+    return [
+        Change("delete", run["display_name"], "not declared", identity=run["recurring_run_id"]) for run in undeclared
+    ] + changes
 
 
 def differences(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
-    """Names of what differs between a schedule and a recurring run."""
+    """Return the names of the fields that differ between a request body and a recurring run."""
     pairs = {
         "version": (wanted["pipeline_version_reference"], present.get("pipeline_version_reference", {})),
         "parameters": (
@@ -136,7 +137,7 @@ def differences(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> list[s
         "concurrency": (1, int(present.get("max_concurrency", 0))),
         "catch-up": (True, bool(present.get("no_catchup"))),
     }
-    return [name for name, (one, other) in pairs.items() if one != other]
+    return [name for name, (declared, actual) in pairs.items() if declared != actual]
 
 
 def _cron(present: Mapping[str, Any]) -> str:
@@ -144,14 +145,14 @@ def _cron(present: Mapping[str, Any]) -> str:
 
 
 def _enabled(present: Mapping[str, Any]) -> bool:
-    """The server tells the state as `status`, the request as `mode`."""
+    """Return whether a recurring run is enabled: responses call the field `status`, requests `mode`."""
     return present.get("status", present.get("mode")) in {"ENABLED", "ENABLE"}
 
 
-def apply(changes: Sequence[Change], cluster: KfpClient) -> None:
-    """Make the changes. Deletions come first; if it is interrupted, the next time does the rest."""
+def apply(changes: Sequence[Change], client: KfpClient) -> None:
+    """Apply changes in order. If interrupted, the next reconciliation applies the rest."""
     for change in changes:
         if change.action == "delete":
-            cluster.delete_recurring_run(change.identity)
+            client.delete_recurring_run(change.identity)
         elif change.body:
-            cluster.create_recurring_run(change.body)
+            client.create_recurring_run(change.body)

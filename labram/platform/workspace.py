@@ -1,4 +1,4 @@
-"""Where a workspace keeps what: one place that knows the folder names."""
+"""Layout of the workspace folder."""
 
 import os
 from dataclasses import dataclass
@@ -8,20 +8,22 @@ from labram.errors import PlatformError
 from labram.logs import CORPUS_VARIABLE, redact_folder
 
 CORPUS_PLACEHOLDER = f"${CORPUS_VARIABLE}"
-"""What stands for the corpus folder where arguments are logged and kept, as KFP does."""
+"""Placeholder for the corpus folder in arguments that KFP logs and stores."""
 
 STORE_VARIABLE = "LABRAM_STORE"
+_REASONS = {"python3": "KFP's local runner rewrites in task arguments"}
+_URI_REASON = "has a special meaning in a URI"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder, `.labram` by default, that holds everything a run writes. Never committed."""
+    """Folder, `.labram` by default, with everything that runs write. Never committed."""
 
     root: Path
 
     @classmethod
     def at(cls, path: str | Path) -> "Workspace":
-        """The workspace at `path`, which need not exist yet.
+        """Return the workspace at `path`, which need not exist yet.
 
         Raises:
             PlatformError: If the absolute path cannot be used.
@@ -31,28 +33,28 @@ class Workspace:
         return cls(root)
 
     def create(self) -> None:
-        """Create the folder if need be.
+        """Create the folder if it does not exist.
 
         Raises:
-            PlatformError: If that is not possible.
+            PlatformError: If it cannot be created.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PlatformError(
-                f"the workspace cannot be made ({error.strerror})",
+                f"the workspace cannot be created ({error.strerror})",
                 file=self.root,
                 field="--workspace",
-                remedy="Name a folder in which you may write",
+                remedy="Choose a folder with write permission",
             ) from error
 
     @property
     def store(self) -> Path | str:
-        """Patches, content-addressed: the folder or ``s3://`` address in `LABRAM_STORE`, if that is set."""
-        given = os.environ.get(STORE_VARIABLE)
-        if not given:
+        """Content-addressed patch store: `LABRAM_STORE` (a folder or an ``s3://`` URI), or else a subfolder."""
+        store = os.environ.get(STORE_VARIABLE)
+        if not store:
             return self.root / "store"
-        return given if "://" in given else Path(given).absolute()
+        return store if "://" in store else Path(store).absolute()
 
     @property
     def pipeline(self) -> Path:
@@ -60,35 +62,35 @@ class Workspace:
         return self.root / "pipeline"
 
     def checkpoints(self, stage: str, key: str) -> Path:
-        """Checkpoints of one training stage; `key` names everything that it depends on."""
+        """Return the checkpoint folder of a training stage; `key` identifies everything that it depends on."""
         return self.root / "checkpoints" / stage / key
 
     def run(self, name: str) -> Path:
-        """Recipe, events, log, report and result of one pipeline run."""
+        """Return the folder of a pipeline run: recipe, events, log, report and result."""
         return self.root / "runs" / name
 
 
 def corpus_folder(data: str) -> Path:
-    """The corpus folder that a step was given, by its path or as placeholder; no path within it is written anywhere."""
+    """Return the corpus folder from its path or `CORPUS_PLACEHOLDER`, and hide paths below it in logs and errors."""
     folder = Path(os.path.expandvars(data))
     redact_folder(folder)
     return folder
 
 
 def check_path(path: Path, *, field: str, forbidden: tuple[str, ...] = ("python3",)) -> None:
-    """Refuse paths that would not arrive as they are.
+    """Check that a path has no text that KFP or MLflow would change.
 
-    KFP's local runner replaces ``python3`` wherever a task's arguments hold it; the address of a SQLite database is a
-    URI, in which some characters mean something else.
+    KFP's local runner rewrites ``python3`` in task arguments, and the characters ``% ? #`` have a meaning in the URI of
+    MLflow's SQLite database.
 
     Raises:
-        PlatformError: Names the text that may not be there.
+        PlatformError: If the path contains one of `forbidden`.
     """
     for text in forbidden:
         if text in str(path):
             raise PlatformError(
-                f"the path contains {text!r}, which does not arrive as it is in the programs below",
+                f'the path must not contain "{text}", which {_REASONS.get(text, _URI_REASON)}',
                 file=path,
                 field=field,
-                remedy="Choose a folder without that text in its path",
+                remedy="Choose another folder",
             )

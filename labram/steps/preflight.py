@@ -1,4 +1,4 @@
-"""Preflight: does the cluster have what the tasks after this one will ask for?"""
+"""Preflight: check that the cluster has what the later tasks request."""
 
 from collections.abc import Mapping, Sequence
 

@@ -62,21 +62,21 @@ def test_nothing_is_wrong_on_a_cluster_that_has_everything(host, healthy) -> Non
 @pytest.mark.parametrize(
     ("path", "document", "said", "remedy"),
     [
-        (f"{NAMESPACED}/secrets/labram-mlflow-user", None, "Secret labram-mlflow-user: it is not in the", "Secrets"),
-        (f"{NAMESPACED}/secrets/labram-database", {"data": {"pass": ""}}, "it has no password", "Secrets"),
-        (f"{NAMESPACED}/configmaps/labram-environment", None, "does not name MLflow's server", "apply -k"),
-        (CLAIM, None, "there is no such claim", "apply -k"),
+        (f"{NAMESPACED}/secrets/labram-mlflow-user", None, "Secret labram-mlflow-user: missing in", "Secrets"),
+        (f"{NAMESPACED}/secrets/labram-database", {"data": {"pass": ""}}, "missing keys: password", "Secrets"),
+        (f"{NAMESPACED}/configmaps/labram-environment", None, "does not set MLFLOW_TRACKING_URI", "apply -k"),
+        (CLAIM, None, "the PersistentVolumeClaim does not exist", "apply -k"),
         (CLAIM, claim(mode="ReadWriteOnce"), "only one node at a time", "ReadWriteMany: NFS"),
-        (CLAIM, claim(phase="Pending"), "has given no volume (Pending)", "describe pvc"),
-        (MLFLOW, None, "MLflow: it is not installed", "apply -k"),
-        (MLFLOW, {"status": {}}, "none of its pods is ready", "describe pods"),
+        (CLAIM, claim(phase="Pending"), "has provisioned no volume", "describe pvc"),
+        (MLFLOW, None, "MLflow: not installed", "apply -k"),
+        (MLFLOW, {"status": {}}, "no pod is ready", "describe pods"),
         (
             NODES,
             {"items": [node("1"), node("2")]},
-            "the largest of 2 has 2",
+            "the largest of 2 nodes has 2",
             "parameter gpus",
         ),
-        (NODES, {"items": [node("")]}, "the largest of 1 has 0", "device plug-in"),
+        (NODES, {"items": [node("")]}, "the largest of 1 nodes has 0", "device plug-in"),
     ],
 )
 def test_what_is_missing_is_named_with_its_remedy(host, healthy, path, document, said, remedy) -> None:
@@ -95,13 +95,13 @@ def test_what_is_missing_is_named_with_its_remedy(host, healthy, path, document,
 def test_a_wrong_storage_class_is_named(host, healthy) -> None:
     healthy[CLAIM] = claim(phase="Pending")
     del healthy[CLASS]
-    assert "waits for a storage class shared-files, and there is none" in doctor(host).output
+    assert "unbound: no storage class shared-files" in doctor(host).output
 
 
 def test_a_store_in_a_bucket_wants_a_key_of_subjects(host, healthy) -> None:
     given = {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "LABRAM_STORE": "s3://patches"}
     healthy[f"{NAMESPACED}/configmaps/labram-environment"] = {"data": given}
-    assert "Secret labram-storage: it is not in the namespace" in doctor(host).output
+    assert "Secret labram-storage: missing in namespace" in doctor(host).output
     healthy[f"{NAMESPACED}/secrets/labram-storage"] = {"data": {"subject-key": "c2VjcmV0"}}
     assert doctor(host).exit_code == 0
 
@@ -126,7 +126,7 @@ def test_kubeflow_and_kubernetes_that_cannot_be_reached_are_both_named(tmp_path,
     monkeypatch.setenv("HOME", str(tmp_path))
     done = doctor("http://127.0.0.1:9")
     assert done.exit_code == 1
-    assert "Kubeflow Pipelines: http://127.0.0.1:9: Kubeflow Pipelines does not answer" in done.output
+    assert "Kubeflow Pipelines: http://127.0.0.1:9: Kubeflow Pipelines does not respond" in done.output
     assert "WRONG Kubernetes: kubectl" in done.output
 
 
@@ -160,10 +160,10 @@ def tracking(monkeypatch):
 @pytest.mark.parametrize(
     ("status", "text", "said"),
     [
-        (200, json.dumps({"experiments": []}), "answers"),
-        (401, "You are not authenticated", "does not know this account"),
-        (403, "Invalid Host header - possible DNS rebinding attack detected", "refuses this host name"),
-        (500, "broken", "answers with 500"),
+        (200, json.dumps({"experiments": []}), "responds"),
+        (401, "You are not authenticated", "rejects this account"),
+        (403, "Invalid Host header - possible DNS rebinding attack detected", "rejects this host name"),
+        (500, "broken", "responds with 500"),
     ],
 )
 def test_mlflow_is_asked_what_needs_an_account(tracking, monkeypatch, status, text, said) -> None:
@@ -179,7 +179,7 @@ def test_mlflow_is_asked_what_needs_an_account(tracking, monkeypatch, status, te
 def test_before_a_run_everything_that_is_wrong_is_said_at_once(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     (tmp_path / "file").write_text("")
-    with pytest.raises(PlatformError, match=r"workspace: .*cannot be written.*MLflow: .*does not answer") as refusal:
+    with pytest.raises(PlatformError, match=r"workspace: .*is not writable.*MLflow: .*does not respond") as refusal:
         require(check_machine(tmp_path / "file"))
     assert "Mount a volume" in refusal.value.remedy
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from labram.cli import app, pipeline
 from labram.errors import PlatformError
-from labram.platform import kfp_client as clusters
+from labram.platform import kfp_client
 from labram.platform.kfp_client import KfpClient, PipelinePackage
 from labram.tracking import lineage
 
@@ -21,7 +21,7 @@ IMAGE = f"registry.example/labram-python:{COMMIT}"
 def at_a_commit(monkeypatch) -> None:
     monkeypatch.setattr(lineage, "commit", lambda: COMMIT)
     monkeypatch.setattr(lineage, "dirty", lambda: False)
-    monkeypatch.setattr(clusters, "SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(kfp_client, "POLL_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="session")
@@ -120,13 +120,13 @@ def test_a_server_that_is_busy_for_a_moment_is_asked_again(host, state) -> None:
 
 def test_a_server_that_refuses_is_quoted(host, state) -> None:
     state.failures = [500]
-    with pytest.raises(PlatformError, match=r"refused GET /pipelines: .*busy.*500"):
+    with pytest.raises(PlatformError, match=r"GET /pipelines failed: .*busy.*500"):
         KfpClient(host).upload_version(PipelinePackage(Path("x"), "retrain", "v"))
 
 
 def test_an_address_without_a_server_is_named_with_the_way_to_it() -> None:
-    with pytest.raises(PlatformError, match=r"127\.0\.0\.1:9.*does not answer.*port-forward"):
-        KfpClient("http://127.0.0.1:9", patience=0).health()
+    with pytest.raises(PlatformError, match=r"127\.0\.0\.1:9.*does not respond.*port-forward"):
+        KfpClient("http://127.0.0.1:9", retries=0).health()
 
 
 def test_a_token_is_sent_and_a_missing_one_is_asked_for(host, state, tmp_path, monkeypatch) -> None:
@@ -149,7 +149,7 @@ def test_an_unknown_parameter_is_refused_before_anything_is_uploaded(host, state
 def test_a_changed_source_tree_has_no_name(host, state, monkeypatch) -> None:
     monkeypatch.setattr(lineage, "dirty", lambda: True)
     done = submit(host)
-    assert "bears the name of one" in str(done.exception)
+    assert "is named by its commit" in str(done.exception)
     assert not state.changes
 
 
@@ -202,7 +202,7 @@ def test_kfps_own_client_reads_the_schedules(host, state, tmp_path) -> None:
 def test_what_differs_is_deleted_and_made_anew(host, state, tmp_path, change, why) -> None:
     reconcile(host, declare(tmp_path / "s.yaml", WEEKLY, DAILY))
     changed = declare(tmp_path / "s.yaml", WEEKLY | change, DAILY)
-    assert reconcile(host, changed) == [f"delete weekly  other {why}", "create weekly", "keep daily"]
+    assert reconcile(host, changed) == [f"delete weekly  {why} changed", "create weekly", "keep daily"]
     assert len(state.tables["recurringruns"]) == 2
     assert reconcile(host, changed) == ["keep weekly", "keep daily"]
 
@@ -211,7 +211,7 @@ def test_a_new_commit_moves_the_schedules_to_it(host, state, tmp_path, monkeypat
     file = declare(tmp_path / "s.yaml", WEEKLY)
     reconcile(host, file)
     monkeypatch.setattr(lineage, "commit", lambda: "f" * 40)
-    assert reconcile(host, file) == ["delete weekly  other version", "create weekly"]
+    assert reconcile(host, file) == ["delete weekly  version changed", "create weekly"]
 
 
 def test_what_is_not_declared_goes_and_what_is_not_ours_stays(host, state, tmp_path) -> None:
@@ -228,7 +228,7 @@ def test_one_that_is_there_twice_is_left_once(host, state, tmp_path) -> None:
     reconcile(host, file)
     (run,) = state.tables["recurringruns"].values()
     state.tables["recurringruns"]["again"] = {**run, "recurring_run_id": "again"}
-    assert reconcile(host, file) == ["delete weekly  it is there twice", "keep weekly"]
+    assert reconcile(host, file) == ["delete weekly  duplicate", "keep weekly"]
     assert len(state.tables["recurringruns"]) == 1
 
 
@@ -282,7 +282,7 @@ def test_a_wrong_declaration_is_refused_before_anything_changes(host, state, tmp
 def test_two_schedules_of_one_name_are_refused(host, state, tmp_path) -> None:
     file = declare(tmp_path / "s.yaml", WEEKLY, WEEKLY)
     done = labram("schedule", "--reconcile", "--image", IMAGE, "--host", host, "--file", str(file))
-    assert "two schedules have one name" in str(done.exception)
+    assert "schedule names must be unique" in str(done.exception)
 
 
 def test_the_shipped_schedules_are_valid(host, state) -> None:

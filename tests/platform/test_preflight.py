@@ -54,10 +54,10 @@ def test_nothing_is_said_where_nothing_is_missing(healthy) -> None:
 @pytest.mark.parametrize(
     ("path", "document", "said", "remedy"),
     [
-        (CLAIM, None, "volume labram-workspace: there is no such claim", "apply -k"),
-        (CLAIM, claim(phase="Pending"), "storage class shared-files, and there is none", "kubectl get storageclass"),
+        (CLAIM, None, "volume labram-workspace: the PersistentVolumeClaim does not exist", "apply -k"),
+        (CLAIM, claim(phase="Pending"), "no storage class shared-files", "kubectl get storageclass"),
         (CLAIM, claim(mode="ReadWriteOnce"), "only one node at a time", "ReadWriteMany: NFS"),
-        (NODES, nodes("1", "2"), "a task wants 4 GPUs of one node; the largest of 2 has 2", "parameter gpus"),
+        (NODES, nodes("1", "2"), "a task requests 4 GPUs per node; the largest of 2 nodes has 2", "parameter gpus"),
         (NODES, nodes("8", taint={**TAINT, "key": "team"}), "the taint team=present:NoSchedule", "tolerations"),
     ],
 )
@@ -78,10 +78,10 @@ def test_a_volume_that_comes_with_its_first_pod_is_no_fault(healthy) -> None:
 @pytest.mark.parametrize(
     ("variables", "status", "said", "remedy"),
     [
-        ({"MLFLOW_TRACKING_USERNAME": ""}, 401, "wants an account (401), and none is given", "labram-mlflow-user"),
-        ({}, 401, "does not know this account", "Correct the Secret"),
-        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 200, "does not answer", "its pods are ready"),
-        ({"MLFLOW_TRACKING_URI": ""}, 200, "does not name MLflow's server", "apply -k"),
+        ({"MLFLOW_TRACKING_USERNAME": ""}, 401, "requires an account (401)", "labram-mlflow-user"),
+        ({}, 401, "rejects this account", "Correct the Secret"),
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 200, "does not respond", "its pods are ready"),
+        ({"MLFLOW_TRACKING_URI": ""}, 200, "does not set MLFLOW_TRACKING_URI", "apply -k"),
         ({"LABRAM_STORE": "s3://patches", "AWS_EC2_METADATA_DISABLED": "1"}, 200, "no credentials", "labram-storage"),
         ({"LABRAM_NODES": "2", "LABRAM_TRAIN_JOB": "{"}, 200, "a training on 2 nodes needs", "Set it to JSON"),
     ],
@@ -100,15 +100,15 @@ def test_a_missing_secret_or_server_is_named(healthy, state, monkeypatch, variab
 
 def test_the_bucket_of_the_store_is_asked_for(healthy, bucket, monkeypatch) -> None:
     monkeypatch.setenv("LABRAM_STORE", f"{bucket}/patches")
-    with pytest.raises(PlatformError, match=r"wants a key of subjects.*Secret labram-storage"):
+    with pytest.raises(PlatformError, match=r"requires a shared subject key.*Secret labram-storage"):
         asked()
     monkeypatch.setenv("LABRAM_SUBJECT_KEY", "0123")
     asked()
     monkeypatch.setenv("LABRAM_STORE", f"{bucket}-elsewhere/patches")
-    with pytest.raises(PlatformError, match=r"object store: there is no bucket \S+-elsewhere\. Make it, or correct"):
+    with pytest.raises(PlatformError, match=r"object store: no bucket \S+-elsewhere\. Create it, or correct"):
         asked()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(PlatformError, match=r"object store: it does not answer .*AWS_ENDPOINT_URL"):
+    with pytest.raises(PlatformError, match=r"object store: does not respond .*AWS_ENDPOINT_URL"):
         asked()
 
 
@@ -130,8 +130,8 @@ def test_what_the_account_may_not_read_and_what_may_yet_grow_are_doubts(healthy,
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://127.0.0.1:9")
     with caplog.at_level(logging.INFO):
         asked()
-    assert "it could not be looked at: this pod's account may not read" in caplog.text
-    assert "Kubeflow Pipelines: it could not be looked at" in caplog.text, "it has started this pod, so it is there"
+    assert "could not be checked: this pod's account may not read" in caplog.text
+    assert "Kubeflow Pipelines: could not be checked" in caplog.text, "it has started this pod, so it is there"
     assert "no node has the label labram.dev/pool=gpu" in caplog.text
 
 
@@ -139,12 +139,12 @@ def test_a_training_over_several_nodes_wants_trainer_and_as_many_nodes(healthy, 
     described = {"image": "x", "resources": {"nvidia.com/gpu": "8"}, "node_selector": {"labram.dev/pool": "gpu"}}
     monkeypatch.setenv("LABRAM_NODES", "2")
     monkeypatch.setenv("LABRAM_TRAIN_JOB", json.dumps({**described, "tolerations": [TOLERATION]}))
-    with pytest.raises(PlatformError, match=r"Kubeflow Trainer: there is no ClusterTrainingRuntime labram-torch"):
+    with pytest.raises(PlatformError, match=r"Kubeflow Trainer: no ClusterTrainingRuntime labram-torch"):
         asked(gpus="0")
     healthy[RUNTIME] = {"kind": "ClusterTrainingRuntime"}
     with caplog.at_level(logging.INFO):
         asked(gpus="0")
-    assert "a training wants 2 nodes; there are 1" in caplog.text
+    assert "training requests 2 nodes; the pool has 1" in caplog.text
     healthy[NODES] = nodes("8", "8")
     asked(gpus="0")
 
@@ -158,5 +158,5 @@ def test_what_is_no_number_of_gpus_is_named(healthy, gpus) -> None:
 def test_on_a_laptop_only_the_servers_that_are_named_are_asked(monkeypatch) -> None:
     asked()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(PlatformError, match=r"MLflow: .*does not answer"):
+    with pytest.raises(PlatformError, match=r"MLflow: .*does not respond"):
         asked()

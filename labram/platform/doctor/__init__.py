@@ -1,4 +1,4 @@
-"""What is missing, said before an hour is lost: on this machine, in a run's first pod, on a cluster from outside."""
+"""Checks before a run: of this machine, of a cluster through kubectl, and from the first pod of a run."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from labram.errors import PlatformError
 from labram.platform.doctor import kubernetes, services
 from labram.platform.doctor.finding import Finding, failed, require
-from labram.platform.doctor.kubernetes import Pool, checked
+from labram.platform.doctor.kubernetes import Pool, attempt
 from labram.platform.kfp_client import KfpClient
 from labram.platform.workspace import STORE_VARIABLE
 from labram.training.distributed import launchers, train_job
@@ -19,43 +19,43 @@ SECRETS = {
     "labram-mlflow-server": ("backend-store-uri", "flask-secret-key", "admin-password", "basic_auth.ini"),
     "labram-mlflow-user": ("username", "password"),
 }
-"""Secrets that the manifests cannot do without, and their keys. Of `labram-storage` the keys of the object store are
-optional, since a pod may have a role; the key of subjects is not, where the store is a bucket."""
+"""Required Secrets and their keys. In `labram-storage` the object-store keys are optional, since pods may have a cloud
+role; `subject-key` is required if the store is a bucket."""
 CLAIM = "labram-workspace"
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 
 
 def check_machine(workspace: Path) -> Iterator[Finding]:
-    """Check what a command finds around it: the workspace, and the servers that the environment names."""
+    """Check the workspace, and the servers that environment variables name."""
     yield services.workspace(workspace)
-    yield from _named(os.environ)
+    yield from _configured_servers(os.environ)
 
 
 def check_pod(pool: Pool, claim: str) -> Iterator[Finding]:
-    """Check what the tasks of a run will need, from its first pod; outside a cluster only the servers.
+    """Check what the tasks of a run need, from its first pod. Outside a cluster only the servers are checked.
 
     Args:
-        pool: For its trainings.
-        claim: The volume of its tasks.
+        pool: Node pool of the training tasks.
+        claim: Volume claim of the tasks.
     """
-    yield from _named(os.environ)
+    yield from _configured_servers(os.environ)
     if not kubernetes.in_pod():
         return
     yield kubernetes.settings(os.environ)
     if ENDPOINT in os.environ:
-        yield checked("Kubeflow Pipelines", services.pipelines, KfpClient(os.environ[ENDPOINT], patience=0))
+        yield attempt("Kubeflow Pipelines", services.pipelines, KfpClient(os.environ[ENDPOINT], retries=0))
     namespace = (kubernetes.ACCOUNT / "namespace").read_text().strip()
-    yield checked(f"volume {claim}", kubernetes.volume, namespace, claim)
+    yield attempt(f"volume {claim}", kubernetes.volume, namespace, claim)
     yield from _trainings(os.environ, pool)
 
 
 def check_cluster(pipelines: KfpClient, namespace: str, gpus: int) -> Iterator[Finding]:
-    """Check a cluster with the rights of kubectl here.
+    """Check a cluster with the permissions of the local kubectl.
 
     Args:
-        pipelines: Kubeflow Pipelines.
-        namespace: Of the manifests.
-        gpus: That one training task asks for; with 0 the pool is not checked.
+        pipelines: Client of Kubeflow Pipelines.
+        namespace: Namespace of the manifests.
+        gpus: GPUs that a training task requests; 0 skips the check of the pool.
     """
     try:
         yield services.pipelines(pipelines)
@@ -63,22 +63,22 @@ def check_cluster(pipelines: KfpClient, namespace: str, gpus: int) -> Iterator[F
         yield failed("Kubeflow Pipelines", f"{pipelines.host}: {error.problem}", error.remedy)
     try:
         kubernetes.get("/version")
-        found = kubernetes.get(f"/api/v1/namespaces/{namespace}/configmaps/{kubernetes.ENVIRONMENT}") or {}
+        config_map = kubernetes.get(f"/api/v1/namespaces/{namespace}/configmaps/{kubernetes.ENVIRONMENT}") or {}
     except PlatformError as error:
         yield failed("Kubernetes", error.problem, error.remedy)
         return
     for name, keys in SECRETS.items():
-        yield checked(f"Secret {name}", kubernetes.secret, namespace, name, keys)
-    environment: dict[str, str] = found.get("data", {})
+        yield attempt(f"Secret {name}", kubernetes.secret, namespace, name, keys)
+    environment: dict[str, str] = config_map.get("data", {})
     if environment.get(STORE_VARIABLE, "").startswith("s3://"):
-        yield checked("Secret labram-storage", kubernetes.secret, namespace, "labram-storage", ("subject-key",))
+        yield attempt("Secret labram-storage", kubernetes.secret, namespace, "labram-storage", ("subject-key",))
     yield kubernetes.settings(environment)
-    yield checked(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
-    yield checked("MLflow", kubernetes.server, namespace)
+    yield attempt(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
+    yield attempt("MLflow", kubernetes.server, namespace)
     yield from _trainings(environment, Pool(gpus))
 
 
-def _named(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _configured_servers(environment: Mapping[str, str]) -> Iterator[Finding]:
     uri, store = environment.get("MLFLOW_TRACKING_URI", ""), environment.get(STORE_VARIABLE, "")
     if uri.startswith("http"):
         yield services.mlflow(uri)
@@ -87,7 +87,7 @@ def _named(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
-    """What trainings need: a node with GPUs, or several nodes and Kubeflow Trainer."""
+    """Check what training tasks need: a node with GPUs, or several nodes and Kubeflow Trainer."""
     nodes = environment.get(launchers.NODES, "")
     if nodes.isdecimal() and int(nodes) > 1:
         try:
@@ -95,8 +95,8 @@ def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
         except PlatformError as error:
             yield failed(f"ConfigMap {kubernetes.ENVIRONMENT}, {error.field}", error.problem, error.remedy)
             return
-        yield checked("Kubeflow Trainer", kubernetes.trainer, settings.runtime)
+        yield attempt("Kubeflow Trainer", kubernetes.trainer, settings.runtime)
         gpus = int(settings.resources.get(pool.accelerator, 0))
         pool = Pool(gpus, int(nodes), pool.accelerator, settings.node_selector, settings.tolerations)
     if pool.gpus:
-        yield checked("GPU pool", kubernetes.pool, pool)
+        yield attempt("GPU pool", kubernetes.pool, pool)

@@ -1,4 +1,4 @@
-"""The result of one check, and what follows from several."""
+"""Results of the doctor's checks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from labram.errors import PlatformError
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; `remedy` is empty where nothing is wrong."""
+    """Result of one check. `remedy` is empty if the state is *ok*."""
 
     subject: str
     state: Literal["ok", "warning", "error"]
@@ -18,29 +18,29 @@ class Finding:
 
 
 def passed(subject: str, detail: str) -> Finding:
-    """As it must be."""
+    """Return the finding of a check that passed."""
     return Finding(subject, "ok", detail)
 
 
 def warned(subject: str, detail: str, remedy: str) -> Finding:
-    """It may be right; only a person can tell."""
+    """Return a warning: the check could not be completed, or its result may be intended."""
     return Finding(subject, "warning", detail, remedy)
 
 
 def failed(subject: str, detail: str, remedy: str) -> Finding:
-    """A run would fail or wait for it in vain."""
+    """Return an error: a run would fail, or wait forever."""
     return Finding(subject, "error", detail, remedy)
 
 
 def require(findings: Iterable[Finding]) -> None:
-    """Go on only if nothing is wrong.
+    """Raise if any finding is an error.
 
     Raises:
-        PlatformError: Says all that is wrong, and how to mend it.
+        PlatformError: Lists all errors with their remedies.
     """
-    bad = [finding for finding in findings if finding.state == "error"]
-    if bad:
+    errors = [finding for finding in findings if finding.state == "error"]
+    if errors:
         raise PlatformError(
-            "; ".join(f"{finding.subject}: {finding.detail}" for finding in bad),
-            remedy="; ".join(finding.remedy for finding in bad),
+            "; ".join(f"{finding.subject}: {finding.detail}" for finding in errors),
+            remedy="; ".join(finding.remedy for finding in errors),
         )
