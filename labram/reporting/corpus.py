@@ -1,4 +1,4 @@
-"""The chapters about what went in: the accepted recordings, and those refused."""
+"""Report sections on the corpus: accepted and quarantined recordings."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,85 +10,84 @@ from labram.corpus.catalogue import SPLITS, Corpus
 from labram.errors import CorpusError
 from labram.recipe import TaskRecipe
 from labram.reporting import plots, quality
-from labram.reporting.elements import Chapter, Picture, Table, count, number, picture
+from labram.reporting.elements import EmbeddedFigure, ReportSection, Table, count, embed_figure, number
 from labram.reporting.run_record import RunRecord
 
 
-def chapters(record: RunRecord) -> list[Chapter]:
-    """What went in, and what was refused."""
+def sections(record: RunRecord) -> list[ReportSection]:
+    """Return the sections on accepted and on quarantined recordings."""
     try:
         corpus = Corpus.load(record.corpus) if record.corpus else None
     except CorpusError:
         corpus = None
     if corpus is None:
-        missing = ("The run ended before the recordings were catalogued: nothing is known about what went in.",)
-        return [Chapter("corpus", "Corpus", missing)]
-    refused = quality.quarantine(corpus)
-    refused = replace(refused, tables=(*refused.tables, *quality.rules_asked(record.corpus)))
-    return [_accepted(corpus, record.recipe.tasks), refused]
+        missing = ("The run ended before the recordings were catalogued, so the corpus is unknown.",)
+        return [ReportSection("corpus", "Corpus", missing)]
+    quarantine = quality.quarantine(corpus)
+    quarantine = replace(quarantine, tables=(*quarantine.tables, *quality.rules_table(record.corpus)))
+    return [_accepted(corpus, record.recipe.tasks), quarantine]
 
 
-def _accepted(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> Chapter:
+def _accepted(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> ReportSection:
     everything, rows = corpus.catalogue, corpus.accepted()
-    refused = len(corpus.quarantined())
+    quarantined = len(corpus.quarantined())
     montages = len({tuple(montage) for montage in rows["montage"]})
-    in_words = (
-        f"{count(len(everything), 'recording')} went in: {len(rows)} accepted and {refused} quarantined. "
-        "Subjects are split between training, validation and test; no subject is in two of them."
+    lead = (
+        f"{count(len(everything), 'recording')}: {len(rows)} accepted and {quarantined} quarantined. "
+        "Splits are by subject: no subject is in two of training, validation and test."
     )
     tiles = (
-        (str(len(everything)), "recordings in"),
+        (str(len(everything)), "recordings"),
         (str(len(rows)), "accepted"),
-        (str(refused), "quarantined"),
+        (str(quarantined), "quarantined"),
         (number(rows["seconds"].sum() / 3600, 2), "hours accepted"),
         (str(rows["subject_key"].nunique()), "subjects"),
         (str(montages), "montage" if montages == 1 else "montages"),
     )
     if rows.empty:
-        return Chapter("corpus", "Corpus", (in_words, "Nothing was accepted, so nothing could be trained."), tiles)
+        return ReportSection("corpus", "Corpus", (lead, "No recording was accepted, so no model was trained."), tiles)
     tables = (_datasets(everything, rows), _montages(rows), *_labels(corpus, tasks), *_warnings(rows))
-    return Chapter("corpus", "Corpus", (in_words,), tiles, (_hours(rows),), tables)
+    return ReportSection("corpus", "Corpus", (lead,), tiles, (_hours(rows),), tables)
 
 
-def _hours(rows: pd.DataFrame) -> Picture:
+def _hours(rows: pd.DataFrame) -> EmbeddedFigure:
     datasets = sorted(rows["dataset"].unique())
     sums = rows.groupby(["split", "dataset"])["seconds"].sum() / 3600
     by_split: dict[str, list[float]] = {
         split: [float(sums.get((split, name), 0.0)) for name in datasets] for split in SPLITS
     }
-    return picture(
+    return embed_figure(
         plots.hours(datasets, by_split),
         name="hours",
         alt="Hours of accepted recordings by dataset: "
         + ", ".join(f"{name} {sum(by_split[s][i] for s in SPLITS):.2f}" for i, name in enumerate(datasets)),
-        caption="Hours of accepted recordings in each dataset, by the split that their subjects are in.",
+        caption="Hours of accepted recordings by dataset and split.",
     )
 
 
 def _datasets(everything: pd.DataFrame, rows: pd.DataFrame) -> Table:
     body = []
     for name, part in everything.groupby("dataset"):
-        taken = rows[rows["dataset"] == name]
+        accepted = rows[rows["dataset"] == name]
         body.append(
             (
                 str(name),
-                f"{len(taken)} of {len(part)}",
-                *(_subjects(taken, split) for split in SPLITS),
-                number(taken["seconds"].sum() / 3600, 2),
-                _values(taken["rate_hz"]),
-                _values(taken["mains_hz"]),
-                _values(taken["format"]),
-                _values(taken["reference"]),
-                _values(taken["unit_scale"]),
+                f"{len(accepted)} of {len(part)}",
+                *(_subjects(accepted, split) for split in SPLITS),
+                number(accepted["seconds"].sum() / 3600, 2),
+                _values(accepted["rate_hz"]),
+                _values(accepted["mains_hz"]),
+                _values(accepted["format"]),
+                _values(accepted["reference"]),
+                _values(accepted["unit_scale"]),
             )
         )
     head = (
-        "dataset", "accepted", "train", "valid.", "test", "hours", "rate (Hz)", "mains (Hz)", "format", "reference",
-        "unit factor",
+        "dataset", "accepted", "train", "valid.", "test", "hours", "sfreq (Hz)", "line freq. (Hz)", "format",
+        "reference", "unit factor",
     )  # fmt: skip
     note = (
-        "Train, validation and test count subjects. "
-        "The unit factor is what the adapter multiplies the file’s values by."
+        "Train, valid. and test are numbers of subjects. The adapter multiplies the file’s values by the unit factor."
     )
     return Table("Datasets", head, tuple(body), frozenset({1, 2, 3, 4, 5, 6, 7, 10}), note=note)
 
@@ -98,7 +97,7 @@ def _subjects(rows: pd.DataFrame, split: str) -> str:
 
 
 def _values(column: pd.Series) -> str:
-    """The distinct values of a column, the commonest first."""
+    """List the distinct values of a column, the most frequent first."""
     common = [value for value, _ in Counter(column.dropna()).most_common()]
     return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in common) or "–"
 
@@ -142,7 +141,7 @@ def _labels(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> list[Table]:
 
 
 def _balance(labels: pd.Series, task: TaskRecipe) -> str:
-    """How the labels are distributed: intervals a class, or range and mean of each target."""
+    """Describe the distribution of labels: intervals per class, or range of each target."""
     if task.kind == "regression":
         table = pd.DataFrame(labels.tolist(), columns=list(task.classes)[: len(labels.iloc[0])])
         return "; ".join(f"{name} {part.min():.3g} to {part.max():.3g}" for name, part in table.items())
@@ -151,7 +150,7 @@ def _balance(labels: pd.Series, task: TaskRecipe) -> str:
 
 
 def _warnings(rows: pd.DataFrame) -> list[Table]:
-    """What was put up with in accepted recordings, and labels left out; codes of those end in ``=count``."""
+    """Return tables of the warnings on accepted recordings and of excluded labels, whose codes end in ``=count``."""
     recordings: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     for row in rows.to_dict("records"):
@@ -161,10 +160,10 @@ def _warnings(rows: pd.DataFrame) -> list[Table]:
                 labels[reason.removeprefix("excluded_")] += int(amount)
             else:
                 recordings[reason] += 1
-    note = "These recordings are used all the same."
+    note = "Recordings with a warning are used."
     return [
         *_tally("Warnings", ("warning", "recordings"), recordings, note),
-        *_tally("Labels left out", ("reason", "labels"), labels, ""),
+        *_tally("Excluded labels", ("reason", "labels"), labels, ""),
     ]
 
 

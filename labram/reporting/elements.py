@@ -1,4 +1,4 @@
-"""What a chapter of the report is made of, and how numbers are written in it."""
+"""Building blocks of report sections, and formatting of numbers."""
 
 import math
 from collections.abc import Iterable
@@ -26,16 +26,16 @@ METRIC_TITLES = {
 
 
 @dataclass(frozen=True)
-class Word:
-    """A judgement in a word or two, and how it is coloured."""
+class Status:
+    """Short result with its colour."""
 
     text: str
     tone: Literal["good", "bad", "open"]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure with its caption. Two that are not `wide` share a row; one without a partner has its caption there."""
+class EmbeddedFigure:
+    """SVG figure with its caption. Two figures that are not `wide` share a row."""
 
     markup: Markup
     caption: str
@@ -44,75 +44,82 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table. Cells of the columns in `numbers` are set flush right.
+    """Table. The columns in `numbers` are right-aligned.
 
     Attributes:
-        folded: Shown only when the reader opens it; for what is long and seldom needed.
+        title: Heading above the table.
+        head: Column headings.
+        rows: Cells by row.
+        numbers: Indices of numeric columns.
+        folded: Whether the table is collapsed at first.
+        note: Sentence below the table.
     """
 
     title: str
     head: tuple[str, ...]
-    rows: tuple[tuple[str | Word, ...], ...]
+    rows: tuple[tuple[str | Status, ...], ...]
     numbers: frozenset[int] = frozenset()
     folded: bool = False
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """One section of the page.
+class ReportSection:
+    """Section of a report page.
 
     Attributes:
-        anchor: Its identifier in the page's address.
-        title: Its heading.
-        short: Its entry in the navigation, where that is not the title.
-        badge: Its result in a word or two.
-        lead: What the section says, in sentences; each a paragraph.
-        tiles: Figures worth a large type, with what they count.
-        commands: Shell commands for the reader to copy, each under what it does.
+        anchor: HTML id.
+        title: Heading.
+        lead: Paragraphs below the heading.
+        tiles: Key numbers, each with its label.
+        figures: Embedded figures.
+        tables: Tables.
+        commands: Shell commands to copy, each with its purpose.
+        short: Entry in the navigation, if it differs from the title.
+        badge: Result in a word or two.
     """
 
     anchor: str
     title: str
     lead: tuple[str, ...] = ()
     tiles: tuple[tuple[str, str], ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    figures: tuple[EmbeddedFigure, ...] = ()
     tables: tuple[Table, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
     short: str = ""
-    badge: Word | None = None
+    badge: Status | None = None
 
-    def placed(self) -> list[tuple[str, Picture]]:
-        """The pictures, each with how it stands in its row: ``wide``, ``half`` or ``lone``."""
-        places: list[tuple[str, Picture]] = []
-        for item in self.pictures:
-            if item.wide:
-                places.append(("wide", item))
-            elif places and places[-1][0] == "lone":
-                places[-1:] = [("half", places[-1][1]), ("half", item)]
+    def layout(self) -> list[tuple[str, EmbeddedFigure]]:
+        """Return the figures with their CSS class: ``wide``, ``half`` or ``lone``."""
+        rows: list[tuple[str, EmbeddedFigure]] = []
+        for figure in self.figures:
+            if figure.wide:
+                rows.append(("wide", figure))
+            elif rows and rows[-1][0] == "lone":
+                rows[-1:] = [("half", rows[-1][1]), ("half", figure)]
             else:
-                places.append(("lone", item))
-        return places
+                rows.append(("lone", figure))
+        return rows
 
 
-def picture(figure: Figure, *, name: str, alt: str, caption: str) -> Picture:
-    """Embed a figure; `name` must be unique within the page."""
+def embed_figure(figure: Figure, *, name: str, alt: str, caption: str) -> EmbeddedFigure:
+    """Return a figure as inline SVG. `name` must be unique within the page."""
     wide = figure.get_size_inches()[0] > plots.HALF + 0.1
-    return Picture(Markup(plots.markup(figure, name=name, alt=alt)), caption, wide)  # noqa: S704 - our own SVG
+    return EmbeddedFigure(Markup(plots.markup(figure, name=name, alt=alt)), caption, wide)  # noqa: S704 - our own SVG
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A measured value; a dash where there is none."""
+    """Format a value; a dash if it is missing or not finite."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share, in per cent."""
+    """Format a fraction as a percentage."""
     return f"{100 * share:.{digits}f} %"
 
 
 def estimate(value: Estimate | None) -> str:
-    """A value with its interval, as far as there is one."""
+    """Format a value with its confidence interval, if it has one."""
     if value is None or value.value is None:
         return "–"
     if value.low is None or value.high is None:
@@ -121,18 +128,18 @@ def estimate(value: Estimate | None) -> str:
 
 
 def count(amount: int, singular: str, plural: str = "") -> str:
-    """Such as ``1 recording`` or ``12 recordings``."""
+    """Format a count with its noun, such as ``1 recording`` or ``12 recordings``."""
     return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}".replace(",", " ")
 
 
 def listed(words: Iterable[str]) -> str:
-    """Such as ``a, b and c``."""
+    """Join words, such as ``a, b and c``."""
     *most, last = list(words) or ["none"]
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def moment(text: str) -> str:
-    """An ISO 8601 time, as people write it; the text itself where it is not one."""
+    """Format an ISO 8601 time for readers. Other text is returned unchanged."""
     try:
         return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M %Z").strip()
     except ValueError:
@@ -140,7 +147,7 @@ def moment(text: str) -> str:
 
 
 def duration(started: str, finished: str) -> str:
-    """Time between two ISO 8601 times; empty where one is missing."""
+    """Format the duration between two ISO 8601 times; "" if one is missing."""
     try:
         seconds = round((datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds())
     except (ValueError, TypeError):

@@ -1,8 +1,8 @@
-"""The figures of a run, in one style, as markup that stands in a page without any other file.
+"""Figures of the reports, as self-contained HTML.
 
-A function that draws takes plain arrays and returns a matplotlib figure; `markup` turns a figure into inline SVG, or
-into an embedded PNG where the SVG would be large. The same input gives the same bytes: identifiers are salted with a
-constant and nothing is dated. Figures are drawn inside `styled`, which applies ``labram.mplstyle`` and nothing else.
+Plotting functions take arrays and return a matplotlib figure. `markup` converts a figure to inline SVG, or to an
+embedded PNG if the SVG is large. Output is deterministic: SVG ids have a fixed salt, and no dates are written. Figures
+must be drawn inside `styled`, which applies ``labram.mplstyle`` only.
 """
 
 import base64
@@ -39,7 +39,7 @@ _SHADES = LinearSegmentedColormap.from_list("labram", ["#ffffff", "#9dbad2", MOD
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: what it is called, where its points are, and what part it plays."""
+    """Curve with its label, points and role."""
 
     label: str
     x: Sequence[float]
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes with its curves; `marks` are places on the x axis, drawn as thin vertical lines."""
+    """Axes with curves. `marks` are x positions of thin vertical lines."""
 
     title: str
     y_label: str
@@ -60,7 +60,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Interval:
-    """A point estimate with its confidence interval; `low` and `high` are NaN where none was computed."""
+    """Point estimate with its confidence interval; `low` and `high` are NaN if it has none."""
 
     label: str
     value: float
@@ -70,7 +70,7 @@ class Interval:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in the style of labram, whatever the user's own matplotlib settings are."""
+    """Apply labram's matplotlib style, independent of the user's settings."""
     style = resources.files("labram.reporting").joinpath("labram.mplstyle")
     with resources.as_file(style) as path, mpl.rc_context():
         mpl.rcdefaults()
@@ -79,12 +79,12 @@ def styled() -> Iterator[None]:
 
 
 def markup(figure: Figure, *, name: str, alt: str) -> str:
-    """The figure as an HTML element without outside references.
+    """Return a figure as a self-contained HTML element.
 
     Args:
-        figure: What to show.
-        name: Prefix of the identifiers inside the SVG; unique within a page.
-        alt: What a reader who cannot see the figure should know.
+        figure: The figure.
+        name: Prefix of the ids inside the SVG; unique within a page.
+        alt: Alternative text.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
@@ -99,7 +99,7 @@ def markup(figure: Figure, *, name: str, alt: str) -> str:
 
 
 def _standalone(svg: str, *, name: str, alt: str, width: int) -> str:
-    """Cut the XML prologue and page-wide style away, and keep identifiers apart from those of other figures."""
+    """Remove the XML prologue and global styles from an SVG, and prefix its ids with `name`."""
     view_box = re.search(r'viewBox="([^"]+)"', svg)
     assert view_box is not None
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
@@ -112,7 +112,7 @@ def _standalone(svg: str, *, name: str, alt: str, width: int) -> str:
 
 
 def curves(panels: Sequence[Panel], *, width: float = FULL, columns: int = 3) -> Figure:
-    """Training curves, a panel for each quantity."""
+    """Plot training curves, one panel per metric."""
     rows = -(-len(panels) // columns)
     columns = min(columns, len(panels))
     figure = Figure(figsize=(width, (2.5 if rows == 1 or columns > 1 else 1.95) * rows))
@@ -131,10 +131,10 @@ def curves(panels: Sequence[Panel], *, width: float = FULL, columns: int = 3) ->
 
 
 def codebook(counts: npt.ArrayLike) -> Figure:
-    """How often each code is used, the most used first, beside what even use would look like.
+    """Plot code frequencies in descending order, with the level of uniform usage.
 
     Args:
-        counts: Uses of each code on the validation windows, shape [K].
+        counts: Occurrences of each code on the validation windows, shape [K].
     """
     ranked = np.sort(np.asarray(counts, dtype=np.float64))[::-1]
     share = 100 * ranked / max(ranked.sum(), 1.0)
@@ -144,11 +144,11 @@ def codebook(counts: npt.ArrayLike) -> Figure:
     rank = np.arange(1, used + 1)
     axes.fill_between(rank, share[:used], step="mid", color=MODEL, alpha=0.25, linewidth=0)
     axes.step(rank, share[:used], where="mid", color=MODEL, label="codes in use")
-    axes.axhline(100 / ranked.size, **_LINES["reference"], label="all codes used evenly")  # type: ignore[arg-type]
+    axes.axhline(100 / ranked.size, **_LINES["reference"], label="uniform usage")  # type: ignore[arg-type]
     if used < ranked.size:
         axes.axvspan(used + 0.5, ranked.size + 0.5, facecolor="#eef1f4", zorder=0)
         _note_unused(axes, used, ranked.size)
-    axes.set(title="Codebook usage by rank", xlabel="code, most used first", ylabel="share of patches (%)")
+    axes.set(title="Codebook usage by rank", xlabel="code rank", ylabel="share of patches (%)")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_xlim(0.5, ranked.size + 0.5)
@@ -157,23 +157,23 @@ def codebook(counts: npt.ArrayLike) -> Figure:
 
 
 def _note_unused(axes: Axes, used: int, codes: int) -> None:
-    """Say how many codes were never chosen, where there is room for the words."""
+    """Annotate the number of unused codes if there is room."""
     if codes - used > 0.2 * codes:
-        place = (used + codes) / 2
-        text = f"{codes - used} never used"
-        axes.text(place, 0.06, text, transform=axes.get_xaxis_transform(), ha="center", color=QUIET, fontsize=8)
+        center = (used + codes) / 2
+        text = f"{codes - used} unused"
+        axes.text(center, 0.06, text, transform=axes.get_xaxis_transform(), ha="center", color=QUIET, fontsize=8)
 
 
 def spectra(
     original: npt.ArrayLike, reconstructed: npt.ArrayLike, frequencies: npt.ArrayLike, names: Sequence[str]
 ) -> Figure:
-    """Amplitude spectra of patches before and after the tokenizer.
+    """Plot amplitude spectra of patches and their reconstructions by the tokenizer.
 
     Args:
         original: z-scored DFT amplitudes, shape [P, F].
-        reconstructed: The same as the tokenizer gives them back from one code a patch, shape [P, F].
-        frequencies: Hz, shape [F]; what lies above 100 Hz mirrors what lies below and is not drawn.
-        names: What each of the P patches is.
+        reconstructed: Reconstruction from one code per patch, shape [P, F].
+        frequencies: Hz, shape [F]; frequencies above 100 Hz (Nyquist) mirror those below and are not drawn.
+        names: Titles of the P patches.
     """
     before, after = np.asarray(original, dtype=np.float64), np.asarray(reconstructed, dtype=np.float64)
     hertz = np.asarray(frequencies, dtype=np.float64)
@@ -196,7 +196,7 @@ def spectra(
 
 
 def hours(datasets: Sequence[str], by_split: Mapping[str, Sequence[float]]) -> Figure:
-    """Hours of accepted recordings, a bar for each dataset, divided by split."""
+    """Plot hours of accepted recordings, one bar per dataset, stacked by split."""
     figure = Figure(figsize=(FULL, 0.95 + 0.36 * len(datasets)))
     axes = figure.add_subplot()
     left = np.zeros(len(datasets))
@@ -205,8 +205,8 @@ def hours(datasets: Sequence[str], by_split: Mapping[str, Sequence[float]]) -> F
         width = np.asarray(values, dtype=np.float64)
         axes.barh(datasets, width, left=left, color=colour, hatch=hatch, height=0.62, label=split, linewidth=0)
         left += width
-    for place, total in enumerate(left):
-        axes.annotate(f"{total:.2f} h", (total, place), xytext=(5, 0), textcoords="offset points", va="center")
+    for row, total in enumerate(left):
+        axes.annotate(f"{total:.2f} h", (total, row), xytext=(5, 0), textcoords="offset points", va="center")
     axes.set(xlabel="hours of accepted recordings")
     axes.set_xlim(0, 1.12 * max(left.max(initial=0.0), 1e-3))
     axes.invert_yaxis()
@@ -216,12 +216,12 @@ def hours(datasets: Sequence[str], by_split: Mapping[str, Sequence[float]]) -> F
 
 
 def confusion(matrix: npt.ArrayLike, classes: Sequence[str], *, title: str) -> Figure:
-    """Confusion matrix: shade and percentage are shares of the row, the small number counts windows.
+    """Plot a confusion matrix: shade and percentage normalised by row, small numbers count windows.
 
     Args:
-        matrix: Windows, shape [K, K]; rows are the truth, columns what was predicted.
-        classes: K names, by label.
-        title: Whose predictions they are.
+        matrix: Numbers of windows, shape [K, K]; rows are true classes, columns predicted classes.
+        classes: K class names.
+        title: Title of the figure.
     """
     counts = np.asarray(matrix, dtype=np.float64)
     totals = counts.sum(axis=1, keepdims=True)
@@ -251,11 +251,11 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str], *, title: str) -> F
 
 
 def scatter(points: Sequence[tuple[int, float, float]], targets: Sequence[str]) -> Figure:
-    """Predicted against true values, a panel for each target; on the dashed line both are equal.
+    """Plot predicted against true values, one panel per target.
 
     Args:
         points: Index of the target, true value, predicted value.
-        targets: Names of the targets, which say the unit where there is one.
+        targets: Names of the targets, with units if they have one.
     """
     columns = min(3, len(targets))
     rows = -(-len(targets) // columns)
@@ -277,7 +277,7 @@ def scatter(points: Sequence[tuple[int, float, float]], targets: Sequence[str]) 
 
 
 def _span(*values: Floats) -> tuple[float, float]:
-    """Common limits of axes that must be equal, with a margin."""
+    """Return common axis limits with a margin."""
     finite = np.concatenate([value[np.isfinite(value)] for value in values])
     if finite.size == 0:
         return 0.0, 1.0
@@ -286,7 +286,7 @@ def _span(*values: Floats) -> tuple[float, float]:
 
 
 def intervals(model: Sequence[Interval], baseline: Sequence[Interval]) -> Figure:
-    """Model and baseline side by side, a row for each metric, with their confidence intervals."""
+    """Plot model and baseline scores with confidence intervals, one row per metric."""
     figure = Figure(figsize=(HALF, 0.95 + 0.55 * len(model)))
     axes = figure.add_subplot()
     looks = ((model, MODEL, "o", "LaBraM", -0.14, MODEL), (baseline, BASELINE, "s", "baseline", 0.14, "white"))
@@ -307,7 +307,7 @@ def intervals(model: Sequence[Interval], baseline: Sequence[Interval]) -> Figure
 
 @dataclass(frozen=True)
 class Limit:
-    """A threshold: what lies `below` it, or else above it, breaks a rule."""
+    """Threshold of a rule; values `below` it, or else above it, violate the rule."""
 
     value: float
     below: bool
@@ -316,7 +316,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Strip:
-    """One figure of many recordings, with its thresholds; NaN where a recording has none."""
+    """Values of one metric for all recordings (NaN if missing), with the thresholds."""
 
     title: str
     label: str
@@ -326,24 +326,24 @@ class Strip:
 
 
 def strips(panels: Sequence[Strip], groups: Sequence[str], marked: Sequence[bool]) -> Figure:
-    """Recordings as points, a row for each group, a panel for each figure.
+    """Plot recordings as points, one row per group, one panel per metric.
 
     Args:
-        panels: What is drawn; each has a value for each of N recordings.
-        groups: N names of groups.
-        marked: N flags; recordings that are drawn as crosses.
+        panels: Metrics, each with a value for each of N recordings.
+        groups: N group names.
+        marked: N flags; marked recordings are drawn as crosses.
     """
     names = sorted(set(groups))
-    place = np.array([names.index(group) for group in groups], dtype=np.float64)
-    place += 0.56 * (np.modf(np.arange(len(place)) * 0.6180339887)[0] - 0.5)  # spread evenly, the same every time
+    row = np.array([names.index(group) for group in groups], dtype=np.float64)
+    row += 0.56 * (np.modf(np.arange(len(row)) * 0.6180339887)[0] - 0.5)  # deterministic jitter
     crossed = np.asarray(marked, dtype=bool)
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(FULL, rows * (0.95 + 0.26 * len(names))))
     grid = figure.subplots(rows, 3, sharey=True, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
         shown = np.where(panel.values > 0, panel.values, _least(panel)) if panel.logarithmic else panel.values
-        axes.plot(shown[~crossed], place[~crossed], ".", color=MODEL, markersize=3.5, alpha=0.6, markeredgewidth=0)
-        axes.plot(shown[crossed], place[crossed], "x", color=BASELINE, markersize=4.5, markeredgewidth=1.3)
+        axes.plot(shown[~crossed], row[~crossed], ".", color=MODEL, markersize=3.5, alpha=0.6, markeredgewidth=0)
+        axes.plot(shown[crossed], row[crossed], "x", color=BASELINE, markersize=4.5, markeredgewidth=1.3)
         axes.set(title=panel.title, xlabel=panel.label, xscale="log" if panel.logarithmic else "linear")
         if panel.logarithmic:
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -358,7 +358,7 @@ def strips(panels: Sequence[Strip], groups: Sequence[str], marked: Sequence[bool
 
 
 def _least(panel: Strip) -> float:
-    """Where zeros stand on a logarithmic axis: below all else."""
+    """Return the position of zeros on a logarithmic axis, below all other values."""
     positive = [value for value in (*panel.values, *(limit.value for limit in panel.limits)) if value > 0]
     return 0.3 * min(positive, default=1.0)
 

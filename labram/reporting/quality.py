@@ -1,4 +1,4 @@
-"""What was asked of every recording and what came of it: a page of its own, and the quarantine in a run's report."""
+"""Quality report of a corpus, and the quarantine section of the run report."""
 
 import json
 from collections import Counter
@@ -14,7 +14,7 @@ from labram.corpus.quality import QUALITY_FILE
 from labram.corpus.reasons import explain
 from labram.errors import Reason
 from labram.reporting import plots
-from labram.reporting.elements import Chapter, Picture, Table, Word, count, number, picture
+from labram.reporting.elements import EmbeddedFigure, ReportSection, Status, Table, count, embed_figure, number
 from labram.reporting.plots import Limit, Strip
 from labram.reporting.templates import environment
 
@@ -24,41 +24,41 @@ _MOST_NAMED = 8
 _SHOWN = (
     ("band_rms_uv", "Amplitude as recorded", "RMS in 1–45 Hz (µV)", "log"),
     ("median_sd_uv", "Amplitude after preprocessing", "SD, median of channels (µV)", "log"),
-    ("psd_slope", "Slope of the spectrum", "slope in 1–40 Hz; noise has 0", "linear"),
-    ("spectral_flatness", "Lines in the spectrum", "flatness; a sinusoid has 0", "linear"),
-    ("held_fraction", "Staircases", "samples equal to the one before, share", "linear"),
-    ("channel_correlation", "Kinship of channels", "correlation, median of pairs", "linear"),
-    ("line_noise_ratio", "Mains", "power at mains over 1–45 Hz", "log"),
-    ("gap_seconds", "Holes", "longest hole in the time stamps (s)", "log"),
-    ("seconds", "Length", "length (s)", "log"),
+    ("psd_slope", "Aperiodic slope", "1/f slope, 1–40 Hz (white noise: 0)", "linear"),
+    ("spectral_flatness", "Spectral flatness", "flatness (sinusoid: 0)", "linear"),
+    ("held_fraction", "Repeated samples", "fraction equal to the previous sample", "linear"),
+    ("channel_correlation", "Channel correlation", "correlation, median of pairs", "linear"),
+    ("line_noise_ratio", "Line noise", "power at line frequency / 1–45 Hz", "log"),
+    ("gap_seconds", "Gaps", "longest gap in the time stamps (s)", "log"),
+    ("seconds", "Duration", "duration (s)", "log"),
 )
-"""Columns that are drawn: title, axis and its scale. On a logarithmic axis zeros stand at its left end."""
+"""Plotted columns: title, axis label and scale. On a logarithmic axis, zeros are plotted at the left end."""
 
 
 def write(corpus: Path, out: Path) -> Path:
-    """Write the quality page of a judged corpus to the file `out`; gives `out`.
+    """Write the quality report of a corpus to the file `out`, and return `out`.
 
     Args:
         corpus: Folder that `labram.corpus.quality.check_quality` wrote.
         out: The file.
 
     Raises:
-        CorpusError: If there is no catalogue, or it is damaged.
+        CorpusError: If the catalogue is missing or damaged.
     """
     everything, suite = Corpus.load(corpus), _suite(corpus)
     rows = everything.catalogue
     with plots.styled():
-        chapters = [_verdicts(rows), _distributions(rows, suite), _rules(suite), quarantine(everything), _warned(rows)]
+        sections = [_verdicts(rows), _distributions(rows, suite), _rules(suite), quarantine(everything), _warned(rows)]
     page = (
         environment()
-        .get_template("chapters.html")
+        .get_template("sections.html")
         .render(
-            kicker="labram quality page",
-            title="Quality of the recordings",
+            kicker="labram quality report",
+            title="Data quality",
             simulated=False,
             answer=_answer(rows),
-            chapters=chapters,
-            note="Recordings are named by their ids; no name of a file or a person is in it.",
+            sections=sections,
+            note="Recordings are identified by ids; file names and personal names are not included.",
         )
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -66,18 +66,18 @@ def write(corpus: Path, out: Path) -> Path:
     return out
 
 
-def quarantine(corpus: Corpus) -> Chapter:
-    """Who was refused, why, and what to do about it."""
+def quarantine(corpus: Corpus) -> ReportSection:
+    """Return the section on quarantined recordings, with reasons and remedies."""
     rows, total = corpus.quarantined(), len(corpus.catalogue)
     if rows.empty:
-        return Chapter("quarantine", "Quarantine", ("No recording was refused.",))
+        return ReportSection("quarantine", "Quarantine", ("No recording was quarantined.",))
     lead = (
-        f"{count(len(rows), 'recording')} of {total} {'was' if len(rows) == 1 else 'were'} refused; "
-        "a recording can have more than one reason. None of them is used."
+        f"{count(len(rows), 'recording')} of {total} {'was' if len(rows) == 1 else 'were'} quarantined and not used. "
+        "A recording can have several reasons."
     )
-    refusals = rows.to_dict("records")
-    counts = Counter((str(code), str(row["dataset"])) for row in refusals for code in row["reasons"])
-    by_reason = Counter(str(code) for row in refusals for code in row["reasons"])
+    records = rows.to_dict("records")
+    counts = Counter((str(code), str(row["dataset"])) for row in records for code in row["reasons"])
+    by_reason = Counter(str(code) for row in records for code in row["reasons"])
     reasons = tuple(
         (
             code,
@@ -87,31 +87,37 @@ def quarantine(corpus: Corpus) -> Chapter:
         )
         for code, amount in by_reason.most_common()
     )
-    refused = tuple(
-        (str(row["recording_id"]), str(row["format"]), _seconds(row["seconds"]), ", ".join(row["reasons"]), _told(row))
-        for row in refusals
+    recordings = tuple(
+        (
+            str(row["recording_id"]),
+            str(row["format"]),
+            _seconds(row["seconds"]),
+            ", ".join(row["reasons"]),
+            _details(row),
+        )
+        for row in records
     )
     tables = (
         Table("Reasons", ("reason", "meaning", "what to do", "recordings", "datasets"), reasons, frozenset({3})),
         Table(
-            "Recordings refused",
-            ("recording", "format", "seconds", "reasons", "particulars"),
-            refused,
+            "Quarantined recordings",
+            ("recording", "format", "seconds", "reasons", "details"),
+            recordings,
             frozenset({2}),
-            folded=len(refused) > MOST_ROWS_UNFOLDED,
+            folded=len(recordings) > MOST_ROWS_UNFOLDED,
         ),
     )
-    return Chapter("quarantine", "Quarantine", (lead,), tables=tables)
+    return ReportSection("quarantine", "Quarantine", (lead,), tables=tables)
 
 
-def rules_asked(folder: Path | None) -> list[Table]:
-    """The quality suite: what was asked of each recording, and how many broke it."""
+def rules_table(folder: Path | None) -> list[Table]:
+    """Return a table of the quality rules and the number of recordings that violate each."""
     body = tuple(
         (rule["name"], rule["column"], bounds(rule["least"], rule["most"]), rule["severity"], str(rule["failed"]))
         for rule in (_suite(folder) if folder else ())
     )
-    note = "Breaking a critical rule means quarantine, breaking the others a warning."
-    head = ("rule", "figure", "allowed", "severity", "broken by")
+    note = "A recording that violates a critical rule is quarantined; other rules give warnings."
+    head = ("rule", "metric", "allowed", "severity", "violated by")
     return [Table("Quality rules", head, body, frozenset({4}), folded=True, note=note)] if body else []
 
 
@@ -124,12 +130,12 @@ def _answer(rows: pd.DataFrame) -> str:
     accepted = rows[rows["verdict"] == "accepted"]
     warned = int(accepted["warnings"].map(bool).sum())
     return (
-        f"Of {count(len(rows), 'recording')}, {len(accepted)} can be used, {warned} of them with a warning; "
-        f"{len(rows) - len(accepted)} cannot."
+        f"{count(len(rows), 'recording')}: {len(accepted)} accepted, {warned} of them with a warning; "
+        f"{len(rows) - len(accepted)} quarantined."
     )
 
 
-def _verdicts(rows: pd.DataFrame) -> Chapter:
+def _verdicts(rows: pd.DataFrame) -> ReportSection:
     accepted = rows["verdict"] == "accepted"
     clean = accepted & ~rows["warnings"].map(bool)
     tiles = (
@@ -153,31 +159,31 @@ def _verdicts(rows: pd.DataFrame) -> Chapter:
     )
     head = ("dataset", "recordings", "accepted", "with a warning", "quarantined", "hours accepted")
     table = Table("Datasets", head, body, frozenset(range(1, 6)))
-    return Chapter("verdicts", "Verdicts", tiles=tiles, tables=(table,))
+    return ReportSection("verdicts", "Verdicts", tiles=tiles, tables=(table,))
 
 
-def _distributions(rows: pd.DataFrame, suite: Sequence[Mapping[str, Any]]) -> Chapter:
-    """Where recordings lie, and where the thresholds are."""
+def _distributions(rows: pd.DataFrame, suite: Sequence[Mapping[str, Any]]) -> ReportSection:
+    """Return the section with the distributions of quality metrics and the thresholds of the rules."""
     read = rows[rows["store_key"] != ""]
     if read.empty:
-        return Chapter("distributions", "Distributions", ("No recording could be read.",))
+        return ReportSection("distributions", "Distributions", ("No recording could be read.",))
     strips = [
         Strip(title, label, scale == "log", read[column].to_numpy(np.float64), _limits(column, suite))
         for column, title, label, scale in _SHOWN
         if read[column].notna().any()
     ]
-    datasets, refused = read["dataset"].astype(str).tolist(), (read["verdict"] != "accepted").tolist()
-    drawn: Picture = picture(
-        plots.strips(strips, datasets, refused),
+    datasets, quarantined = read["dataset"].astype(str).tolist(), (read["verdict"] != "accepted").tolist()
+    figure: EmbeddedFigure = embed_figure(
+        plots.strips(strips, datasets, quarantined),
         name="strips",
-        alt="Figures of all recordings by dataset, with the thresholds of the rules: "
+        alt="Quality metrics of all recordings by dataset, with the thresholds of the rules: "
         + "; ".join(f"{strip.title} {_range(strip)}" for strip in strips),
-        caption="A point is a recording: filled, accepted; a cross, quarantined, for whatever reason. Solid lines are "
-        "thresholds of critical rules, beyond which the ground is shaded; dashed lines those of warnings. On "
-        "logarithmic axes, zeros stand at the left end.",
+        caption="One marker per recording. Dot: accepted; cross: quarantined for any reason. Solid line and shading: "
+        "threshold of a critical rule; dashed line: threshold of a warning. On logarithmic axes, zeros are at the left "
+        "end.",
     )
-    lead = "Where the recordings lie that could be read, and how far from the thresholds."
-    return Chapter("distributions", "Distributions", (lead,), pictures=(drawn,))
+    lead = "Quality metrics of the readable recordings, with the thresholds of the rules."
+    return ReportSection("distributions", "Distributions", (lead,), figures=(figure,))
 
 
 def _limits(column: str, suite: Sequence[Mapping[str, Any]]) -> list[Limit]:
@@ -190,30 +196,30 @@ def _limits(column: str, suite: Sequence[Mapping[str, Any]]) -> list[Limit]:
 
 
 def _range(strip: Strip) -> str:
-    known = strip.values[~pd.isna(strip.values)]
-    return f"{known.min():.3g} to {known.max():.3g}"
+    values = strip.values[~pd.isna(strip.values)]
+    return f"{values.min():.3g} to {values.max():.3g}"
 
 
-def _rules(suite: Sequence[Mapping[str, Any]]) -> Chapter:
-    """Rule by rule, who broke it."""
+def _rules(suite: Sequence[Mapping[str, Any]]) -> ReportSection:
+    """Return the section that lists every rule with the recordings that violate it."""
     body = tuple(
         (
             rule["name"],
             rule["column"],
             bounds(rule["least"], rule["most"]),
             rule["code"],
-            Word(rule["severity"], "bad" if rule["severity"] == "critical" else "open") if rule["failed"] else "–",
+            Status(rule["severity"], "bad" if rule["severity"] == "critical" else "open") if rule["failed"] else "–",
             str(rule["failed"]),
             _named(rule["recordings"]),
         )
         for rule in suite
     )
-    head = ("rule", "figure", "allowed", "code", "broken", "by", "recordings named")
+    head = ("rule", "metric", "allowed", "code", "severity", "violations", "recordings")
     lead = (
-        "Breaking a critical rule means quarantine; breaking another is a warning. Recordings that could not be read "
-        "are refused before any rule is asked."
+        "A recording that violates a critical rule is quarantined; other rules give warnings. Unreadable recordings "
+        "are quarantined before the rules are checked."
     )
-    return Chapter("rules", "Rules", (lead,), tables=(Table("Rule by rule", head, body, frozenset({2, 5})),))
+    return ReportSection("rules", "Rules", (lead,), tables=(Table("Rules", head, body, frozenset({2, 5})),))
 
 
 def _named(recordings: Sequence[str]) -> str:
@@ -222,36 +228,36 @@ def _named(recordings: Sequence[str]) -> str:
     return f"{named} and {more} more" if more > 0 else named or "–"
 
 
-def _warned(rows: pd.DataFrame) -> Chapter:
+def _warned(rows: pd.DataFrame) -> ReportSection:
     accepted = rows[rows["verdict"] == "accepted"]
     counts = Counter(str(code).partition("=")[0] for codes in accepted["warnings"] for code in codes)
     if not counts:
-        return Chapter("warnings", "Warnings", ("No accepted recording has a warning.",))
+        return ReportSection("warnings", "Warnings", ("No accepted recording has a warning.",))
     body = tuple((code, *_explained(code), str(amount)) for code, amount in counts.most_common())
     head = ("warning", "meaning", "what to do", "recordings")
-    table = Table("Accepted all the same", head, body, frozenset({3}))
-    return Chapter("warnings", "Warnings", tables=(table,))
+    table = Table("Accepted with warnings", head, body, frozenset({3}))
+    return ReportSection("warnings", "Warnings", tables=(table,))
 
 
 def _explained(code: str) -> tuple[str, ...]:
-    """Meaning and remedy as plain text: the documentation's marks of code are not for pages."""
+    """Return meaning and remedy as plain text, without Markdown code marks."""
     return tuple(text.replace("`", "") for text in explain(code))
 
 
-def _told(row: Mapping[Any, Any]) -> str:
-    """What is particular to one refusal: the factor of its unit, what it copies, how long its hole is."""
-    told = []
+def _details(row: Mapping[Any, Any]) -> str:
+    """Describe a quarantined recording: correct unit factor, original of a copy, longest gap."""
+    details = []
     if Reason.IMPLAUSIBLE_UNIT in row["reasons"]:
-        told.append(f"multiply by {row['unit_correction']:g}")
+        details.append(f"multiply by {row['unit_correction']:g}")
     if row["copy_of"]:
-        told.append(f"copy of {row['copy_of']}")
+        details.append(f"copy of {row['copy_of']}")
     if Reason.GAPS in row["reasons"]:
-        told.append(f"hole of {row['gap_seconds']:.1f} s")
-    return "; ".join(told)
+        details.append(f"gap of {row['gap_seconds']:.1f} s")
+    return "; ".join(details)
 
 
 def bounds(least: float | None, most: float | None) -> str:
-    """What a rule allows, in words."""
+    """Describe the range that a rule allows."""
     if least is None:
         return f"at most {most:.3g}"
     return f"at least {least:.3g}" if most is None else f"{least:.3g} to {most:.3g}"

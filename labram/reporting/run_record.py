@@ -1,4 +1,4 @@
-"""What a report is written from: the folders that the steps of a run left, and plain data about it."""
+"""Input of the run report: output folders of the steps, and metadata of the run."""
 
 import json
 import math
@@ -31,24 +31,24 @@ class Promotion:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run, as far as it came. A folder that is None, absent or incomplete is reported as missing, not as an error.
+    """Run to report on. Folders that are None, absent or incomplete are reported as missing, not as errors.
 
     Attributes:
-        run_name: What people call the run.
-        run_id: Its identifier in the tracking server; empty where there is none.
+        run_name: Name of the run.
+        run_id: MLflow run id; "" if there is none.
         started: Local time with zone, ISO 8601.
-        finished: The same; empty while the run is going on.
+        finished: The same; "" while the run is unfinished.
         recipe: The resolved recipe.
-        corpus_title: What the corpus is, in a few words.
-        simulated: Whether its recordings are simulated: said at the head of every section.
+        corpus_title: Short description of the corpus.
+        simulated: Whether the recordings are simulated. If so, every section says it.
         corpus: Folder with the catalogue and the labels.
-        tokenizer: Folder of the tokenizer's training.
-        backbone: Folder of the masked model's training.
-        tasks: By name of the task, the folder of its fine-tuning and evaluation.
-        gates: Conditions on promotion, as judged.
+        tokenizer: Output folder of the tokenizer's training.
+        backbone: Output folder of the masked model's training.
+        tasks: Folder with fine-tuning and evaluation, by task name.
+        gates: Promotion gates with their outcomes.
         promotions: Versions whose aliases moved.
-        lineage: Where the results come from, such as ``git_commit`` and ``corpus_version``.
-        stopped: Why the run ended early, in one sentence; empty where it did not.
+        lineage: Lineage, such as ``git_commit`` and ``corpus_version``.
+        stopped: Why the run ended early, in one sentence; "" if it did not.
     """
 
     run_name: str
@@ -70,11 +70,11 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class History:
-    """The metrics that a training stage logged, in order.
+    """Metrics that a training stage logged, in order.
 
     Attributes:
-        rows: A dictionary a logged step, with ``step``, maybe ``phase``, and numbers.
-        resumed: Steps after which the stage, interrupted, went on from a checkpoint.
+        rows: One mapping per logged step, with ``step``, optionally ``phase``, and metrics.
+        resumed: Steps at which the stage was resumed from a checkpoint.
     """
 
     rows: tuple[Mapping[str, object], ...]
@@ -82,7 +82,7 @@ class History:
 
     @classmethod
     def of(cls, folder: Path | None) -> "History":
-        """Read ``history.jsonl``; empty where there is none. A line cut short by a kill is left out."""
+        """Read ``history.jsonl`` of a folder, or return an empty history. Truncated lines are skipped."""
         path = folder / "history.jsonl" if folder else None
         if path is None or not path.is_file():
             return cls(())
@@ -91,21 +91,21 @@ class History:
         return cls(rows, tuple(json.loads(resumed.read_text())) if resumed.is_file() else ())
 
     def line(self, metric: str, *, phase: str = "training") -> tuple[list[float], list[float]]:
-        """Steps and values of a metric in one phase."""
-        found = [
+        """Return the steps and values of a metric in one phase."""
+        points = [
             (float(row["step"]), float(value))  # type: ignore[arg-type]
             for row in self.rows
             if row.get("phase", "training") == phase and _is_number(value := row.get(metric))
         ]
-        return [step for step, _ in found], [value for _, value in found]
+        return [step for step, _ in points], [value for _, value in points]
 
     def last(self, metric: str, *, phase: str = "training") -> float | None:
-        """The last value of a metric in one phase."""
+        """Return the last value of a metric in one phase, or None."""
         values = self.line(metric, phase=phase)[1]
         return values[-1] if values else None
 
     def steps(self) -> int:
-        """The last step that was logged."""
+        """Return the last logged step."""
         return max((int(row["step"]) for row in self.rows), default=0)  # type: ignore[call-overload]
 
 

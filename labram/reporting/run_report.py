@@ -1,6 +1,6 @@
-"""The report of a run: one HTML file that needs nothing else, neither network nor neighbouring files.
+"""Report of a run: one self-contained HTML file, without references to the network or to other files.
 
-The same record gives the same bytes. Whatever a run did not come to is said in a sentence.
+The same record always produces the same bytes. Steps that a run did not reach are reported in a sentence.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from labram.reporting import corpus, plots, quality, study, summary, tasks, training
-from labram.reporting.elements import Chapter, Table, duration, moment
+from labram.reporting.elements import ReportSection, Table, duration, moment
 from labram.reporting.run_record import GateOutcome, Promotion, RunRecord
 from labram.reporting.templates import environment
 
@@ -19,10 +19,10 @@ LINEAGE_TITLES = {
     "git_commit": "commit",
     "git_dirty": "uncommitted changes",
     "dirty": "uncommitted changes",
-    "code_version": "digest of the code",
+    "code_version": "code digest",
     "corpus_version": "corpus version",
     "recipe": "recipe",
-    "recipe_hash": "digest of the recipe",
+    "recipe_hash": "recipe digest",
     "python": "Python",
     "torch": "PyTorch",
     "image": "container image",
@@ -30,14 +30,14 @@ LINEAGE_TITLES = {
 
 
 def write(record: RunRecord, out: Path) -> Path:
-    """Write the report of a run to the file `out`; gives `out`."""
-    scores = tasks.evaluations(record)
+    """Write the report of a run to the file `out`, and return `out`."""
+    evaluations = tasks.evaluations(record)
     with plots.styled():
-        chapters = [
-            *corpus.chapters(record),
+        sections = [
+            *corpus.sections(record),
             training.tokenizer(record),
             training.pretraining(record),
-            *(tasks.chapter(record, task, scores.get(task.name)) for task in record.recipe.tasks),
+            *(tasks.section(record, task, evaluations.get(task.name)) for task in record.recipe.tasks),
             summary.gates(record),
             _lineage(record),
         ]
@@ -46,9 +46,9 @@ def write(record: RunRecord, out: Path) -> Path:
         .get_template("page.html")
         .render(
             record=record,
-            summary=summary.summary(record, scores),
+            summary=summary.summary(record, evaluations),
             corpus_name=_corpus_name(record),
-            chapters=chapters,
+            sections=sections,
             started=moment(record.started),
             finished=moment(record.finished),
             took=duration(record.started, record.finished),
@@ -61,31 +61,31 @@ def write(record: RunRecord, out: Path) -> Path:
 
 
 def _corpus_name(record: RunRecord) -> str:
-    """What the corpus is called at the head of sections: its title, or where that is long its datasets."""
+    """Return the corpus title for section headings, or the dataset names if it is long."""
     if len(record.corpus_title) <= LONGEST_CORPUS_NAME:
         return record.corpus_title
     return ", ".join(record.recipe.corpus.datasets) or record.corpus_title
 
 
-def _lineage(record: RunRecord) -> Chapter:
-    """Where the results come from, and how to look further."""
-    known = [(LINEAGE_TITLES[key], record.lineage[key]) for key in LINEAGE_TITLES if record.lineage.get(key)]
+def _lineage(record: RunRecord) -> ReportSection:
+    """Return the section on lineage, with commands to reproduce the results."""
+    titled = [(LINEAGE_TITLES[key], record.lineage[key]) for key in LINEAGE_TITLES if record.lineage.get(key)]
     others = [(key, text) for key, text in sorted(record.lineage.items()) if key not in LINEAGE_TITLES]
-    rows = (("run", record.run_name), ("run in MLflow", record.run_id or "–"), ("seed", str(record.recipe.seed)))
+    rows = (("run", record.run_name), ("MLflow run", record.run_id or "–"), ("seed", str(record.recipe.seed)))
     changed = any(record.lineage.get(key, "").lower() == "true" for key in ("git_dirty", "dirty"))
-    lead = ("Everything that a rerun needs to give the same result.",)
+    lead = ("Everything needed to reproduce this run.",)
     if changed:
         lead = ("The source tree had uncommitted changes: its commit alone does not reproduce this run.",)
     commands = (
-        ("Open the experiment tracker", "make ui"),
+        ("Open MLflow", "make ui"),
         *(
             (
-                "Score the champion on a folder of recordings",
+                "Evaluate the champion on a folder of recordings",
                 f"labram evaluate models:/labram-{task.name}@champion --data FOLDER --task {task.name} --json",
             )
             for task in record.recipe.tasks[:1]
         ),
-        ("Run again, every step", f"labram run --recipe {record.recipe.name} --force"),
+        ("Run every step again", f"labram run --recipe {record.recipe.name} --force"),
     )
-    table = Table("Origin", ("what", "value"), (*rows, *known, *others))
-    return Chapter("lineage", "Lineage", lead, tables=(table,), commands=commands)
+    table = Table("Origin", ("item", "value"), (*rows, *titled, *others))
+    return ReportSection("lineage", "Lineage", lead, tables=(table,), commands=commands)

@@ -1,145 +1,145 @@
-"""The head of the report, which says what came out, and the chapter about the gates that decided it."""
+"""Summary at the top of the report, and the section on promotion gates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labram.evaluation.record import Evaluation
 from labram.recipe import LOWER_IS_BETTER, TaskRecipe
-from labram.reporting.elements import METRIC_TITLES, Chapter, Table, Word, count, estimate, listed
+from labram.reporting.elements import METRIC_TITLES, ReportSection, Status, Table, count, estimate, listed
 from labram.reporting.run_record import GateOutcome, RunRecord
-from labram.reporting.tasks import beats
+from labram.reporting.tasks import compare_to_baseline
 
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One task in the summary's table."""
+    """Row of a task in the summary table."""
 
     task: str
     title: str
     metric: str
     model: str
-    doubt: str
+    caution: str
     baseline: str
-    beats: Word
-    gate: Word
+    baseline_comparison: Status
+    gate: Status
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The head of the report.
+    """Summary of a run.
 
     Attributes:
-        verdict: Whether a champion moved.
-        sentence: The same in a sentence.
-        answer: Whether the model beats the baseline, in a sentence.
-        rows: One a task.
+        verdict: Outcome of the run.
+        sentence: The outcome in a sentence.
+        answer: Comparison with the baseline, in a sentence.
+        rows: One row per task.
     """
 
-    verdict: Word
+    verdict: Status
     sentence: str
     answer: str
     rows: tuple[SummaryRow, ...]
 
 
 def summary(record: RunRecord, scores: Mapping[str, Evaluation]) -> Summary:
-    """The verdict, and the table of tasks."""
+    """Summarise the outcome of a run and its tasks."""
     verdict, sentence = _verdict(record)
     rows = tuple(_row(record, task, scores.get(task.name)) for task in record.recipe.tasks)
     return Summary(verdict, sentence, _answer(scores), rows)
 
 
-def _verdict(record: RunRecord) -> tuple[Word, str]:
+def _verdict(record: RunRecord) -> tuple[Status, str]:
     failed = [gate for gate in record.gates if not gate.passed]
     if record.stopped:
-        return Word("stopped early", "bad"), record.stopped
+        return Status("stopped early", "bad"), record.stopped
     if not record.gates:
-        return Word("not judged", "open"), "No gate was judged in this run, so no champion moved."
-    moved = listed(f"{promotion.model} version {promotion.version}" for promotion in record.promotions)
+        return Status("not evaluated", "open"), "No gate was evaluated in this run; champions are unchanged."
+    promoted = listed(f"{promotion.model} version {promotion.version}" for promotion in record.promotions)
     if failed and record.promotions:
-        return Word("partly promoted", "open"), f"{_refusals(record)} {moved} moved all the same."
+        return Status("partly promoted", "open"), f"{_failures(record)} Promoted: {promoted}."
     if failed:
-        return Word("gate refused", "bad"), f"{_refusals(record)} The champions stay as they were."
-    judged = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
+        return Status("not promoted", "bad"), f"{_failures(record)} Champions are unchanged."
+    passed = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
     if not record.promotions:
-        return Word("gates passed", "good"), f"{judged}; no alias moved."
-    return Word("promoted", "good"), f"{judged}. Aliases moved to {moved}."
+        return Status("unchanged", "good"), f"{passed}; no alias moved."
+    return Status("promoted", "good"), f"{passed}. Promoted: {promoted}."
 
 
-def _refusals(record: RunRecord) -> str:
+def _failures(record: RunRecord) -> str:
     failed = [gate for gate in record.gates if not gate.passed]
     names = listed(dict.fromkeys(f"{gate.model}: {gate.name}" for gate in failed))
-    return f"{len(failed)} of {count(len(record.gates), 'gate')} refused ({names})."
+    return f"{len(failed)} of {count(len(record.gates), 'gate')} failed ({names})."
 
 
 def _answer(scores: Mapping[str, Evaluation]) -> str:
     compared = {task: found for task, found in scores.items() if found.baseline}
     if not compared:
-        return "No task was evaluated beside a baseline, so nothing can be said about beating one."
-    proven = [task for task, found in compared.items() if found.beats_baseline and found.significant]
+        return "No task was evaluated with a baseline to compare with."
+    significant = [task for task, found in compared.items() if found.beats_baseline and found.significant]
     ahead = [task for task, found in compared.items() if found.beats_baseline and not found.significant]
     behind = [task for task, found in compared.items() if not found.beats_baseline]
-    doubtful = [task for task, found in scores.items() if not found.clears(found.chance)]
+    at_chance = [task for task, found in scores.items() if not found.clears(found.chance)]
     parts = [
-        f"LaBraM beats the baseline on {listed(proven)}."
-        if proven
-        else "LaBraM is not shown to beat the baseline on any task."
+        f"LaBraM significantly beats the baseline on {listed(significant)}."
+        if significant
+        else "LaBraM does not significantly beat the baseline on any task."
     ]
     if ahead:
-        parts.append(f"On {listed(ahead)} it is ahead, within the uncertainty.")
+        parts.append(f"On {listed(ahead)} it is better, but not significantly.")
     if behind:
-        parts.append(f"On {listed(behind)} it does not beat it.")
-    if doubtful:
-        parts.append(f"On {listed(doubtful)} it is not shown to be better than guessing.")
+        parts.append(f"On {listed(behind)} it does not beat the baseline.")
+    if at_chance:
+        parts.append(f"On {listed(at_chance)} it is not significantly better than chance.")
     return " ".join(parts)
 
 
 def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> SummaryRow:
     metric = METRIC_TITLES.get(task.metric, task.metric) + (" ↓" if task.metric in LOWER_IS_BETTER else "")
     if found is None:
-        dash = Word("not evaluated", "open")
-        return SummaryRow(task.name, task.title, metric, "–", "", "–", dash, _gate_word(record, task.name))
+        missing = Status("not evaluated", "open")
+        return SummaryRow(task.name, task.title, metric, "–", "", "–", missing, _gate_status(record, task.name))
     return SummaryRow(
         task.name,
         task.title,
         metric,
         estimate(found.model.get(task.metric)),
-        "" if found.clears(found.chance) else "not shown to be better than guessing",
+        "" if found.clears(found.chance) else "not significantly better than chance",
         estimate(found.baseline.get(task.metric)),
-        beats(found),
-        _gate_word(record, task.name),
+        compare_to_baseline(found).short,
+        _gate_status(record, task.name),
     )
 
 
-def _gate_word(record: RunRecord, task: str) -> Word:
-    mine = [gate for gate in record.gates if gate.model in (task, f"labram-{task}")]
-    if not mine:
-        return Word("not judged", "open")
-    failed = [gate.name for gate in mine if not gate.passed]
-    return Word(f"refused: {', '.join(failed)}", "bad") if failed else Word("passed", "good")
+def _gate_status(record: RunRecord, task: str) -> Status:
+    evaluated = [gate for gate in record.gates if gate.model in (task, f"labram-{task}")]
+    if not evaluated:
+        return Status("not evaluated", "open")
+    failed = [gate.name for gate in evaluated if not gate.passed]
+    return Status(f"failed: {', '.join(failed)}", "bad") if failed else Status("passed", "good")
 
 
-def gates(record: RunRecord) -> Chapter:
-    """Every condition on promotion with its verdict, and which aliases moved."""
-    if not record.gates:
-        return Chapter("gates", "Gates", ("No gate was judged in this run, so no champion moved.",))
+def gates(record: RunRecord) -> ReportSection:
+    """Return the section on gates: every gate with its outcome, and the aliases that moved."""
     _, sentence = _verdict(record)
+    if not record.gates:
+        return ReportSection("gates", "Gates", ("No gate was evaluated in this run; champions are unchanged.",))
     rows = tuple(
-        (gate.model, gate.name, _judged(gate), gate.detail, _figures(gate.figures))
+        (gate.model, gate.name, _status(gate), gate.detail, _values(gate.figures))
         for gate in sorted(record.gates, key=lambda gate: gate.passed)
     )
-    tables = [Table("Conditions", ("model", "gate", "verdict", "detail", "figures"), rows)]
+    tables = [Table("Gates", ("model", "gate", "outcome", "detail", "values"), rows)]
     moves = tuple((move.model, move.version, "; ".join(move.moves) or "none") for move in record.promotions)
     if moves:
         tables.append(Table("Aliases", ("model", "version", "moves"), moves, frozenset({1})))
-    return Chapter("gates", "Gates", (sentence,), tables=tuple(tables))
+    return ReportSection("gates", "Gates", (sentence,), tables=tuple(tables))
 
 
-def _judged(gate: GateOutcome) -> Word:
-    return Word("passed", "good") if gate.passed else Word("refused", "bad")
+def _status(gate: GateOutcome) -> Status:
+    return Status("passed", "good") if gate.passed else Status("failed", "bad")
 
 
-def _figures(figures: Mapping[str, object]) -> str:
+def _values(values: Mapping[str, object]) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
-        for name, value in figures.items()
+        for name, value in values.items()
     )

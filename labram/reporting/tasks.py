@@ -1,6 +1,7 @@
-"""The chapters about tasks: how each was scored, and how the model compares with the baseline."""
+"""Report sections of the tasks: training curves, metrics, and comparison with the baseline."""
 
 import math
+from typing import NamedTuple
 
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
@@ -8,79 +9,88 @@ from labram.recipe import LOWER_IS_BETTER, TaskRecipe
 from labram.reporting import plots
 from labram.reporting.elements import (
     METRIC_TITLES,
-    Chapter,
-    Picture,
+    EmbeddedFigure,
+    ReportSection,
+    Status,
     Table,
-    Word,
     count,
+    embed_figure,
     estimate,
     listed,
     number,
     percent,
-    picture,
 )
 from labram.reporting.plots import Interval
 from labram.reporting.run_record import History, RunRecord
 from labram.reporting.training import panel, resumptions
 
-KINDS = {"binary": "two classes", "multiclass": "several classes", "regression": "regression"}
+KINDS = {"binary": "binary classification", "multiclass": "multiclass classification", "regression": "regression"}
 
 
 def evaluations(record: RunRecord) -> dict[str, Evaluation]:
-    """By name of the task, the evaluations that there are."""
+    """Read the existing evaluations, by task name."""
     paths = {task: folder / "evaluation.json" for task, folder in record.tasks.items()}
     return {task: Evaluation.read(path) for task, path in paths.items() if path.is_file()}
 
 
-def beats(found: Evaluation) -> Word:
-    """Whether the model beats the baseline on the headline metric."""
+class BaselineComparison(NamedTuple):
+    """Comparison with the baseline: for a table cell, for a badge, and in a sentence."""
+
+    short: Status
+    badge: Status
+    sentence: str
+
+
+def compare_to_baseline(found: Evaluation) -> BaselineComparison:
+    """State whether the model beats the baseline on the headline metric."""
     if not found.baseline or found.difference.value is None:
-        return Word("no baseline", "open")
+        missing = Status("no baseline", "open")
+        return BaselineComparison(missing, missing, "the difference is undefined")
     if not found.beats_baseline:
-        return Word("no", "bad")
-    return Word("yes", "good") if found.significant else Word("ahead, not proven", "open")
+        return BaselineComparison(
+            Status("no", "bad"), Status("does not beat the baseline", "bad"), "LaBraM does not beat the baseline"
+        )
+    if found.significant:
+        return BaselineComparison(
+            Status("yes", "good"), Status("beats the baseline", "good"), "LaBraM beats the baseline"
+        )
+    return BaselineComparison(
+        Status("better, not significant", "open"),
+        Status("better than the baseline, not significant", "open"),
+        "LaBraM is better than the baseline, but not significantly",
+    )
 
 
-def chapter(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Chapter:
-    """Curves, confusion matrices or scatter, and every metric of one task, beside the baseline."""
+def section(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> ReportSection:
+    """Return the section of a task: curves, confusion matrices or scatter plot, and metrics beside the baseline."""
     history = History.of(record.tasks.get(task.name))
     anchor = f"task-{task.name}"
     if found is None:
         trained = "was fine-tuned but not evaluated" if history.rows else "was not fine-tuned"
         lead = (f"The task {task.name} {trained} in this run.",)
-        return Chapter(anchor, task.title, lead, pictures=_curves(task, history, wide=True), short=task.name)
+        return ReportSection(anchor, task.title, lead, figures=_curves(task, history, wide=True), short=task.name)
     outcome = (*_outcome(found), *_intervals(found))
     even = sum(not item.wide for item in outcome) % 2 == 0
-    return Chapter(
+    return ReportSection(
         anchor,
         task.title,
-        (_what(task, found), _comparison(found), *found.notes),
-        pictures=(*outcome, *_curves(task, history, wide=even)),
+        (_description(task, found), _comparison(found), *found.notes),
+        figures=(*outcome, *_curves(task, history, wide=even)),
         tables=(_metrics(found),),
         short=task.name,
-        badge=_badge(found),
+        badge=compare_to_baseline(found).badge,
     )
 
 
-def _badge(found: Evaluation) -> Word:
-    verdict = beats(found)
-    words = {
-        "yes": "beats the baseline",
-        "no": "does not beat the baseline",
-        "ahead, not proven": "ahead of the baseline, not proven",
-    }
-    return Word(words.get(verdict.text, verdict.text), verdict.tone)
-
-
-def _what(task: TaskRecipe, found: Evaluation) -> str:
+def _description(task: TaskRecipe, found: Evaluation) -> str:
     seen = (
-        "None of these recordings was seen in any stage of training."
+        "No stage of training used any of these recordings."
         if not found.overlap
-        else f"Attention: training has seen {count(found.overlap, 'of these recordings', 'of these recordings')}."
+        else f"Warning: training used {count(found.overlap, 'of these recordings', 'of these recordings')}."
     )
     return (
-        f"Task {task.name}, {KINDS[task.kind]} ({listed(task.classes)}), from {task.seconds}-second windows of dataset "
-        f"{task.dataset}. Scored on the {found.split} split: {count(found.n_windows, 'window')} from "
+        f"Task {task.name}: {KINDS[task.kind]} ({listed(task.classes)}) from {task.seconds}-second windows of dataset "
+        f"{task.dataset}. Evaluated on the {found.split} split: {count(found.n_windows, 'window')} from "
         f"{count(found.n_recordings, 'recording')} of {count(found.n_subjects, 'subject')}. {seen}"
     )
 
@@ -89,58 +99,51 @@ def _comparison(found: Evaluation) -> str:
     metric = METRIC_TITLES.get(found.metric, found.metric)
     reached = f"{metric}: LaBraM {estimate(found.model.get(found.metric))}"
     if not found.baseline:
-        return f"{reached}; there is no baseline for this task."
-    gap = found.difference
-    against = f"{reached}, baseline {estimate(found.baseline.get(found.metric))}"
-    verdict = {
-        "yes": "LaBraM beats the baseline",
-        "ahead, not proven": "LaBraM is ahead, but the difference is not significant",
-        "no": "LaBraM does not beat the baseline",
-        "no baseline": "the difference is undefined",
-    }[beats(found).text]
-    method = f" The baseline is {found.baseline_method}." if found.baseline_method else ""
+        return f"{reached}; this task has no baseline."
+    method = f" Baseline: {found.baseline_method}." if found.baseline_method else ""
     return (
-        f"{against}; {verdict} (difference {estimate(gap)}, above zero where LaBraM is better).{method}{_doubt(found)}"
+        f"{reached}, baseline {estimate(found.baseline.get(found.metric))}; {compare_to_baseline(found).sentence} "
+        f"(difference {estimate(found.difference)}, positive if LaBraM is better).{method}{_chance_caution(found)}"
     )
 
 
-def _doubt(found: Evaluation) -> str:
+def _chance_caution(found: Evaluation) -> str:
     if found.clears(found.chance):
         return ""
-    guess = "predicting the mean of the targets" if found.kind == "regression" else "guessing"
-    return f" The score is not shown to be better than {guess} would be."
+    chance = "predicting the mean of the targets" if found.kind == "regression" else "chance"
+    return f" The score is not significantly better than {chance}."
 
 
-def _outcome(found: Evaluation) -> list[Picture]:
+def _outcome(found: Evaluation) -> list[EmbeddedFigure]:
     name = found.task
     if found.confusion:
-        pictures = [_confusion(found, found.confusion, "LaBraM", f"{name}-confusion")]
+        figures = [_confusion(found, found.confusion, "LaBraM", f"{name}-confusion")]
         if found.baseline_confusion:
-            pictures.append(_confusion(found, found.baseline_confusion, "Baseline", f"{name}-baseline-confusion"))
-        return pictures
+            figures.append(_confusion(found, found.baseline_confusion, "Baseline", f"{name}-baseline-confusion"))
+        return figures
     if not found.scatter:
         return []
     r = found.model.get("pearson_r")
     alt = f"Predicted against true {listed(found.classes)}; Pearson r {estimate(r)}."
-    caption = "LaBraM’s prediction against the truth; a point is a window, and on the dashed line both are equal."
-    return [picture(plots.scatter(found.scatter, found.classes), name=f"{name}-scatter", alt=alt, caption=caption)]
+    caption = "LaBraM’s predictions against the true values, one point per window. Dashed: predicted = true."
+    return [embed_figure(plots.scatter(found.scatter, found.classes), name=f"{name}-scatter", alt=alt, caption=caption)]
 
 
-def _confusion(found: Evaluation, matrix: tuple[tuple[int, ...], ...], title: str, name: str) -> Picture:
+def _confusion(found: Evaluation, matrix: tuple[tuple[int, ...], ...], title: str, name: str) -> EmbeddedFigure:
     recalls = ", ".join(
         f"{label} {percent(row[index] / sum(row))}"
         for index, (label, row) in enumerate(zip(found.classes, matrix, strict=False))
         if sum(row)
     )
-    return picture(
+    return embed_figure(
         plots.confusion(matrix, found.classes, title=title),
         name=name,
-        alt=f"Confusion matrix of {title}. Recognised: {recalls}.",
-        caption=f"{title}: shade and percentage are shares of the true class, small numbers count windows.",
+        alt=f"Confusion matrix of {title}. Recall: {recalls}.",
+        caption=f"{title}: shade and percentage are normalised by true class; small numbers count windows.",
     )
 
 
-def _intervals(found: Evaluation) -> list[Picture]:
+def _intervals(found: Evaluation) -> list[EmbeddedFigure]:
     shown = [
         metric for metric in found.model if metric not in LOWER_IS_BETTER and found.model[metric].value is not None
     ]
@@ -152,9 +155,9 @@ def _intervals(found: Evaluation) -> list[Picture]:
         f"{row.label}: LaBraM {number(row.value)}, baseline {number(other.value)}"
         for row, other in zip(model, baseline, strict=True)
     )
-    drawn = count(found.resamples, "resampling")
-    caption = f"Points are the scores on all test windows, bars 95 % intervals from {drawn} of subjects."
-    return [picture(plots.intervals(model, baseline), name=f"{found.task}-intervals", alt=alt, caption=caption)]
+    drawn = count(found.resamples, "bootstrap sample")
+    caption = f"Points: scores on all test windows. Bars: 95 % intervals from {drawn} of subjects."
+    return [embed_figure(plots.intervals(model, baseline), name=f"{found.task}-intervals", alt=alt, caption=caption)]
 
 
 def _interval(metric: str, value: Estimate | None) -> Interval:
@@ -184,17 +187,19 @@ def _metrics(found: Evaluation) -> Table:
         )
         for metric, value in found.model.items()
     )
-    note = "By recording: the mean prediction over a recording’s windows is scored." if whole else ""
+    note = "By recording: metrics of the mean prediction over a recording’s windows." if whole else ""
     return Table("Metrics", head, rows, frozenset({1, 2, 3, 4}), note=note)
 
 
-def _curves(task: TaskRecipe, history: History, *, wide: bool) -> tuple[Picture, ...]:
-    """Loss and headline metric: side by side over the page, or stacked where another figure stands beside them."""
+def _curves(task: TaskRecipe, history: History, *, wide: bool) -> tuple[EmbeddedFigure, ...]:
+    """Plot loss and headline metric: side by side if `wide`, else stacked in half the page width."""
     title = METRIC_TITLES.get(task.metric, task.metric)
     panels = [*panel("Loss", "loss", history), *panel(f"{title[:1].upper()}{title[1:]}", task.metric, history)]
     if not panels:
         return ()
-    caption = "Fine-tuning. Solid: training windows. Dashed: validation subjects, by which the best epoch is chosen."
+    caption = "Fine-tuning. Solid: training windows. Dashed: validation subjects, which select the best epoch."
     caption += resumptions(panels)
     figure = plots.curves(panels, columns=2) if wide else plots.curves(panels, width=plots.HALF, columns=1)
-    return (picture(figure, name=f"{task.name}-curves", alt=f"Fine-tuning curves of {task.name}.", caption=caption),)
+    return (
+        embed_figure(figure, name=f"{task.name}-curves", alt=f"Fine-tuning curves of {task.name}.", caption=caption),
+    )

@@ -1,4 +1,4 @@
-"""The templates that all pages are made from."""
+"""Jinja templates of the report pages."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 @cache
 def environment() -> Environment:
-    """Escapes what it is given, and refuses names that it is not given."""
+    """Return the Jinja environment: values are escaped, undefined names raise an error."""
     return Environment(
         loader=PackageLoader("labram.reporting", ""),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""The chapters about self-supervised training: the tokenizer and the masked model."""
+"""Report sections of self-supervised training: the tokenizer and the masked model."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from labram.reporting import plots
-from labram.reporting.elements import METRIC_TITLES, Chapter, Picture, count, number, percent, picture
+from labram.reporting.elements import METRIC_TITLES, EmbeddedFigure, ReportSection, count, embed_figure, number, percent
 from labram.reporting.plots import Line, Panel, Role
 from labram.reporting.run_record import History, RunRecord
 
@@ -17,9 +17,9 @@ LABELS = {
     **METRIC_TITLES,
     "amplitude_loss": "MSE of z-scores",
     "phase_loss": "MSE of z-scores",
-    "amplitude_vs_mean": "of the mean's error",
-    "phase_vs_mean": "of the mean's error",
-    "accuracy": "right (%)",
+    "amplitude_vs_mean": "MSE relative to mean spectrum",
+    "phase_vs_mean": "MSE relative to mean spectrum",
+    "accuracy": "accuracy (%)",
     "perplexity": "codes",
 }
 MOST_SPECTRA = 6
@@ -28,7 +28,7 @@ PERCENT = frozenset({"accuracy", "majority", "accuracy_symmetric"})
 
 @dataclass(frozen=True)
 class Reference:
-    """A logged figure to draw as a dotted line beside a curve: what needs no learning, times `scale`."""
+    """Logged metric of a trivial predictor, times `scale`: a dotted line beside a curve."""
 
     metric: str
     label: str
@@ -36,7 +36,7 @@ class Reference:
 
 
 def panel(title: str, metric: str, history: History, *references: Reference) -> list[Panel]:
-    """The curves of one metric in training and validation; no panel where nothing was logged."""
+    """Return a panel with the training and validation curves of a metric, or none if it was not logged."""
     unit = 100.0 if metric in PERCENT else 1.0
     roles: tuple[Role, Role] = ("training", "validation")
     lines = [_line(history, metric, role, phase=role, label=role, scale=unit) for role in roles]
@@ -56,10 +56,10 @@ def panel(title: str, metric: str, history: History, *references: Reference) -> 
 
 
 def resumptions(panels: Sequence[Panel]) -> str:
-    """A sentence about the vertical lines in curves, where there are any."""
+    """Return a sentence about the vertical lines in the curves, or "" if there are none."""
     marks = panels[0].marks
     steps = ", ".join(f"{mark:g}" for mark in marks)
-    return f" Vertical: interrupted, and gone on after step {steps}." if marks else ""
+    return f" Vertical: interrupted and resumed at step {steps}." if marks else ""
 
 
 def _line(history: History, metric: str, role: Role, *, phase: str, label: str, scale: float) -> Line:
@@ -68,20 +68,20 @@ def _line(history: History, metric: str, role: Role, *, phase: str, label: str, 
 
 
 def _phase(history: History, metric: str) -> str:
-    """Where a figure is best read: on validation windows, else where it was logged."""
+    """Return *validation* if the metric was logged in that phase, else *training*."""
     return "validation" if history.last(metric, phase="validation") is not None else "training"
 
 
-def tokenizer(record: RunRecord) -> Chapter:
-    """How well patches survive being turned into one code each."""
+def tokenizer(record: RunRecord) -> ReportSection:
+    """Return the section on the tokenizer: training curves, codebook usage, reconstructed spectra."""
     history = History.of(record.tokenizer)
     recipe, architecture = record.recipe.tokenizer, record.recipe.architecture
     if not history.rows:
-        return Chapter("tokenizer", "Tokenizer", ("No tokenizer was trained in this run.",))
+        return ReportSection("tokenizer", "Tokenizer", ("No tokenizer was trained in this run.",))
     codes = _codebook(record.tokenizer)
     lead = (
-        f"The tokenizer turns every patch, one second of one channel, into one of {count(architecture.codes, 'code')}, "
-        "and is trained to give the spectra of a window’s patches back from their codes alone. "
+        f"The tokenizer maps every patch (one second of one channel) to one of {count(architecture.codes, 'code')} "
+        "and is trained to reconstruct the spectra of a window’s patches from their codes. "
         f"It was trained for {history.steps()} of {recipe.steps} steps."
     )
     panels = [
@@ -89,50 +89,50 @@ def tokenizer(record: RunRecord) -> Chapter:
         *panel("Amplitude", "amplitude_loss", history),
         *panel("Phase", "phase_loss", history),
     ]
-    perplexity = panel("Perplexity of the codes", "perplexity", history)
-    pictures = [
+    perplexity = panel("Codebook perplexity", "perplexity", history)
+    figures = [
         *_curves(panels, "tokenizer"),
         *_codebook_picture(codes),
         *_curves(perplexity, "perplexity", columns=1),
         *_spectra(record.tokenizer),
     ]
-    return Chapter(
+    return ReportSection(
         "tokenizer",
         "Tokenizer",
         (lead, *_usage(codes), *_reconstruction(history)),
         _tiles(codes, history),
-        tuple(pictures),
+        tuple(figures),
     )
 
 
-def pretraining(record: RunRecord) -> Chapter:
-    """How well the masked model predicts the codes of patches that it does not see."""
+def pretraining(record: RunRecord) -> ReportSection:
+    """Return the section on pre-training: how well the masked model predicts the codes of masked patches."""
     history = History.of(record.backbone)
     recipe = record.recipe.pretraining
     if not history.rows:
-        return Chapter("pretraining", "Pre-training", ("No model was pre-trained in this run.",))
-    complement = ", then the same with the other patches hidden" if recipe.symmetric else ""
+        return ReportSection("pretraining", "Pre-training", ("No model was pre-trained in this run.",))
+    complement = ", then again with the complementary mask" if recipe.symmetric else ""
     task = (
-        f"The masked model sees a window with {percent(recipe.mask_ratio)} of its patches hidden and predicts their "
+        f"The masked model sees a window with {percent(recipe.mask_ratio)} of its patches masked and predicts their "
         f"codes{complement}. It was trained for {history.steps()} of {recipe.steps} steps."
     )
-    entropy = Reference("target_entropy", "knowing how often codes occur", 2.0 if recipe.symmetric else 1.0)
+    entropy = Reference("target_entropy", "entropy of the code distribution", 2.0 if recipe.symmetric else 1.0)
     panels = [
         *panel("Loss", "loss", history, entropy),
-        *panel("Accuracy", "accuracy", history, Reference("majority", "always the commonest code")),
+        *panel("Accuracy", "accuracy", history, Reference("majority", "most frequent code")),
     ]
-    pictures = tuple(_curves(panels, "pretraining", columns=2))
-    return Chapter("pretraining", "Pre-training", (task, *_masked_verdict(history)), pictures=pictures)
+    figures = tuple(_curves(panels, "pretraining", columns=2))
+    return ReportSection("pretraining", "Pre-training", (task, *_masked_verdict(history)), figures=figures)
 
 
-def _curves(panels: list[Panel], name: str, *, columns: int = 3) -> list[Picture]:
+def _curves(panels: list[Panel], name: str, *, columns: int = 3) -> list[EmbeddedFigure]:
     if not panels:
         return []
     figure = plots.curves(panels, columns=columns, width=plots.FULL if columns > 1 else plots.HALF)
     described = "; ".join(f"{item.title}: {_ends(item)}" for item in panels)
-    caption = "Solid: training windows. Dashed: windows of validation subjects, which are not trained on."
+    caption = "Solid: training windows. Dashed: windows of validation subjects."
     caption += resumptions(panels)
-    return [picture(figure, name=f"{name}-curves", alt=f"Training curves. {described}", caption=caption)]
+    return [embed_figure(figure, name=f"{name}-curves", alt=f"Training curves. {described}", caption=caption)]
 
 
 def _ends(item: Panel) -> str:
@@ -144,17 +144,17 @@ def _masked_verdict(history: History) -> tuple[str, ...]:
     reached, majority = history.last("accuracy", phase=phase), history.last("majority", phase=phase)
     if reached is None or majority is None:
         return ()
-    better = "more than" if reached > majority else "not more than"
-    where = "windows of validation subjects" if phase == "validation" else "training windows"
+    relation = "above" if reached > majority else "not above"
+    windows = "windows of validation subjects" if phase == "validation" else "training windows"
     sentence = (
-        f"On {where} it ends at {percent(reached, 1)} right, {better} the {percent(majority, 1)} that "
-        "always naming the commonest code would give."
+        f"Final accuracy on {windows}: {percent(reached, 1)}, {relation} the {percent(majority, 1)} of always "
+        "predicting the most frequent code."
     )
     return (sentence,)
 
 
 def _codebook(folder: Path | None) -> dict[str, Any]:
-    """What `labram.training.codebook` wrote; empty where there is none."""
+    """Read ``codebook.json`` of `labram.training.codebook`, or return an empty mapping."""
     path = folder / "codebook.json" if folder else None
     return dict(json.loads(path.read_text())) if path and path.is_file() else {}
 
@@ -166,12 +166,12 @@ def _counts(codes: dict[str, Any]) -> list[int]:
 def _usage(codes: dict[str, Any]) -> tuple[str, ...]:
     counts = _counts(codes)
     if not counts:
-        return ("How often each code is used was not recorded.",)
+        return ("Codebook usage was not recorded.",)
     used = sum(amount > 0 for amount in counts)
     share = max(counts) / max(sum(counts), 1)
     sentence = (
-        f"The patches of the validation windows use {used} of the {len(counts)} codes; "
-        f"the commonest stands for {percent(share)} of them."
+        f"The patches of the validation windows use {used} of {len(counts)} codes; "
+        f"the most frequent code accounts for {percent(share)} of the patches."
     )
     return (sentence, *_usage_by_dataset(codes.get("datasets", {})))
 
@@ -187,14 +187,14 @@ def _usage_by_dataset(datasets: dict[str, dict[str, float]]) -> tuple[str, ...]:
 
 
 def _reconstruction(history: History) -> tuple[str, ...]:
-    """How the reconstruction compares with one that needs no code."""
+    """Compare the reconstruction with predicting the mean spectrum."""
     amplitude, phase = (history.last(f"{part}_vs_mean", phase="validation") for part in ("amplitude", "phase"))
     if amplitude is None or phase is None:
         return ()
     sentence = (
-        "On windows of validation subjects its squared error is "
-        f"{percent(amplitude)} (amplitude) and {percent(phase)} (phase) of that of "
-        "answering every patch with the mean spectrum of its montage."
+        "On windows of validation subjects, the mean squared error of the reconstruction is "
+        f"{percent(amplitude)} (amplitude) and {percent(phase)} (phase) of the error of "
+        "predicting the mean spectrum of the montage."
     )
     return (sentence,)
 
@@ -205,7 +205,7 @@ def _tiles(codes: dict[str, Any], history: History) -> tuple[tuple[str, str], ..
     if counts:
         tiles.append((f"{sum(amount > 0 for amount in counts)} of {len(counts)}", "codes in use"))
     if "perplexity" in codes:
-        tiles.append((number(float(codes["perplexity"]), 1), "perplexity: as many codes, used evenly"))
+        tiles.append((number(float(codes["perplexity"]), 1), "codebook perplexity"))
     for metric, label in (("amplitude_loss", "amplitude loss, validation"), ("phase_loss", "phase loss, validation")):
         value = history.last(metric, phase="validation")
         if value is not None:
@@ -213,23 +213,23 @@ def _tiles(codes: dict[str, Any], history: History) -> tuple[tuple[str, str], ..
     return tuple(tiles)
 
 
-def _codebook_picture(codes: dict[str, Any]) -> list[Picture]:
+def _codebook_picture(codes: dict[str, Any]) -> list[EmbeddedFigure]:
     counts = _counts(codes)
     if not counts or not sum(counts):
         return []
     used = sum(amount > 0 for amount in counts)
     return [
-        picture(
+        embed_figure(
             plots.codebook(counts),
             name="codebook",
             alt=f"Codebook usage by rank: {used} of {len(counts)} codes in use.",
-            caption="How often each code is used on the validation windows, most used first. "
-            "A healthy codebook falls slowly; a collapsed one ends after a few codes.",
+            caption="Code frequencies on the validation windows, in descending order. "
+            "In a healthy codebook they fall slowly; a collapsed one uses only a few codes.",
         )
     ]
 
 
-def _spectra(folder: Path | None) -> list[Picture]:
+def _spectra(folder: Path | None) -> list[EmbeddedFigure]:
     path = folder / "examples.npz" if folder else None
     if path is None or not path.is_file():
         return []
@@ -238,12 +238,12 @@ def _spectra(folder: Path | None) -> list[Picture]:
         names = [str(name) for name in arrays["names"]]
     shown = min(len(original), MOST_SPECTRA)
     return [
-        picture(
+        embed_figure(
             plots.spectra(original[:shown], reconstructed[:shown], hertz, names[:shown]),
             name="spectra",
             alt=f"Amplitude spectra of {count(shown, 'patch', 'patches')} of validation subjects, "
             "each with the spectrum reconstructed from its code.",
-            caption="Amplitude spectra of patches of validation subjects (solid) and what the tokenizer gives back "
-            "from their codes (dashed). z-scored within the window, as the training target is.",
+            caption="Amplitude spectra of patches of validation subjects (solid) and their reconstruction from the "
+            "codes (dashed), z-scored within the window like the training target.",
         )
     ]

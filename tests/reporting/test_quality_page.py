@@ -1,4 +1,4 @@
-"""The quality page: verdicts, rules, distributions and refusals, in one file that loads nothing."""
+"""Quality report: verdicts, rules, distributions and quarantine in one self-contained file."""
 
 import re
 from pathlib import Path
@@ -70,8 +70,8 @@ def text_of(page: str) -> str:
 
 def test_the_page_says_what_was_found_and_what_to_do(corpus: Path, tmp_path: Path) -> None:
     text = text_of(quality.write(corpus, tmp_path / "quality.html").read_text())
-    assert "Of 7 recordings, 3 can be used, 2 of them with a warning; 4 cannot." in text
-    assert "4 recordings of 7 were refused" in text
+    assert "7 recordings: 3 accepted, 2 of them with a warning; 4 quarantined." in text
+    assert "4 recordings of 7 were quarantined" in text
     assert "set-0002 edf 60 implausible_unit multiply by 1000" in text
     assert re.search(r"set-0005 edf 60 duplicate_content, duplicate_subject copy of set-0001", text)
     assert "spectrum of EEG psd_slope -5 to -0.3 not_eeg critical 1 set-0003" in text
@@ -97,7 +97,7 @@ def test_the_same_corpus_gives_the_same_page(corpus: Path, tmp_path: Path) -> No
 def test_thresholds_are_drawn(corpus: Path, tmp_path: Path) -> None:
     page = quality.write(corpus, tmp_path / "quality.html").read_text()
     assert 'role="img"' in page
-    assert "Slope of the spectrum -1.4 to 0.01" in page
+    assert "Aperiodic slope -1.4 to 0.01" in page
 
 
 def test_a_corpus_of_which_nothing_could_be_read_has_a_page(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_corpus_of_which_nothing_could_be_read_has_a_page(tmp_path: Path) -> N
 
 def test_the_report_of_a_run_shows_the_same_quarantine(finished: RunRecord) -> None:
     assert finished.corpus is not None
-    chapter = quality.quarantine(Corpus.load(finished.corpus))
-    assert any("hole of 4.2 s" in cell for table in chapter.tables for cells in table.rows for cell in cells)
+    section = quality.quarantine(Corpus.load(finished.corpus))
+    assert any("gap of 4.2 s" in cell for table in section.tables for cells in table.rows for cell in cells)
 
 
 def test_every_code_is_explained() -> None:

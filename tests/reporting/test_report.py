@@ -14,7 +14,7 @@ from labram.reporting import plots, run_report
 from labram.reporting.run_report import GateOutcome, RunRecord
 
 MakeRun = Callable[..., RunRecord]
-CAUTION = "shows that the machine works, never stands in for a result"
+CAUTION = "shows that the pipeline works; not a scientific result"
 
 
 def page_of(record: RunRecord, folder: Path) -> str:
@@ -61,7 +61,7 @@ def test_it_names_no_path_of_the_machine(finished: RunRecord, page: str) -> None
 
 def test_what_went_in_is_counted(page: str) -> None:
     text = text_of(page)
-    assert "30 recordings went in: 27 accepted and 3 quarantined" in text
+    assert "30 recordings: 27 accepted and 3 quarantined" in text
     assert "FP1 FP2 F7 F3" in text
     for dataset in ("eegmat", "ssvep_exo", "muse"):
         assert dataset in text
@@ -69,14 +69,14 @@ def test_what_went_in_is_counted(page: str) -> None:
 
 def test_refused_recordings_are_listed_with_every_reason(page: str) -> None:
     text = text_of(page)
-    assert "3 recordings of 30 were refused" in text
+    assert "3 recordings of 30 were quarantined" in text
     for recording, reasons in {"063": "gaps", "064": "duplicate_format", "065": "flat, too_short"}.items():
         assert re.search(rf"muse-0+{recording} csv – {reasons}", text)
 
 
 def test_what_was_put_up_with_is_counted(page: str) -> None:
     text = text_of(page)
-    assert "line noise 3 These recordings are used all the same." in text
+    assert "line noise 3 Recordings with a warning are used." in text
     assert "wrong response 12" in text
     assert "no holes gap_seconds at most 1 critical 1" in text
 
@@ -136,19 +136,19 @@ def test_every_section_head_says_which_corpus_it_is_about(finished: RunRecord, t
 @pytest.mark.usefixtures("words_only")
 def test_a_simulated_corpus_is_announced_before_any_number(make_run: MakeRun, tmp_path: Path) -> None:
     text = text_of(page_of(make_run(simulated=True), tmp_path))
-    assert text.index("it never stands in for a result") < text.index("95 % CI")
+    assert text.index("not a scientific result") < text.index("95 % CI")
 
 
 def test_a_model_that_beats_the_baseline_is_said_to(page: str) -> None:
-    assert "LaBraM beats the baseline on workload, ssvep and reaction_time." in text_of(page)
+    assert "LaBraM significantly beats the baseline on workload, ssvep and reaction_time." in text_of(page)
 
 
 @pytest.mark.usefixtures("words_only")
 def test_a_model_that_does_not_is_said_not_to(make_run: MakeRun, tmp_path: Path) -> None:
     text = text_of(page_of(make_run(skill=0.0), tmp_path))
-    assert "LaBraM is not shown to beat the baseline on any task." in text
+    assert "LaBraM does not significantly beat the baseline on any task." in text
     assert "LaBraM beats the baseline" not in text
-    assert "it is not shown to be better than guessing" in text
+    assert "it is not significantly better than chance" in text
     assert text.count("does not beat the baseline") == 6  # badge and sentence of three tasks
 
 
@@ -157,12 +157,12 @@ def test_recordings_that_training_has_seen_are_pointed_out(make_run: MakeRun, tm
     record = make_run()
     path = record.tasks["ssvep"] / "evaluation.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"overlap": 2}))
-    assert "Attention: training has seen 2 of these recordings." in text_of(page_of(record, tmp_path))
+    assert "Warning: training used 2 of these recordings." in text_of(page_of(record, tmp_path))
 
 
 def test_a_promotion_is_the_verdict(page: str) -> None:
     text = text_of(page)
-    assert "promoted All 5 gates passed. Aliases moved to labram-workload version 1" in text
+    assert "promoted All 5 gates passed. Promoted: labram-workload version 1" in text
 
 
 @pytest.mark.usefixtures("words_only")
@@ -170,9 +170,9 @@ def test_a_refusal_is_the_verdict_and_names_its_gate(finished: RunRecord, tmp_pa
     bad = GateOutcome("labram-workload", "metric", passed=False, detail="AUROC fell by 0.081")
     record = replace(finished, gates=[*finished.gates, bad], promotions=())
     text = text_of(page_of(record, tmp_path))
-    assert "gate refused 1 of 6 gates refused (labram-workload: metric). The champions stay as they were." in text
+    assert "not promoted 1 of 6 gates failed (labram-workload: metric). Champions are unchanged." in text
     assert "AUROC fell by 0.081" in text
-    assert "refused: metric" in text
+    assert "failed: metric" in text
 
 
 def test_text_from_outside_cannot_become_markup(make_run: MakeRun, tmp_path: Path) -> None:
@@ -209,13 +209,13 @@ def test_uncommitted_changes_are_admitted(finished: RunRecord, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("missing", "sentence"),
     [
-        ("corpus", "nothing is known about what went in"),
+        ("corpus", "the corpus is unknown"),
         ("tokenizer", "No tokenizer was trained in this run."),
         ("backbone", "No model was pre-trained in this run."),
         ("ssvep", "The task ssvep was not fine-tuned in this run."),
         ("ssvep/evaluation.json", "The task ssvep was fine-tuned but not evaluated in this run."),
-        ("tokenizer/codebook.json", "How often each code is used was not recorded."),
-        ("tokenizer/examples.npz", "The tokenizer turns every patch"),
+        ("tokenizer/codebook.json", "Codebook usage was not recorded."),
+        ("tokenizer/examples.npz", "The tokenizer maps every patch"),
     ],
 )
 @pytest.mark.usefixtures("words_only")
@@ -240,7 +240,7 @@ def test_a_run_that_never_started_has_a_report(tmp_path: Path) -> None:
     )
     text = text_of(page_of(record, tmp_path))
     assert "stopped early The corpus folder is empty." in text
-    assert "No gate was judged" in text
+    assert "No gate was evaluated" in text
     assert text.count("not evaluated") >= len(record.recipe.tasks)
 
 

@@ -54,7 +54,10 @@ def test_variants_that_differ_are_named_at_the_head(tmp_path):
         outcome("from-scratch", 0.4, -0.2, significant=True),
         outcome("same", 0.61, 0.01),
     )
-    assert "On gait: more better than pretrained and from-scratch worse than pretrained." in text
+    assert (
+        "On gait: more significantly better than pretrained and from-scratch significantly worse than pretrained."
+        in text
+    )
     assert "3 comparisons were made" in text
     assert "not told apart" in text
     assert "models:/labram-backbone/3#0123456789abcdef" in text
@@ -62,16 +65,16 @@ def test_variants_that_differ_are_named_at_the_head(tmp_path):
 
 def test_where_nothing_differs_it_says_so(tmp_path):
     text = text_of(tmp_path, outcome("same", 0.61, 0.01))
-    assert "On gait: no variant differs from pretrained beyond doubt." in text
+    assert "On gait: no variant differs significantly from pretrained." in text
     assert "1 comparison was made" in text
     assert "too few" not in text
 
 
 def test_few_subjects_are_called_too_few(tmp_path):
-    assert "They are too few" in text_of(tmp_path, reference=outcome("pretrained", 0.6, subjects=3))
+    assert "This is too few" in text_of(tmp_path, reference=outcome("pretrained", 0.6, subjects=3))
 
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_simulated_corpus_is_called_one(simulated, tmp_path):
     text = text_of(tmp_path, outcome("same", 0.61, 0.01), simulated=simulated)
-    assert ("never stands in for a result" in text) is simulated
+    assert ("not a scientific result" in text) is simulated
