@@ -1,0 +1,68 @@
+"""Commands in the documentation name only labels, resources and Secrets that the manifests define."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from labram.platform.doctor import SECRETS
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["docs/kubernetes.md", "k8s/README.md", "k8s/pools/README.md"]
+KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "svc": "Service", "cronjob": "CronJob", "job": "Job"}
+ELSEWHERE = {"svc/ml-pipeline", "job/backup-now"}
+"""KFP's Service, and a Job that the guide creates itself."""
+OPTIONAL_SECRETS = {"labram-storage"}
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[dict]:
+    files = sorted((ROOT / "k8s").rglob("*.yaml"))
+    return [item for file in files for item in yaml.safe_load_all(file.read_text()) if isinstance(item, dict)]
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def commands(request: pytest.FixtureRequest) -> list[str]:
+    return [line for line in (ROOT / request.param).read_text().splitlines() if "kubectl" in line]
+
+
+def pod_labels(part: object) -> Iterator[str]:
+    """Labels of pod templates at any depth, and of custom resources whose pods get the resource's name."""
+    if isinstance(part, dict):
+        if part.get("spec", {}).get("containers") if isinstance(part.get("spec"), dict) else False:
+            yield from (f"{key}={value}" for key, value in part.get("metadata", {}).get("labels", {}).items())
+        if part.get("kind") == "InferenceService":
+            yield f"serving.kserve.io/inferenceservice={part['metadata']['name']}"
+        if part.get("kind") == "NodePool":
+            yield from (f"{k}={v}" for k, v in part["spec"]["template"]["metadata"]["labels"].items())
+        for value in part.values():
+            yield from pod_labels(value)
+    elif isinstance(part, list):
+        for item in part:
+            yield from pod_labels(item)
+
+
+def test_every_label_selector_matches_a_pod_template(commands, manifests) -> None:
+    labels = {*pod_labels(manifests), "pipeline/runid=RUN"}
+    for line in commands:
+        for selector in re.findall(r"-l ([\w./-]+=[\w./-]+)", line):
+            assert selector in labels, line
+            kinds = re.search(r"get ([a-z,]+) .*-l app=", line)
+            assert kinds is None or kinds[1] == "pods", f"only pods have the label: {line}"
+
+
+def test_every_resource_that_a_command_names_is_in_the_manifests(commands, manifests) -> None:
+    existing = {(item.get("kind"), item.get("metadata", {}).get("name")) for item in manifests}
+    for line in commands:
+        for kind, name in re.findall(rf"\b({'|'.join(KINDS)})[/ ]([a-z][a-z-]+)", line):
+            assert f"{kind}/{name}" in ELSEWHERE or (KINDS[kind], name) in existing, line
+
+
+def test_the_guide_creates_every_secret_with_all_its_keys() -> None:
+    guide = (ROOT / "docs/kubernetes.md").read_text().replace("\\\n", " ")
+    created = dict(re.findall(r"create secret generic (\S+)(.*)", guide))
+    assert created.keys() == SECRETS.keys() | OPTIONAL_SECRETS
+    for name, keys in SECRETS.items():
+        assert all(re.search(rf"--from-(literal|file)={re.escape(key)}\b", created[name]) for key in keys), name
