@@ -29,8 +29,8 @@ class Mobi(Dataset):
 
     Channel names are in `impedances-before.txt`. Targets are in `joints.txt`, on the same clock: two header lines, then
     time and twelve angles in degrees, six measured (G), six predicted by the interface (P): hip, knee, ankle, right and
-    left. The paper trains on the first ten minutes of each session and tests on the rest. Here splits are by subject,
-    so results are not comparable.
+    left. The paper trains on the first ten minutes of each session and tests on its last minutes. Here splits are by
+    subject, so results are not comparable.
 
     Tested on a synthetic copy of its layout.
     """

@@ -45,7 +45,7 @@ class Trujillo2017(_Trujillo):
 
 
 class Trujillo2020(_Trujillo):
-    """`…_II_S01.bdf` and `…_RBII_S01.bdf`: two category learning tasks.
+    """`…_II_S01.bdf` and `…_RBII_S01.bdf`: two categorisation tasks.
 
     Tested on a synthetic copy of its layout.
     """

@@ -12,7 +12,7 @@ def test_the_table_of_datasets_is_what_the_adapters_state() -> None:
     assert update_table(page) == page, "run `python -m labram.datasets`"
 
 
-def test_classes_are_told_apart_and_open_archives_tell_subjects() -> None:
+def test_classes_are_distinct_and_open_archives_have_subject_numbers() -> None:
     for adapter in ADAPTERS.values():
         for classes in adapter.tasks.values():
             assert classes
@@ -21,7 +21,7 @@ def test_classes_are_told_apart_and_open_archives_tell_subjects() -> None:
             assert re.compile(adapter.download.subject).groups == 1
 
 
-def test_the_published_preparation_has_its_notch_at_50_hz_whatever_the_mains() -> None:
+def test_the_published_preparation_has_its_notch_at_50_hz_whatever_the_line_frequency() -> None:
     for adapter in ADAPTERS.values():
         published = adapter.as_published()
         assert published.published

@@ -119,7 +119,7 @@ def test_a_subject_that_the_dataset_has_not_is_named(archive: Archive, tmp_path:
     assert names(tmp_path) == []
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(archive: Archive, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes(archive: Archive, tmp_path: Path) -> None:
     download = archive.physionet(FILES)
     archive.ends_after["/eegmat/1.0.0/Subject02_1.edf"] = 100_000
     with pytest.raises(PlatformError, match="resumes where it stopped"):
@@ -152,7 +152,7 @@ def test_a_part_that_is_the_whole_file_is_enough(archive: Archive, tmp_path: Pat
     assert names(tmp_path) == ["Subject01_1.edf"]
 
 
-def test_a_wrong_checksum_is_refused_and_leaves_nothing(archive: Archive, tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_rejected_and_leaves_nothing(archive: Archive, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"Subject02_1\.edf: .*checksum mismatch"):
         bring(archive.physionet(FILES, wrong="Subject02_1.edf"), tmp_path)
     assert names(tmp_path) == ["Subject01_1.edf"]
@@ -181,7 +181,7 @@ def test_a_list_without_checksums_is_not_trusted(archive: Archive, tmp_path: Pat
         bring(download, tmp_path)
 
 
-def test_an_archive_that_does_not_answer_is_named(archive: Archive, tmp_path: Path) -> None:
+def test_an_archive_that_is_unreachable_is_named(archive: Archive, tmp_path: Path) -> None:
     download = archive.physionet(FILES)
     archive.files.clear()
     with pytest.raises(PlatformError, match=r"SHA256SUMS\.txt: the archive is unreachable"):
@@ -244,13 +244,13 @@ class TestCommand:
         assert "ODC-By" in done.output
         assert names(tmp_path) == ["eegmat/README.txt", "eegmat/Subject01_1.edf", "eegmat/Subject02_1.edf"]
 
-    def test_what_is_not_open_says_how_to_apply(self, tmp_path: Path) -> None:
+    def test_what_is_not_open_prints_how_to_apply(self, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["corpus", "fetch", "tuab", "--out", str(tmp_path)])
         assert done.exit_code == 2
         assert "apply at https://isip.piconepress.com" in done.output
         assert names(tmp_path) == []
 
-    def test_subjects_that_are_no_numbers_are_refused(self, tmp_path: Path) -> None:
+    def test_subjects_that_are_no_numbers_are_rejected(self, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["corpus", "fetch", "eegmat", "--subjects", "1,x", "--out", str(tmp_path)])
         assert done.exit_code == 2
         assert "neither a number nor a range" in done.output

@@ -99,7 +99,7 @@ class TestBioSemi:
         assert {tuple(montage) for montage in corpus.accepted()["montage"]} == {("AF3", "F1", "FZ", "IZ")}
 
     @pytest.mark.parametrize("labels", [ELECTRODES, tuple(ELECTRODE_OF_INPUT)])
-    def test_trujillo_is_known_by_its_folder_and_inputs_have_places(
+    def test_trujillo_is_known_by_its_folder_and_inputs_become_electrodes(
         self, tmp_path: Path, write_bdf: WriteBdf, take_in: TakeIn, labels: tuple[str, ...]
     ) -> None:
         write_bdf("trujillo_2017/Resting_S01.bdf", (*labels, *self.EXTERNAL))
@@ -185,7 +185,7 @@ class TestBids:
             write_edf(root / place, seed=seed, seconds=6)
         (root / "sub-01/ses-b/eeg/sub-01_ses-b_task-rest_eeg.json").write_text('{"EEGReference": "A1"}')
 
-    def test_sidecars_state_mains_and_reference_the_nearest_last(
+    def test_sidecars_state_line_frequency_and_reference_the_nearest_last(
         self, tmp_path: Path, write_edf: Callable[..., Path], take_in: TakeIn
     ) -> None:
         self.write(tmp_path, write_edf)

@@ -138,7 +138,9 @@ class TestDefect10:
             np.testing.assert_array_equal(window, thrice[:, begin : begin + 1000])
 
 
-def test_defect_11_the_notch_is_where_the_mains_is(tmp_path: Path, edf: Callable[..., Path], take_in: TakeIn) -> None:
+def test_defect_11_the_notch_is_at_the_line_frequency(
+    tmp_path: Path, edf: Callable[..., Path], take_in: TakeIn
+) -> None:
     time = np.arange(30 * 250) / 250
     hum = np.tile(50 * np.sin(2 * np.pi * 60 * time) + 20 * np.sin(2 * np.pi * 10 * time), (len(CHANNELS), 1))
     edf("edf/train/normal/01_tcp_ar/aaaaaaaa_s001_t000.edf", seconds=30, signals=hum)

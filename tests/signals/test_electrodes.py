@@ -82,7 +82,7 @@ def test_contacts_counted_through_a_grid_are_not_ears():
     assert canonical_names(["A1", "A2", "C3", "Fz"]) == ("A1", "A2", "C3", "FZ")
 
 
-def test_an_unknown_name_in_a_montage_is_refused_with_the_closest():
+def test_an_unknown_name_in_a_montage_is_rejected_with_the_closest():
     with pytest.raises(LabramError, match="FZ"):
         rows(["Fz"])
     with pytest.raises(LabramError, match="capitals"):

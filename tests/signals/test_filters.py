@@ -65,12 +65,12 @@ def test_a_sine_in_the_band_survives(filtered: Filtered, hertz: float, rate: flo
     seconds=st.integers(1, 40),
     mains=st.sampled_from([50.0, 60.0]),
 )
-def test_mains_hum_falls_by_more_than_20_db(filtered: Filtered, rate: float, seconds: int, mains: float):
+def test_line_noise_falls_by_more_than_20_db(filtered: Filtered, rate: float, seconds: int, mains: float):
     clean = filtered(sine(mains, rate, seconds), [0], line_freq_hz=mains)
     assert amplitude(clean[0], mains) < 2.0
 
 
-def test_mains_hum_stays_where_the_recipe_says_so(filtered: Filtered):
+def test_line_noise_stays_without_a_notch(filtered: Filtered):
     clean = filtered(sine(50.0, 256.0, 10), [0], line_freq_hz=50.0, notch=False)
     assert amplitude(clean[0], 50.0) == pytest.approx(20.0, rel=0.01)
 

@@ -148,7 +148,7 @@ def test_a_long_recording_needs_little_memory_and_is_read_once_in_order():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("at", [0, 128 * 300, 128 * 400 - 1])
-def test_one_sample_that_is_no_number_is_found_anywhere(bad: float, at: int):
+def test_one_non_finite_sample_is_detected_anywhere(bad: float, at: int):
     data = eeg(128.0, 128 * 400, channels=11)
     data[9, at] = bad
     recording = Recording(data, tuple(f"C{n}" for n in range(11)), 128.0)

@@ -154,7 +154,7 @@ def test_an_edf_that_lost_more_is_truncated(tmp_path: Path):
     assert reason(cut(write_edf(tmp_path / "b.edf"), 0)) is Reason.TRUNCATED
 
 
-def test_an_edf_that_was_never_closed_has_an_unknown_number_of_records(tmp_path: Path):
+def test_an_edf_without_footer_has_an_unknown_number_of_records(tmp_path: Path):
     path = write_edf(tmp_path / "a.edf")
     content = bytearray(path.read_bytes())
     content[236:244] = b"-1      "
@@ -174,7 +174,7 @@ def interrupted(path: Path, kind: type) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [(edfio.Edf, "edf"), (edfio.Bdf, "bdf")])
-def test_an_interrupted_file_tells_its_hole_and_keeps_events_at_their_samples(tmp_path: Path, kind: type, suffix: str):
+def test_an_interrupted_file_reports_its_gap_and_keeps_events_at_their_samples(tmp_path: Path, kind: type, suffix: str):
     recording = read(interrupted(tmp_path / f"a.{suffix}", kind))
     assert (recording.seconds, recording.gap_seconds) == (40.0, 30.0)
     assert [(event.onset, event.code) for event in recording.events] == [(1.0, "T0"), (22.5, "T")]
@@ -206,7 +206,7 @@ def test_a_signal_that_rests_at_the_value_of_a_line_end_is_no_damage(tmp_path: P
 
 @settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 1023), junk=st.binary(min_size=1, max_size=40))
-def test_a_damaged_header_is_read_or_refused_but_never_a_crash(
+def test_a_damaged_header_is_read_or_rejected_but_never_a_crash(
     tmp_path_factory: pytest.TempPathFactory, place: int, junk: bytes
 ):
     path = tmp_path_factory.getbasetemp() / "junk.edf"
@@ -249,7 +249,7 @@ def test_fif_comes_in_microvolts_with_events_from_the_first_sample(tmp_path: Pat
     assert recording.unit == "V"
 
 
-def test_trials_and_averages_in_fif_are_refused_as_such(tmp_path: Path):
+def test_trials_and_averages_in_fif_are_rejected_as_such(tmp_path: Path):
     trials = mne.make_fixed_length_epochs(raw(), duration=1.0, verbose="ERROR")
     trials.save(tmp_path / "a-epo.fif", verbose="ERROR")
     trials.average().save(tmp_path / "a-ave.fif", verbose="ERROR")
@@ -341,7 +341,7 @@ def edit(path: Path, **fields: str) -> Path:
         ({"DataPoints": str(2 * SIGNAL.shape[1])}, Reason.TRUNCATED),
     ],
 )
-def test_brainvision_of_another_content_is_refused(tmp_path: Path, fields: dict[str, str], expected: Reason):
+def test_brainvision_of_another_content_is_rejected(tmp_path: Path, fields: dict[str, str], expected: Reason):
     assert reason(edit(brainvision(tmp_path), **fields)) is expected
 
 
@@ -353,7 +353,7 @@ def test_brainvision_that_lost_a_little_is_kept_with_a_note(tmp_path: Path):
     ("dates", "seconds"),
     [(("20200101100000000000", "20200101100012500000"), 2.5), (("0" * 20, "0" * 20), 0.0)],
 )
-def test_a_pause_between_brainvision_segments_is_told_by_their_dates(
+def test_a_pause_between_brainvision_segments_comes_from_their_dates(
     tmp_path: Path, dates: tuple[str, str], seconds: float
 ):
     path = brainvision(tmp_path)
@@ -390,7 +390,7 @@ def test_muse_csv_gives_channels_and_markers(tmp_path: Path, marker: str):
     assert [(event.onset, event.code) for event in recording.events] == [(0.5, "21")]
 
 
-def test_the_longest_hole_in_time_stamps_is_told(tmp_path: Path):
+def test_the_longest_gap_in_time_stamps_is_reported(tmp_path: Path):
     assert read(muse(tmp_path / "a.csv", hole=7.25)).gap_seconds == pytest.approx(7.25, abs=0.002)
 
 
@@ -432,7 +432,7 @@ def spoil_archive(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "expected"), [(cut_archive, Reason.TRUNCATED), (spoil_archive, Reason.UNREADABLE)])
-def test_a_damaged_archive_is_told_apart(tmp_path: Path, spoil: Callable[[Path], None], expected: Reason):
+def test_a_damaged_archive_is_reported_apart(tmp_path: Path, spoil: Callable[[Path], None], expected: Reason):
     path = smni(tmp_path / "a.rd.010.gz")
     spoil(path)
     assert reason(path) is expected

@@ -95,13 +95,13 @@ def test_a_relative_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert read(Path("../") / tmp_path.name / "a.set").channels == LABELS
 
 
-def test_what_eeglab_cut_out_is_a_hole_and_its_event_takes_no_time(tmp_path: Path):
+def test_what_eeglab_cut_out_is_a_gap_and_its_event_takes_no_time(tmp_path: Path):
     recording = read(eeglab(tmp_path / "a.set", boundary=7.5))
     assert recording.gap_seconds == 7.5
     assert [(event.code, event.duration) for event in recording.events] == [("square", 0.0), ("boundary", 0.0)]
 
 
-def test_a_data_set_of_trials_is_refused_as_such(tmp_path: Path, refused: Refused):
+def test_a_data_set_of_trials_is_rejected_as_such(tmp_path: Path, refused: Refused):
     assert refused(eeglab(tmp_path / "a.set", trials=5)) is Reason.EPOCHED
 
 
@@ -232,13 +232,13 @@ def test_an_mff_folder_is_one_recording_with_the_names_of_its_own_layout(tmp_pat
     assert {part.name for part in content_files(path)} >= {"signal1.bin", "epochs.xml", "info.xml"}
 
 
-def test_a_pause_in_an_mff_folder_is_told_and_not_filled_with_zeros(tmp_path: Path):
+def test_a_pause_in_an_mff_folder_is_reported_and_not_filled_with_zeros(tmp_path: Path):
     recording = read(mff(tmp_path / "a.mff", pause_seconds=3.0))
     assert recording.gap_seconds == pytest.approx(3.0, abs=1.5 / RATE)
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
 
 
-def test_segments_and_averages_of_egi_are_refused_as_such(tmp_path: Path, refused: Refused):
+def test_segments_and_averages_of_egi_are_rejected_as_such(tmp_path: Path, refused: Refused):
     path = mff(tmp_path / "a.mff")
     (path / "categories.xml").write_text("<categories/>")
     assert refused(path) is Reason.EPOCHED
@@ -261,7 +261,7 @@ def test_egi_simple_binary_comes_in_microvolts_with_its_events(tmp_path: Path):
     assert [(event.onset, event.code) for event in recording.events] == [(1.0, "DIN1")]
 
 
-def test_egi_simple_binary_in_segments_or_cut_short_is_refused(tmp_path: Path, refused: Refused):
+def test_egi_simple_binary_in_segments_or_cut_short_is_rejected(tmp_path: Path, refused: Refused):
     assert refused(egi_raw(tmp_path / "a.raw", version=5)) is Reason.EPOCHED
     assert refused(cut(egi_raw(tmp_path / "b.raw"), 0.9)) is Reason.TRUNCATED
 
@@ -288,7 +288,7 @@ def paused_fif(path: Path) -> Path:
     return path
 
 
-def test_a_pause_in_a_fif_file_is_told_and_not_filled_with_zeros(tmp_path: Path):
+def test_a_pause_in_a_fif_file_is_reported_and_not_filled_with_zeros(tmp_path: Path):
     recording = read(paused_fif(tmp_path / "a_raw.fif"))
     kept = np.delete(SIGNAL, slice(RATE, 2 * RATE), axis=1)
     assert (recording.samples, recording.gap_seconds) == (4 * RATE, 1.0)
@@ -347,7 +347,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_flipped_bytes_are_read_or_refused_but_never_a_crash(
+def test_flipped_bytes_are_read_or_rejected_but_never_a_crash(
     tmp_path: Path, name: str, survive_flips: Callable[[Path, int], None]
 ):
     survive_flips(WRITERS[name](tmp_path / name), 2 if name in ("ant.cnt", "a.set") else 25)
@@ -355,7 +355,7 @@ def test_flipped_bytes_are_read_or_refused_but_never_a_crash(
 
 @pytest.mark.parametrize("suffix", sorted({suffix for kind in FORMATS for suffix in kind.suffixes}))
 @pytest.mark.parametrize("content", [b"", b"no EEG at all\n" * 200, bytes(range(256)) * 20])
-def test_garbage_is_refused_in_every_format(tmp_path: Path, refused: Refused, suffix: str, content: bytes):
+def test_garbage_is_rejected_in_every_format(tmp_path: Path, refused: Refused, suffix: str, content: bytes):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
     assert refused(path) in (Reason.UNREADABLE, Reason.UNSUPPORTED)

@@ -58,7 +58,7 @@ def test_the_stimulation_codes_of_gdf_agree_with_the_event_file(real_eeg: Path):
     np.testing.assert_allclose(starts, [event.onset for event in trials], atol=1.5 / gdf.sfreq)
 
 
-def test_holes_in_bluetooth_recordings_are_told(real_eeg: Path):
+def test_gaps_in_bluetooth_recordings_are_reported(real_eeg: Path):
     def gap(subject: str) -> float:
         (path,) = (real_eeg / "muse" / "cueing" / subject).rglob("*recording*.csv")
         return read(path).gap_seconds
@@ -67,7 +67,7 @@ def test_holes_in_bluetooth_recordings_are_told(real_eeg: Path):
     assert gap("subject1308") > 60.0
 
 
-def test_a_copy_with_damaged_line_ends_is_refused_and_the_mended_one_read(real_eeg: Path):
+def test_a_copy_with_damaged_line_ends_is_rejected_and_the_fixed_one_read(real_eeg: Path):
     with pytest.raises(ReadError) as caught:
         read(real_eeg / "misc_formats" / "damaged" / "S001R01_crlf_damaged.edf")
     assert caught.value.reason is Reason.DAMAGED
@@ -76,7 +76,7 @@ def test_a_copy_with_damaged_line_ends_is_refused_and_the_mended_one_read(real_e
     assert mended.seconds == 60.0
 
 
-def test_every_odd_file_is_read_or_refused_with_a_reason(real_eeg: Path):
+def test_every_odd_file_is_read_or_rejected_with_a_reason(real_eeg: Path):
     read_well = 0
     for path in sorted((real_eeg / "misc_formats").rglob("*")):
         if path.is_file() and is_recording(path):

@@ -64,7 +64,7 @@ NUMBERS = [f"{i / 7:.5e}" for i in range(300)]
         ["Fp1,Cz,label", *(f"{number},1,0" for number in NUMBERS)],
     ],
 )
-def test_numbers_of_which_something_is_unknown_are_refused_by_name(tmp_path: Path, refused: Refused, lines: list[str]):
+def test_numbers_of_which_something_is_unknown_are_rejected_by_name(tmp_path: Path, refused: Refused, lines: list[str]):
     path = tmp_path / "a.txt"
     path.write_text("\n".join(lines))
     assert format_of(path) == "text of samples"
@@ -82,7 +82,7 @@ def test_other_text_is_no_recording(tmp_path: Path, lines: list[str]):
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.arff", arff), ("a.csv", lambda path: muse_monitor(path, 4))])
-def test_flipped_bytes_are_read_or_refused_but_never_a_crash(
+def test_flipped_bytes_are_read_or_rejected_but_never_a_crash(
     tmp_path: Path, name: str, write: Callable[[Path], Path], survive_flips: Callable[[Path, int], None]
 ):
     survive_flips(write(tmp_path / name), 25)

@@ -113,7 +113,7 @@ def test_of_several_eeg_streams_the_one_with_electrodes_is_taken(tmp_path: Path)
     assert (recording.channels, recording.notes) == (LABELS, ("other_eeg_streams",))
 
 
-def test_a_break_in_xdf_time_stamps_is_told_and_jitter_is_not(tmp_path: Path):
+def test_a_break_in_xdf_time_stamps_is_reported_and_jitter_is_not(tmp_path: Path):
     jitter = np.random.default_rng(0).uniform(0, 0.01, len(STAMPS))
     assert read(xdf(tmp_path / "a.xdf", eeg(stamps=STAMPS + jitter))).gap_seconds == 0.0
     broken = read(xdf(tmp_path / "b.xdf", eeg(stamps=STAMPS + 1.5 * (STAMPS > 1002))))
@@ -135,13 +135,13 @@ def test_an_xdf_rate_that_time_stamps_contradict_is_not_believed(tmp_path: Path)
         ((eeg(stamps=np.full(300, 5.0)),), Reason.DAMAGED),
     ],
 )
-def test_xdf_without_usable_eeg_is_refused(
+def test_xdf_without_usable_eeg_is_rejected(
     tmp_path: Path, refused: Refused, content: tuple[bytes, ...], expected: Reason
 ):
     assert refused(xdf(tmp_path / "a.xdf", *content)) is expected
 
 
-def test_an_xdf_file_that_was_never_closed_is_read_up_to_its_last_whole_chunk(tmp_path: Path):
+def test_an_xdf_file_without_footer_is_read_up_to_its_last_whole_chunk(tmp_path: Path):
     path = xdf(tmp_path / "a.xdf", eeg(), markers())
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"sample_count") - 30])
@@ -149,7 +149,7 @@ def test_an_xdf_file_that_was_never_closed_is_read_up_to_its_last_whole_chunk(tm
     assert (recording.samples, recording.notes) == (SIGNAL.shape[1], ("record_count_unknown",))
 
 
-def test_flipped_bytes_are_read_or_refused_but_never_a_crash(
+def test_flipped_bytes_are_read_or_rejected_but_never_a_crash(
     tmp_path: Path, survive_flips: Callable[[Path, int], None]
 ):
     survive_flips(xdf(tmp_path / "a.xdf", eeg(), markers()), 25)

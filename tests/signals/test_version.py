@@ -1,11 +1,11 @@
-"""What readers and filters make of fixed files, beside what they made when `REVISION` was last raised.
+"""Compare the output of readers and filters with golden files of the current `REVISION`.
 
-Patches in a store are known by that number, so it must change when they would. After a change that is meant:
+`REVISION` is part of the keys of patches in a store, so it must change when the output does. After an intended change:
 
     raise REVISION in labram/signals/version.py
     python tests/signals/test_version.py [FOLDER OF REAL RECORDINGS]
 
-which refuses to write new outputs for an old number.
+The script does not overwrite golden files of the same revision.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ Outputs = dict[str, list[float] | str]
 
 
 def wave(rate: float, seconds: float) -> np.ndarray:
-    """Three channels of rising tones on drifts, µV, without random numbers."""
+    """Return three channels of chirps on drifts, µV, without random numbers."""
     time = np.arange(round(rate * seconds)) / rate
     rows = [np.sin(2 * np.pi * (0.2 + number + time / 5) * time) for number in range(len(CHANNELS))]
     return 30 * np.stack(rows) + 3 * time + np.sin(2 * np.pi * 50 * time)
 
 
 def some(values: np.ndarray) -> list[float]:
-    """A few values of a signal and its size, from which a change shows."""
+    """Return shape, a few values and SDs of a signal."""
     places = np.linspace(0, values.shape[1] - 1, 5).astype(int)
     rows = values[:: max(1, len(values) // 3)].astype(np.float64)
     return [*map(float, values.shape), *rows[:, places].ravel().round(5), *rows.std(axis=1).round(5)]
@@ -67,7 +67,7 @@ def written() -> Outputs:
 
 
 def real(folder: Path) -> Outputs:
-    """Every file in `misc_formats`, and the first recording of each dataset."""
+    """Return the outcomes of every file in `misc_formats` and of the first recording of each dataset."""
     found: Outputs = {}
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
         inside = sorted(path for path in part.rglob("*") if path.parent.suffix != ".mff" and format_of(path))
@@ -77,7 +77,7 @@ def real(folder: Path) -> Outputs:
 
 
 def outcome(path: Path) -> list[float] | str:
-    """The reason why a file is refused, or numbers from which a change of anything that is read shows."""
+    """Return the reason code of an error, or numbers that change with anything that is read."""
     try:
         recording = read(path)
         values = recording.read(range(len(recording.channels)), 0, min(recording.samples, 5000))
@@ -114,16 +114,16 @@ def write(found: Outputs, name: str) -> None:
     path.write_text(f'{{"revision": {REVISION}, "outputs": {{\n{lines}\n}}}}\n')
 
 
-def test_filters_give_what_they_gave():
+def test_filters_match_their_golden_files():
     assert_same(filtered(), "filtered.json")
 
 
-def test_readers_give_what_they_gave():
+def test_readers_match_their_golden_files():
     assert_same(written(), "written.json")
 
 
 @pytest.mark.real
-def test_readers_give_what_they_gave_of_real_recordings(real_eeg: Path):
+def test_readers_match_their_golden_files_for_real_recordings(real_eeg: Path):
     assert_same(real(real_eeg), "real.json")
 
 
@@ -134,7 +134,7 @@ def test_a_change_is_seen():
     assert changed({**kept, "more": "damaged"}, kept) == ["more"]
 
 
-def test_the_version_says_both_numbers():
+def test_the_version_has_both_numbers():
     assert VERSION.startswith(f"{REVISION}-mne")
 
 

@@ -101,7 +101,7 @@ def test_its_list_vouches_for_every_file(tiny: Path):
     assert len(listed) + 1 == sum(path.is_file() for path in tiny.rglob("*"))
 
 
-def test_it_is_found_as_three_datasets(tiny: Path):
+def test_three_datasets_are_recognised(tiny: Path):
     assert [dataset.name for dataset, _ in find(tiny, ())] == ["sim_gait", "sim_hospital", "sim_lab"]
 
 
