@@ -12,7 +12,7 @@ from labram.errors import LabramError
 app = typer.Typer(
     name="labram",
     help="Train, evaluate and promote LaBraM, a foundation model for EEG, from raw recordings.\n\n"
-    "Start with **labram run**. Without --data it trains on a simulated corpus of a few minutes, so that you can see "
+    "Start with **labram run**. Without --data it trains on a small simulated corpus, so that you can see "
     "every step. `labram recipe keys` documents every setting; `labram doctor` checks this machine.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

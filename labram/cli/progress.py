@@ -37,7 +37,7 @@ def bars() -> Progress:
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[figures]}", markup=False),
+        TextColumn("{task.fields[metrics]}", markup=False),
         Times(),
         console=console,
     )
@@ -48,7 +48,7 @@ class Bar:
 
     def __init__(self, title: str) -> None:
         self._progress = bars()
-        self._task = self._progress.add_task(title, total=None, figures="")
+        self._task = self._progress.add_task(title, total=None, metrics="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -59,9 +59,9 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
+    def progress(self, done: int, total: int, **metrics: float) -> None:
         """See `labram.events.Monitor.progress`."""
-        self._progress.update(self._task, completed=done, total=total, figures=format_metrics(figures))
+        self._progress.update(self._task, completed=done, total=total, metrics=format_metrics(metrics))
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Ignore the metrics, which are logged elsewhere."""
@@ -74,9 +74,9 @@ class Bar:
 class Lines:
     """Monitor that prints one line of JSON per report."""
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
+    def progress(self, done: int, total: int, **metrics: float) -> None:
         """See `labram.events.Monitor.progress`."""
-        self._print("progress", done=done, total=total, figures=figures)
+        self._print("progress", done=done, total=total, metrics=metrics)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """See `labram.events.Monitor.metrics`."""
@@ -135,7 +135,7 @@ class StepDisplay:
         if not console.is_terminal:
             console.print(f"{step} …")
         elif step not in self._tasks:
-            self._tasks[step] = self._progress.add_task(step, total=None, figures="")
+            self._tasks[step] = self._progress.add_task(step, total=None, metrics="")
 
     def _move(self, step: str, event: Mapping[str, object]) -> None:
         metrics = event.get("metrics")
@@ -144,7 +144,7 @@ class StepDisplay:
                 self._tasks[step],
                 completed=float(str(event["done"])),
                 total=float(str(event["total"])),
-                figures=format_metrics(metrics) if isinstance(metrics, dict) else "",
+                metrics=format_metrics(metrics) if isinstance(metrics, dict) else "",
             )
 
     def _finish(self, step: str) -> None:

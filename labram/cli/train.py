@@ -76,11 +76,11 @@ def train(
         allow=allow,
     )
     if json:
-        typer.echo(text.dumps({"event": "finished", "figures": select_launcher().launch(job, Lines())}))
+        typer.echo(text.dumps({"event": "finished", "metrics": select_launcher().launch(job, Lines())}))
         return
     with Bar(str(stage)) as bar:
-        figures = select_launcher().launch(job, bar)
-    for name, value in sorted(figures.items()):
+        metrics = select_launcher().launch(job, bar)
+    for name, value in sorted(metrics.items()):
         typer.echo(f"{name:24} {value:.5g}")
 
 

@@ -44,7 +44,7 @@ def test_a_tokenizer_is_trained_tokenizes_and_teaches(store, tmp_path):
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["done"] for line in lines if line["event"] == "progress"] == [1, 2, 3, 4]
     assert lines[-1]["event"] == "finished"
-    assert lines[-1]["figures"]["steps"] == 4
+    assert lines[-1]["metrics"]["steps"] == 4
     told = labram("tokenize", tmp_path / "tokenizer", "--store", store)
     assert told.exit_code == 0, told.output
     assert "codes of 2 recordings were worked out" in told.output
