@@ -20,10 +20,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold
 
 from labram.errors import LabelError
-from labram.evaluation.metrics import Array, weighted_scores
+from labram.evaluation.statistics import single_scores
 from labram.frozen_model import FrozenModel
 from labram.input_spec import SAMPLE_RATE_HZ
-from labram.recipe import LOWER_IS_BETTER, TaskRecipe
+from labram.metrics import Array, greater_is_better
+from labram.recipe import TaskRecipe
 
 BANDS: dict[str, tuple[float, float]] = {
     "delta": (0.5, 4.0),
@@ -142,7 +143,7 @@ class Baseline:
         self.card, self.mean, self.scale, self.weights, self.bias = card, mean, scale, weights, bias
 
     def predict(self, groups: Sequence[WindowGroup]) -> Array:
-        """Predictions in the form that `labram.evaluation.metrics` takes.
+        """Return predictions in the form that `labram.metrics.scores` takes.
 
         Raises:
             LabelError: If a montage lacks a channel that the baseline was fitted on.
@@ -228,10 +229,10 @@ def _validated(
         values = _fit(table[train], y[train], card)._from_features(table[held_out])
         predicted = np.zeros((len(y), *values.shape[1:])) if predicted is None else predicted
         predicted[held_out] = values
-    one = np.zeros(len(y), dtype=np.int64)
-    value = float(weighted_scores(task.kind, y, predicted, one, np.ones((1, 1)))[task.metric][0])
-    value = -value if task.metric in LOWER_IS_BETTER else value
-    return value if np.isfinite(value) else -np.inf
+    value = single_scores(task.kind, y, predicted)[task.metric]
+    if not np.isfinite(value):
+        return -np.inf
+    return value if greater_is_better(task.metric) else -value
 
 
 def _fit(table: Array, y: Array, card: BaselineCard) -> Baseline:

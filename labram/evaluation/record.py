@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from labram import metrics
 from labram.errors import LabelError
-from labram.evaluation import metrics, statistics
-from labram.evaluation.metrics import Array
+from labram.evaluation import statistics
 from labram.evaluation.statistics import Estimate
 from labram.frozen_model import FrozenModel
-from labram.recipe import LOWER_IS_BETTER, TaskRecipe
+from labram.metrics import Array
+from labram.recipe import TaskRecipe
 
 MAX_POINTS = 500
 
@@ -28,7 +29,7 @@ class Predictions:
         subject_key: [n].
         start: Seconds into the recording [n].
         y: Class indices [n], or targets [n, M].
-        prediction: The model's, as `labram.evaluation.metrics.weighted_scores` takes them.
+        prediction: The model's, as `labram.metrics.scores` takes them.
         baseline: The baseline's, likewise; None where none can be applied.
     """
 
@@ -117,8 +118,8 @@ class Evaluation(FrozenModel):
 
     def clears(self, floor: float | None) -> bool:
         """Whether the whole interval of the headline metric is better than a value; never without both."""
-        worst = self.headline.high if self.metric in LOWER_IS_BETTER else self.headline.low
-        return worst is not None and floor is not None and statistics.better(self.metric, worst, floor)
+        worst = self.headline.low if metrics.greater_is_better(self.metric) else self.headline.high
+        return worst is not None and floor is not None and metrics.better(self.metric, worst, floor)
 
     def write(self, path: Path) -> None:
         """Write indented JSON."""
@@ -153,7 +154,7 @@ def summarise(
             field=task.name,
             remedy="Give recordings with labels of this task, or enlarge the split in the recipe",
         )
-    draws = statistics.resample(predictions.subject_key, draws=bootstrap, seed=seed)
+    draws = statistics.bootstrap(predictions.subject_key, draws=bootstrap, seed=seed)
     model = statistics.scores(task.kind, predictions.y, predictions.prediction, draws)
     model_estimates, skipped = statistics.estimates(model)
     baseline_estimates: dict[str, Estimate] = {}
@@ -162,11 +163,11 @@ def summarise(
         baseline = statistics.scores(task.kind, predictions.y, predictions.baseline, draws)
         baseline_estimates, _ = statistics.estimates(baseline)
         difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric])
-    known = metrics.chance(task.kind, task.metric, predictions.y, len(task.classes))
+    known = statistics.chance(task.kind, task.metric, predictions.y, len(task.classes))
     chance = known if np.isfinite(known) else None
     value = model_estimates[task.metric].value
-    above_chance = value is not None and (chance is None or statistics.better(task.metric, value, chance))
-    enough = draws.count >= statistics.MIN_SUBJECTS
+    above_chance = value is not None and (chance is None or metrics.better(task.metric, value, chance))
+    enough = draws.n_subjects >= statistics.MIN_SUBJECTS
     classes = len(task.classes) if task.kind != "regression" else 0
     return Evaluation(
         task=task.name,
@@ -176,7 +177,7 @@ def summarise(
         classes=task.classes,
         split=split,
         n_windows=len(predictions.y),
-        n_subjects=draws.count,
+        n_subjects=draws.n_subjects,
         n_recordings=len(set(predictions.recording_id)),
         corpus_version=corpus_version,
         model=model_estimates,
@@ -197,7 +198,7 @@ def summarise(
         notes=(
             *notes,
             *_about_chance(task.metric, chance, model_estimates, baseline_estimates),
-            *_cautions(draws.count, skipped, len(draws.weights) - 1),
+            *_cautions(draws.n_subjects, skipped, len(draws.weights) - 1),
         ),
     )
 
@@ -207,7 +208,7 @@ def _about_chance(
 ) -> tuple[str, ...]:
     notes = []
     for who, found in (("model", model.get(metric)), ("baseline", baseline.get(metric))):
-        if chance is None or found is None or found.value is None or statistics.better(metric, found.value, chance):
+        if chance is None or found is None or found.value is None or metrics.better(metric, found.value, chance):
             continue
         notes.append(f"The {who} is not better than answers that ignore the signals ({metric} {chance:.3g}).")
     return tuple(notes)
@@ -244,10 +245,8 @@ def _by_recording(predictions: Predictions, values: Array | None, kind: str) -> 
     means = np.zeros((len(first), flat.shape[1]))
     np.add.at(means, index, flat)
     means /= np.bincount(index)[:, None]
-    one_each = np.zeros(len(first), dtype=np.int64)
-    shaped = means.reshape(len(first), *values.shape[1:])
-    scores = metrics.weighted_scores(kind, predictions.y[first], shaped, one_each, np.ones((1, 1)))
-    return {name: float(value[0]) if np.isfinite(value[0]) else None for name, value in scores.items()}
+    scores = statistics.single_scores(kind, predictions.y[first], means.reshape(len(first), *values.shape[1:]))
+    return {name: value if np.isfinite(value) else None for name, value in scores.items()}
 
 
 def _confusion(y: Array, prediction: Array | None, classes: int) -> tuple[tuple[int, ...], ...]:

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from labram.errors import RecipeError
 from labram.evaluation import statistics
-from labram.evaluation.metrics import Array
 from labram.evaluation.record import Predictions
 from labram.evaluation.statistics import Estimate
 from labram.frozen_model import FrozenModel
+from labram.metrics import Array
 from labram.recipe import Recipe, TaskRecipe, VariantRecipe, merged
 
 QUESTION = frozenset({"name", "title", "dataset", "kind", "classes", "seconds", "metric"})
@@ -131,7 +131,7 @@ def compare(study: Sequence[Trial], results: Sequence[Predictions], *, bootstrap
     for (name, variant), members in by_variant.items():
         task, found = study[members[0]].task, [results[index] for index in members]
         assert all(one.same_windows(results[members[0]]) for one in found)
-        draws = statistics.resample(found[0].subject_key, draws=bootstrap, seed=seed)
+        draws = statistics.bootstrap(found[0].subject_key, draws=bootstrap, seed=seed)
         scores_NR = np.stack([statistics.scores(task.kind, one.y, one.prediction, draws)[task.metric] for one in found])
         mean_R = (scores_NR * _seed_weights(len(scores_NR), scores_NR.shape[1], seed).T).sum(axis=0)
         reference = references.setdefault(name, mean_R)
@@ -148,8 +148,8 @@ def compare(study: Sequence[Trial], results: Sequence[Predictions], *, bootstrap
                 spread=float(scores_NR[:, 0].std(ddof=1)) if len(found) > 1 else None,
                 baseline=_estimate(statistics.scores(task.kind, found[0].y, baseline, draws)[task.metric]),
                 difference=difference,
-                significant=draws.count >= statistics.MIN_SUBJECTS and difference.excludes_zero(),
-                subjects=draws.count,
+                significant=draws.n_subjects >= statistics.MIN_SUBJECTS and difference.excludes_zero(),
+                subjects=draws.n_subjects,
             )
         )
     return outcomes

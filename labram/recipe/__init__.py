@@ -6,8 +6,6 @@ to the one step that uses it, so that changing a section re-runs that step and t
 
 from labram.recipe.loader import available, load, merged
 from labram.recipe.schema import (
-    LOWER_IS_BETTER,
-    METRICS,
     MODEL_FILE,
     ArchitectureRecipe,
     AugmentRecipe,
@@ -28,8 +26,6 @@ from labram.recipe.schema import (
 )
 
 __all__ = [
-    "LOWER_IS_BETTER",
-    "METRICS",
     "MODEL_FILE",
     "ArchitectureRecipe",
     "AugmentRecipe",

@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from labram import metrics
 from labram.errors import RecipeError
 from labram.frozen_model import FrozenModel
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
+from labram.metrics import Kind
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -196,7 +198,7 @@ class TaskRecipe(FrozenModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str
     dataset: str = Field(description="The adapter that gives the labels.")
-    kind: Literal["binary", "multiclass", "regression"]
+    kind: Kind
     classes: tuple[str, ...] = Field(default=(), description="Class names, by label; for regression the targets.")
     seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Window length.")
     metric: str = Field(description="The headline metric, which gates and model selection use.")
@@ -217,9 +219,9 @@ class TaskRecipe(FrozenModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        metrics = METRICS[self.kind]
-        if self.metric not in metrics:
-            raise ValueError(f"metric of a {self.kind} task must be one of {', '.join(metrics)}, not {self.metric}")
+        names = metrics.of_kind(self.kind)
+        if self.metric not in names:
+            raise ValueError(f"metric of a {self.kind} task must be one of {', '.join(names)}, not {self.metric}")
         if self.kind == "binary" and len(self.classes) != 2:
             raise ValueError(f"a binary task has two classes, not {len(self.classes)}")
         if len(self.classes) < {"binary": 2, "multiclass": 3, "regression": 1}[self.kind]:
@@ -232,12 +234,6 @@ class TaskRecipe(FrozenModel):
         return 1 if self.kind == "binary" else len(self.classes)
 
 
-METRICS: dict[str, tuple[str, ...]] = {
-    "binary": ("auroc", "auprc", "balanced_accuracy", "accuracy"),
-    "multiclass": ("cohen_kappa", "balanced_accuracy", "weighted_f1", "accuracy"),
-    "regression": ("r2", "pearson_r", "rmse"),
-}
-LOWER_IS_BETTER = frozenset({"rmse"})
 MODEL_FILE = "recipe.json"
 """Under this name a registered model keeps the recipe that it was made with."""
 

@@ -9,20 +9,9 @@ from typing import Literal
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from labram import metrics
 from labram.evaluation.statistics import Estimate
 from labram.reporting import plots
-
-METRIC_TITLES = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "cohen_kappa": "Cohen’s\N{NO-BREAK SPACE}κ",
-    "weighted_f1": "weighted F1",
-    "r2": "R²",
-    "pearson_r": "Pearson r",
-    "rmse": "RMSE",
-}
 
 
 @dataclass(frozen=True)
@@ -106,6 +95,11 @@ def embed_figure(figure: Figure, *, name: str, alt: str, caption: str) -> Embedd
     """Return a figure as inline SVG. `name` must be unique within the page."""
     wide = figure.get_size_inches()[0] > plots.HALF + 0.1
     return EmbeddedFigure(Markup(plots.markup(figure, name=name, alt=alt)), caption, wide)  # noqa: S704 - our own SVG
+
+
+def metric_title(name: str) -> str:
+    """Return a metric's title, with an arrow down where smaller is better."""
+    return metrics.title(name) + ("" if metrics.greater_is_better(name) else " ↓")
 
 
 def number(value: float | None, digits: int = 3) -> str:

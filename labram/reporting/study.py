@@ -7,10 +7,9 @@ from pathlib import Path
 
 from labram.evaluation.statistics import LEVEL, MIN_SUBJECTS, Estimate
 from labram.evaluation.study import Outcome
-from labram.recipe import LOWER_IS_BETTER, Recipe
+from labram.recipe import Recipe
 from labram.reporting import plots
 from labram.reporting.elements import (
-    METRIC_TITLES,
     ReportSection,
     Status,
     Table,
@@ -18,6 +17,7 @@ from labram.reporting.elements import (
     embed_figure,
     estimate,
     listed,
+    metric_title,
     number,
     percent,
 )
@@ -87,7 +87,7 @@ def _answer(record: StudyRecord, task: str) -> str:
 def _task(record: StudyRecord, name: str) -> ReportSection:
     task = record.recipe.task(name)
     reference, others = _of(record, name)
-    metric = METRIC_TITLES[task.metric] + (" ↓" if task.metric in LOWER_IS_BETTER else "")
+    metric = metric_title(task.metric)
     rows = tuple(
         (
             one.variant,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labram.evaluation.record import Evaluation
-from labram.recipe import LOWER_IS_BETTER, TaskRecipe
-from labram.reporting.elements import METRIC_TITLES, ReportSection, Status, Table, count, estimate, listed
+from labram.recipe import TaskRecipe
+from labram.reporting.elements import ReportSection, Status, Table, count, estimate, listed, metric_title
 from labram.reporting.run_record import GateOutcome, RunRecord
 from labram.reporting.tasks import compare_to_baseline
 
@@ -94,7 +94,7 @@ def _answer(scores: Mapping[str, Evaluation]) -> str:
 
 
 def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> SummaryRow:
-    metric = METRIC_TITLES.get(task.metric, task.metric) + (" ↓" if task.metric in LOWER_IS_BETTER else "")
+    metric = metric_title(task.metric)
     if found is None:
         missing = Status("not evaluated", "open")
         return SummaryRow(task.name, task.title, metric, "–", "", "–", missing, _gate_status(record, task.name))

@@ -3,12 +3,12 @@
 import math
 from typing import NamedTuple
 
+from labram import metrics
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
-from labram.recipe import LOWER_IS_BETTER, TaskRecipe
+from labram.recipe import TaskRecipe
 from labram.reporting import plots
 from labram.reporting.elements import (
-    METRIC_TITLES,
     EmbeddedFigure,
     ReportSection,
     Status,
@@ -96,7 +96,7 @@ def _description(task: TaskRecipe, found: Evaluation) -> str:
 
 
 def _comparison(found: Evaluation) -> str:
-    metric = METRIC_TITLES.get(found.metric, found.metric)
+    metric = metrics.title(found.metric)
     reached = f"{metric}: LaBraM {estimate(found.model.get(found.metric))}"
     if not found.baseline:
         return f"{reached}; this task has no baseline."
@@ -145,7 +145,7 @@ def _confusion(found: Evaluation, matrix: tuple[tuple[int, ...], ...], title: st
 
 def _intervals(found: Evaluation) -> list[EmbeddedFigure]:
     shown = [
-        metric for metric in found.model if metric not in LOWER_IS_BETTER and found.model[metric].value is not None
+        metric for metric in found.model if metrics.greater_is_better(metric) and found.model[metric].value is not None
     ]
     if not shown or not found.baseline:
         return []
@@ -163,7 +163,7 @@ def _intervals(found: Evaluation) -> list[EmbeddedFigure]:
 def _interval(metric: str, value: Estimate | None) -> Interval:
     bounds = (value.value, value.low, value.high) if value else (None, None, None)
     point, low, high = (math.nan if bound is None else bound for bound in bounds)
-    return Interval(METRIC_TITLES.get(metric, metric), point, low, high)
+    return Interval(metrics.title(metric), point, low, high)
 
 
 def _metrics(found: Evaluation) -> Table:
@@ -176,7 +176,7 @@ def _metrics(found: Evaluation) -> Table:
     )
     rows = tuple(
         (
-            METRIC_TITLES.get(metric, metric) + (" (smaller is better)" if metric in LOWER_IS_BETTER else ""),
+            metrics.title(metric) + ("" if metrics.greater_is_better(metric) else " (smaller is better)"),
             estimate(value),
             estimate(found.baseline.get(metric)),
             *(
@@ -193,7 +193,7 @@ def _metrics(found: Evaluation) -> Table:
 
 def _curves(task: TaskRecipe, history: History, *, wide: bool) -> tuple[EmbeddedFigure, ...]:
     """Plot loss and headline metric: side by side if `wide`, else stacked in half the page width."""
-    title = METRIC_TITLES.get(task.metric, task.metric)
+    title = metrics.title(task.metric)
     panels = [*panel("Loss", "loss", history), *panel(f"{title[:1].upper()}{title[1:]}", task.metric, history)]
     if not panels:
         return ()

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from labram import metrics
 from labram.reporting import plots
-from labram.reporting.elements import METRIC_TITLES, EmbeddedFigure, ReportSection, count, embed_figure, number, percent
+from labram.reporting.elements import EmbeddedFigure, ReportSection, count, embed_figure, number, percent
 from labram.reporting.plots import Line, Panel, Role
 from labram.reporting.run_record import History, RunRecord
 
 LABELS = {
-    **METRIC_TITLES,
     "amplitude_loss": "MSE of z-scores",
     "phase_loss": "MSE of z-scores",
     "amplitude_vs_mean": "MSE relative to mean spectrum",
@@ -52,7 +52,7 @@ def panel(title: str, metric: str, history: History, *references: Reference) -> 
         for other in references
     ]
     drawn = [line for line in lines if line.x]
-    return [Panel(title, LABELS.get(metric, metric), drawn, marks=history.resumed)] if drawn else []
+    return [Panel(title, LABELS.get(metric, metrics.title(metric)), drawn, marks=history.resumed)] if drawn else []
 
 
 def resumptions(panels: Sequence[Panel]) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from labram.errors import TrainingError
 from labram.events import Monitor
 from labram.memory import keep_freed_memory
+from labram.metrics import better
 from labram.training import device as devices
 from labram.training.async_checkpoint import AsyncCheckpointWriter
 from labram.training.checkpoints import Checkpoint, Checkpoints, Tensors
@@ -31,7 +32,6 @@ from labram.training.objectives.objective import Metrics, Objective, weighted_su
 from labram.training.optimiser import learning_rate, set_learning_rate
 from labram.training.plan import ModelSelection, TrainingPlan
 from labram.training.preemption import EXIT_CODE, PreemptionFlag, catch_sigterm
-from labram.training.scores import better
 from labram.training.train_state import TRAINING, VALIDATION, Row, TrainState
 
 Batch = TypeVar("Batch", bound=WindowBatch | LabelledBatch)

@@ -14,14 +14,14 @@ def subjects_and_windows(subjects, windows, seed=0):
 
 
 def test_draws_are_deterministic_and_do_not_depend_on_the_random_keys_of_subjects():
-    one = statistics.resample(["a", "b", "b", "c"], draws=50, seed=4)
-    other = statistics.resample(["z", "y", "y", "x"], draws=50, seed=4)
+    one = statistics.bootstrap(["a", "b", "b", "c"], draws=50, seed=4)
+    other = statistics.bootstrap(["z", "y", "y", "x"], draws=50, seed=4)
     assert np.array_equal(one.weights, other.weights)
     assert np.array_equal(one.subjects, other.subjects)
 
 
 def test_every_draw_has_as_many_subjects_as_the_sample():
-    draws = statistics.resample(["a", "b", "c"], draws=100, seed=0)
+    draws = statistics.bootstrap(["a", "b", "c"], draws=100, seed=0)
     assert (draws.weights.sum(axis=1) == 3).all()
     assert (draws.weights[0] == 1).all()
 
@@ -31,7 +31,7 @@ def test_more_windows_of_the_same_subjects_do_not_narrow_the_interval():
         generator, keys, y = subjects_and_windows(8, windows)
         shift = np.repeat(generator.normal(0, 1, 8), windows)
         scores = statistics.scores(
-            "binary", y, 1 / (1 + np.exp(-(y - 0.5) * shift)), statistics.resample(keys, draws=400, seed=1)
+            "binary", y, 1 / (1 + np.exp(-(y - 0.5) * shift)), statistics.bootstrap(keys, draws=400, seed=1)
         )
         estimate = statistics.estimates(scores)[0]["auroc"]
         return estimate.high - estimate.low
@@ -47,14 +47,14 @@ def test_the_interval_covers_the_true_value_about_as_often_as_it_says():
         y, keys = np.tile([0, 1], 200), np.repeat(np.arange(20), 20)
         right = generator.uniform(size=400) < np.repeat(means, 20)
         prediction = np.where(right, y, 1 - y).astype(float)
-        scores = statistics.scores("binary", y, prediction, statistics.resample(keys, draws=200, seed=0))
+        scores = statistics.scores("binary", y, prediction, statistics.bootstrap(keys, draws=200, seed=0))
         estimate = statistics.estimates(scores)[0]["accuracy"]
         covered += estimate.low <= 0.7 <= estimate.high
     assert 0.85 <= covered / 200 <= 0.99
 
 
 def test_one_subject_gives_a_value_without_an_interval():
-    draws = statistics.resample(["only"] * 10, draws=100, seed=0)
+    draws = statistics.bootstrap(["only"] * 10, draws=100, seed=0)
     estimate = statistics.estimates(statistics.scores("binary", np.tile([0, 1], 5), np.tile([0, 1.0], 5), draws))[0]
     assert estimate["auroc"].value == 1
     assert estimate["auroc"].low is None
@@ -64,7 +64,7 @@ def test_one_subject_gives_a_value_without_an_interval():
 def test_draws_with_a_single_class_are_left_out_and_counted():
     keys = np.repeat(["healthy", "ill"], 10)
     y = np.repeat([0, 1], 10)
-    draws = statistics.resample(keys, draws=100, seed=0)
+    draws = statistics.bootstrap(keys, draws=100, seed=0)
     estimates, skipped = statistics.estimates(statistics.scores("binary", y, y * 0.8, draws))
     assert 20 < skipped < 80
     assert estimates["auroc"].low == 1
@@ -76,7 +76,7 @@ def test_a_paired_difference_is_surer_than_two_separate_intervals():
     noise = generator.normal(size=480)
     worse = y * difficulty + noise
     better = y * (difficulty + 0.5) + noise
-    draws = statistics.resample(keys, draws=500, seed=0)
+    draws = statistics.bootstrap(keys, draws=500, seed=0)
     ours = statistics.scores("binary", y, better, draws)["auroc"]
     theirs = statistics.scores("binary", y, worse, draws)["auroc"]
     difference = statistics.advantage("auroc", ours, theirs)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from labram.metrics import scores
 from labram.models.downstream import DownstreamModel, prediction
 from labram.recipe import AugmentRecipe
 from labram.training.data.augment import augment
 from labram.training.data.labelled import LabelledBatch
 from labram.training.device import autocast
 from labram.training.objectives.objective import Metrics, batch_to_device, weighted_mean
-from labram.training.scores import score
 
 
 class TaskObjective:
@@ -78,7 +78,7 @@ class TaskObjective:
         )
         y = np.concatenate([batch.y for batch in batches])
         predictions = [prediction(output, self.kind, self.target_mean, self.target_sd) for output in outputs]
-        return {"loss": float(loss["loss"])} | score(self.kind, y, np.concatenate(predictions))
+        return {"loss": float(loss["loss"])} | scores(self.kind, y, np.concatenate(predictions))
 
     def _output(self, x_nNAT: Tensor, rows_N: Tensor) -> Tensor:
         with autocast(x_nNAT.device):

@@ -1,27 +1,27 @@
-"""Every metric of a task, for many weightings of the subjects at once.
+"""Metrics for many weightings of the subjects at once, which is what a bootstrap over subjects needs.
 
-A bootstrap over subjects asks for each metric thousands of times. Each metric here is a function of sums over windows,
-and sums over windows are weighted sums of sums over subjects; so one resampling is a row of weights, and all of them
-are a matrix product. `labram.training.scores.score` defines the metrics; a test holds that both agree.
+`labram.metrics` defines the metrics. Here most of them are functions of sums over windows, and sums over windows are
+weighted sums of sums over subjects: one draw is a row of weights, and all draws are one matrix multiplication, a
+hundred times faster than scikit-learn draw by draw (decision 22). A test compares both. A metric without such a
+function is computed draw by draw.
 
-Letters: R resamplings, S subjects, K classes, M regression targets.
+Letters: n windows, R draws, S subjects, K classes, M regression targets.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
+from labram import metrics
+from labram.metrics import Array, Ids, decide
 
 
 def weighted_scores(kind: str, y: Array, prediction: Array, subjects: Ids, weights: Array) -> dict[str, Array]:
-    """All metrics of `kind`, once for each row of `weights`.
+    """Return all metrics of a kind of task, once for each row of `weights`.
 
     Args:
         kind: ``binary``, ``multiclass`` or ``regression``.
-        y: Labels [n] (class indices), or targets [n, M].
+        y: Class indices [n], or targets [n, M].
         prediction: Probability of class 1 [n], of each class [n, K], or values [n, M].
         subjects: Index of each window's subject [n], from 0 to S - 1.
         weights: How often each subject is drawn [R, S].
@@ -30,49 +30,21 @@ def weighted_scores(kind: str, y: Array, prediction: Array, subjects: Ids, weigh
         Metric name to values [R]; NaN where a metric is undefined for that weighting, such as when the subjects drawn
         have a single class.
     """
-    return _SCORES[kind](np.asarray(y, float), np.asarray(prediction, float), subjects, np.asarray(weights, float))
+    y, prediction, weights = np.asarray(y, float), np.asarray(prediction, float), np.asarray(weights, float)
+    vectorised = _VECTORISED[kind](y, prediction, subjects, weights)
+    return {
+        name: vectorised[name] if name in vectorised else _draw_by_draw(name, kind, y, prediction, weights[:, subjects])
+        for name in metrics.of_kind(kind)
+    }
 
 
-def chance(kind: str, metric: str, y: Array, classes: int) -> float:
-    """What an answer that does not depend on the signals gets at best; NaN where no window says so.
-
-    Where all such answers get the same, it is that. Otherwise it is what the commonest class, or the mean of the
-    targets, gets on these windows.
-
-    Args:
-        kind: As `weighted_scores` takes it.
-        metric: One of `labram.recipe.METRICS`.
-        y: Labels [n], or targets [n, M].
-        classes: Number of classes of the task.
-    """
-    known = {"auroc": 0.5, "balanced_accuracy": 1 / classes, "cohen_kappa": 0.0, "r2": 0.0, "pearson_r": 0.0}
-    if metric in known:
-        return known[metric]
-    y = np.asarray(y, float)
-    if kind == "regression":
-        answer = np.broadcast_to(y.mean(axis=0), y.shape)
-    else:
-        shares = np.bincount(y.astype(int), minlength=classes) / len(y)
-        answer = np.full(len(y), shares[1]) if kind == "binary" else np.tile(shares, (len(y), 1))
-    return float(weighted_scores(kind, y, answer, np.zeros(len(y), dtype=np.int64), np.ones((1, 1)))[metric][0])
-
-
-def confusion(y: Array, prediction: Array, classes: int) -> npt.NDArray[np.int64]:
-    """Counts [K, K]: rows are true classes, columns predicted ones (threshold 0.5, or the arg max)."""
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (np.asarray(y).ravel().astype(int), _decide(np.asarray(prediction, float))), 1)
-    return counts
-
-
-def _decide(prediction: Array) -> Ids:
-    if prediction.ndim == 2 and prediction.shape[1] > 1:
-        return np.asarray(prediction.argmax(axis=1), dtype=np.int64)
-    return (prediction.ravel() >= 0.5).astype(np.int64)
+def _draw_by_draw(name: str, kind: str, y: Array, prediction: Array, weights_Rn: Array) -> Array:
+    return np.array([metrics.score(name, kind, y, prediction, weight_n) for weight_n in weights_Rn])
 
 
 def _binary(y: Array, prediction: Array, subjects: Ids, weights: Array) -> dict[str, Array]:
     y, prediction = y.ravel(), prediction.ravel()
-    matrices_RKK = _confusions(y, _decide(prediction), subjects, weights, classes=2)
+    matrices_RKK = _confusions(y, decide(prediction), subjects, weights, classes=2)
     scores = {
         "auroc": _auroc(y, prediction, subjects, weights),
         "auprc": _average_precision(y, prediction, subjects, weights),
@@ -83,7 +55,7 @@ def _binary(y: Array, prediction: Array, subjects: Ids, weights: Array) -> dict[
 
 
 def _multiclass(y: Array, prediction: Array, subjects: Ids, weights: Array) -> dict[str, Array]:
-    matrices_RKK = _confusions(y.ravel(), _decide(prediction), subjects, weights, classes=prediction.shape[1])
+    matrices_RKK = _confusions(y.ravel(), decide(prediction), subjects, weights, classes=prediction.shape[1])
     scores = {
         "cohen_kappa": _kappa(matrices_RKK),
         "balanced_accuracy": _balanced_accuracy(matrices_RKK),
@@ -94,7 +66,7 @@ def _multiclass(y: Array, prediction: Array, subjects: Ids, weights: Array) -> d
 
 
 def _regression(y: Array, prediction: Array, subjects: Ids, weights: Array) -> dict[str, Array]:
-    """Means over the targets (specification 6.1)."""
+    """Return means over the targets."""
     y_nM = y.reshape(len(y), -1)
     p_nM = prediction.reshape(len(y), -1)
     centre = y_nM.mean(axis=0)
@@ -116,7 +88,7 @@ def _regression(y: Array, prediction: Array, subjects: Ids, weights: Array) -> d
     return {"r2": r2.mean(axis=1), "pearson_r": pearson.mean(axis=1), "rmse": np.sqrt(error / count).mean(axis=1)}
 
 
-_SCORES: dict[str, Callable[[Array, Array, Ids, Array], dict[str, Array]]] = {
+_VECTORISED: dict[str, Callable[[Array, Array, Ids, Array], dict[str, Array]]] = {
     "binary": _binary,
     "multiclass": _multiclass,
     "regression": _regression,
@@ -130,7 +102,7 @@ def _by_subject(values: Array, subjects: Ids, count: int) -> Array:
 
 
 def _confusions(y: Array, decided: Ids, subjects: Ids, weights: Array, classes: int) -> Array:
-    """Weighted confusion matrices [R, K, K]."""
+    """Return weighted confusion matrices [R, K, K]."""
     cell = np.zeros((weights.shape[1], classes, classes))
     np.add.at(cell, (subjects, y.astype(int), decided), 1.0)
     return np.tensordot(weights, cell, axes=1)
@@ -146,7 +118,7 @@ def _accuracy(matrices_RKK: Array) -> Array:
 
 
 def _balanced_accuracy(matrices_RKK: Array) -> Array:
-    """Mean recall over the classes that occur."""
+    """Return the mean recall over the classes that occur."""
     support = matrices_RKK.sum(axis=2)
     recall = np.diagonal(matrices_RKK, axis1=1, axis2=2) / np.maximum(support, 1e-12)
     return np.asarray(recall.sum(axis=1) / (support > 0).sum(axis=1))
@@ -166,7 +138,7 @@ def _weighted_f1(matrices_RKK: Array) -> Array:
 
 
 def _auroc(y: Array, score: Array, subjects: Ids, weights: Array) -> Array:
-    """Probability that a positive window scores above a negative one, ties counting half (Mann-Whitney)."""
+    """Return the probability that a positive window scores above a negative one; ties count half (Mann-Whitney)."""
     negative = y == 0
     count = weights.shape[1]
     wins_SS = np.zeros((count, count))
@@ -181,7 +153,7 @@ def _auroc(y: Array, score: Array, subjects: Ids, weights: Array) -> Array:
 
 
 def _average_precision(y: Array, score: Array, subjects: Ids, weights: Array) -> Array:
-    """Area under precision over recall, as a sum over the distinct scores."""
+    """Return the area under precision over recall, as a sum over the distinct scores."""
     order = np.argsort(-score, kind="stable")
     last_of_tie = np.append(np.diff(score[order]) != 0, True)
     subject, label = subjects[order], y[order]

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from labram.evaluation.metrics import chance, confusion, weighted_scores
-from labram.training.scores import score
+from labram import metrics
+from labram.evaluation.statistics import chance
+from labram.evaluation.weighted_metrics import weighted_scores
+from labram.metrics import Metric, confusion
 
 N, SUBJECTS = 120, 7
 
@@ -67,7 +69,7 @@ def test_regression_metrics_are_means_over_the_targets(draws):
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
-def test_training_and_evaluation_mean_the_same_by_every_metric(kind, draws):
+def test_all_draws_at_once_agree_with_scikit_learn_draw_by_draw(kind, draws):
     generator, subjects, weights = draws
     y = generator.normal(size=(N, 2)) if kind == "regression" else generator.integers(0, 2 + (kind == "multiclass"), N)
     prediction = {
@@ -78,8 +80,21 @@ def test_training_and_evaluation_mean_the_same_by_every_metric(kind, draws):
     scores = weighted_scores(kind, y, prediction, subjects, weights)
     for row, weight in enumerate(weights):
         rows = repeated(subjects, weight)
-        expected = score(kind, y[rows], prediction[rows])
-        assert {name: values[row] for name, values in scores.items()} == pytest.approx(expected, nan_ok=True)
+        expected = metrics.scores(kind, y[rows], prediction[rows])
+        weighted = {name: metrics.score(name, kind, y, prediction, weight[subjects]) for name in expected}
+        found = {name: values[row] for name, values in scores.items()}
+        assert found == pytest.approx(expected, nan_ok=True)
+        assert found == pytest.approx(weighted, nan_ok=True)
+
+
+def test_a_metric_without_a_vectorised_form_is_computed_draw_by_draw(draws, monkeypatch):
+    generator, subjects, weights = draws
+    y, prediction = generator.integers(0, 2, N), generator.uniform(size=N)
+    same = Metric("same", "Same", ("binary",), metrics.METRICS["auroc"].compute)
+    monkeypatch.setitem(metrics.METRICS, "same", same)
+    scores = weighted_scores("binary", y, prediction, subjects, weights)
+    assert list(scores)[-1] == "same"
+    assert scores["same"] == pytest.approx(scores["auroc"])
 
 
 def test_a_single_class_leaves_metrics_undefined_instead_of_flattering():
