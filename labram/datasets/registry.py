@@ -7,7 +7,7 @@ from labram.datasets.base import Dataset
 from labram.errors import CorpusError
 
 _PACKAGE = "labram.datasets"
-_WITHOUT_ADAPTERS = frozenset({"__main__", "finder"})
+_WITHOUT_ADAPTERS = frozenset({"__main__", "finder", "task_check"})
 """Modules that import this one, so scanning cannot import them."""
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labram.corpus import dvc_versions
-from labram.datasets import ADAPTERS, find
-from labram.errors import LabelError
+from labram.datasets import find
+from labram.datasets.task_check import check_task
 from labram.events import emit, step
 from labram.platform.doctor import require, services
 from labram.platform.workspace import Workspace, corpus_folder
@@ -46,7 +46,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
     Raises:
         PlatformError: If the workspace cannot be written to.
         CorpusError: If there is nothing to read.
-        LabelError: If no dataset of the recipe has labels for one of its tasks.
+        LabelError: If a task's classes are not those of its dataset's labels.
         RegistryError: If the registry does not have the backbone.
         WeightsError: If the backbone's file or folder cannot be used.
     """
@@ -54,7 +54,8 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
     with step("plan_run") as reporter:
         require([services.workspace(place.root)])
         find(corpus_folder(data), settings.corpus.datasets)
-        _check_tasks(settings)
+        for task in settings.tasks:
+            check_task(task)
         version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))
         mlflow_runs.configure(place.root)
         start = settle(backbone) if backbone else ""
@@ -67,23 +68,6 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         reporter.note(f"corpus version {version}")
         mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)
     return Plan("changed", version, start)
-
-
-def _check_tasks(recipe: Recipe) -> None:
-    for task in recipe.tasks:
-        adapter = ADAPTERS.get(task.dataset)
-        if adapter is None:
-            raise LabelError(
-                f"task {task.name!r} wants labels of a dataset that labram does not know: {task.dataset!r}",
-                field=f"tasks.{task.name}.dataset",
-                remedy=f"Choose one of: {', '.join(ADAPTERS)}",
-            )
-        if task.name not in adapter.tasks:
-            raise LabelError(
-                f"dataset {task.dataset!r} has no labels for a task {task.name!r}",
-                field=f"tasks.{task.name}",
-                remedy=f"It has: {', '.join(adapter.tasks) or 'none'}",
-            )
 
 
 def _flat(settings: object, prefix: str = "") -> dict[str, str]:
