@@ -10,7 +10,7 @@ A study registers no model and moves no champion.
 
 from kfp import dsl
 
-from labram.evaluation.study import trials
+from labram.evaluation.study import ablation_runs
 from labram.recipe import Recipe
 from pipelines import dag_builder
 from pipelines.adapt import CHAMPION
@@ -28,7 +28,7 @@ def arguments(
     """
     return dag_builder.arguments(recipe, data=data, workspace=workspace, force=force) | {
         "backbone": backbone,
-        "ablation_runs": [run.to_json() for run in trials(recipe)],
+        "ablation_runs": [run.to_json() for run in ablation_runs(recipe)],
         "gates": recipe.gates.to_json(),
     }
 

@@ -111,10 +111,10 @@ def study(
     Exit codes: 0 done or unchanged; 1 error; 130 interrupted.
     """
     from labram import recipe as recipes
-    from labram.evaluation.study import trials
+    from labram.evaluation.study import ablation_runs
 
     resolved = recipes.load(recipe, override or [])
-    trials(resolved)  # raises RecipeError before anything is started
+    ablation_runs(resolved)  # raises RecipeError before anything is started
     _run("study", resolved, data, workspace, force=force, **_backbone_argument(backbone))
 
 
@@ -227,10 +227,12 @@ def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
 
 def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
     """Return the names of a pipeline's steps in order, as their events report them."""
-    from labram.evaluation.study import trials
+    from labram.evaluation.study import ablation_runs
 
     shards = recipe.corpus.shards
-    labels = [one.label for one in trials(recipe)] if pipeline == "study" else [task.name for task in recipe.tasks]
+    labels = (
+        [one.label for one in ablation_runs(recipe)] if pipeline == "study" else [task.name for task in recipe.tasks]
+    )
     learning = ["tokenizer", "pretrain"] if pipeline in {"retrain", "pretrain_only"} else ["load_backbone"]
     turn = ("ablation_run", "finetune", "evaluate") if pipeline == "study" else ("finetune", "evaluate")
     return [

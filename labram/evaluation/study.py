@@ -1,7 +1,7 @@
-"""Studies: the same tasks fine-tuned in several ways, and what the ways differ in on the same test windows.
+"""Ablation studies: fine-tune the same tasks in several variants and compare them on the same test windows.
 
-Two things make a score a matter of luck: which subjects are tested, and the seed. Both are drawn with replacement, for
-all variants alike, so that what they find equally hard drops out of their difference.
+Scores vary with the test subjects and with the seed. The bootstrap draws both, with the same draws for all variants, so
+that what all find equally hard cancels in their differences.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from labram.evaluation.record import Predictions
 from labram.evaluation.statistics import Estimate
 from labram.frozen_model import FrozenModel
 from labram.metrics import Array
-from labram.recipe import Recipe, TaskRecipe, VariantRecipe, merged
+from labram.recipe import Recipe, TaskRecipe, VariantRecipe, merge
 
-QUESTION = frozenset({"name", "title", "dataset", "kind", "classes", "seconds", "metric"})
-"""Settings of a task that say what is asked; variants answer the same question in other ways."""
+FIXED_SETTINGS = frozenset({"name", "title", "dataset", "kind", "classes", "seconds", "metric"})
+"""Settings of a task that all variants share: they define the task."""
 
 
-class Trial(FrozenModel):
-    """One fine-tuning of a study.
+class AblationRun(FrozenModel):
+    """One fine-tuning run of a study.
 
     Attributes:
-        variant: How it is fine-tuned.
-        task: The task, with the variant's settings.
-        seed: For the head, the order of windows, drop path, and which subjects are left out.
+        variant: Variant of fine-tuning.
+        task: The task with the variant's settings.
+        seed: Seed of the head, the order of windows, drop path and the selection of subjects.
     """
 
     variant: VariantRecipe
@@ -37,20 +37,20 @@ class Trial(FrozenModel):
 
     @property
     def label(self) -> str:
-        """Tells the trials of a study apart."""
+        """Unique name within the study."""
         return f"{self.task.name} {self.variant.name} {self.seed}"
 
 
 class Outcome(FrozenModel):
-    """One variant on one task.
+    """Result of one variant on one task.
 
     Attributes:
-        score: Mean over the seeds of the headline metric, with its interval over subjects and seeds.
+        score: Headline metric, mean over the seeds, with its interval over subjects and seeds.
         spread: Standard deviation over the seeds; None with one seed.
-        baseline: Of the baseline on the same windows, fitted on the subjects that the variant saw.
-        difference: Above zero where the variant is better than the study's first; undefined for the first itself.
-        significant: The interval of the difference excludes zero, and there are enough subjects to say so.
-        subjects: Test subjects.
+        baseline: Headline metric of the baseline on the same windows, fitted on the variant's training subjects.
+        difference: Above zero if the variant is better than the reference; undefined for the reference itself.
+        significant: Whether the interval of the difference excludes zero and there are enough subjects.
+        subjects: Number of test subjects.
     """
 
     task: str
@@ -65,32 +65,32 @@ class Outcome(FrozenModel):
 
     @property
     def is_reference(self) -> bool:
-        """Whether the others of its task are compared with it."""
+        """Whether it is the first variant, with which the others are compared."""
         return self.difference.value is None
 
     @property
-    def verdict(self) -> Literal["better", "worse", "not told apart"]:
-        """How the variant compares with the reference."""
+    def verdict(self) -> Literal["better", "worse", "not significant"]:
+        """Comparison with the reference."""
         if not self.significant:
-            return "not told apart"
+            return "not significant"
         return "better" if (self.difference.low or 0.0) > 0 else "worse"
 
 
-def trials(recipe: Recipe) -> list[Trial]:
-    """Every fine-tuning of the recipe's study: by task, then variant, then seed.
+def ablation_runs(recipe: Recipe) -> list[AblationRun]:
+    """Return all runs of the recipe's study, ordered by task, variant and seed.
 
     Raises:
-        RecipeError: If there is nothing to compare, or a variant has a setting that does not fit.
+        RecipeError: If there is no task or fewer than two variants, or a variant has an invalid setting.
     """
     if not recipe.tasks or len(recipe.study.variants) < 2:
         raise RecipeError(
-            "there is nothing to compare: a study needs a task and two variants",
+            f"a study needs a task and two variants, got {len(recipe.tasks)} and {len(recipe.study.variants)}",
             file=recipe.name,
             field="study.variants",
-            remedy="Start from the recipe demo-study",
+            remedy="Add them, as in the recipe demo-study",
         )
     return [
-        Trial(variant=variant, task=_varied(task, variant), seed=recipe.seed + number)
+        AblationRun(variant=variant, task=_varied(task, variant), seed=recipe.seed + number)
         for task in recipe.tasks
         for variant in recipe.study.variants
         for number in range(recipe.study.seeds)
@@ -98,46 +98,48 @@ def trials(recipe: Recipe) -> list[Trial]:
 
 
 def _varied(task: TaskRecipe, variant: VariantRecipe) -> TaskRecipe:
-    """The task with a variant's settings; what they do not name stays, in nested sections too."""
-    if changed := sorted(QUESTION & set(variant.task)):
-        problem, where = "it says what is asked, which all variants share", changed[0]
+    """Return the task with a variant's settings, merged recursively."""
+    if changed := sorted(FIXED_SETTINGS & set(variant.task)):
+        problem, where = "a variant must not change it: it defines the task, which all variants share", changed[0]
     else:
         try:
-            return TaskRecipe.model_validate(merged(task.model_dump(mode="json"), variant.task))
+            return TaskRecipe.model_validate(merge(task.model_dump(mode="json"), variant.task))
         except ValidationError as error:
             first = error.errors()[0]
             problem, where = first["msg"], ".".join(map(str, first["loc"]))
     raise RecipeError(
         problem,
         field=f"study.variants.{variant.name}.task.{where}",
-        remedy="See `labram recipe keys` for the settings of a task",
+        remedy="Run `labram recipe keys` for the settings of a task",
     )
 
 
-def compare(study: Sequence[Trial], results: Sequence[Predictions], *, bootstrap: int, seed: int) -> list[Outcome]:
-    """What the variants reach, and how they differ from the first.
+def compare(runs: Sequence[AblationRun], results: Sequence[Predictions], *, bootstrap: int, seed: int) -> list[Outcome]:
+    """Compare the variants of each task with the first.
 
     Args:
-        study: As `trials` gives them.
-        results: Predictions of each on the test windows, which are the same for all trials of a task.
-        bootstrap: Resamplings of subjects and seeds.
-        seed: Of the resampling.
+        runs: Runs of a study, see `ablation_runs`.
+        results: Predictions of each run on the test windows, the same windows for all runs of a task.
+        bootstrap: Number of draws of subjects and seeds.
+        seed: Seed of the draws.
     """
     by_variant: dict[tuple[str, str], list[int]] = {}
-    for index, trial in enumerate(study):
-        by_variant.setdefault((trial.task.name, trial.variant.name), []).append(index)
+    for index, run in enumerate(runs):
+        by_variant.setdefault((run.task.name, run.variant.name), []).append(index)
     outcomes = []
     references: dict[str, Array] = {}
     for (name, variant), members in by_variant.items():
-        task, found = study[members[0]].task, [results[index] for index in members]
-        assert all(one.same_windows(results[members[0]]) for one in found)
-        draws = statistics.bootstrap(found[0].subject_key, draws=bootstrap, seed=seed)
-        scores_NR = np.stack([statistics.scores(task.kind, one.y, one.prediction, draws)[task.metric] for one in found])
+        task, predictions = runs[members[0]].task, [results[index] for index in members]
+        assert all(other.same_windows(predictions[0]) for other in predictions)
+        draws = statistics.bootstrap(predictions[0].subject_key, draws=bootstrap, seed=seed)
+        scores_NR = np.stack(
+            [statistics.scores(task.kind, run.y, run.prediction, draws)[task.metric] for run in predictions]
+        )
         mean_R = (scores_NR * _seed_weights(len(scores_NR), scores_NR.shape[1], seed).T).sum(axis=0)
         reference = references.setdefault(name, mean_R)
         first = reference is mean_R
         difference = Estimate(value=None) if first else statistics.advantage(task.metric, mean_R, reference)
-        baseline = found[0].baseline
+        baseline = predictions[0].baseline
         assert baseline is not None
         outcomes.append(
             Outcome(
@@ -145,8 +147,8 @@ def compare(study: Sequence[Trial], results: Sequence[Predictions], *, bootstrap
                 metric=task.metric,
                 variant=variant,
                 score=_estimate(mean_R),
-                spread=float(scores_NR[:, 0].std(ddof=1)) if len(found) > 1 else None,
-                baseline=_estimate(statistics.scores(task.kind, found[0].y, baseline, draws)[task.metric]),
+                spread=float(scores_NR[:, 0].std(ddof=1)) if len(predictions) > 1 else None,
+                baseline=_estimate(statistics.scores(task.kind, predictions[0].y, baseline, draws)[task.metric]),
                 difference=difference,
                 significant=draws.n_subjects >= statistics.MIN_SUBJECTS and difference.excludes_zero(),
                 subjects=draws.n_subjects,
@@ -160,7 +162,7 @@ def _estimate(values_R: Array) -> Estimate:
 
 
 def _seed_weights(seeds: int, rows: int, seed: int) -> Array:
-    """Weights of the seeds [R, N]: equal in the first row, which is the sample itself, and drawn in the others."""
+    """Return weights of the seeds [R, N]: equal in the first row, which is the sample itself; drawn in the others."""
     equal = np.full(seeds, 1 / seeds)
     drawn = np.random.default_rng((seed, seeds)).multinomial(seeds, equal, size=rows - 1) / seeds
     return np.vstack([equal, drawn])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from labram.corpus import splits
 from labram.corpus.catalogue import Corpus
-from labram.evaluation.study import Trial
+from labram.evaluation.study import AblationRun
 from labram.models import weights
 from labram.models.masked import MaskedModel
 from labram.platform.workspace import Workspace
@@ -13,18 +13,18 @@ from labram.recipe import SplitRecipe
 from labram.tracking.mlflow_runs import tracked
 
 
-def ablation_run(*, workspace: str, corpus: str, backbone: str, settings: str, part: str, model: str) -> Trial:
-    """Write the part of the corpus that the trial may see, and its backbone; gives the trial.
+def ablation_run(*, workspace: str, corpus: str, backbone: str, settings: str, part: str, model: str) -> AblationRun:
+    """Write the part of the corpus that the run may use, and its backbone; return the run.
 
     Args:
         workspace: The workspace.
         corpus: Folder that `quality` wrote.
         backbone: Folder of the backbone.
-        settings: One of `labram.evaluation.study.trials`, as JSON.
+        settings: One of `labram.evaluation.study.ablation_runs`, as JSON.
         part: Folder for its corpus.
         model: Folder for its backbone.
     """
-    wanted = Trial.from_json(settings)
+    wanted = AblationRun.from_json(settings)
     with tracked("ablation_run", Workspace.at(workspace).root, label=wanted.label) as run:
         whole = Corpus.load(Path(corpus))
         seen = whole if wanted.variant.subjects == 1.0 else fewer_subjects(whole, wanted)
@@ -38,7 +38,7 @@ def ablation_run(*, workspace: str, corpus: str, backbone: str, settings: str, p
     return wanted
 
 
-def fewer_subjects(corpus: Corpus, wanted: Trial) -> Corpus:
+def fewer_subjects(corpus: Corpus, wanted: AblationRun) -> Corpus:
     """The corpus without some training subjects of the task's dataset; who stays, is spread over classes as splits are.
 
     Args:

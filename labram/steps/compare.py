@@ -34,7 +34,7 @@ def compare(
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
         start: The backbone, see `labram.steps.load_backbone.settle`.
-        evaluations: Folders of the evaluations, in the order of `labram.evaluation.study.trials`.
+        evaluations: Folders of the evaluations, in the order of `labram.evaluation.study.ablation_runs`.
         out: The HTML file.
         summary: Markdown file for what Kubeflow Pipelines shows.
     """
@@ -42,7 +42,7 @@ def compare(
     with mlflow_runs.tracked("compare", place.root) as run:
         recordings = Corpus.load(Path(corpus))
         outcomes = study.compare(
-            study.trials(settings),
+            study.ablation_runs(settings),
             [Predictions.read(Path(folder) / PREDICTIONS) for folder in evaluations],
             bootstrap=settings.gates.bootstrap,
             seed=settings.seed,

@@ -8,7 +8,7 @@ import pytest
 from labram import recipe as recipes
 from labram.errors import RecipeError
 from labram.evaluation.record import Predictions
-from labram.evaluation.study import Trial, compare, trials
+from labram.evaluation.study import AblationRun, ablation_runs, compare
 from labram.recipe import TaskRecipe, VariantRecipe
 
 TASK = TaskRecipe(name="t", title="T", dataset="d", kind="binary", classes=("a", "b"), metric="auroc")
@@ -27,7 +27,7 @@ def predictions(skill: float, seed: int, subjects: int = 8, windows: int = 40) -
 def outcomes(*skills: list[float], task: TaskRecipe = TASK, **shape: int):
     """Variants by their skill with each seed."""
     study = [
-        Trial(variant=VariantRecipe(name=f"v{number}"), task=task, seed=seed)
+        AblationRun(variant=VariantRecipe(name=f"v{number}"), task=task, seed=seed)
         for number, variant in enumerate(skills)
         for seed in range(len(variant))
     ]
@@ -47,14 +47,14 @@ def test_the_first_variant_is_what_the_others_are_compared_with():
 def test_a_variant_that_changes_nothing_is_not_told_apart():
     _, same = outcomes([1.0, 1.0], [1.0, 1.0])
     assert same.difference.value == 0
-    assert same.verdict == "not told apart"
+    assert same.verdict == "not significant"
 
 
 def test_seeds_that_disagree_widen_the_interval():
     _, steady, unsteady = outcomes([1.0] * 4, [1.5] * 4, [0.2, 0.8, 2.2, 2.8])
     assert unsteady.spread > steady.spread
     assert steady.verdict == "better"
-    assert unsteady.verdict == "not told apart"
+    assert unsteady.verdict == "not significant"
 
 
 def test_with_one_seed_there_is_no_spread_of_seeds():
@@ -64,7 +64,7 @@ def test_with_one_seed_there_is_no_spread_of_seeds():
 def test_few_subjects_tell_nothing_apart():
     _, far_better = outcomes([0.0], [9.0], subjects=4)
     assert far_better.difference.low > 0
-    assert far_better.verdict == "not told apart"
+    assert far_better.verdict == "not significant"
 
 
 def test_less_error_is_better():
@@ -74,7 +74,7 @@ def test_less_error_is_better():
 
 def test_each_task_has_its_own_reference():
     study = [
-        Trial(variant=VariantRecipe(name=name), task=TASK.model_copy(update={"name": task}), seed=0)
+        AblationRun(variant=VariantRecipe(name=name), task=TASK.model_copy(update={"name": task}), seed=0)
         for task in ("one", "two")
         for name in ("a", "b")
     ]
@@ -92,7 +92,7 @@ def recipe(**variant: object) -> recipes.Recipe:
 
 
 def test_a_variant_has_its_own_settings_and_else_those_of_the_task():
-    found = trials(recipe(task={"layer_decay": 0.5, "augment": {"noise": 0.0}}))
+    found = ablation_runs(recipe(task={"layer_decay": 0.5, "augment": {"noise": 0.0}}))
     plain, other = found[0].task, found[2].task
     assert other.layer_decay == 0.5
     assert other.augment == plain.augment.model_copy(update={"noise": 0.0})
@@ -110,11 +110,11 @@ def test_a_variant_has_its_own_settings_and_else_those_of_the_task():
 )
 def test_a_setting_that_does_not_fit_is_named(task, complaint):
     with pytest.raises(RecipeError) as refusal:
-        trials(recipe(task=task))
+        ablation_runs(recipe(task=task))
     error = refusal.value
     assert re.search(complaint, f"{error.problem} {error.field}")
 
 
 def test_a_study_of_one_variant_is_none():
-    with pytest.raises(RecipeError, match="nothing to compare"):
-        trials(recipes.load("demo"))
+    with pytest.raises(RecipeError, match="a study needs a task and two variants"):
+        ablation_runs(recipes.load("demo"))

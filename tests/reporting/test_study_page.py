@@ -59,7 +59,7 @@ def test_variants_that_differ_are_named_at_the_head(tmp_path):
         in text
     )
     assert "3 comparisons were made" in text
-    assert "not told apart" in text
+    assert "not significant" in text
     assert "models:/labram-backbone/3#0123456789abcdef" in text
 
 

@@ -1,9 +1,9 @@
-"""A trial sees the share of the training subjects that it may, and nothing else of the corpus changes."""
+"""An ablation run sees the share of the training subjects that it may, and nothing else of the corpus changes."""
 
 import torch
 
 from labram.corpus.catalogue import Corpus
-from labram.evaluation.study import Trial
+from labram.evaluation.study import AblationRun
 from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.masked import MaskedModel
@@ -35,7 +35,9 @@ def corpus() -> Corpus:
 
 
 def left(share: float, seed: int = 0) -> Corpus:
-    return fewer_subjects(corpus(), Trial(variant=VariantRecipe(name="few", subjects=share), task=TASK, seed=seed))
+    return fewer_subjects(
+        corpus(), AblationRun(variant=VariantRecipe(name="few", subjects=share), task=TASK, seed=seed)
+    )
 
 
 def training_subjects(found: Corpus) -> set[str]:
