@@ -152,7 +152,7 @@ def _channels(row: Mapping[Hashable, Any], quality: QualityRecipe) -> tuple[int,
     correction = max(1.0, row["unit_correction"])
     saturated = extreme > quality.max_saturated
     return (
-        int(((sd * correction < quality.flat_sd_uv) | (still > quality.flat_seconds)).sum()),
+        int(((sd * correction < quality.flat_sd_uv) | (still > quality.max_constant_fraction)).sum()),
         int(saturated.sum()),
         int(((sd > quality.max_channel_sd_uv) | saturated).sum()),
     )

@@ -1,1 +1,1 @@
-"""How good a model is: tasks, metrics, baselines, statistics."""
+"""Evaluation of models: scores, baselines, confidence intervals, ablation studies, leakage."""

@@ -1,10 +1,10 @@
-"""The baseline that a model has to beat: log band power and a linear model on the same windows.
+"""The baseline for every task: log band power and a linear model on the same windows.
 
-Two sets of features are tried and the better one, with its regularisation, is chosen by cross-validation over the
-training and validation subjects: the five classical bands, and 1-Hz bins. The bins are there because a response at
-13, 17 or 21 Hz lies in one and the same band: against five bands alone, any network would look good.
+Features (the five classical bands, or 1-Hz bins) and regularisation are chosen by cross-validation over the training
+and validation subjects. The bins matter for SSVEP: responses at 13, 17 and 21 Hz lie in one band, so five bands alone
+would be too weak a baseline.
 
-Stored as plain arrays (`baseline.npz`) and JSON; prediction needs numpy only.
+A baseline is stored as arrays (`baseline.npz`) and JSON; prediction needs NumPy only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,9 +40,9 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DEFAULT = ("bands", 0.1)
 FOLDS = 5
 CERTAIN = 50.0
-"""A logit whose sigmoid is one for every practical purpose."""
+"""Logit of a class that is certain."""
 SMALLEST_PSD = 1e-6
-"""µV²/Hz; far below any amplifier's noise, so that a flat channel has a finite logarithm."""
+"""Floor in µV²/Hz, far below amplifier noise, so that the logarithm of a flat channel is finite."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class WindowGroup:
     """Windows of one montage.
 
     Attributes:
-        signals: The windows in any number of parts, each µV at 200 Hz [n, C, samples]; can be gone through repeatedly.
+        signals: The windows in any number of parts, each µV at 200 Hz [n, C, samples]; can be iterated repeatedly.
         channels: Canonical names [C].
     """
 
@@ -59,7 +59,7 @@ class WindowGroup:
 
 
 class BaselineCard(FrozenModel):
-    """What a stored baseline is, beside its arrays."""
+    """Description of a stored baseline, beside its arrays."""
 
     kind: str
     features: str
@@ -69,13 +69,13 @@ class BaselineCard(FrozenModel):
     note: str = ""
 
     def describe(self) -> str:
-        """One line for reports."""
+        """Return one line for reports."""
         model = "ridge regression" if self.kind == "regression" else "balanced logistic regression"
         return f"{FEATURES[self.features]}, {len(self.channels)} channels, {model}"
 
 
 def power_density(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Power spectral density in µV²/Hz (Welch, 1-s Hann windows, half overlapping).
+    """Return the power spectral density in µV²/Hz (Welch, 1-s Hann windows, half overlapping).
 
     Args:
         signals: µV at 200 Hz [n, C, samples], at least one second.
@@ -87,10 +87,10 @@ def power_density(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def log_powers(density: npt.NDArray[np.float32], features: str) -> Array:
-    """Log10 of the mean power density of each band, or of each bin.
+    """Return log10 of the mean power density of each band or bin.
 
     Args:
-        density: [n, C, 101] as `power_density` gives it.
+        density: Power density [n, C, 101], see `power_density`.
         features: ``bands`` (`BANDS`) or ``bins`` (`BINS_HZ`).
 
     Returns:
@@ -106,24 +106,24 @@ def log_powers(density: npt.NDArray[np.float32], features: str) -> Array:
 
 
 def common_channels(groups: Sequence[WindowGroup]) -> tuple[str, ...]:
-    """Channels that every montage has, in the order of the first.
+    """Return the channels that all montages share, in the order of the first.
 
     Raises:
-        LabelError: If there is none.
+        LabelError: If they share none.
     """
     if not groups:
         return ()
     shared = set(groups[0].channels).intersection(*(group.channels for group in groups))
     if not shared:
         raise LabelError(
-            "the recordings of this task have no channel in common, so no linear baseline can be fitted",
-            remedy="Give the task recordings whose montages share a channel",
+            "no channel is common to all recordings of this task, as the linear baseline requires",
+            remedy="Use recordings with a common channel for this task",
         )
     return tuple(name for name in groups[0].channels if name in shared)
 
 
 def _densities(groups: Sequence[WindowGroup], channels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Power densities of all windows, group after group: [n, len(channels), 101]."""
+    """Return power densities of all windows, group by group [n, len(channels), 101]."""
     parts = []
     for group in groups:
         picks = [group.channels.index(name) for name in channels]
@@ -132,12 +132,12 @@ def _densities(groups: Sequence[WindowGroup], channels: Sequence[str]) -> npt.ND
 
 
 def _table(density: npt.NDArray[np.float32], features: str) -> Array:
-    """One row of features a window."""
+    """Return features [n, channels x bands]."""
     return log_powers(density, features).reshape(len(density), -1)
 
 
 class Baseline:
-    """A fitted baseline: a standardiser and a linear map."""
+    """A fitted baseline: standardisation and a linear map."""
 
     def __init__(self, card: BaselineCard, mean: Array, scale: Array, weights: Array, bias: Array) -> None:
         self.card, self.mean, self.scale, self.weights, self.bias = card, mean, scale, weights, bias
@@ -152,7 +152,7 @@ class Baseline:
             missing = [name for name in self.card.channels if name not in group.channels]
             if missing:
                 raise LabelError(
-                    f"the baseline was fitted with channels {', '.join(missing)}, which these recordings lack",
+                    f"the baseline needs channels {', '.join(missing)}, which these recordings lack",
                     remedy="Evaluate recordings with the montage of the training recordings",
                 )
         return self._from_features(_table(_densities(groups, self.card.channels), self.card.features))
@@ -175,7 +175,7 @@ class Baseline:
 
     @classmethod
     def load(cls, folder: Path) -> "Baseline | None":
-        """The baseline of a folder, if it has one."""
+        """Return the baseline in a folder; None if it has none."""
         if not (folder / "baseline.json").is_file():
             return None
         card = BaselineCard.from_json((folder / "baseline.json").read_text())
@@ -191,23 +191,25 @@ def fit(
     *,
     channels: tuple[str, ...] | None = None,
 ) -> Baseline:
-    """Choose features and penalty by cross-validation over subjects, then fit on all windows.
+    """Choose features and penalty by cross-validation over subjects, then fit to all windows.
 
     Args:
-        groups: Windows by montage; `y` and `subject_keys` follow their order.
-        y: Class indices [n], or targets [n, M].
-        subject_keys: [n].
-        task: Its kind, classes and headline metric.
-        channels: Channels to use; those in common when not given.
+        groups: Windows by montage.
+        y: Class indices [n], or targets [n, M], in the order of `groups`.
+        subject_keys: Subject of each window [n], in the same order.
+        task: Task with kind, classes and headline metric.
+        channels: Channels to use; None: all common channels.
     """
     channels = channels or common_channels(groups)
     density = _densities(groups, channels)
     tables = {name: _table(density, name) for name in FEATURES}
     y = np.asarray(y, float)
-    keys, names = pd.factorize(np.asarray(subject_keys, dtype=object))  # by appearance: the keys themselves are random
+    keys, names = pd.factorize(
+        np.asarray(subject_keys, dtype=object)
+    )  # numbered by appearance, because keys are random
     folds = min(FOLDS, len(names))
     if folds < 2:
-        (name, penalty), note = DEFAULT, "one training subject: features and penalty are defaults"
+        (name, penalty), note = DEFAULT, "One training subject: features and penalty are the defaults."
     else:
         choices = [(name, penalty) for name in FEATURES for penalty in PENALTIES]
         scored = [_validated(tables[name], y, keys, task, (name, penalty), folds) for name, penalty in choices]
@@ -221,7 +223,7 @@ def fit(
 def _validated(
     table: Array, y: Array, keys: npt.NDArray[np.int64], task: TaskRecipe, choice: tuple[str, float], folds: int
 ) -> float:
-    """Headline metric of out-of-fold predictions, larger is better; minus infinity where undefined."""
+    """Return the headline metric of out-of-fold predictions, signed so that greater is better; -inf if undefined."""
     name, penalty = choice
     card = BaselineCard(kind=task.kind, features=name, channels=(), classes=task.outputs, penalty=penalty)
     predicted: Any = None
@@ -250,7 +252,7 @@ def _ridge(standard: Array, y: Array, card: BaselineCard) -> tuple[Array, Array]
 
 
 def _logistic(standard: Array, y: Array, card: BaselineCard) -> tuple[Array, Array]:
-    """Logistic regression with balanced classes; a class that was never seen gets no probability."""
+    """Fit logistic regression with balanced classes; a class without training windows has probability 0."""
     seen = np.unique(y.astype(int))
     weights = np.zeros((standard.shape[1], card.classes))
     bias = np.full(card.classes, -np.inf)
@@ -269,7 +271,7 @@ def _logistic(standard: Array, y: Array, card: BaselineCard) -> tuple[Array, Arr
 
 
 def _certain(label: int, card: BaselineCard) -> Array:
-    """Bias of a map that always gives the one label that training had."""
+    """Return the bias that always predicts the only label in the training windows."""
     if card.kind == "binary":
         return np.array([CERTAIN if label else -CERTAIN])
     return np.where(np.arange(card.classes) == label, 0.0, -np.inf)

@@ -1,4 +1,4 @@
-"""Score a trained model on a folder of recordings that it has never seen."""
+"""Evaluate a trained model on a folder of new recordings."""
 
 import logging
 import tempfile
@@ -33,24 +33,24 @@ def score_folder(
     monitor: Monitor | None = None,
     out: Path | None = None,
 ) -> Evaluation:
-    """Evaluate every labelled window of a folder, prepared and judged as the model's own recordings were.
+    """Evaluate a model on all labelled windows of a folder, preprocessed and checked as its training recordings were.
 
     Args:
-        model: Folder of a task's model (see `labram.registry.model_registry.local_folder`).
+        model: Folder of a task model (see `labram.registry.model_registry.local_folder`).
         data: Folder in the layout of the task's dataset, or one that holds such a folder.
-        task: Name of the task; it must be the model's.
-        store: Where patches are kept; what is in it already is not prepared again.
-        subject_key: Key of subject names: the workspace's own, so that subjects seen in training are recognised.
-        corpus_version: Of `data`.
-        monitor: Is told of each recording.
+        task: Name of the model's task.
+        store: Store for patches; recordings that are in it already are not preprocessed again.
+        subject_key: Pseudonymisation key of the workspace, so that subjects used in training are recognised.
+        corpus_version: Version of `data`.
+        monitor: Receives progress, recording by recording.
         out: Folder for ``evaluation.json`` and ``predictions.parquet``; None: nothing is written.
 
     Returns:
-        The figures. `overlap` counts recordings that the model's training has seen, by content or subject; there is a
-        warning about them, because scores on them prove nothing.
+        The evaluation. `overlap` counts recordings that were used in training, by content or subject; a warning says
+        so, because their scores do not measure generalisation.
 
     Raises:
-        RecipeError: If the model is of another task.
+        RecipeError: If the model was trained for another task.
         CorpusError: If the folder holds no recording of the task's dataset, or none can be used.
         LabelError: If no recording has labels of the task.
     """
@@ -75,7 +75,7 @@ def score_folder(
         corpus = Corpus.load(judged)
     if summary.quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))
-        notes += (f"{summary.quarantined} of {summary.recordings} recordings were refused: {reasons}.",)
+        notes += (f"{summary.quarantined} of {summary.recordings} recordings were quarantined: {reasons}.",)
     predictions, method, doubts = _predictions(model, corpus, store, settings)
     overlap, warning = _overlap(model, corpus, predictions)
     gates = recipe.gates if recipe else GateRecipe()
@@ -103,7 +103,7 @@ def _task_of(model: Path, task: str) -> TaskRecipe:
         raise RecipeError(
             f"the model was fine-tuned for the task {settings.name!r}, not for {task!r}",
             field="task",
-            remedy=f"Give --task {settings.name}, or another model",
+            remedy=f"Pass --task {settings.name}, or another model",
         )
     return settings
 
@@ -112,17 +112,17 @@ def _recipe_of(model: Path) -> tuple[Recipe | None, tuple[str, ...]]:
     path = model / MODEL_FILE
     if path.is_file():
         return Recipe.from_json(path.read_text()), ()
-    return None, ("The model came without its recipe: preprocessing and quality rules are the defaults.",)
+    return None, ("The model has no recipe: preprocessing and quality thresholds are the defaults.",)
 
 
 def _predictions(
     model: Path, corpus: Corpus, store: Store, task: TaskRecipe
 ) -> tuple[Predictions, str, tuple[str, ...]]:
-    """Predictions, how the baseline works, and what kept it from being used."""
+    """Return predictions, a description of the baseline, and notes on why it could not be used."""
     windows = LabelledWindows.load(corpus, store, task, "test")
     baseline = Baseline.load(model)
     if baseline is None:
-        return predict(model, windows, None), "", ("The model came without a baseline.",)
+        return predict(model, windows, None), "", ("The model has no baseline.",)
     try:
         return predict(model, windows, baseline), baseline.card.describe(), ()
     except LabelError as error:
@@ -130,7 +130,7 @@ def _predictions(
 
 
 def _overlap(model: Path, corpus: Corpus, predictions: Predictions) -> tuple[int, tuple[str, ...]]:
-    """How many of the evaluated recordings training has seen, or other recordings of whose subject."""
+    """Return how many evaluated recordings were used in training, or are of a subject used there, and a warning."""
     shared = Ledger.read(model).overlap(evaluated(corpus, predictions))
     if shared.empty:
         return 0, ()
@@ -140,8 +140,8 @@ def _overlap(model: Path, corpus: Corpus, predictions: Predictions) -> tuple[int
     rows = rows[rows["recording_id"].isin(set(predictions.recording_id))]
     count = int((rows["subject_key"].isin(subjects) | rows["content_hash"].isin(contents)).sum())
     text = (
-        f"{count} of {len(rows)} recordings were seen in the model's training ({shared.describe()}): "
-        "these scores do not show how well it does on new subjects."
+        f"{count} of {len(rows)} recordings were used in training, or their subjects were ({shared.describe()}): "
+        "these scores do not measure performance on new subjects."
     )
     warnings.warn(text, LabramWarning, stacklevel=3)
     return count, (text,)

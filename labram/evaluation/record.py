@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: the predictions of every window, and the figures drawn from them."""
+"""Records of an evaluation: the predictions for every window, and the metrics computed from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from labram import metrics
 from labram.errors import LabelError
@@ -22,15 +22,15 @@ MAX_POINTS = 500
 
 @dataclass(frozen=True)
 class Predictions:
-    """Windows with their labels and what was predicted, row by row.
+    """Labels and predictions of windows, row by row.
 
     Attributes:
-        recording_id: [n].
-        subject_key: [n].
-        start: Seconds into the recording [n].
+        recording_id: Recording of each window [n].
+        subject_key: Subject of each window [n].
+        start: Start of each window in its recording, in seconds [n].
         y: Class indices [n], or targets [n, M].
-        prediction: The model's, as `labram.metrics.scores` takes them.
-        baseline: The baseline's, likewise; None where none can be applied.
+        prediction: Predictions of the model, as `labram.metrics.scores` takes them.
+        baseline: Predictions of the baseline; None if no baseline fits the windows.
     """
 
     recording_id: np.ndarray
@@ -41,7 +41,7 @@ class Predictions:
     baseline: Array | None = None
 
     def write(self, path: Path) -> None:
-        """Write one row a window; labels and predictions as lists."""
+        """Write a Parquet file with one row per window; labels and predictions are lists."""
         columns: dict[str, object] = {
             "recording_id": self.recording_id.astype(str),
             "subject_key": self.subject_key.astype(str),
@@ -54,7 +54,7 @@ class Predictions:
         pd.DataFrame(columns).to_parquet(path, index=False)
 
     def same_windows(self, other: "Predictions") -> bool:
-        """Whether these are about the same windows with the same labels, in the same order."""
+        """Return whether both are about the same windows with the same labels, in the same order."""
         return (
             len(self.y) == len(other.y)
             and bool(np.array_equal(self.recording_id, other.recording_id))
@@ -64,7 +64,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """The predictions that `write` wrote."""
+        """Return the predictions that `write` wrote."""
         table = pd.read_parquet(path)
         return cls(
             recording_id=table["recording_id"].to_numpy(dtype=object),
@@ -77,7 +77,7 @@ class Predictions:
 
 
 class Evaluation(FrozenModel):
-    """A model on one task and split, beside a baseline on the same windows."""
+    """Metrics of a model on one task and split, with those of a baseline on the same windows."""
 
     task: str
     title: str
@@ -93,14 +93,14 @@ class Evaluation(FrozenModel):
     baseline: dict[str, Estimate]
     baseline_method: str = ""
     difference: Estimate = Estimate(value=None)
-    """Model minus baseline on the headline metric, above zero where the model is better."""
+    """Model minus baseline on the headline metric, signed so that above zero the model is better."""
     chance: float | None = None
-    """What the headline metric gives for answers that do not depend on the signals."""
+    """Value of the headline metric for predictions that do not depend on the signals."""
     beats_baseline: bool = False
-    """A better estimate than the baseline's, and than chance: being less bad than a bad baseline is no win."""
+    """Whether the model is better than the baseline and better than chance."""
     significant: bool = False
-    resamples: int = 0
-    skipped_resamples: int = 0
+    bootstrap_draws: int = Field(default=0, validation_alias=AliasChoices("bootstrap_draws", "resamples"))
+    undefined_draws: int = Field(default=0, validation_alias=AliasChoices("undefined_draws", "skipped_resamples"))
     by_recording: dict[str, float | None] = Field(default_factory=dict)
     baseline_by_recording: dict[str, float | None] = Field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
@@ -108,16 +108,16 @@ class Evaluation(FrozenModel):
     scatter: tuple[tuple[int, float, float], ...] = ()
     """(index of the target, true value, predicted value), at most `MAX_POINTS` of them."""
     overlap: int = 0
-    """Recordings of this evaluation that the model's training or pre-training has seen."""
+    """Number of evaluated recordings that were used in training or pre-training, or are of a subject used there."""
     notes: tuple[str, ...] = ()
 
     @property
     def headline(self) -> Estimate:
-        """The model's estimate on the headline metric."""
+        """Estimate of the model's headline metric."""
         return self.model[self.metric]
 
     def clears(self, floor: float | None) -> bool:
-        """Whether the whole interval of the headline metric is better than a value; never without both."""
+        """Return whether the whole interval of the headline metric is better than `floor`; False without both."""
         worst = self.headline.low if metrics.greater_is_better(self.metric) else self.headline.high
         return worst is not None and floor is not None and metrics.better(self.metric, worst, floor)
 
@@ -127,7 +127,7 @@ class Evaluation(FrozenModel):
 
     @classmethod
     def read(cls, path: Path) -> "Evaluation":
-        """The evaluation that `write` wrote."""
+        """Return the evaluation that `write` wrote."""
         return cls.model_validate_json(path.read_text())
 
 
@@ -143,7 +143,7 @@ def summarise(
     overlap: int = 0,
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
-    """Figures with confidence intervals over subjects.
+    """Compute metrics with confidence intervals over subjects.
 
     Raises:
         LabelError: If there is no window to evaluate.
@@ -152,19 +152,19 @@ def summarise(
         raise LabelError(
             f"no labelled window of task {task.name!r} in split {split!r}",
             field=task.name,
-            remedy="Give recordings with labels of this task, or enlarge the split in the recipe",
+            remedy="Add recordings with labels of this task, or enlarge the split in the recipe",
         )
     draws = statistics.bootstrap(predictions.subject_key, draws=bootstrap, seed=seed)
     model = statistics.scores(task.kind, predictions.y, predictions.prediction, draws)
-    model_estimates, skipped = statistics.estimates(model)
+    model_estimates, undefined = statistics.estimates(model)
     baseline_estimates: dict[str, Estimate] = {}
     difference = Estimate(value=None)
     if predictions.baseline is not None:
         baseline = statistics.scores(task.kind, predictions.y, predictions.baseline, draws)
         baseline_estimates, _ = statistics.estimates(baseline)
         difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric])
-    known = statistics.chance(task.kind, task.metric, predictions.y, len(task.classes))
-    chance = known if np.isfinite(known) else None
+    level = statistics.chance(task.kind, task.metric, predictions.y, len(task.classes))
+    chance = level if np.isfinite(level) else None
     value = model_estimates[task.metric].value
     above_chance = value is not None and (chance is None or metrics.better(task.metric, value, chance))
     enough = draws.n_subjects >= statistics.MIN_SUBJECTS
@@ -187,8 +187,8 @@ def summarise(
         chance=chance,
         beats_baseline=above_chance and difference.value is not None and difference.value > 0,
         significant=enough and difference.excludes_zero(),
-        resamples=len(draws.weights) - 1,
-        skipped_resamples=skipped,
+        bootstrap_draws=draws.n_draws,
+        undefined_draws=undefined,
         by_recording=_by_recording(predictions, predictions.prediction, task.kind),
         baseline_by_recording=_by_recording(predictions, predictions.baseline, task.kind),
         confusion=_confusion(predictions.y, predictions.prediction, classes),
@@ -198,7 +198,7 @@ def summarise(
         notes=(
             *notes,
             *_about_chance(task.metric, chance, model_estimates, baseline_estimates),
-            *_cautions(draws.n_subjects, skipped, len(draws.weights) - 1),
+            *_cautions(draws.n_subjects, undefined, draws.n_draws),
         ),
     )
 
@@ -207,33 +207,32 @@ def _about_chance(
     metric: str, chance: float | None, model: Mapping[str, Estimate], baseline: Mapping[str, Estimate]
 ) -> tuple[str, ...]:
     notes = []
-    for who, found in (("model", model.get(metric)), ("baseline", baseline.get(metric))):
-        if chance is None or found is None or found.value is None or metrics.better(metric, found.value, chance):
+    for name, estimate in (("model", model.get(metric)), ("baseline", baseline.get(metric))):
+        if chance is None or estimate is None or estimate.value is None:
             continue
-        notes.append(f"The {who} is not better than answers that ignore the signals ({metric} {chance:.3g}).")
+        if not metrics.better(metric, estimate.value, chance):
+            notes.append(f"The {name} is not better than chance ({metric} {chance:.3g}).")
     return tuple(notes)
 
 
-def _cautions(subjects: int, skipped: int, resamples: int) -> tuple[str, ...]:
+def _cautions(subjects: int, undefined: int, draws: int) -> tuple[str, ...]:
     cautions = []
     if subjects < 2:
-        cautions.append("One subject: no confidence interval can be given.")
+        cautions.append("One subject: no confidence interval can be computed.")
     elif subjects < statistics.MIN_SUBJECTS:
         cautions.append(
-            f"{subjects} subjects are too few to call any difference significant "
-            f"(at least {statistics.MIN_SUBJECTS} are needed); intervals from so few are too narrow."
+            f"{subjects} subjects are too few to call a difference significant "
+            f"(at least {statistics.MIN_SUBJECTS} are needed), and intervals from so few are too narrow."
         )
-    if skipped:
-        cautions.append(
-            f"{skipped} of {resamples} resamplings left out: a metric was undefined for the subjects drawn."
-        )
+    if undefined:
+        cautions.append(f"{undefined} of {draws} bootstrap draws left out: a metric was undefined for their subjects.")
     return tuple(cautions)
 
 
 def _by_recording(predictions: Predictions, values: Array | None, kind: str) -> dict[str, float | None]:
-    """Metrics of recordings, each with the mean of its windows' predictions.
+    """Return metrics over recordings, each predicted by the mean over its windows.
 
-    Empty unless the label is the recording's (the same for all of its windows) and recordings have several windows.
+    Empty unless all windows of a recording have the same label and recordings have several windows.
     """
     if values is None:
         return {}
@@ -257,7 +256,7 @@ def _confusion(y: Array, prediction: Array | None, classes: int) -> tuple[tuple[
 
 
 def _points(y: Array, prediction: Array) -> tuple[tuple[int, float, float], ...]:
-    """Evenly spaced over the windows, so that every recording is shown in proportion."""
+    """Return points of the scatter plot, evenly spaced over the windows."""
     y_nM, p_nM = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
     rows = np.unique(np.linspace(0, len(y_nM) - 1, max(1, MAX_POINTS // y_nM.shape[1])).round().astype(int))
     return tuple(

@@ -1,4 +1,4 @@
-"""Evaluate a task's model: its predictions and its baseline's on the same held-out windows, and what they are worth."""
+"""Evaluate a task model and its baseline on the same held-out windows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def evaluate(
     out: Path,
     corpus_version: str = "",
 ) -> Evaluation:
-    """Score a model on the test subjects, beside a baseline fitted on the training and validation subjects.
+    """Evaluate a model on the test subjects, and a baseline fitted to the training and validation subjects.
 
     Writes ``evaluation.json``, ``predictions.parquet`` and the baseline to `out`.
 
@@ -43,10 +43,10 @@ def evaluate(
         store: Its patches.
         model: Folder of the task's model.
         task: The task.
-        bootstrap: Resamplings of subjects.
-        seed: Of the resampling.
+        bootstrap: Number of bootstrap draws of subjects.
+        seed: Seed of the draws.
         out: Folder for the results.
-        corpus_version: Kept with the figures.
+        corpus_version: Version of the corpus, for the record.
 
     Raises:
         LabelError: If the task has no test windows, or no training windows for the baseline.
@@ -73,36 +73,36 @@ def evaluate(
 
 
 def fit_baseline(corpus: Corpus, store: Store, task: TaskRecipe, *, also: LabelledWindows) -> Baseline:
-    """Fit the baseline on all subjects that are not held out for the test.
+    """Fit the baseline to the training and validation subjects.
 
     Args:
         corpus: Judged corpus.
-        store: Its patches.
+        store: Store with the patches.
         task: The task.
-        also: Windows that it will have to predict: their montages limit its channels too.
+        also: Windows to predict later: their montages limit the channels too.
 
     Raises:
-        LabelError: If there are no windows to fit on, or the montages have no channel in common.
+        LabelError: If there are no windows to fit, or the montages share no channel.
     """
     splits: tuple[Split, ...] = ("train", "validation")
     parts = [LabelledWindows.load(corpus, store, task, split) for split in splits]
-    known = [part for part in parts if len(part)]
-    if not known:
-        raise _no_windows("to fit a baseline on")
-    fitted = [group for part in known for group in window_groups(part)]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        raise _no_windows("to fit the baseline to")
+    fitted = [group for part in parts for group in window_groups(part)]
     channels = baselines.common_channels([*fitted, *window_groups(also)])
-    y = np.concatenate([part.y for part in known])
-    subjects = np.concatenate([part.subject_keys for part in known])
+    y = np.concatenate([part.y for part in parts])
+    subjects = np.concatenate([part.subject_keys for part in parts])
     return baselines.fit(fitted, y, subjects.tolist(), task, channels=channels)
 
 
 def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) -> Predictions:
-    """Predictions of a model, and of a baseline where there is one, for the same windows.
+    """Return predictions of a model, and of a baseline if there is one, for the same windows.
 
     Args:
         model: Folder of the task's model.
         windows: Labelled windows.
-        baseline: Fitted baseline.
+        baseline: Fitted baseline, or None.
 
     Raises:
         LabelError: If there are no windows, or the baseline does not fit their montage.
@@ -123,12 +123,12 @@ def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) ->
 
 
 def champion_predictions(corpus: Corpus, store: Store, model: Path, task: TaskRecipe) -> Predictions:
-    """What another model, such as the champion, says about the present test windows."""
+    """Return predictions of another model, such as the champion, for the test windows."""
     return predict(model, LabelledWindows.load(corpus, store, task, "test"), None)
 
 
 def evaluated(corpus: Corpus, predictions: Predictions) -> Seen:
-    """Subjects and contents of the recordings that were evaluated, for the leakage ledger."""
+    """Return subjects and content hashes of the evaluated recordings, for the leakage ledger."""
     rows = corpus.accepted()
     rows = rows[rows["recording_id"].isin(set(predictions.recording_id))]
     return Seen.of(rows["subject_key"], rows["content_hash"])
@@ -136,7 +136,7 @@ def evaluated(corpus: Corpus, predictions: Predictions) -> Seen:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Signals of a group in µV, read from the store a few windows at a time, as often as they are asked for."""
+    """Signals of a group in µV, read from the store in batches on every iteration."""
 
     group: LabelledGroup
 
@@ -145,12 +145,12 @@ class _Stored:
 
 
 def window_groups(windows: LabelledWindows) -> list[WindowGroup]:
-    """The windows by montage, in µV, in the order of `windows`."""
+    """Return the windows by montage, in µV, in the order of `windows`."""
     return [WindowGroup(_Stored(group), group.montage) for group in windows.groups]
 
 
 def _no_windows(purpose: str) -> LabelError:
     return LabelError(
-        f"there is no labelled window {purpose}",
-        remedy="Give recordings with labels of this task, or change the split in the recipe",
+        f"no labelled windows {purpose}",
+        remedy="Add recordings with labels of this task, or change the split in the recipe",
     )

@@ -4,7 +4,7 @@ Unknown keys and values outside their range are errors that name the key and wha
 to the one step that uses it, so that changing a section re-runs that step and the steps after it, and no others.
 """
 
-from labram.recipe.loader import available, load, merged
+from labram.recipe.loader import available, load, merge
 from labram.recipe.schema import (
     MODEL_FILE,
     ArchitectureRecipe,
@@ -45,5 +45,5 @@ __all__ = [
     "VariantRecipe",
     "available",
     "load",
-    "merged",
+    "merge",
 ]

@@ -14,7 +14,7 @@ from labram.recipe.schema import Recipe
 
 
 def available() -> list[str]:
-    """Names of the recipes that come with labram."""
+    """Return the names of the recipes shipped with labram."""
     folder = resources.files("labram.recipes")
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
@@ -27,10 +27,10 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         overrides: Such as ``tokenizer.steps=50`` or ``tasks.workload.epochs=3``; the value is YAML.
 
     Raises:
-        RecipeError: If the file, a key or a value is not usable; names it and what is allowed.
+        RecipeError: If the file, a key or a value is invalid; names it and what is allowed.
 
-    Top-level keys that begin with ``x-`` hold what the file refers to by YAML anchors, and are not settings. A file
-    that says ``extends: base`` has the settings of that shipped recipe where it gives none itself.
+    Top-level keys starting with ``x-`` are not settings: they hold YAML anchors. A file with ``extends: base`` takes
+    the settings that it does not have from that shipped recipe.
     """
     source, settings = _settings(name_or_path)
     for override in overrides:
@@ -42,38 +42,42 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:
-    """What a recipe's file and those that it extends say, and the file's name."""
+    """Return the name of a recipe's file, and its settings merged with those of the recipe that it extends."""
     source, text = _read(name_or_path)
     try:
         settings = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(
-            f"not valid YAML ({_place(error)})", file=source, remedy="Mend the file at the place named"
+            f"not valid YAML ({_position(error)})", file=source, remedy="Correct the YAML at that line"
         ) from error
     if not isinstance(settings, dict):
-        raise RecipeError("a recipe is a YAML mapping", file=source, remedy="Start from a shipped recipe")
+        raise RecipeError(
+            f"not a recipe: expected a YAML mapping, got {type(settings).__name__}",
+            file=source,
+            remedy="Copy a shipped recipe and edit it",
+        )
     settings = {key: value for key, value in settings.items() if not str(key).startswith("x-")}
     extended = settings.pop("extends", None)
     if extended is None:
         return source, settings
     if extended == source or extended not in available():
         raise RecipeError(
-            f"{extended!r} cannot be extended",
+            f"{extended!r} is not a shipped recipe",
             file=source,
             field="extends",
-            remedy=f"Name a recipe that comes with labram: {', '.join(available())}",
+            remedy=f"Choose one of: {', '.join(name for name in available() if name != source)}",
         )
-    return source, merged(_settings(extended)[1], settings)
+    return source, merge(_settings(extended)[1], settings)
 
 
-def merged(below: Any, above: Any) -> Any:
-    """Settings of both, those `above` first. Entries of lists are told by their ``name``; other lists are replaced."""
-    if isinstance(below, dict) and isinstance(above, dict):
-        return {key: merged(below.get(key), above.get(key, below.get(key))) for key in {**below, **above}}
-    if isinstance(below, list) and isinstance(above, list) and all(isinstance(x, dict) for x in (*below, *above)):
-        named = {entry.get("name"): entry for entry in below}
-        return [merged(named.get(entry.get("name")), entry) for entry in above]
-    return above
+def merge(base: Any, changes: Any) -> Any:
+    """Return settings with changes applied recursively. Lists of mappings are matched by ``name``, others replaced."""
+    if isinstance(base, dict) and isinstance(changes, dict):
+        return {key: merge(base.get(key), changes.get(key, base.get(key))) for key in {**base, **changes}}
+    if isinstance(base, list) and isinstance(changes, list) and all(isinstance(x, dict) for x in (*base, *changes)):
+        by_name = {entry.get("name"): entry for entry in base}
+        return [merge(by_name.get(entry.get("name")), entry) for entry in changes]
+    return changes
 
 
 def _read(name_or_path: str) -> tuple[str, str]:
@@ -84,14 +88,14 @@ def _read(name_or_path: str) -> tuple[str, str]:
         try:
             return path.name, path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError("not readable as text", file=path, remedy="Give a YAML file in UTF-8") from error
+            raise RecipeError("not readable as UTF-8 text", file=path, remedy="Pass a YAML file in UTF-8") from error
     raise RecipeError(
-        f"there is no recipe {name_or_path!r}",
-        remedy=f"Give the path of a YAML file or one of: {', '.join(available())}",
+        f"recipe {name_or_path!r} not found",
+        remedy=f"Pass the path of a YAML file, or one of: {', '.join(available())}",
     )
 
 
-def _place(error: yaml.YAMLError) -> str:
+def _position(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "unreadable"
 
@@ -99,7 +103,11 @@ def _place(error: yaml.YAMLError) -> str:
 def _override(settings: dict[str, Any], override: str) -> None:
     key, separator, value = override.partition("=")
     if not separator:
-        raise RecipeError(f"{override!r} is not key=value", field="--set", remedy="Write --set tokenizer.steps=50")
+        raise RecipeError(
+            f"expected key=value, got {override!r}",
+            field="--set",
+            remedy="Write, for example, --set tokenizer.steps=50",
+        )
     node: Any = settings
     *parents, last = key.strip().split(".")
     for part in parents:
@@ -108,39 +116,45 @@ def _override(settings: dict[str, Any], override: str) -> None:
         else:
             node = node.setdefault(part, {})
         if not isinstance(node, dict | list):
-            raise RecipeError(f"there is no {part!r}", field=key, remedy="See `labram recipe show` for the keys")
+            raise RecipeError(f"unknown key {part!r}", field=key, remedy="Run `labram recipe show` to list the keys")
     if not isinstance(node, dict):
-        raise RecipeError("names a list", field=key, remedy="Name an entry of it, as in tasks.workload.epochs=3")
+        raise RecipeError(
+            "expected a setting, got a list",
+            field=key,
+            remedy="Name an entry of the list, as in tasks.workload.epochs=3",
+        )
     try:
         node[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise RecipeError("the value is not YAML", field=key, remedy="Quote it, as in --set 'name=\"mine\"'") from error
+        raise RecipeError(
+            f"the value is not valid YAML: {value!r}", field=key, remedy="Quote it, as in --set 'name=\"mine\"'"
+        ) from error
 
 
 def _explain(error: ValidationError, source: str) -> RecipeError:
-    """The first problem in plain words; pydantic's own text names types that users do not know."""
+    """Return the first validation error, with the key and without pydantic's type names."""
     first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
+    path = [str(part) for part in first["loc"]]
     if first["type"] != "extra_forbidden":
         return RecipeError(
             first["msg"].removeprefix("Value error, "),
             file=source,
-            field=".".join(where),
-            remedy="See `labram recipe show` for keys, defaults and meanings",
+            field=".".join(path),
+            remedy="Run `labram recipe keys` for all settings and their defaults",
         )
-    known = _keys(Recipe, where[:-1])
-    close = difflib.get_close_matches(where[-1], known, n=1)
+    keys = _keys(Recipe, path[:-1])
+    close = difflib.get_close_matches(path[-1], keys, n=1)
     return RecipeError(
         "unknown key",
         file=source,
-        field=".".join(where),
-        remedy=f"Did you mean {close[0]!r}" if close else f"Known here: {', '.join(known)}",
+        field=".".join(path),
+        remedy=f"Did you mean {close[0]!r}" if close else f"Use one of: {', '.join(keys)}",
     )
 
 
-def _keys(section: type[BaseModel], where: Sequence[str]) -> list[str]:
-    """Keys of the section at `where`, walking through nested sections and lists of them."""
-    for part in where:
+def _keys(section: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the keys of the section at `path`, through nested sections and lists of sections."""
+    for part in path:
         if part.isdigit():
             continue
         annotation = section.model_fields[part].annotation

@@ -1,8 +1,8 @@
 """The settings of a run: frozen pydantic models, one for each section of a recipe."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from labram import metrics
 from labram.errors import RecipeError
@@ -12,11 +12,17 @@ from labram.metrics import Kind
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+MODEL_FILE = "recipe.json"
+"""File with the recipe in the folder of a registered model."""
+
+
+def _metrics_by_kind() -> str:
+    return "; ".join(f"{kind}: {', '.join(metrics.of_kind(kind))}" for kind in get_args(Kind)) + "."
 
 
 class CorpusRecipe(FrozenModel):
-    """Which recordings take part."""
+    """Recordings to use."""
 
     datasets: tuple[str, ...] = Field(
         default=(), description="Dataset adapters to use; empty: every adapter that recognises a sub-folder."
@@ -25,67 +31,96 @@ class CorpusRecipe(FrozenModel):
 
 
 class PreprocessingRecipe(FrozenModel):
-    """Filters of the paper (section 3.1): band-pass, notch at the mains frequency, 200 Hz."""
+    """Preprocessing of the paper (section 3.1): band-pass, notch at the line frequency, resampling to 200 Hz."""
 
-    high_pass_hz: Rate = 0.1
-    low_pass_hz: Rate = 75.0
-    notch: bool = True
+    high_pass_hz: PositiveFloat = Field(default=0.1, description="Lower edge of the band-pass filter, in Hz.")
+    low_pass_hz: PositiveFloat = Field(default=75.0, description="Upper edge of the band-pass filter, in Hz.")
+    notch: bool = Field(default=True, description="Notch filter at the line frequency and its harmonics.")
     back_end: Literal["fused", "reference"] = Field(
         default="fused",
-        description="All filters at once, in little memory; or one after the other, as the published scripts do.",
+        description="fused: all filters in one pass, in little memory; reference: MNE's filters one after the other, "
+        "as in the published scripts.",
     )
     compatibility: Literal["corrected", "published"] = Field(
         default="corrected",
-        description="published: a 50 Hz notch on every dataset, events at edges wrapped around and events on several "
-        "channels repeated, as the published preparation does.",
+        description="published: as the published scripts do, with a 50 Hz notch on every dataset, events at the edges "
+        "of a recording wrapped around, and events on several channels repeated.",
     )
 
 
 class QualityRecipe(FrozenModel):
-    """Thresholds of the quality suite (docs/quality.md says how they were chosen). A share is a number from 0 to 1."""
+    """Thresholds of the quality suite; docs/quality.md explains how they were chosen. Fractions are between 0 and 1."""
 
-    min_seconds: Rate = Field(default=1.0, description="A shorter recording is refused.")
-    min_channels: Positive = Field(default=2, description="Canonical channels that must be left.")
-    min_rate_hz: Rate = Field(default=80.0, description="A recording of fewer samples a second is refused.")
-    flat_sd_uv: Rate = Field(default=0.1, description="A channel with a smaller SD after preprocessing is flat.")
-    flat_seconds: Fraction = Field(default=0.5, description="And so is one that stands still for a larger share.")
-    max_flat_fraction: Fraction = Field(default=0.5, description="Flat channels tolerated, as a share.")
-    typical_rms_uv: Rate = Field(
+    min_seconds: PositiveFloat = Field(default=1.0, description="Shorter recordings are quarantined.")
+    min_channels: Positive = Field(
+        default=2, description="Recordings with fewer channels of known position are quarantined."
+    )
+    min_rate_hz: PositiveFloat = Field(
+        default=80.0, description="Recordings with a lower sampling rate are quarantined."
+    )
+    flat_sd_uv: PositiveFloat = Field(
+        default=0.1, description="A channel with a smaller SD after preprocessing is flat."
+    )
+    max_constant_fraction: Fraction = Field(
+        default=0.5,
+        validation_alias=AliasChoices("max_constant_fraction", "flat_seconds"),  # the key's name until version 0.1
+        description="A channel is flat if it is constant for more than this fraction of the recording.",
+    )
+    max_flat_fraction: Fraction = Field(default=0.5, description="Largest accepted fraction of flat channels.")
+    typical_rms_uv: PositiveFloat = Field(
         default=10.0,
-        description="RMS of EEG in 1-45 Hz. Where another power of 1000 brings a recording nearer to it, its unit is "
-        "taken to be wrong by that factor.",
+        description="Typical RMS of EEG in 1-45 Hz. If multiplying by a power of 1000 brings a recording closer to it, "
+        "the recording's unit is taken to be wrong by that factor.",
     )
-    max_median_sd_uv: Rate = Field(default=200.0, description="A larger median channel SD is refused.")
-    max_channel_sd_uv: Rate = Field(default=250.0, description="A channel with a larger SD is bad.")
-    max_saturated: Fraction = Field(default=0.05, description="And so is one at its extreme for a larger share.")
-    max_bad_fraction: Fraction = Field(default=0.3, description="Bad channels tolerated, as a share.")
-    max_gap_seconds: Rate = Field(default=1.0, description="Longest tolerated hole in the time stamps.")
-    max_psd_slope: float = Field(default=-0.3, description="A flatter spectrum is that of noise.")
-    min_psd_slope: float = Field(default=-5.0, description="A steeper spectrum is that of slow figures, not of EEG.")
-    min_spectral_flatness: Fraction = Field(default=0.05, description="Below, the spectrum is made of lines.")
+    max_median_sd_uv: PositiveFloat = Field(default=200.0, description="Largest accepted median of the channels' SDs.")
+    max_channel_sd_uv: PositiveFloat = Field(default=250.0, description="A channel with a larger SD is bad.")
+    max_saturated: Fraction = Field(
+        default=0.05, description="A channel that is at its extreme value for a larger fraction of samples is bad."
+    )
+    max_bad_fraction: Fraction = Field(default=0.3, description="Largest accepted fraction of bad channels.")
+    max_gap_seconds: PositiveFloat = Field(default=1.0, description="Longest accepted gap between samples.")
+    max_psd_slope: float = Field(
+        default=-0.3, description="Largest accepted 1/f slope of the spectrum: noise has a flatter one."
+    )
+    min_psd_slope: float = Field(
+        default=-5.0, description="Smallest accepted 1/f slope: slow non-EEG signals have a steeper one."
+    )
+    min_spectral_flatness: Fraction = Field(
+        default=0.05, description="Smallest accepted spectral flatness: a spectrum of lines has a smaller one."
+    )
     max_held_fraction: Fraction = Field(
-        default=0.5, description="Above, the signal is a staircase: replayed, a trigger, or written again and again."
+        default=0.5,
+        description="Largest accepted fraction of samples that repeat the one before, as in triggers and upsampled "
+        "signals.",
     )
-    max_channel_correlation: Fraction = Field(default=0.995, description="Above, the channels carry one signal.")
-    warn_line_noise_ratio: Rate = Field(default=0.5, description="Mains power over 1-45 Hz power: warning.")
-    warn_psd_slope: float = Field(default=-0.6, description="A flatter spectrum is unusual: warning.")
-    warn_dead_seconds: int = Field(default=0, ge=0, description="More seconds without any signal: warning.")
+    max_channel_correlation: Fraction = Field(
+        default=0.995, description="Largest accepted correlation between channels: above, they carry one signal."
+    )
+    warn_line_noise_ratio: PositiveFloat = Field(
+        default=0.5, description="Warning if line noise exceeds this ratio to the power in 1-45 Hz."
+    )
+    warn_psd_slope: float = Field(default=-0.6, description="Warning if the 1/f slope is flatter.")
+    warn_dead_seconds: int = Field(
+        default=0, ge=0, description="Warning if all channels are constant for longer, in seconds."
+    )
 
 
 class SplitRecipe(FrozenModel):
-    """Shares of the subjects of each dataset that are held out, for every stage alike."""
+    """Fractions of the subjects of each dataset that are held out, the same for all stages."""
 
-    validation: Fraction = 0.2
-    test: Fraction = 0.2
+    validation: Fraction = Field(default=0.2, description="Fraction of subjects for model selection.")
+    test: Fraction = Field(default=0.2, description="Fraction of subjects for evaluation.")
 
 
 class EncoderRecipe(FrozenModel):
-    """Dimensions of one transformer over patches; the defaults are those of LaBraM-Base."""
+    """Dimensions of a transformer over patches. Defaults: LaBraM-Base."""
 
-    width: Positive = Field(default=200, description="Embedding width D = 25 x conv_channels.")
-    conv_channels: Positive = 8
+    width: Positive = Field(default=200, description="Embedding dimension: 25 x conv_channels.")
+    conv_channels: Positive = Field(
+        default=8, description="Channels of the temporal convolution, a multiple of 4 (group normalisation)."
+    )
     depth: Positive = Field(default=12, description="Transformer blocks of the encoder.")
-    heads: Positive = 10
+    heads: Positive = Field(default=10, description="Attention heads; divides width.")
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -99,123 +134,143 @@ class EncoderRecipe(FrozenModel):
 
 
 class ArchitectureRecipe(EncoderRecipe):
-    """LaBraM's dimensions; the defaults are LaBraM-Base with the released tokenizer."""
+    """Dimensions of backbone and tokenizer. Defaults: LaBraM-Base with the released tokenizer."""
 
-    layer_scale: float = 0.1
+    layer_scale: float = Field(default=0.1, description="Initial value of layer scale.")
     tokenizer: EncoderRecipe | None = Field(
-        default=None, description="Dimensions of the tokenizer's encoder, where they are not the backbone's."
+        default=None, description="Dimensions of the tokenizer's encoder; null: those of the backbone."
     )
     decoder_depth: Positive = Field(default=3, description="Transformer blocks of the tokenizer's decoder.")
-    codes: Positive = Field(default=8192, description="Codebook entries.")
-    code_width: Positive = 64
+    codes: Positive = Field(default=8192, description="Codebook size.")
+    code_width: Positive = Field(default=64, description="Dimension of a code vector.")
 
 
 class OptimiserRecipe(FrozenModel):
-    """AdamW, linear warm-up from zero, cosine decay (paper, tables 3 to 5)."""
+    """AdamW with linear warm-up and cosine decay (paper, tables 3 to 5)."""
 
-    peak_lr: Rate = 5e-4
-    min_lr: float = Field(default=1e-5, ge=0.0)
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = Field(default=0.05, ge=0.0)
+    peak_lr: PositiveFloat = Field(default=5e-4, description="Learning rate after warm-up.")
+    min_lr: float = Field(default=1e-5, ge=0.0, description="Learning rate at the end.")
+    betas: tuple[float, float] = Field(default=(0.9, 0.98), description="AdamW's betas.")
+    weight_decay: float = Field(default=0.05, ge=0.0, description="AdamW's weight decay; not for biases and norms.")
     clip_norm: float | None = Field(default=None, description="Largest global gradient norm; null: no clipping.")
 
 
 class TrainingRecipe(FrozenModel):
     """One stage of self-supervised training."""
 
-    steps: Positive
-    warmup_steps: int = Field(default=0, ge=0)
-    micro_batches: Positive = Field(default=4, description="Micro-batches in a step; each has one montage.")
-    patches: Positive = Field(default=2048, description="Patches in a micro-batch, at most.")
-    window_patches: Positive = Field(default=MAX_PATCHES, le=MAX_PATCHES, description="Patches in a window, at most.")
+    steps: Positive = Field(description="Optimiser steps.")
+    warmup_steps: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
+    micro_batches: Positive = Field(default=4, description="Micro-batches per step, each of one montage.")
+    patches: Positive = Field(default=2048, description="Maximum number of patches in a micro-batch.")
+    window_patches: Positive = Field(
+        default=MAX_PATCHES, le=MAX_PATCHES, description="Maximum number of patches in a window."
+    )
     temperature: float = Field(
         default=1.0,
         ge=0.0,
         le=1.0,
-        description="1: every recording is visited in proportion to its hours; 0: every montage equally often.",
+        description="Sampling of recordings. 1: in proportion to their duration; 0: every montage equally often.",
     )
-    window_seconds: Positive = Field(default=MAX_SECONDS, le=MAX_SECONDS, description="Seconds in a window, at most.")
+    window_seconds: Positive = Field(default=MAX_SECONDS, le=MAX_SECONDS, description="Maximum duration of a window.")
     shortest_window_seconds: Positive | None = Field(
         default=None,
         le=MAX_SECONDS,
-        description="Lengths of windows are drawn from this to the longest that fits; null: always the longest.",
+        description="Durations of windows are drawn between this and the longest that fits; null: always the longest.",
     )
     optimiser: OptimiserRecipe = OptimiserRecipe()
-    log_every: Positive = 10
-    validate_every: Positive = 100
-    validation_batches: Positive = 4
-    checkpoint_every: Positive = 100
-    threads: Positive = Field(default=2, description="CPU threads; part of the recipe because sums depend on it.")
+    log_every: Positive = Field(default=10, description="Steps between logged training metrics.")
+    validate_every: Positive = Field(default=100, description="Steps between validations.")
+    validation_batches: Positive = Field(default=4, description="Micro-batches of a validation.")
+    checkpoint_every: Positive = Field(default=100, description="Steps between checkpoints.")
+    threads: Positive = Field(
+        default=2, description="CPU threads. A recipe setting because floating-point sums depend on it."
+    )
 
 
 class TokenizerRecipe(TrainingRecipe):
-    """Vector-quantised neural spectrum prediction (paper section 2.2)."""
+    """Training of the tokenizer: vector-quantised neural spectrum prediction (paper section 2.2)."""
 
-    ema_decay: Fraction = 0.99
+    ema_decay: Fraction = Field(default=0.99, description="Decay of the codebook's moving averages.")
     restart_every: int = Field(
-        default=0, ge=0, description="Steps between restarts of codes that are hardly used; 0: none, as published."
+        default=0, ge=0, description="Steps between restarts of unused codes; 0: never, as published."
     )
     min_perplexity: float = Field(
-        default=2.0, ge=1.0, description="A codebook less used than this at the end has collapsed: the step fails."
+        default=2.0,
+        ge=1.0,
+        description="The step fails if the codebook's perplexity is lower at the end: the codebook has collapsed.",
     )
 
 
 class PretrainingRecipe(TrainingRecipe):
-    """Masked prediction of codes (paper section 2.3)."""
+    """Pre-training of the backbone: masked prediction of codes (paper section 2.3)."""
 
-    mask_ratio: Fraction = 0.5
+    mask_ratio: Fraction = Field(default=0.5, description="Fraction of patches that are masked.")
     symmetric: bool = Field(default=True, description="Predict the complement of each mask too.")
     stored_codes: bool = Field(
         default=False,
-        description="Windows follow one another from each recording's start, and their codes are worked out once and "
-        "looked up. Otherwise windows begin at any sample, and the tokenizer runs in every step.",
+        description="true: windows are cut consecutively from the start of each recording, and their codes are "
+        "computed once and stored. false: windows start at any sample, and the tokenizer runs in every step.",
     )
     sharded: bool = Field(
         default=False,
-        description="Several processes share weights, gradients and moments out between them (FSDP2) instead of "
-        "holding all of them each. Changes memory and traffic, not the result.",
+        description="Shard weights, gradients and optimiser state over the processes (FSDP2) instead of replicating "
+        "them. Changes memory and communication, not the result.",
     )
 
     @model_validator(mode="after")
     def _whole_windows(self) -> Self:
         if self.stored_codes and self.shortest_window_seconds is not None:
-            raise ValueError("stored_codes are those of windows of one length: leave shortest_window_seconds null")
+            raise ValueError(
+                "stored_codes needs windows of one duration: set shortest_window_seconds to null, "
+                f"not {self.shortest_window_seconds}"
+            )
         return self
 
 
 class AugmentRecipe(FrozenModel):
-    """Variations of training windows that leave their labels true; none of them is published."""
+    """Augmentation of training windows. None of it is in the paper."""
 
-    shift: bool = Field(default=False, description="Rotate a window in time by any number of samples.")
-    flip: bool = Field(default=False, description="Reverse the polarity of every other window.")
+    shift: bool = Field(default=False, description="Rotate each window in time by a random number of samples.")
+    flip: bool = Field(default=False, description="Reverse the polarity of half of the windows.")
     gain_sd: float = Field(default=0.0, ge=0.0, description="SD of the logarithm of each channel's gain.")
-    noise: float = Field(default=0.0, ge=0.0, description="White noise, as a share of each channel's SD.")
+    noise: float = Field(default=0.0, ge=0.0, description="SD of added white noise, relative to each channel's SD.")
 
 
 class TaskRecipe(FrozenModel):
-    """A labelled downstream problem and how the model is fine-tuned for it."""
+    """A labelled downstream task and the settings of fine-tuning."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    title: str
-    dataset: str = Field(description="The adapter that gives the labels.")
-    kind: Kind
-    classes: tuple[str, ...] = Field(default=(), description="Class names, by label; for regression the targets.")
-    seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Window length.")
-    metric: str = Field(description="The headline metric, which gates and model selection use.")
-    epochs: Positive = 20
-    batch: Positive = 32
-    warmup_epochs: float = Field(default=2.0, ge=0.0)
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="Name of the dataset's labels and of the registered model."
+    )
+    title: str = Field(description="Title in reports.")
+    dataset: str = Field(description="Dataset adapter with the labels.")
+    kind: Kind = Field(description="Kind of the labels.")
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="Class names in the order of the label indices, or names of the regression targets. Must equal "
+        "those that the dataset adapter declares.",
+    )
+    seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Duration of a window.")
+    metric: str = Field(description="Headline metric, for model selection and gates. " + _metrics_by_kind())
+    epochs: Positive = Field(default=20, description="Passes over the training windows.")
+    batch: Positive = Field(default=32, description="Windows per step.")
+    warmup_epochs: float = Field(default=2.0, ge=0.0, description="Epochs of linear warm-up.")
     optimiser: OptimiserRecipe = OptimiserRecipe(betas=(0.9, 0.999), min_lr=1e-6)
-    layer_decay: float = Field(default=0.65, gt=0.0, le=1.0)
-    drop_path: Fraction = 0.1
-    label_smoothing: Fraction = 0.1
+    layer_decay: float = Field(
+        default=0.65, gt=0.0, le=1.0, description="Factor between the learning rates of successive layers."
+    )
+    drop_path: Fraction = Field(default=0.1, description="Stochastic depth of the last block.")
+    label_smoothing: Fraction = Field(default=0.1, description="Label smoothing of multiclass tasks.")
     class_weights: bool = Field(
         default=True,
-        description="Weight classes by their rarity in the loss. Not published; small tasks are rarely balanced.",
+        description="Weight classes in the loss by inverse frequency. Not in the paper; small tasks are rarely "
+        "balanced.",
     )
     augment: AugmentRecipe = AugmentRecipe()
-    patience: Positive = Field(default=6, description="Epochs without a better validation score before stopping.")
-    threads: Positive = 1
+    patience: Positive = Field(
+        default=6, description="Early stopping: epochs without improvement of the validation metric."
+    )
+    threads: Positive = Field(default=1, description="CPU threads.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -223,63 +278,67 @@ class TaskRecipe(FrozenModel):
         if self.metric not in names:
             raise ValueError(f"metric of a {self.kind} task must be one of {', '.join(names)}, not {self.metric}")
         if self.kind == "binary" and len(self.classes) != 2:
-            raise ValueError(f"a binary task has two classes, not {len(self.classes)}")
-        if len(self.classes) < {"binary": 2, "multiclass": 3, "regression": 1}[self.kind]:
-            raise ValueError(f"classes has too few names for a {self.kind} task")
+            raise ValueError(f"a binary task needs 2 classes, not {len(self.classes)}")
+        if len(self.classes) < (fewest := {"binary": 2, "multiclass": 3, "regression": 1}[self.kind]):
+            raise ValueError(f"a {self.kind} task needs at least {fewest} classes, not {len(self.classes)}")
         return self
 
     @property
     def outputs(self) -> int:
-        """Width of the head: one logit for a binary task, else one value a class or target."""
+        """Number of outputs of the head: one logit for a binary task, else one per class or target."""
         return 1 if self.kind == "binary" else len(self.classes)
 
 
-MODEL_FILE = "recipe.json"
-"""Under this name a registered model keeps the recipe that it was made with."""
-
-
 class GateRecipe(FrozenModel):
-    """Conditions on promotion (design: tracking, registry, promotion)."""
+    """Conditions for promoting a model to champion."""
 
-    margin: float = Field(default=0.02, ge=0.0, description="How much worse than the champion a metric may be.")
+    margin: float = Field(
+        default=0.02, ge=0.0, description="By how much the headline metric may be worse than the champion's."
+    )
     floors: dict[str, float] = Field(
         default={},
-        description="By task: what the interval of a first champion's metric must clear. A task that is not named must "
-        "clear what answers that ignore the signals get.",
+        description="By task: value that the whole confidence interval of a first champion's metric must exceed. "
+        "Default of a task: the chance level.",
     )
-    min_used_codes: Positive = Field(default=8, description="Codes that validation windows must use.")
-    min_perplexity: float = Field(default=4.0, ge=1.0)
+    min_used_codes: Positive = Field(default=8, description="Smallest number of codes used on validation windows.")
+    min_perplexity: float = Field(
+        default=4.0, ge=1.0, description="Smallest codebook perplexity on validation windows."
+    )
     allow_overlap: bool = Field(
-        default=False, description="Accept evaluation subjects or recordings that pre-training has seen."
+        default=False, description="Accept test subjects or recordings that were used in pre-training."
     )
-    bootstrap: Positive = Field(default=2000, description="Resamplings of subjects for confidence intervals.")
+    bootstrap: Positive = Field(default=2000, description="Bootstrap draws of subjects for confidence intervals.")
 
 
 class VariantRecipe(FrozenModel):
-    """One way to fine-tune, in a study."""
+    """One variant of fine-tuning in a study."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    pretrained: bool = Field(default=True, description="false: from random values, to see what pre-training is worth.")
-    subjects: float = Field(default=1.0, gt=0.0, le=1.0, description="Share of the training subjects that it sees.")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name in reports and runs.")
+    pretrained: bool = Field(
+        default=True, description="false: start from random weights, to measure the effect of pre-training."
+    )
+    subjects: float = Field(default=1.0, gt=0.0, le=1.0, description="Fraction of the training subjects to use.")
     task: dict[str, Any] = Field(
         default={},
-        description="Settings of a task, such as layer_decay, that it has instead of the recipe's.",
+        description="Settings of the task that the variant changes, such as layer_decay.",
     )
 
 
 class StudyRecipe(FrozenModel):
-    """What `labram study` compares: every variant on every task with every seed."""
+    """Ablations that the `study` pipeline compares: every variant on every task with every seed."""
 
-    seeds: Positive = Field(default=3, description="Fine-tunings of each variant; their seeds count up from `seed`.")
-    variants: tuple[VariantRecipe, ...] = Field(default=(), description="The others are compared with the first.")
+    seeds: Positive = Field(default=3, description="Ablation runs of each variant and task, with seeds from `seed` up.")
+    variants: tuple[VariantRecipe, ...] = Field(
+        default=(), description="Variants; the first is the reference for the others."
+    )
 
 
 class Recipe(FrozenModel):
-    """Every setting of a run."""
+    """All settings of a run."""
 
-    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", description="Names the runs, and their folders.")
-    description: str
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", description="Prefix of the names of runs and folders.")
+    description: str = Field(description="One line for lists and reports.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of all random numbers.")
     corpus: CorpusRecipe = CorpusRecipe()
     preprocessing: PreprocessingRecipe = PreprocessingRecipe()
     quality: QualityRecipe = QualityRecipe()
@@ -287,24 +346,24 @@ class Recipe(FrozenModel):
     architecture: ArchitectureRecipe = ArchitectureRecipe()
     tokenizer: TokenizerRecipe
     pretraining: PretrainingRecipe
-    tasks: tuple[TaskRecipe, ...] = Field(default=(), description="None: a run ends with the backbone.")
+    tasks: tuple[TaskRecipe, ...] = Field(default=(), description="Downstream tasks; none: pre-training only.")
     gates: GateRecipe = GateRecipe()
     study: StudyRecipe = StudyRecipe()
 
     @model_validator(mode="after")
-    def _names_can_be_told_apart(self) -> Self:
+    def _unique_names(self) -> Self:
         names = [task.name for task in self.tasks]
-        for kind, given in (("tasks", names), ("variants", [variant.name for variant in self.study.variants])):
-            if twice := [name for name in given if given.count(name) > 1]:
-                raise ValueError(f"two {kind} are called {twice[0]!r}")
-        if taken := {"tokenizer", "backbone"} & set(names):
-            raise ValueError(f"a task may not be called {min(taken)!r}: that is the registered name of another model")
+        for plural, entries in (("tasks", names), ("variants", [variant.name for variant in self.study.variants])):
+            if repeated := [name for name in entries if entries.count(name) > 1]:
+                raise ValueError(f"two {plural} are named {repeated[0]!r}")
+        if reserved := {"tokenizer", "backbone"} & set(names):
+            raise ValueError(f"a task must not be named {min(reserved)!r}: another registered model has that name")
         if unknown := sorted(set(self.gates.floors) - set(names)):
-            raise ValueError(f"gates.floors names {', '.join(unknown)}, which is no task of this recipe")
+            raise ValueError(f"gates.floors names unknown tasks: {', '.join(unknown)}")
         return self
 
     def task(self, name: str) -> TaskRecipe:
-        """The task of that name.
+        """Return the task of that name.
 
         Raises:
             RecipeError: If the recipe has no such task.
@@ -312,7 +371,5 @@ class Recipe(FrozenModel):
         for task in self.tasks:
             if task.name == name:
                 return task
-        remedy = (
-            f"Choose one of: {', '.join(task.name for task in self.tasks)}" if self.tasks else "It has none: add one"
-        )
+        remedy = f"Choose one of: {', '.join(task.name for task in self.tasks)}" if self.tasks else "Add a task"
         raise RecipeError(f"recipe {self.name!r} has no task {name!r}", field="tasks", remedy=remedy)

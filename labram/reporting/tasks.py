@@ -155,7 +155,7 @@ def _intervals(found: Evaluation) -> list[EmbeddedFigure]:
         f"{row.label}: LaBraM {number(row.value)}, baseline {number(other.value)}"
         for row, other in zip(model, baseline, strict=True)
     )
-    drawn = count(found.resamples, "bootstrap sample")
+    drawn = count(found.bootstrap_draws, "bootstrap sample")
     caption = f"Points: scores on all test windows. Bars: 95 % intervals from {drawn} of subjects."
     return [embed_figure(plots.intervals(model, baseline), name=f"{found.task}-intervals", alt=alt, caption=caption)]
 

@@ -88,7 +88,7 @@ def test_montages_meet_on_the_channels_they_share_whatever_their_order():
 
 def test_montages_without_a_shared_channel_are_an_error_that_says_so():
     groups = [group_of(rhythm(10, 1.0, 2), ("O1", "O2")), group_of(rhythm(10, 1.0, 2), ("F3", "F4"))]
-    with pytest.raises(LabelError, match="no channel in common"):
+    with pytest.raises(LabelError, match="no channel is common"):
         fit(groups, np.array([0, 1, 0, 1]), ["a", "a", "b", "b"], task())
 
 

@@ -83,7 +83,7 @@ def test_the_models_own_recipe_prepares_and_judges_the_recordings(model, folder,
 def test_a_recording_that_training_has_seen_is_found_by_its_bytes_and_warned_about(model, folder, tmp_path):
     digest = hash_content(folder / "Subject02_1.edf").digest
     Ledger().after("pretraining", Seen.of(["somebody-else"], [digest])).write(model)
-    with pytest.warns(LabramWarning, match="1 of 6 recordings were seen"):
+    with pytest.warns(LabramWarning, match="1 of 6 recordings were used"):
         evaluation = score(model, folder, tmp_path)
     assert evaluation.overlap == 1
     assert any("do not show" in note for note in evaluation.notes)
@@ -103,7 +103,7 @@ def test_a_damaged_recording_is_refused_and_counted_and_the_others_are_scored(mo
     (mixed / "Subject03_2.edf").write_bytes(b"0       " + bytes(300))
     evaluation = score(model, mixed, tmp_path)
     assert evaluation.n_recordings == 5
-    assert any(note.startswith("1 of 6 recordings were refused") for note in evaluation.notes)
+    assert any(note.startswith("1 of 6 recordings were quarantined") for note in evaluation.notes)
 
 
 def test_a_folder_without_labels_without_the_dataset_or_for_another_task_is_an_error(model, folder, tmp_path):

@@ -96,9 +96,9 @@ def test_less_bad_than_a_bad_baseline_is_no_win():
     assert found.difference.value > 0
     assert found.headline.value < found.chance
     assert not found.beats_baseline
-    assert [note for note in found.notes if "ignore the signals" in note] == [
-        "The model is not better than answers that ignore the signals (auroc 0.5).",
-        "The baseline is not better than answers that ignore the signals (auroc 0.5).",
+    assert [note for note in found.notes if "better than chance" in note] == [
+        "The model is not better than chance (auroc 0.5).",
+        "The baseline is not better than chance (auroc 0.5).",
     ]
 
 
@@ -159,3 +159,10 @@ def test_a_ledger_grows_with_every_stage_and_survives_the_disk(tmp_path):
 def test_merged_ledgers_have_seen_what_either_has():
     one, other = Ledger().after("x", Seen.of(["a"], [])), Ledger().after("x", Seen.of(["b"], ["1"]))
     assert one.merged(other).stages["x"] == Seen.of(["a", "b"], ["1"])
+
+
+def test_a_record_with_the_former_names_of_the_bootstrap_is_still_read():
+    found = judged(state_predictions())
+    former = found.to_json().replace("bootstrap_draws", "resamples").replace("undefined_draws", "skipped_resamples")
+    assert former != found.to_json()
+    assert Evaluation.from_json(former) == found

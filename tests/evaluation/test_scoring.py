@@ -73,6 +73,6 @@ def test_what_was_evaluated_is_known_by_subject_and_content(workload, model, tas
 def test_without_windows_to_score_or_to_fit_on_the_error_says_which(workload, model, task, tmp_path, splits):
     corpus, store = workload
     rows = corpus.catalogue[~corpus.catalogue["split"].isin(splits)]
-    says = "to evaluate" if splits == ("test",) else "to fit a baseline on"
+    says = "to evaluate" if splits == ("test",) else "to fit the baseline to"
     with pytest.raises(LabelError, match=says):
         scored((Corpus(rows, corpus.labels), store), model, task, tmp_path / "out")
