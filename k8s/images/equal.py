@@ -1,4 +1,4 @@
-"""Say whether the newest models of two workspaces have the same weights: ``python k8s/images/equal.py ONE OTHER``."""
+"""Compare the weights of the newest models of two workspaces: ``python k8s/images/equal.py FIRST SECOND``."""
 
 import sys
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 from labram.registry import model_registry
 
 
-def main(one: Path, other: Path) -> None:
-    """Print both digests of each model; end with 1 unless they are the same models with the same weights."""
-    found = [digests(one), digests(other)]
-    for name in sorted(found[0].keys() | found[1].keys()):
-        here, there = (side.get(name, "none") for side in found)
-        sys.stdout.write(f"{name:20} {here:16.16} {there:16.16} {'equal' if here == there else 'DIFFERENT'}\n")
-    sys.exit(found[0] != found[1] or not found[0])
+def main(first: Path, second: Path) -> None:
+    """Print both digests of each model; exit with 1 unless both have the same models with the same weights."""
+    both = [digests(first), digests(second)]
+    for name in sorted(both[0].keys() | both[1].keys()):
+        one, other = (models.get(name, "none") for models in both)
+        sys.stdout.write(f"{name:20} {one:16.16} {other:16.16} {'equal' if one == other else 'DIFFERENT'}\n")
+    sys.exit(both[0] != both[1] or not both[0])
 
 
 def digests(workspace: Path) -> dict[str, str]:
-    """The digest of the weights of each model's newest version."""
+    """Return the weights digest of each model's newest version."""
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{workspace.absolute()}/mlflow/mlflow.db")

@@ -1,8 +1,8 @@
 """Write the hashed requirements of the images: ``python k8s/images/lock.py``.
 
-What an image holds follows from `pyproject.toml`, and in which version from `constraints.txt`; this adds the hash of
-each file, for Linux on x86-64 and this Python. The files are for ``pip install --require-hashes --no-deps``: they are
-whole, and KFP stands in them without what its client wants.
+`pyproject.toml` determines the packages, `constraints.txt` their versions; this script adds the SHA-256 of each file,
+for Linux on x86-64 and the running Python version. The files are complete, for ``pip install --require-hashes
+--no-deps``; they include KFP without the dependencies of its client. See docs/decisions/0023.
 """
 
 import json
@@ -18,15 +18,15 @@ from packaging.utils import canonicalize_name
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints.txt"
 CLIENTS = {"kfp", "kfp-kubernetes"}
-"""Used where pipelines are compiled and submitted; a task needs the first, without its dependencies, to be started."""
+"""Needed to compile and submit pipelines. Tasks need only `kfp`, without its dependencies, as their executor."""
 PIP = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
 HEAD = "# Written by `make lock` from pyproject.toml and constraints.txt. Do not edit.\n"
 EXTRA = {"torch-cpu": "--extra-index-url https://download.pytorch.org/whl/cpu\n"}
-"""PyPI has torch for GPUs alone."""
+"""PyPI has PyTorch for GPUs only."""
 
 
 def main() -> None:
-    """Write a file for each part of an image."""
+    """Write one file for each part of an image."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {canonicalize_name(Requirement(line).name): line for line in declared}
     torch = {"cpu": f"torch=={_pin('torch')}+cpu", "gpu": f"torch==={_pin('torch')}"}
@@ -52,19 +52,19 @@ def _pin(name: str) -> str:
     return next(version for pinned, _, version in lines if pinned == name)
 
 
-def _resolve(*wanted: str) -> dict[str, str]:
-    """What pip would install into an empty environment: a line with version and hash for each name."""
+def _resolve(*requirements: str) -> dict[str, str]:
+    """Resolve requirements in an empty environment; return a line with version and hash by package name."""
     with TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         subprocess.run(
-            [*PIP, "--report", report, "--constraint", CONSTRAINTS, *wanted],
+            [*PIP, "--report", report, "--constraint", CONSTRAINTS, *requirements],
             check=True,
         )
-        found = json.loads(report.read_text())["install"]
+        installed = json.loads(report.read_text())["install"]
     return {
         canonicalize_name(item["metadata"]["name"]): f"{item['metadata']['name']}=={item['metadata']['version']} "
         f"--hash=sha256:{item['download_info']['archive_info']['hashes']['sha256']}"
-        for item in found
+        for item in installed
     }
 
 

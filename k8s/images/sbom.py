@@ -1,6 +1,6 @@
-"""Write the bill of materials of the image that this runs in, as CycloneDX 1.6: Python's packages and Debian's.
+"""Write the SBOM of the running image (CycloneDX 1.6): Python and Debian packages.
 
-It is run as the last step of an image's build, with the standard library alone.
+The last step of an image build runs it, with the standard library only. See docs/decisions/0023.
 """
 
 import json
@@ -14,10 +14,10 @@ QUERY = "${Package}\t${Version}\t${Architecture}\t${source:Package}\n"
 
 
 def main(path: Path) -> None:
-    """Write the bill; the same packages give the same bytes."""
+    """Write the SBOM. The same packages always produce the same bytes."""
     components = sorted([*_python(), *_debian()], key=lambda component: component["purl"])
-    bill = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
-    path.write_text(json.dumps(bill, indent=1) + "\n")
+    sbom = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
+    path.write_text(json.dumps(sbom, indent=1) + "\n")
 
 
 def _python() -> list[dict[str, object]]:
@@ -30,7 +30,7 @@ def _distribution(one: Distribution) -> dict[str, object]:
 
 
 def _licence(one: Distribution) -> dict[str, object]:
-    """The licence as the package states it: an SPDX expression, else a short name of its own."""
+    """Return the licence from the package metadata: an SPDX expression, or else a short name."""
     if expression := one.metadata.get("License-Expression"):
         return {"licenses": [{"expression": expression}]}
     name = (one.metadata.get("License") or "").strip()
@@ -39,12 +39,12 @@ def _licence(one: Distribution) -> dict[str, object]:
 
 def _debian() -> list[dict[str, object]]:
     listed = subprocess.run(["dpkg-query", "--show", "--showformat", QUERY], capture_output=True, text=True, check=True)
-    found = []
+    components = []
     for line in listed.stdout.splitlines():
         name, version, architecture, source = line.split("\t")
         purl = f"pkg:deb/debian/{name}@{version.replace(':', '%3A')}?arch={architecture}&upstream={source}"
-        found.append(_component(name, version, purl))
-    return found
+        components.append(_component(name, version, purl))
+    return components
 
 
 def _component(name: str, version: str, purl: str) -> dict[str, object]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A GPU pool on GKE that costs nothing while it is empty: CLUSTER=… REGION=… k8s/pools/gke.sh
-# GKE itself taints nodes that have GPUs with nvidia.com/gpu=present:NoSchedule, and installs the driver.
+# GPU pool on GKE, scaled to zero while unused: CLUSTER=… REGION=… k8s/pools/gke.sh
+# GKE taints GPU nodes with nvidia.com/gpu=present:NoSchedule, and installs the driver.
 set -euo pipefail
 gcloud container node-pools create labram-gpu \
   --cluster "${CLUSTER:?name of the cluster}" --region "${REGION:?such as europe-west4}" \
