@@ -100,7 +100,7 @@ def fill(
         raise MisfitWeightsError(
             _complaint(report.unmatched),
             file=source,
-            remedy="Load it as a model of its own kind and size",
+            remedy="Load it as a model of the kind and size that it holds",
             unmatched=report.unmatched,
         )
     target = model.state_dict()
