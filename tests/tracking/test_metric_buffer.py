@@ -34,7 +34,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(module, "SECONDS_BETWEEN_BATCHES", 0.02)
-    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(module, "MAX_BACKOFF_SECONDS", 0.05)
     return Server()
 
 
@@ -178,7 +178,7 @@ def test_training_goes_on_while_mlflow_is_down_and_it_has_every_metric_once_when
     from labram.tracking.mlflow_runs import tracked
 
     monkeypatch.setattr(module, "SECONDS_BETWEEN_BATCHES", 0.05)
-    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr(module, "MAX_BACKOFF_SECONDS", 0.5)
     mlflow_server.start()
     longest = 0.0
     with tracked("tokenizer", tmp_path / "workspace") as run:
