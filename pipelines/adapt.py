@@ -11,7 +11,7 @@ from kfp import dsl
 from labram.recipe import Recipe
 from pipelines import dag_builder
 from pipelines.dag_builder import DagBuilder
-from pipelines.placement import Placement
+from pipelines.placement import Placement, parallelism
 
 CHAMPION = "models:/labram-backbone@champion"
 
@@ -71,6 +71,6 @@ def adapt(
         parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
         corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
         pretrained = dag.add_load_backbone()
-        with dsl.ParallelFor(tasks, name="tasks", parallelism=2) as task:
+        with dsl.ParallelFor(tasks, name="tasks", parallelism=parallelism()) as task:
             finetuned = dag.add_finetuning(corpus, pretrained, task=task, gates=gates, seed=seed)
         dag.add_promotion(corpus, finetuned=finetuned, start=dag.start)

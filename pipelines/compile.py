@@ -1,8 +1,7 @@
-"""Compile a pipeline with a recipe into what a cluster takes: ``python -m pipelines.compile REQUEST``.
+"""Compile a pipeline with a recipe to KFP's intermediate representation: ``python -m pipelines.compile REQUEST``.
 
-The recipe's settings become the defaults of the pipeline's parameters, so that a run needs none. `labram pipeline
-compile` starts it as a process of its own, with the image in ``LABRAM_IMAGE``: components have it from there when they
-are defined.
+The recipe's settings become the defaults of the pipeline's parameters, so that a run needs no arguments. `labram
+pipeline compile` starts a new process with the image in ``LABRAM_IMAGE``, because components read it on import.
 """
 
 import json
@@ -14,37 +13,36 @@ from typing import Any
 
 from kfp import compiler
 
-from labram.errors import LabramError, PlatformError
+from labram.errors import LabramError
 from labram.recipe import Recipe
+from labram.steps.catalogue import pipeline_name
 from pipelines.lint import check
 from pipelines.placement import VOLUME_PATH
 
 DATA, WORKSPACE = f"{VOLUME_PATH}/data", f"{VOLUME_PATH}/labram"
 HEADER = re.compile(r"\A(#.*\n)+")
-"""KFP's comment on the parameters, in which the entries of a mapping stand in another order each time."""
-PIPELINES = ("retrain", "pretrain_only", "adapt", "study")
+"""KFP's comment on the parameters, which is not deterministic: mappings in it have no fixed order."""
 
 
-def compile_pipeline(name: str, recipe: Recipe, out: Path, **given: Any) -> Path:
-    """Write the pipeline's intermediate representation, two YAML documents; gives its path.
+def compile_pipeline(name: str, recipe: Recipe, out: Path, **arguments: Any) -> Path:
+    """Write the pipeline's intermediate representation, two YAML documents; return its path.
 
     Args:
-        name: One of `PIPELINES`.
-        recipe: Whose settings are the defaults of the parameters.
-        out: Folder for the file, made if need be.
-        **given: Other arguments of the pipeline's own `arguments`; data and workspace are on the cluster's volume
-            unless they say otherwise.
+        name: One of `labram.steps.catalogue.PIPELINES`.
+        recipe: Settings that become the defaults of the parameters.
+        out: Folder for the file, created if absent.
+        **arguments: Further arguments of the pipeline's function `arguments`; by default, data and workspace are on
+            the cluster's volume.
 
     Raises:
-        PlatformError: If there is no such pipeline, or a task breaks a rule of `pipelines.lint`.
-        RecipeError: If the recipe is none for this pipeline.
+        PlatformError: If the pipeline is unknown, or a task breaks a rule of `pipelines.lint`.
+        RecipeError: If the pipeline cannot run the recipe.
     """
-    if name not in PIPELINES:
-        raise PlatformError(f"there is no pipeline {name!r}", remedy=f"Choose one of: {', '.join(PIPELINES)}")
-    module = import_module(f"pipelines.{name}")  # here, so that a component's own refusal is a message
+    name = pipeline_name(name)
+    module = import_module(f"pipelines.{name}")  # on use: an image that components reject is reported as an error
     path = out / f"{name}.yaml"
     out.mkdir(parents=True, exist_ok=True)
-    defaults = module.arguments(recipe, **{"data": DATA, "workspace": WORKSPACE, **given})
+    defaults = module.arguments(recipe, **{"data": DATA, "workspace": WORKSPACE, **arguments})
     compiler.Compiler().compile(getattr(module, name), str(path), pipeline_parameters=defaults)
     path.write_text(HEADER.sub("", path.read_text()))
     check(path)

@@ -26,10 +26,11 @@ from components.report import report
 from components.report_gate_failure import report_gate_failure
 from components.tokenizer import tokenizer
 from labram.errors import RecipeError
+from labram.platform.run_result import Outcome
 from labram.recipe import Recipe
-from pipelines.placement import CLUSTER, Placement
+from pipelines.placement import CLUSTER, Placement, parallelism
 
-CHANGED, REFUSED = "changed", "refused"
+CHANGED = "changed"
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool) -> dict[str, object]:
@@ -170,7 +171,7 @@ class DagBuilder:
 
     def add_ingest(self, *, data: Any, shards: Any, datasets: Any, preprocessing: Any) -> Any:
         """Add one `ingest` task for each shard; return their parts of the catalogue."""
-        with dsl.ParallelFor(shards, name="shards", parallelism=2) as shard:
+        with dsl.ParallelFor(shards, name="shards", parallelism=parallelism()) as shard:
             task = ingest(
                 data=data,
                 workspace=self.workspace,
@@ -265,5 +266,5 @@ class DagBuilder:
         promoted = self.placement(promote(workspace=self.workspace, versions=versions, verdicts=verdicts))
         outcome = {"verdicts": verdicts, "promotions": promoted.outputs["promotions"]}
         reported = self.placement(report(**shared, **origin, **evaluations(), **outcome))
-        with dsl.If(reported.outputs["Output"] == REFUSED, name=REFUSED):
+        with dsl.If(reported.outputs["Output"] == Outcome.NOT_PROMOTED.value, name="not-promoted"):
             self.placement(report_gate_failure(verdicts=verdicts))

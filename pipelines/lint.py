@@ -1,7 +1,7 @@
-"""What every task of a compiled pipeline must have: ``python -m pipelines.lint FILE…``.
+"""Rules for the tasks of a compiled pipeline: ``python -m pipelines.lint FILE…``.
 
-KFP accepts a task without limits, one that runs for ever, and a parameter that no one hands in; the cluster then fails
-hours later, or not at all. Here each rule is a question to the compiled file, because that is what the cluster gets.
+KFP accepts a task without limits, without timeout, or with a parameter that is never passed; the cluster then fails
+hours later. The rules are checked on the compiled file, because that is what the cluster runs.
 """
 
 import re
@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import LAPTOP, check_image
 from labram.errors import LabramError, PlatformError
-from pipelines.placement import NEEDS
+from labram.steps.catalogue import STEPS, Resources
 
 LIMITS = ("resourceCpuLimit", "resourceCpuRequest", "resourceMemoryLimit", "resourceMemoryRequest")
 RETRY = ("maxRetryCount", "backoffDuration", "backoffFactor", "backoffMaxDuration")
@@ -24,23 +24,23 @@ PARAMETER = re.compile(r"inputs\.parameters\['([^']+)'\]")
 
 
 def check(path: Path) -> None:
-    """Hold a compiled pipeline to the rules.
+    """Check a compiled pipeline.
 
     Raises:
-        PlatformError: Names every task that breaks one, and how.
+        PlatformError: If tasks break rules; it lists all of them.
     """
-    complaints = list(complaints_about(*read(path)))
-    if complaints:
+    violations = list(violations_of(*read(path)))
+    if violations:
         raise PlatformError(
-            "; ".join(complaints), file=path, remedy="Give each task its place with pipelines.placement.Placement"
+            "; ".join(violations), file=path, remedy="Pass each task to pipelines.placement.Placement in the pipeline"
         )
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two documents of a compiled pipeline: what runs, and how Kubernetes runs it.
+    """Return the two documents of a compiled pipeline: the DAG, and its Kubernetes settings.
 
     Raises:
-        PlatformError: If they are something else.
+        PlatformError: If the file is not a compiled pipeline.
     """
     try:
         pipeline, platforms = yaml.safe_load_all(path.read_text())
@@ -48,44 +48,50 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         return pipeline, platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json_format.ParseError) as error:
         raise PlatformError(
-            f"it is not a compiled pipeline with its settings for Kubernetes ({error})",
+            f"not a compiled pipeline with Kubernetes settings ({error})",
             file=path,
             remedy="Compile it with `labram pipeline compile`",
         ) from error
 
 
-def complaints_about(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterator[str]:
-    """Every rule that a task breaks, as a sentence."""
+def violations_of(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each rule that a task breaks."""
     name = pipeline["pipelineInfo"]["name"]
     if f"comp-{name}" in pipeline["components"]:
-        yield f"{name}: a task has the name of the pipeline, and KFP takes the file for it"
+        yield f"{name}: pipeline and task have the same name, which KFP confuses"
     dags = {"root": pipeline["root"]} | {n: part for n, part in pipeline["components"].items() if "dag" in part}
     for dag in dags.values():
-        given = set(dag.get("inputDefinitions", {}).get("parameters", {}))
+        defined = set(dag.get("inputDefinitions", {}).get("parameters", {}))
         for name, task in dag["dag"]["tasks"].items():
             label = pipeline["components"][task["componentRef"]["name"]].get("executorLabel")
             used = _names(task, "componentInputParameter") | _names(platform.get(label, {}), "componentInputParameter")
-            yield from (f"{name}: nobody hands it the parameter {missing}" for missing in sorted(used - given))
-            if label:
+            yield from (f"{name}: the parameter {missing} is not passed to it" for missing in sorted(used - defined))
+            step = STEPS.get(str(label).removeprefix("exec-").replace("-", "_"))
+            if label and step is None:
+                yield f"{name}: the step is not in labram.steps.catalogue.STEPS"
+            elif label and step:
                 container = pipeline["deploymentSpec"]["executors"][label]["container"]
-                yield from (f"{name}: {problem}" for problem in _problems(task, container, platform[label]))
+                problems = _problems(task, container, platform[label], step.resources)
+                yield from (f"{name}: {problem}" for problem in problems)
 
 
-def _problems(task: dict[str, Any], container: dict[str, Any], platform: dict[str, Any]) -> Iterator[str]:
-    resources, needs = container.get("resources", {}), NEEDS[task["componentRef"]["name"].removeprefix("comp-")]
+def _problems(
+    task: dict[str, Any], container: dict[str, Any], platform: dict[str, Any], needs: Resources
+) -> Iterator[str]:
+    resources = container.get("resources", {})
     yield from (f"no {field}" for field in LIMITS if not resources.get(field))
     yield from (f"no {field} of a retry policy" for field in RETRY if not task.get("retryPolicy", {}).get(field))
     if not int(platform.get("activeDeadlineSeconds", 0)):
         yield "no timeout"
     if not platform.get("securityContext", {}).get("runAsNonRoot"):
         yield "it may run as root"
-    for kind in ("secretAsEnv", "configMapAsEnv", *(("pvcMount",) if needs.stores else ())):
+    for kind in ("secretAsEnv", "configMapAsEnv", *(("pvcMount",) if needs.volume else ())):
         if kind not in platform or not _names(platform[kind], "componentInputParameter"):
             yield f"{kind} is not a parameter of the pipeline"
-    if bool(task["cachingOptions"].get("enableCache")) == needs.acts:
-        yield "it acts on the world and is cached" if needs.acts else "its work is not cached"
+    if bool(task["cachingOptions"].get("enableCache")) != needs.cached:
+        yield "it must be cached" if needs.cached else "it has side effects and must not be cached"
     yield from _problems_of_image(container["image"])
-    if needs.trains:
+    if needs.gpus:
         yield from _problems_of_pool(task, resources.get("accelerator", {}), platform)
 
 
@@ -95,7 +101,7 @@ def _problems_of_image(image: str) -> Iterator[str]:
     except PlatformError as error:
         yield error.problem
     if image == LAPTOP:
-        yield "it has the image of a laptop, which no registry has"
+        yield "its image exists on this machine only"
 
 
 def _problems_of_pool(task: dict[str, Any], accelerator: dict[str, Any], platform: dict[str, Any]) -> Iterator[str]:
@@ -109,7 +115,7 @@ def _problems_of_pool(task: dict[str, Any], accelerator: dict[str, Any], platfor
 
 
 def _names(part: Any, key: str) -> set[str]:
-    """Values of `key` anywhere in `part`."""
+    """Return all values of `key` anywhere in `part`."""
     if isinstance(part, list):
         return set().union(*(_names(item, key) for item in part))
     if not isinstance(part, dict):

@@ -1,6 +1,6 @@
 """Run a pipeline on this machine: ``python -m pipelines.local REQUEST.json``.
 
-`labram run` starts it as a process of its own, because KFP's local runner prints much and patches `print`.
+`labram run` starts it in a new process, because KFP's local runner prints a lot and patches `print`.
 """
 
 import json
@@ -34,7 +34,7 @@ def run(folder: Path, workspace: str, pipeline: str, recipe: str, *, containers:
     Args:
         folder: For the compiled pipeline.
         workspace: Folder for everything else that is written.
-        pipeline: One of `pipelines.compile.PIPELINES`.
+        pipeline: One of `labram.steps.catalogue.PIPELINES`.
         recipe: The resolved recipe as JSON.
         containers: Each task is a container, not a subprocess.
         **given: Other arguments of the pipeline; with `force`, every task runs, changed or not.

@@ -1,16 +1,23 @@
-"""Where a task runs and what it may use there: machine, time, storage, secrets. On a laptop all of it is ignored.
+"""Resources, storage, Secrets and node pool of a task on a cluster. KFP's local runner ignores all of it.
 
-What differs from cluster to cluster is a parameter of the pipeline (`CLUSTER` has the defaults); what differs from step
-to step stands in `NEEDS`.
+What differs between clusters is a parameter of the pipeline (`CLUSTER` has the defaults); what differs between steps is
+in `labram.steps.catalogue.STEPS`. How many tasks of a loop run at once is fixed when a pipeline is compiled.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from kfp import kubernetes
 
+from labram.platform.cores import WORKERS_VARIABLE, positive
+from labram.steps.catalogue import STEPS
+
+PARALLELISM_VARIABLE = "LABRAM_PARALLELISM"
+"""Environment variable of the compiler: how many tasks of a loop run at once (shards, tasks, ablation runs)."""
+DEFAULT_PARALLELISM = 2
+
 VOLUME_PATH = "/workspace"
-"""Where tasks see the volume that they share."""
+"""Mount path of the shared volume."""
 
 CLUSTER: dict[str, object] = {
     "gpus": "0",
@@ -22,76 +29,41 @@ CLUSTER: dict[str, object] = {
     "mlflow_secret": "labram-mlflow-user",
     "storage_secret": "labram-storage",
 }
-"""Parameters that every pipeline has for its cluster: GPUs of a training task, the pool that they are in, claim,
-ConfigMap and Secrets."""
+"""Pipeline parameters that describe the cluster: GPUs per training task, GPU pool, volume claim, ConfigMap, Secrets."""
 
 ENVIRONMENT = (
     *("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
-    *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB", "LABRAM_COMPILE"),
+    *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB", "LABRAM_COMPILE", WORKERS_VARIABLE),
     *("LABRAM_LOG", "LABRAM_MLFLOW_PAGE", "KF_PIPELINES_ENDPOINT"),
 )
-"""Variables that tasks have from the ConfigMap `environment`, those of them that it holds."""
+"""Environment variables that tasks read from the ConfigMap `environment`, if it has them."""
 IDENTITY = {"LABRAM_RUN": "metadata.labels['pipeline/runid']", "LABRAM_TASK": "metadata.name"}
-"""Variables with the ids of the run and of the task, and where a pod has them."""
+"""Environment variables with the ids of run and task, and the pod fields that hold them."""
 MLFLOW_SECRET = {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"}
 STORAGE_SECRET = {
     "access-key-id": "AWS_ACCESS_KEY_ID",
     "secret-access-key": "AWS_SECRET_ACCESS_KEY",
     "subject-key": "LABRAM_SUBJECT_KEY",
 }
-STAY = (("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true"))
-"""Annotations that keep autoscalers from moving a training to tidy up."""
+KEEP_RUNNING = (("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true"))
+"""Annotations that keep autoscalers from evicting a training."""
 BACK_OFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "1800s"}
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What one step needs.
+def parallelism() -> int:
+    """Return how many tasks of a loop run at once: `LABRAM_PARALLELISM`, by default 2.
 
-    Args:
-        cpu: Cores, requested and at most.
-        memory: Bytes as Kubernetes writes them, requested and at most.
-        hours: After which it is taken to be stuck.
-        retries: After a failure that was not its own, such as a node that was taken away.
-        trains: It uses GPUs, and runs in their pool.
-        acts: It looks at or changes something outside the pipeline, so it is never taken from the cache.
-        stores: It uses the volume, so that its pod waits for it.
+    KFP fixes it at compile time, so that it cannot be a parameter of the pipeline. No task's cache key depends on it.
+
+    Raises:
+        PlatformError: If the variable is not a positive whole number.
     """
-
-    cpu: tuple[str, str]
-    memory: tuple[str, str]
-    hours: int
-    retries: int = 2
-    trains: bool = False
-    acts: bool = False
-    stores: bool = True
-
-
-_SMALL = Needs(cpu=("500m", "2"), memory=("2Gi", "4Gi"), hours=1, acts=True)
-_SMALL_WORK = replace(_SMALL, acts=False)
-NEEDS = {
-    "preflight": Needs(cpu=("250m", "1"), memory=("512Mi", "2Gi"), hours=1, acts=True, stores=False),
-    "plan-run": _SMALL,
-    "load-backbone": _SMALL_WORK,
-    "ingest": Needs(cpu=("4", "8"), memory=("8Gi", "16Gi"), hours=24),
-    "quality": Needs(cpu=("1", "4"), memory=("8Gi", "16Gi"), hours=4),
-    "tokenizer": Needs(cpu=("4", "16"), memory=("24Gi", "64Gi"), hours=72, retries=8, trains=True),
-    "pretrain": Needs(cpu=("4", "16"), memory=("24Gi", "64Gi"), hours=168, retries=8, trains=True),
-    "ablation-run": _SMALL_WORK,
-    "finetune": Needs(cpu=("4", "16"), memory=("16Gi", "48Gi"), hours=24, retries=8, trains=True),
-    "evaluate": Needs(cpu=("4", "8"), memory=("16Gi", "32Gi"), hours=6),
-    "register": _SMALL,
-    "gate": Needs(cpu=("2", "4"), memory=("8Gi", "16Gi"), hours=2, acts=True),
-    "promote": _SMALL,
-    "report": _SMALL,
-    "report-gate-failure": _SMALL,
-    "compare": _SMALL,
-}
+    return positive(PARALLELISM_VARIABLE) or DEFAULT_PARALLELISM
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Places tasks; made of the pipeline's own parameters, in the order of `CLUSTER`."""
+    """Sets resources and policies of tasks from the pipeline's parameters, in the order of `CLUSTER`."""
 
     gpus: Any
     accelerator: Any
@@ -103,32 +75,32 @@ class Placement:
     storage_secret: Any
 
     def __call__(self, task: Any) -> Any:
-        """Say where `task` runs and what it may use; gives the task. Its component's name is one of `NEEDS`."""
-        needs = NEEDS[task.component_spec.name]
+        """Set resources, retries, caching, timeout, volume and environment of a task; return the task."""
+        needs = STEPS[task.component_spec.name.replace("-", "_")].resources
         task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
         task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])
-        task.set_retry(needs.retries, **BACK_OFF).set_caching_options(not needs.acts)
+        task.set_retry(needs.retries, **BACK_OFF).set_caching_options(needs.cached)
         kubernetes.set_timeout(task, needs.hours * 3600)
         kubernetes.set_security_context(task, run_as_non_root=True)
-        if needs.stores:
+        if needs.volume:
             kubernetes.mount_pvc(task, pvc_name=self.volume, mount_path=VOLUME_PATH)
         for variable, path in IDENTITY.items():
             kubernetes.use_field_path_as_env(task, variable, path)
         same_names = {name: name for name in ENVIRONMENT}
         kubernetes.use_config_map_as_env(task, self.environment, same_names, optional=True)
-        # a pod whose Secret is missing waits for ever and says nothing; preflight asks for what is in it
+        # a pod waits forever for a missing Secret; `preflight` reports what is missing
         kubernetes.use_secret_as_env(task, self.mlflow_secret, MLFLOW_SECRET, optional=True)
         kubernetes.use_secret_as_env(task, self.storage_secret, STORAGE_SECRET, optional=True)
-        if needs.trains:
+        if needs.gpus:
             self._use_pool(task)
         return task
 
     def _use_pool(self, task: Any) -> None:
-        # KFP 2.17 forgets to hand parameters of resources into conditions and loops; registered, they arrive
+        # KFP 2.17 does not pass parameters of resources into conditions and loops unless they are registered
         task.register_pipeline_channels([self.gpus, self.accelerator])
         task.set_accelerator_type(self.accelerator).set_accelerator_limit(self.gpus)
         kubernetes.add_node_selector_json(task, self.node_selector)
         kubernetes.add_toleration_json(task, self.tolerations)
-        for autoscaler in STAY:
+        for autoscaler in KEEP_RUNNING:
             kubernetes.add_pod_annotation(task, *autoscaler)
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="8Gi")  # noqa: S108

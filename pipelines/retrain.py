@@ -10,7 +10,7 @@ from kfp import dsl
 from labram.recipe import Recipe
 from pipelines import dag_builder
 from pipelines.dag_builder import DagBuilder
-from pipelines.placement import Placement
+from pipelines.placement import Placement, parallelism
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False) -> dict[str, object]:
@@ -64,6 +64,6 @@ def retrain(
             tokenizer_settings=tokenizer_settings,
             pretraining_settings=pretraining_settings,
         )
-        with dsl.ParallelFor(tasks, name="tasks", parallelism=2) as task:
+        with dsl.ParallelFor(tasks, name="tasks", parallelism=parallelism()) as task:
             finetuned = dag.add_finetuning(corpus, backbone, task=task, gates=gates, seed=seed)
         dag.add_promotion(corpus, tokenizer=tokenizer, backbone=backbone, finetuned=finetuned)

@@ -15,7 +15,7 @@ from labram.recipe import Recipe
 from pipelines import dag_builder
 from pipelines.adapt import CHAMPION
 from pipelines.dag_builder import DagBuilder
-from pipelines.placement import Placement
+from pipelines.placement import Placement, parallelism
 
 
 def arguments(
@@ -69,6 +69,6 @@ def study(
         parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
         corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
         pretrained = dag.add_load_backbone()
-        with dsl.ParallelFor(ablation_runs, name="ablation-runs", parallelism=2) as settings:
+        with dsl.ParallelFor(ablation_runs, name="ablation-runs", parallelism=parallelism()) as settings:
             finetuned = dag.add_ablation_run(corpus, pretrained, settings=settings, gates=gates)
         dag.add_comparison(corpus, finetuned)

@@ -47,11 +47,11 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
 def _show_gates(result: dict[str, Any]) -> None:
     from labram.cli.progress import console
 
-    for gate in result["refused"]:
+    for gate in result["failed_gates"]:
         console.print(f"gate failed  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
     for promotion in result["promotions"]:
         console.print(f"champion  models:/{promotion['model']}@champion is now version {promotion['version']}")
-    if models := sorted({gate["model"] for gate in result["refused"]}):
+    if models := sorted({gate["model"] for gate in result["failed_gates"]}):
         console.print(f"not promoted  {', '.join(models)}", style="yellow")
 
 

@@ -180,6 +180,7 @@ def _run_locked(
     from labram.cli.progress import StepDisplay, console
     from labram.cli.result import show_result
     from labram.platform import local_runs
+    from labram.steps.catalogue import expected_tasks
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     local = local_runs.create_or_resume(workspace, pipeline, recipe, data, **arguments)
@@ -205,12 +206,12 @@ def _run_locked(
         local_runs.delete_run(local)
         show_result(local_runs.read_result(workspace, display.unchanged_since), workspace, data, recipe)
         return DONE
-    reused = [step for step in steps_of(pipeline, recipe) if step not in display.finished]
+    reused = [step for step in expected_tasks(pipeline, recipe) if step not in display.finished]
     if reused:
         console.print(f"reused from earlier runs: {', '.join(reused)}")
     result = local.result or {}
     show_result(result, workspace, data, recipe)
-    return NOT_PROMOTED if result.get("outcome") == "refused" else DONE
+    return NOT_PROMOTED if result.get("outcome") == "not promoted" else DONE
 
 
 def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
@@ -223,25 +224,6 @@ def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
         console.print(
             "MLflow does not answer: its run stays RUNNING until you run the same command again", style="yellow"
         )
-
-
-def steps_of(pipeline: str, recipe: "Recipe") -> list[str]:
-    """Return the names of a pipeline's steps in order, as their events report them."""
-    from labram.evaluation.study import ablation_runs
-
-    shards = recipe.corpus.shards
-    labels = (
-        [one.label for one in ablation_runs(recipe)] if pipeline == "study" else [task.name for task in recipe.tasks]
-    )
-    learning = ["tokenizer", "pretrain"] if pipeline in {"retrain", "pretrain_only"} else ["load_backbone"]
-    turn = ("ablation_run", "finetune", "evaluate") if pipeline == "study" else ("finetune", "evaluate")
-    return [
-        *("preflight", "plan_run"),
-        *(f"ingest {shard}/{shards}" for shard in range(shards)),
-        *("quality", *learning),
-        *(f"{step} {label}" for label in labels for step in turn),
-        *(["compare"] if pipeline == "study" else ["register", "gate", "promote", "report"]),
-    ]
 
 
 def _explain_failure(local: "LocalRun", failures: list[str]) -> None:

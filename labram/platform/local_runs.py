@@ -25,6 +25,7 @@ import yaml
 from labram.corpus.pseudonyms import load_key, pseudonym
 from labram.errors import PlatformError
 from labram.logs import CORPUS_VARIABLE
+from labram.platform import run_result
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.tracking.lineage import code_version, commit
@@ -47,7 +48,7 @@ class LocalRun:
     def result(self) -> dict[str, Any] | None:
         """Contents of `result.json`, or None if the run has not finished."""
         path = self.folder / RESULT
-        return json.loads(path.read_text()) if path.exists() else None
+        return run_result.read_result(path) if path.exists() else None
 
 
 def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: Path, **arguments: object) -> LocalRun:

@@ -7,26 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labram.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class GateOutcome:
-    """One condition on the promotion of one model, and how it was judged."""
-
-    model: str
-    name: str
-    passed: bool
-    detail: str
-    figures: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """A version of a registered model and the aliases that moved to it."""
-
-    model: str
-    version: str
-    moves: tuple[str, ...]
+from labram.registry.gates import Gate, Verdict
+from labram.registry.promotion import Move
 
 
 @dataclass(frozen=True)
@@ -45,8 +27,8 @@ class RunRecord:
         tokenizer: Output folder of the tokenizer's training.
         backbone: Output folder of the masked model's training.
         tasks: Folder with fine-tuning and evaluation, by task name.
-        gates: Promotion gates with their outcomes.
-        promotions: Versions whose aliases moved.
+        verdicts: Gates of each registered version.
+        promotions: Models whose alias `champion` moved.
         lineage: Lineage, such as ``git_commit`` and ``corpus_version``.
         stopped: Why the run ended early, in one sentence; "" if it did not.
     """
@@ -62,10 +44,15 @@ class RunRecord:
     tokenizer: Path | None = None
     backbone: Path | None = None
     tasks: Mapping[str, Path] = field(default_factory=dict)
-    gates: Sequence[GateOutcome] = ()
-    promotions: Sequence[Promotion] = ()
+    verdicts: Sequence[Verdict] = ()
+    promotions: Sequence[Move] = ()
     lineage: Mapping[str, str] = field(default_factory=dict)
     stopped: str = ""
+
+    @property
+    def gates(self) -> tuple[tuple[str, Gate], ...]:
+        """Gates of all models, each with the name of its model."""
+        return tuple((verdict.model, gate) for verdict in self.verdicts for gate in verdict.gates)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import yaml
 
 from labram.reporting import corpus, plots, quality, study, summary, tasks, training
 from labram.reporting.elements import ReportSection, Table, duration, moment
-from labram.reporting.run_record import GateOutcome, Promotion, RunRecord
+from labram.reporting.run_record import RunRecord
 from labram.reporting.templates import environment
 
-__all__ = ["GateOutcome", "Promotion", "RunRecord", "quality", "study", "write"]
+__all__ = ["RunRecord", "quality", "study", "write"]
 
 LONGEST_CORPUS_NAME = 48
 LINEAGE_TITLES = {

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from labram.evaluation.record import Evaluation
 from labram.recipe import TaskRecipe
+from labram.registry.gates import Gate
 from labram.reporting.elements import ReportSection, Status, Table, count, estimate, listed, metric_title
-from labram.reporting.run_record import GateOutcome, RunRecord
+from labram.reporting.run_record import RunRecord
 from labram.reporting.tasks import compare_to_baseline
 
 
@@ -49,7 +50,7 @@ def summary(record: RunRecord, scores: Mapping[str, Evaluation]) -> Summary:
 
 
 def _verdict(record: RunRecord) -> tuple[Status, str]:
-    failed = [gate for gate in record.gates if not gate.passed]
+    failed = any(not gate.passed for _, gate in record.gates)
     if record.stopped:
         return Status("stopped early", "bad"), record.stopped
     if not record.gates:
@@ -66,8 +67,8 @@ def _verdict(record: RunRecord) -> tuple[Status, str]:
 
 
 def _failures(record: RunRecord) -> str:
-    failed = [gate for gate in record.gates if not gate.passed]
-    names = listed(dict.fromkeys(f"{gate.model}: {gate.name}" for gate in failed))
+    failed = [f"{model}: {gate.name}" for model, gate in record.gates if not gate.passed]
+    names = listed(dict.fromkeys(failed))
     return f"{len(failed)} of {count(len(record.gates), 'gate')} failed ({names})."
 
 
@@ -111,7 +112,7 @@ def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Summa
 
 
 def _gate_status(record: RunRecord, task: str) -> Status:
-    evaluated = [gate for gate in record.gates if gate.model in (task, f"labram-{task}")]
+    evaluated = [gate for model, gate in record.gates if model in (task, f"labram-{task}")]
     if not evaluated:
         return Status("not evaluated", "open")
     failed = [gate.name for gate in evaluated if not gate.passed]
@@ -124,17 +125,20 @@ def gates(record: RunRecord) -> ReportSection:
     if not record.gates:
         return ReportSection("gates", "Gates", ("No gate was evaluated in this run; champions are unchanged.",))
     rows = tuple(
-        (gate.model, gate.name, _status(gate), gate.detail, _values(gate.figures))
-        for gate in sorted(record.gates, key=lambda gate: gate.passed)
+        (model, gate.name, _status(gate), gate.detail, _values(gate.figures))
+        for model, gate in sorted(record.gates, key=lambda evaluated: evaluated[1].passed)
     )
     tables = [Table("Gates", ("model", "gate", "outcome", "detail", "values"), rows)]
-    moves = tuple((move.model, move.version, "; ".join(move.moves) or "none") for move in record.promotions)
+    moves = tuple(
+        (move.model, move.version or "none", f"champion (before: {move.previous or 'none'})")
+        for move in record.promotions
+    )
     if moves:
         tables.append(Table("Aliases", ("model", "version", "moves"), moves, frozenset({1})))
     return ReportSection("gates", "Gates", (sentence,), tables=tuple(tables))
 
 
-def _status(gate: GateOutcome) -> Status:
+def _status(gate: Gate) -> Status:
     return Status("passed", "good") if gate.passed else Status("failed", "bad")
 
 

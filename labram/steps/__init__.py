@@ -1,1 +1,1 @@
-"""The steps of the DAG, one function each: what goes in, the work, what comes out."""
+"""Steps of the pipelines, one function each; `labram.steps.catalogue` lists them."""

@@ -1,4 +1,4 @@
-"""Ablation run: what one fine-tuning of a study starts from."""
+"""Ablation run: prepare corpus and backbone for one fine-tuning of a study."""
 
 import shutil
 from pathlib import Path
@@ -14,49 +14,49 @@ from labram.tracking.mlflow_runs import tracked
 
 
 def ablation_run(*, workspace: str, corpus: str, backbone: str, settings: str, part: str, model: str) -> AblationRun:
-    """Write the part of the corpus that the run may use, and its backbone; return the run.
+    """Write the part of the corpus and the backbone that one run of a study uses; return the run's settings.
 
     Args:
         workspace: The workspace.
         corpus: Folder that `quality` wrote.
         backbone: Folder of the backbone.
         settings: One of `labram.evaluation.study.ablation_runs`, as JSON.
-        part: Folder for its corpus.
-        model: Folder for its backbone.
+        part: Folder for the part of the corpus.
+        model: Folder for the backbone.
     """
-    wanted = AblationRun.from_json(settings)
-    with tracked("ablation_run", Workspace.at(workspace).root, label=wanted.label) as run:
-        whole = Corpus.load(Path(corpus))
-        seen = whole if wanted.variant.subjects == 1.0 else fewer_subjects(whole, wanted)
-        seen.save(Path(part))
-        subjects = seen.accepted("train", wanted.task.dataset)["subject_key"].nunique()
+    run_settings = AblationRun.from_json(settings)
+    with tracked("ablation_run", Workspace.at(workspace).root, label=run_settings.label) as run:
+        full = Corpus.load(Path(corpus))
+        used = full if run_settings.variant.subjects == 1.0 else subset_subjects(full, run_settings)
+        used.save(Path(part))
+        subjects = used.accepted("train", run_settings.task.dataset)["subject_key"].nunique()
         run.note(f"{subjects} training subjects")
-        if wanted.variant.pretrained:
+        if run_settings.variant.pretrained:
             shutil.copytree(backbone, model, dirs_exist_ok=True)
         else:
-            untrained(Path(backbone), wanted.seed, Path(model))
-    return wanted
+            write_untrained(Path(backbone), run_settings.seed, Path(model))
+    return run_settings
 
 
-def fewer_subjects(corpus: Corpus, wanted: AblationRun) -> Corpus:
-    """The corpus without some training subjects of the task's dataset; who stays, is spread over classes as splits are.
+def subset_subjects(corpus: Corpus, run_settings: AblationRun) -> Corpus:
+    """Return the corpus without some training subjects of the task's dataset, stratified by class as splits are.
 
     Args:
-        corpus: Judged and split.
-        wanted: Its share of the subjects and its seed decide.
+        corpus: Corpus with verdicts and splits.
+        run_settings: Fraction of the subjects and seed.
     """
     catalogue = corpus.catalogue.copy()
-    ours = (catalogue["split"] == "train") & (catalogue["dataset"] == wanted.task.dataset)
+    ours = (catalogue["split"] == "train") & (catalogue["dataset"] == run_settings.task.dataset)
     without_parts = Corpus(catalogue[ours].assign(split=""), corpus.labels)
-    left_out = SplitRecipe(validation=0.0, test=1.0 - wanted.variant.subjects)
-    chosen = splits.assign_splits(without_parts, left_out, wanted.seed)
-    stays = catalogue["subject_key"].map(chosen).eq("train")
+    left_out = SplitRecipe(validation=0.0, test=1.0 - run_settings.variant.subjects)
+    assigned = splits.assign_splits(without_parts, left_out, run_settings.seed)
+    stays = catalogue["subject_key"].map(assigned).eq("train")
     catalogue["split"] = catalogue["split"].where(~ours | stays, "")
     return Corpus(catalogue, corpus.labels)
 
 
-def untrained(backbone: Path, seed: int, out: Path) -> None:
-    """Write a backbone of the same dimensions with random values."""
+def write_untrained(backbone: Path, seed: int, out: Path) -> None:
+    """Write a backbone of the same dimensions with random weights."""
     import torch
 
     trained = weights.load(backbone)

@@ -1,4 +1,4 @@
-"""What the last step of every run does: its page and its result become those of the run."""
+"""The end of a run: its report and its result are written to the run's folder, and its MLflow run is closed."""
 
 import json
 import shutil
@@ -11,25 +11,25 @@ from labram.platform.local_runs import RESULT
 from labram.platform.workspace import Workspace
 from labram.tracking import mlflow_runs
 
-PAGE = "report.html"
+REPORT_FILE = "report.html"
 
 
 def close_run(
-    run: mlflow_runs.TrackedStep, place: Workspace, parent: str, page: Path, result: Mapping[str, Any]
+    run: mlflow_runs.TrackedStep, layout: Workspace, parent: str, page: Path, result: Mapping[str, Any]
 ) -> None:
-    """Write page and result into the run's folder, the result last, and close the run in MLflow.
+    """Write report and result to the run's folder, the result last, and close the run in MLflow.
 
     Args:
-        run: The step.
-        place: The workspace.
-        parent: MLflow's id of the run.
+        run: MLflow run of the step.
+        layout: The workspace.
+        parent: Id of the pipeline run's MLflow run.
         page: The HTML file.
-        result: What whoever started the run is told; its `run` names the folder, its `outcome` becomes a tag.
+        result: Contents of `result.json`; `run` names the folder, `outcome` becomes a tag.
     """
-    folder = place.run(result["run"])
+    folder = layout.run(result["run"])
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(page, folder / PAGE)
-    run.log_artifacts(folder, PAGE, "recipe.yaml")
+    shutil.copyfile(page, folder / REPORT_FILE)
+    run.log_artifacts(folder, REPORT_FILE, "recipe.yaml")
     with atomic_path(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result, indent=1))
     mlflow_runs.close_parent_run(parent, result["outcome"])

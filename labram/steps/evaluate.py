@@ -1,4 +1,4 @@
-"""Evaluate: score a task model on test subjects, beside the baseline on the same windows."""
+"""Evaluate: score a task model and a baseline on the windows of the test subjects."""
 
 import shutil
 from pathlib import Path
@@ -7,11 +7,10 @@ from labram.corpus.catalogue import Corpus
 from labram.evaluation import scoring
 from labram.platform.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
+from labram.steps.artifacts import EVALUATION_FILE, TRAINING_FILES
 from labram.store.store import Store
 from labram.tracking import kfp_summary
 from labram.tracking.mlflow_runs import tracked
-
-FROM_THE_MODEL = ("history.jsonl", "resumed.json", "task.json")
 
 
 def evaluate(
@@ -27,26 +26,26 @@ def evaluate(
     summary: str,
     label: str = "",
 ) -> dict[str, float]:
-    """Write the evaluation, the predictions and the fitted baseline; gives the model's and the baseline's metrics.
+    """Write evaluation, predictions and fitted baseline; return the metrics of model and baseline.
 
     Args:
         workspace: The workspace.
-        corpus_version: What `plan_run` found.
+        corpus_version: Version of the corpus, from `plan_run`.
         corpus: Folder that `quality` wrote.
         model: Folder of the task model; its history and task are copied beside the evaluation.
         task: One of the recipe's `tasks`, as JSON.
-        gates: The recipe's section `gates`, as JSON.
-        seed: Of the resampling.
+        gates: Recipe section `gates`, as JSON.
+        seed: Seed of the bootstrap.
         out: Folder for the evaluation.
-        summary: Markdown file for what Kubeflow Pipelines shows.
-        label: Tells runs of the step apart; by default the task's name.
+        summary: Markdown file for Kubeflow Pipelines.
+        label: Distinguishes tasks of this step; by default the name of the recipe's task.
     """
-    place, settings, target = Workspace.at(workspace), TaskRecipe.from_json(task), Path(out)
+    layout, settings, target = Workspace.at(workspace), TaskRecipe.from_json(task), Path(out)
     target.mkdir(parents=True, exist_ok=True)
-    with tracked("evaluate", place.root, label=label or settings.name) as run:
+    with tracked("evaluate", layout.root, label=label or settings.name) as run:
         evaluation = scoring.evaluate(
             Corpus.load(Path(corpus)),
-            Store(place.store),
+            Store(layout.store),
             Path(model),
             settings,
             bootstrap=GateRecipe.from_json(gates).bootstrap,
@@ -54,15 +53,15 @@ def evaluate(
             out=target,
             corpus_version=corpus_version,
         )
-        for name in FROM_THE_MODEL:
+        for name in TRAINING_FILES:
             shutil.copyfile(Path(model) / name, target / name)
-        figures = {name: estimate.value for name, estimate in evaluation.model.items()}
-        figures |= {f"baseline/{name}": estimate.value for name, estimate in evaluation.baseline.items()}
-        known = {name: value for name, value in figures.items() if value is not None}
-        run.metrics(0, known)
-        run.log_artifacts(target, "evaluation.json")
-        rows = ((n, str(found), str(evaluation.baseline.get(n, "–"))) for n, found in evaluation.model.items())
+        metrics = {name: estimate.value for name, estimate in evaluation.model.items()}
+        metrics |= {f"baseline/{name}": estimate.value for name, estimate in evaluation.baseline.items()}
+        defined = {name: value for name, value in metrics.items() if value is not None}
+        run.metrics(0, defined)
+        run.log_artifacts(target, EVALUATION_FILE)
+        rows = ((n, str(estimate), str(evaluation.baseline.get(n, "–"))) for n, estimate in evaluation.model.items())
         run.write_summary(
             summary, kfp_summary.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows), *evaluation.notes
         )
-    return known
+    return defined

@@ -1,10 +1,11 @@
-"""Ingest: one shard of the raw recordings becomes clean patches in the store."""
+"""Ingest: read, filter and store the recordings of one shard."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from labram.corpus import ingest as corpus
 from labram.corpus.pseudonyms import load_key
+from labram.platform.cores import ingest_workers
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import PreprocessingRecipe
 from labram.store.store import Store
@@ -12,21 +13,23 @@ from labram.tracking.mlflow_runs import tracked
 
 
 def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], preprocessing: str, out: str) -> None:
-    """Read, filter and store every recording of a shard; write its part of the catalogue.
+    """Read, filter and store every recording of a shard; write the shard's part of the catalogue.
+
+    Recordings are processed in as many processes as `labram.platform.cores.ingest_workers` allows.
 
     Args:
         data: Folder of the corpus (see `labram.platform.workspace.corpus_folder`).
         workspace: The workspace.
         shard: ``k/n``: every n-th recording from the k-th.
-        datasets: Names of the adapters; empty: all that recognise something.
-        preprocessing: That section of the recipe, as JSON.
+        datasets: Names of dataset adapters; empty: all that recognise a folder.
+        preprocessing: Recipe section `preprocessing`, as JSON.
         out: Folder for the part of the catalogue.
     """
-    place = Workspace.at(workspace)
-    store = Store(place.store)
+    layout = Workspace.at(workspace)
+    store = Store(layout.store)
     number, total = (int(part) for part in shard.split("/"))
-    with tracked("ingest", place.root, label=shard) as run:
-        done = corpus.ingest(
+    with tracked("ingest", layout.root, label=shard) as run:
+        counts = corpus.ingest(
             corpus_folder(data),
             datasets,
             Path(out),
@@ -34,7 +37,8 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
             preprocessing=PreprocessingRecipe.from_json(preprocessing),
             shard=number,
             shards=total,
-            subject_key=load_key(place.root, shared=store.is_bucket),
+            subject_key=load_key(layout.root, shared=store.is_bucket),
             monitor=run,
+            workers=ingest_workers(),
         )
-        run.note(str(done))
+        run.note(str(counts))

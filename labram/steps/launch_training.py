@@ -1,20 +1,22 @@
-"""What the three training steps share: the key of their checkpoints, what they have seen, what they publish."""
+"""What the three training steps share: checkpoint key, launch, leakage ledger, published metrics."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from labram.corpus.catalogue import CATALOGUE_FILE, LABELS_FILE, Corpus, Split
-from labram.evaluation.leakage import Seen
+from labram.evaluation.leakage import Ledger, Seen
+from labram.steps.artifacts import HISTORY_FILE
 from labram.tracking import kfp_summary
 from labram.tracking.lineage import source_digest
 from labram.tracking.mlflow_runs import TrackedStep
+from labram.training.distributed.job import Job
+from labram.training.distributed.launchers import select_launcher
 
 TRAINING_CODE = ("labram.models", "labram.training")
 
 
 def checkpoint_key(corpus: str, *determinants: str) -> str:
-    """Names everything that a training's result depends on: catalogue, settings, what it starts from, and the code."""
+    """Return a digest of everything that a training depends on: corpus, settings, initial weights and code."""
     total = hashlib.sha256()
     for file in (CATALOGUE_FILE, LABELS_FILE):
         total.update((Path(corpus) / file).read_bytes())
@@ -24,15 +26,25 @@ def checkpoint_key(corpus: str, *determinants: str) -> str:
 
 
 def seen(corpus: Corpus, *splits: Split, dataset: str | None = None) -> Seen:
-    """Subjects and recordings of some splits, for the leakage ledger."""
+    """Return the subjects and recordings of some splits, for the leakage ledger."""
     rows = [corpus.accepted(split, dataset) for split in splits]
     return Seen.of(
         (key for part in rows for key in part["subject_key"]), (name for part in rows for name in part["content_hash"])
     )
 
 
-def publish(run: TrackedStep, out: Path, figures: Mapping[str, float], summary: str) -> None:
-    """Keep the step's last figures and small files with its MLflow run, and show the figures on its task's page."""
-    run.metrics(0, {f"final/{name}": value for name, value in figures.items()})
-    run.log_artifacts(out, "*.json", "history.jsonl")
-    run.write_summary(summary, kfp_summary.metrics_table(figures))
+def launch_training(job: Job, run: TrackedStep, ledger: Ledger, summary: str) -> dict[str, float]:
+    """Train, write the model's leakage ledger, log metrics and small files to MLflow; return the last metrics.
+
+    Args:
+        job: The training.
+        run: The step's MLflow run.
+        ledger: What the model has seen after this training.
+        summary: Markdown file for Kubeflow Pipelines.
+    """
+    metrics = select_launcher().launch(job, run)
+    ledger.write(job.out)
+    run.metrics(0, {f"final/{name}": value for name, value in metrics.items()})
+    run.log_artifacts(job.out, "*.json", HISTORY_FILE)
+    run.write_summary(summary, kfp_summary.metrics_table(metrics))
+    return metrics

@@ -1,7 +1,7 @@
-"""Load backbone: an existing backbone becomes the one that a run starts from.
+"""Load backbone: copy or import the existing backbone that a run starts from.
 
-While a run goes on, a champion can move and a file can be replaced. So `plan_run` writes down which weights are meant,
-as an address and a digest, and only those are loaded.
+During a run, a champion can move and a file can be replaced. So `plan_run` pins the weights by address and digest, and
+this step loads no others.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ KEPT = ("model.safetensors", "config.json", leakage.FILE)
 DIGITS = 16
 
 
-def settle(backbone: str) -> str:
-    """The present address of a backbone and the digest of its weights, as ``ADDRESS#DIGEST``.
+def pin(backbone: str) -> str:
+    """Return the current address of a backbone and the digest of its weights, as ``ADDRESS#DIGEST``.
 
     Args:
         backbone: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``, the folder of a backbone, or the file of a
@@ -30,7 +30,7 @@ def settle(backbone: str) -> str:
 
     Raises:
         RegistryError: If the registry does not have it.
-        WeightsError: If there is no such folder or file, or its weights are damaged.
+        WeightsError: If folder or file do not exist, or the weights are damaged.
     """
     if backbone.startswith("models:/"):
         version = model_registry.find_version(backbone)
@@ -43,32 +43,30 @@ def settle(backbone: str) -> str:
 
 
 def load_backbone(*, workspace: str, start: str, out: str) -> None:
-    """Write the weights of a backbone, and its ledger where it has one.
+    """Write the weights of a backbone, and its leakage ledger if it has one.
 
     Args:
-        workspace: The workspace, which has the registry.
-        start: What `settle` gave.
+        workspace: The workspace.
+        start: Return value of `pin`.
         out: Folder for the backbone.
 
     Raises:
-        WeightsError: As `bring` does.
+        WeightsError: See `copy_backbone`.
     """
     with tracked("load_backbone", Workspace.at(workspace).root) as run:
-        bring(start, Path(out))
+        copy_backbone(start, Path(out))
         run.note(f"starts from {start}")
 
 
-def bring(start: str, out: Path) -> None:
-    """Write the backbone of `start` to a folder.
+def copy_backbone(start: str, out: Path) -> None:
+    """Write the pinned backbone `start` to a folder.
 
     Raises:
-        WeightsError: If it is no longer the one that was meant, or is no backbone.
+        WeightsError: If the weights have changed since `pin`, or are not those of a backbone.
     """
     address, _, _ = start.rpartition("#")
-    if settle(address) != start:
-        raise WeightsError(
-            "these are no longer the weights that the run began with", file=address, remedy="Start the run again"
-        )
+    if pin(address) != start:
+        raise WeightsError("the weights have changed since the run started", file=address, remedy="Start the run again")
     if Path(address).is_file():
         import_checkpoint(Path(address), kind="backbone", out=out)
     else:
@@ -79,7 +77,7 @@ def bring(start: str, out: Path) -> None:
                 shutil.copyfile(folder / name, out / name)
     if not isinstance(weights.load(out), MaskedModel):
         raise WeightsError(
-            "this is not a pre-trained backbone",
+            "the weights are not those of a pre-trained backbone",
             file=address,
             field="backbone",
             remedy=f"Name one, such as models:/{model_registry.BACKBONE}@{model_registry.CHAMPION}",

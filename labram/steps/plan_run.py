@@ -1,4 +1,4 @@
-"""Plan run: which corpus version is this, and has anything changed since the last finished run?"""
+"""Plan run: find the corpus version, and decide whether anything has changed since the last finished run."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from labram.events import emit, step
 from labram.platform.doctor import require, services
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
-from labram.steps.load_backbone import settle
+from labram.steps.load_backbone import pin
 from labram.store.store import Store
 from labram.tracking import lineage, mlflow_runs
 
@@ -19,12 +19,12 @@ IDENTITY = ("pipeline", "corpus_version", "recipe_hash", "code_version", "backbo
 
 @dataclass(frozen=True)
 class Plan:
-    """What the run is going to do.
+    """Plan of a run.
 
     Attributes:
-        decision: Whether there is anything to do.
+        decision: Whether the run has anything to do.
         corpus_version: See `labram.corpus.dvc_versions.corpus_version`.
-        start: The backbone that it starts from, see `labram.steps.load_backbone.settle`; empty if from none.
+        start: Backbone that the run starts from, see `labram.steps.load_backbone.pin`; empty if none.
     """
 
     decision: Literal["changed", "unchanged"]
@@ -33,37 +33,37 @@ class Plan:
 
 
 def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "") -> Plan:
-    """Compare corpus, recipe, code and backbone with those of the last finished run; open this run's parent in MLflow.
+    """Compare corpus, recipe, code and backbone with those of the last finished run; open the run's MLflow parent run.
 
     Args:
         data: Folder of the corpus (see `labram.platform.workspace.corpus_folder`).
         workspace: The workspace.
         recipe: The whole recipe as JSON.
-        force: Do everything, changed or not.
-        pipeline: Its name.
-        backbone: That it starts from, see `labram.steps.load_backbone.settle`; empty if from none.
+        force: Run although nothing has changed.
+        pipeline: Name of the pipeline.
+        backbone: Backbone to start from, see `labram.steps.load_backbone.pin`; empty if none.
 
     Raises:
         PlatformError: If the workspace cannot be written to.
-        CorpusError: If there is nothing to read.
+        CorpusError: If the folder has no recordings.
         LabelError: If a task's classes are not those of its dataset's labels.
         RegistryError: If the registry does not have the backbone.
-        WeightsError: If the backbone's file or folder cannot be used.
+        WeightsError: If the backbone's weights cannot be used.
     """
-    settings, place = Recipe.from_json(recipe), Workspace.at(workspace)
+    settings, layout = Recipe.from_json(recipe), Workspace.at(workspace)
     with step("plan_run") as reporter:
-        require([services.workspace(place.root)])
+        require([services.workspace(layout.root)])
         find(corpus_folder(data), settings.corpus.datasets)
         for task in settings.tasks:
             check_task(task)
-        version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(place.store))
-        mlflow_runs.configure(place.root)
-        start = settle(backbone) if backbone else ""
+        version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(layout.store))
+        mlflow_runs.configure(layout.root)
+        start = pin(backbone) if backbone else ""
         tags = lineage.lineage_tags(settings, version, start) | {"pipeline": pipeline}
-        same = {name: tags[name] for name in IDENTITY if name in tags}
-        before = None if force else mlflow_runs.latest_finished_run(same)
-        if before is not None:
-            emit("unchanged", step="plan_run", since=before[mlflow_runs.RUN_TAG])
+        identity = {name: tags[name] for name in IDENTITY if name in tags}
+        finished = None if force else mlflow_runs.latest_finished_run(identity)
+        if finished is not None:
+            emit("unchanged", step="plan_run", since=finished[mlflow_runs.RUN_TAG])
             return Plan("unchanged", version, start)
         reporter.note(f"corpus version {version}")
         mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)
@@ -71,7 +71,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
 
 
 def _flat(settings: object, prefix: str = "") -> dict[str, str]:
-    """Nested settings as MLflow parameters: ``tokenizer.optimiser.peak_lr``; tasks by their names."""
+    """Flatten nested settings to MLflow parameters such as ``tokenizer.optimiser.peak_lr``; tasks by name."""
     if isinstance(settings, dict):
         pairs = settings.items()
     elif isinstance(settings, list) and settings and isinstance(settings[0], dict):

@@ -1,4 +1,4 @@
-"""Preflight: check that the cluster has what the later tasks request."""
+"""Preflight: check that services and cluster have what the later tasks need."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,21 +15,27 @@ def preflight(
     tolerations: Sequence[Mapping[str, str]],
     volume: str,
 ) -> None:
-    """Check servers, volume and GPU pool, and say all that is wrong at once. Mounts nothing, so that it always starts.
+    """Check services, volume and GPU pool, and report all problems at once.
+
+    The task mounts no volume and needs no Secret, so that it always starts.
 
     Args:
-        gpus: Of one node, for a training.
-        accelerator: What Kubernetes calls them.
-        node_selector: Labels of their nodes.
-        tolerations: For their taints.
-        volume: Claim of the volume that tasks share.
+        gpus: GPUs per node for a training, as text.
+        accelerator: Resource name of the GPUs in Kubernetes.
+        node_selector: Labels of the nodes with GPUs.
+        tolerations: Tolerations for the taints of these nodes.
+        volume: Claim of the shared volume.
 
     Raises:
-        PlatformError: If a task would fail or wait in vain; its remedy says what to do.
+        PlatformError: If a task would fail or stay pending; the remedy says what to do.
     """
     with step("preflight") as reporter:
         if not gpus.isdecimal():
-            raise PlatformError(f"{gpus!r} is no number of GPUs", field="gpus", remedy='Give one such as "0" or "4"')
+            raise PlatformError(
+                f"number of GPUs: expected a whole number, got {gpus!r}",
+                field="gpus",
+                remedy='Set it, such as "0" or "4"',
+            )
         pool = doctor.Pool(int(gpus), 1, accelerator, node_selector, tolerations)
         found = list(doctor.check_pod(pool, volume))
         for finding in found:

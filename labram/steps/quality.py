@@ -1,4 +1,4 @@
-"""Quality: judge every recording, keep accepted and quarantined apart, split the subjects."""
+"""Quality: accept or quarantine every recording, and split the subjects."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,15 +20,15 @@ def quality(
     seed: int,
     out: str,
 ) -> None:
-    """Merge the shards' catalogues and write the judged one.
+    """Merge the catalogues of all shards; write the catalogue with verdicts and splits.
 
     Args:
         workspace: The workspace.
         parts: Folders that `ingest` wrote.
-        label_sources: By task, the dataset that must have labels for it.
-        thresholds: The recipe's section `quality`, as JSON.
-        split: The recipe's section `split`, as JSON.
-        seed: For the split.
+        label_sources: For each task, the dataset that must have labels for it.
+        thresholds: Recipe section `quality`, as JSON.
+        split: Recipe section `split`, as JSON.
+        seed: Seed of the split.
         out: Folder for the corpus.
     """
     with tracked("quality", Workspace.at(workspace).root) as run:
@@ -41,7 +41,7 @@ def quality(
                 seed=seed,
                 tasks=label_sources,
             )
-        finally:  # a corpus that cannot be used has all the more to show
+        finally:  # also if the corpus cannot be used
             if (Path(out) / QUALITY_FILE).is_file():
                 run_report.quality.write(Path(out), Path(out) / run_report.quality.PAGE)
         run.note(

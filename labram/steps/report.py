@@ -1,4 +1,4 @@
-"""Report: one page about the run, and its result for whoever started it."""
+"""Report: write the HTML report and `result.json` of a run."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,16 +7,15 @@ from typing import Any
 
 from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
-from labram.evaluation.record import Evaluation
+from labram.platform.run_result import Outcome
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.registry import model_registry
 from labram.registry.gates import Verdict
 from labram.registry.promotion import Move
 from labram.reporting import run_report as page
+from labram.steps.artifacts import read_evaluation, read_promotions, read_verdicts
 from labram.steps.close_run import close_run
-from labram.steps.gate import read_verdicts
-from labram.steps.promote import read_moves
 from labram.tracking import kfp_summary, lineage, mlflow_runs
 
 
@@ -35,25 +34,25 @@ def report(
     tokenizer: str | None = None,
     backbone: str | None = None,
 ) -> str:
-    """Write the report and `result.json` into the run's folder, and close the run in MLflow; gives the outcome.
+    """Write the report and `result.json` into the run's folder, and close the run in MLflow; return the outcome.
 
     Args:
         workspace: The workspace.
-        corpus_version: What `plan_run` found.
+        corpus_version: Version of the corpus, from `plan_run`.
         recipe: The whole recipe as JSON.
         corpus: Folder that `quality` wrote.
         evaluations: Folders of the evaluations, in the order of the recipe's tasks.
         verdicts: Folder that `gate` wrote.
         promotions: Folder that `promote` wrote.
         out: The HTML file.
-        summary: Markdown file for what Kubeflow Pipelines shows.
-        start: The backbone that the run started from, see `labram.steps.load_backbone.settle`; empty if from none.
-        tokenizer: Folder of the tokenizer; None if the run made none.
-        backbone: Folder of the backbone; None if the run made none.
+        summary: Markdown file for Kubeflow Pipelines.
+        start: Backbone that the run started from, see `labram.steps.load_backbone.pin`; empty if none.
+        tokenizer: Folder of the tokenizer; None if the run trained none.
+        backbone: Folder of the backbone; None if the run trained none.
     """
-    place, settings = Workspace.at(workspace), Recipe.from_json(recipe)
-    with mlflow_runs.tracked("report", place.root) as run:
-        judged, moves, recordings = read_verdicts(verdicts), read_moves(promotions), Corpus.load(Path(corpus))
+    layout, settings = Workspace.at(workspace), Recipe.from_json(recipe)
+    with mlflow_runs.tracked("report", layout.root) as run:
+        judged, moves, recordings = read_verdicts(verdicts), read_promotions(promotions), Corpus.load(Path(corpus))
         name = mlflow_runs.pipeline_run_name()
         parent = mlflow_runs.find_parent_run(name) or run.run_id
         datasets = sorted(set(recordings.catalogue["dataset"]))
@@ -68,17 +67,9 @@ def report(
             corpus=Path(corpus),
             tokenizer=Path(tokenizer) if tokenizer else None,
             backbone=Path(backbone) if backbone else None,
-            tasks={task.name: Path(scored) for task, scored in zip(settings.tasks, evaluations, strict=True)},
-            gates=[
-                page.GateOutcome(verdict.model, gate.name, gate.passed, gate.detail, gate.figures)
-                for verdict in judged
-                for gate in verdict.gates
-            ],
-            promotions=[
-                page.Promotion(move.model, str(move.version), (f"champion (before: {move.previous or 'none'})",))
-                for move in moves
-                if move.moved
-            ],
+            tasks={task.name: Path(folder) for task, folder in zip(settings.tasks, evaluations, strict=True)},
+            verdicts=judged,
+            promotions=[move for move in moves if move.moved],
             lineage=lineage.lineage_tags(settings, corpus_version, start),
         )
         page.write(record, Path(out))
@@ -86,7 +77,7 @@ def report(
         new = {move.model: move.version for move in moves if move.moved and move.version}
         champions = (f"Champion: {kfp_summary.link_to_model(name, version)}" for name, version in new.items())
         run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", *champions)
-        close_run(run, place, parent, Path(out), result)
+        close_run(run, layout, parent, Path(out), result)
     return str(result["outcome"])
 
 
@@ -98,11 +89,11 @@ def _result(
     verdicts: Sequence[Verdict],
     moves: Sequence[Move],
 ) -> dict[str, Any]:
-    """What `labram run` prints and what its exit code depends on."""
+    """Return the contents of `result.json`, from which `labram run` prints its tables and takes its exit code."""
     passed = {verdict.model: verdict.passed for verdict in verdicts}
     rows = []
     for task, folder in zip(recipe.tasks, evaluations, strict=True):
-        evaluation = Evaluation.read(folder / "evaluation.json")
+        evaluation = read_evaluation(folder)
         model = model_registry.task_model_name(task.name)
         rows.append(
             {
@@ -111,16 +102,16 @@ def _result(
                 "model": evaluation.headline.model_dump(),
                 "baseline": evaluation.baseline[task.metric].model_dump() if evaluation.baseline else None,
                 "beats_baseline": evaluation.beats_baseline,
-                "gate": "passed" if passed[model] else "refused",
+                "gate": "passed" if passed[model] else "failed",
                 "registered": model,
             }
         )
     return {
         "run": name,
-        "outcome": "promoted" if all(passed.values()) else "refused",
+        "outcome": (Outcome.PROMOTED if all(passed.values()) else Outcome.NOT_PROMOTED).value,
         "tasks": rows,
         "quarantined": corpus.quarantined()[["recording_id", "reasons"]].to_dict("records"),
-        "refused": [
+        "failed_gates": [
             {"model": verdict.model, "name": gate.name, "detail": gate.detail}
             for verdict in verdicts
             for gate in verdict.failed_gates

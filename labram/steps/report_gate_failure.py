@@ -1,11 +1,14 @@
-"""Refused: says which models a gate kept from promotion. On a cluster, that this task ran is what tells so."""
+"""Report gate failure: log the models that are not promoted.
+
+KFP's API reports only the states of tasks. If this one ran, `labram pipeline submit --wait` exits with code 3.
+"""
 
 from labram.events import step
-from labram.steps.gate import read_verdicts
+from labram.steps.artifacts import read_verdicts
 
 
 def report_gate_failure(*, verdicts: str) -> None:
-    """Name every model that is not promoted, and the gates that refused it.
+    """Log each model that is not promoted, with its failed gates.
 
     Args:
         verdicts: Folder that `gate` wrote.
@@ -14,4 +17,4 @@ def report_gate_failure(*, verdicts: str) -> None:
         for verdict in read_verdicts(verdicts):
             if not verdict.passed:
                 gates = ", ".join(gate.name for gate in verdict.failed_gates)
-                reporter.note(f"{verdict.model} version {verdict.version} is not promoted: {gates}")
+                reporter.note(f"{verdict.model} version {verdict.version} is not promoted; failed gates: {gates}")

@@ -1,43 +1,40 @@
-"""Tokenizer: learn the codebook by predicting the spectrum of each patch."""
+"""Tokenizer: train the codebook by vector-quantised prediction of the spectrum of each patch."""
 
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.leakage import Ledger
 from labram.platform.workspace import Workspace
-from labram.steps.launch_training import checkpoint_key, publish, seen
+from labram.steps.launch_training import checkpoint_key, launch_training, seen
 from labram.tracking.mlflow_runs import tracked
 from labram.training.distributed.job import Job
-from labram.training.distributed.launchers import select_launcher
 
 
 def tokenizer(
     *, workspace: str, corpus: str, architecture: str, settings: str, seed: int, out: str, summary: str
 ) -> dict[str, float]:
-    """Train the tokenizer on the training subjects; gives its last validation figures.
+    """Train the tokenizer on the training subjects; return its last validation metrics.
 
     Args:
         workspace: The workspace.
         corpus: Folder that `quality` wrote.
-        architecture: The recipe's section `architecture`, as JSON.
-        settings: The recipe's section `tokenizer`, as JSON.
-        seed: For initial values and windows.
+        architecture: Recipe section `architecture`, as JSON.
+        settings: Recipe section `tokenizer`, as JSON.
+        seed: Seed of initial weights and window sampling.
         out: Folder for the model.
-        summary: Markdown file for what Kubeflow Pipelines shows.
+        summary: Markdown file for Kubeflow Pipelines.
     """
-    place, recordings = Workspace.at(workspace), Corpus.load(Path(corpus))
-    with tracked("tokenizer", place.root) as run:
+    layout = Workspace.at(workspace)
+    with tracked("tokenizer", layout.root) as run:
         job = Job(
             stage="tokenizer",
             corpus=Path(corpus),
-            store=str(place.store),
+            store=str(layout.store),
             architecture=architecture,
             settings=settings,
             seed=seed,
-            checkpoints=place.checkpoints("tokenizer", checkpoint_key(corpus, architecture, settings, str(seed))),
+            checkpoints=layout.checkpoints("tokenizer", checkpoint_key(corpus, architecture, settings, str(seed))),
             out=Path(out),
         )
-        figures = select_launcher().launch(job, run)
-        Ledger().after("tokenizer", seen(recordings, "train")).write(Path(out))
-        publish(run, Path(out), figures, summary)
-    return figures
+        ledger = Ledger().after("tokenizer", seen(Corpus.load(Path(corpus)), "train"))
+        return launch_training(job, run, ledger, summary)

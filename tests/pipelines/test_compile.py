@@ -12,8 +12,9 @@ import yaml
 from components import check_image
 from labram import recipe as recipes
 from labram.errors import PlatformError
-from pipelines.compile import PIPELINES, compile_pipeline
-from pipelines.lint import check, complaints_about, read
+from labram.steps.catalogue import PIPELINES
+from pipelines.compile import compile_pipeline
+from pipelines.lint import check, read, violations_of
 from pipelines.placement import CLUSTER
 
 LABRAM = Path(sys.executable).with_name("labram")
@@ -100,7 +101,7 @@ def test_a_component_cannot_be_compiled_with_latest(tmp_path) -> None:
 
 
 def test_the_laptops_image_is_no_image_for_a_cluster(tmp_path) -> None:
-    with pytest.raises(PlatformError, match="which no registry has"):
+    with pytest.raises(PlatformError, match="exists on this machine only"):
         compile_pipeline("retrain", recipes.load("demo"), tmp_path)
 
 
@@ -154,7 +155,7 @@ def name_the_pipeline_after_a_step(pipeline: dict, platform: dict) -> None:
     [
         (
             name_the_pipeline_after_a_step,
-            "pretrain: a task has the name of the pipeline, and KFP takes the file for it",
+            "pretrain: pipeline and task have the same name, which KFP confuses",
         ),
         (forget("container", "resources", "resourceMemoryLimit"), "pretrain: no resourceMemoryLimit"),
         (forget("container", "resources", "resourceCpuRequest"), "pretrain: no resourceCpuRequest"),
@@ -166,14 +167,14 @@ def name_the_pipeline_after_a_step(pipeline: dict, platform: dict) -> None:
         (forget("platform", "tolerations"), "pretrain: no tolerations for the pool"),
         (forget("platform", "emptyDirMounts"), "pretrain: no shared memory"),
         (fix_the_gpus, "pretrain: accelerator resourceCount is not a parameter of the pipeline"),
-        (cache_the_promotion, "promote: it acts on the world and is cached"),
-        (lose_a_parameter, "pretrain: nobody hands it the parameter pipelinechannel--gpus"),
+        (cache_the_promotion, "promote: it has side effects and must not be cached"),
+        (lose_a_parameter, "pretrain: the parameter pipelinechannel--gpus is not passed to it"),
     ],
 )
 def test_the_lint_finds_a_task_that_lacks_something(documents, edit, complaint) -> None:
-    assert not list(complaints_about(*documents))
+    assert not list(violations_of(*documents))
     edit(*documents)
-    assert complaint in list(complaints_about(*documents))
+    assert complaint in list(violations_of(*documents))
 
 
 def test_the_lint_refuses_what_is_no_compiled_pipeline(tmp_path) -> None:

@@ -198,7 +198,7 @@ def test_a_second_run_with_nothing_changed_does_nothing_and_says_so(
     assert time.monotonic() - started < 60
 
 
-def test_without_tasks_a_run_ends_with_the_backbone_and_a_refused_gate_with_exit_code_3(
+def test_without_tasks_a_run_ends_with_the_backbone_and_a_failed_gate_with_exit_code_3(
     killed_then_finished, recipe, data, workspace
 ) -> None:
     no_tasks = ("--set", "tasks=[]", "--set", "gates.floors={}", "--set", "gates.min_perplexity=30")

@@ -13,7 +13,9 @@ from labram.corpus.catalogue import SPLITS, Corpus
 from labram.corpus.rules import recording_rules as quality_rules
 from labram.evaluation.record import Predictions, summarise
 from labram.recipe import Recipe, TaskRecipe
-from labram.reporting.run_report import GateOutcome, Promotion, RunRecord
+from labram.registry.gates import Gate, Verdict
+from labram.registry.promotion import Move
+from labram.reporting.run_report import RunRecord
 
 TEN_TWENTY = ["FP1", "FP2", "F7", "F3", "FZ", "F4", "F8", "T3", "C3", "CZ", "C4", "T4"]
 TEN_TWENTY += ["T5", "P3", "PZ", "P4", "T6", "O1", "O2"]
@@ -53,11 +55,11 @@ def finished_run(folder: Path, *, simulated: bool = False, skill: float = 0.6) -
     _backbone(folder / "backbone", recipe, draw)
     for task in recipe.tasks:
         _task(folder / task.name, task, draw, skill)
-    gates = [
-        GateOutcome("labram-tokenizer", "codebook health", True, "183 codes in use, perplexity 61.2", {"used": 183}),
-        GateOutcome("labram-backbone", "leakage", True, "no test subject was seen in pre-training"),
+    verdicts = [
+        verdict("labram-tokenizer", "codebook health", "183 codes in use, perplexity 61.2", used=183),
+        verdict("labram-backbone", "leakage", "no test subject was seen in pre-training"),
         *(
-            GateOutcome(f"labram-{task.name}", "no worse than champion", True, "there is no champion yet")
+            verdict(f"labram-{task.name}", "no worse than champion", "there is no champion yet")
             for task in recipe.tasks
         ),
     ]
@@ -73,8 +75,10 @@ def finished_run(folder: Path, *, simulated: bool = False, skill: float = 0.6) -
         tokenizer=folder / "tokenizer",
         backbone=folder / "backbone",
         tasks={task.name: folder / task.name for task in recipe.tasks},
-        gates=gates,
-        promotions=[Promotion(f"labram-{task.name}", "1", ("challenger", "champion")) for task in recipe.tasks],
+        verdicts=verdicts,
+        promotions=[
+            Move(model=f"labram-{task.name}", version="1", previous=None, moved=True, why="") for task in recipe.tasks
+        ],
         lineage={
             "git_commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
             "git_dirty": "false",
@@ -86,6 +90,12 @@ def finished_run(folder: Path, *, simulated: bool = False, skill: float = 0.6) -
             "torch": "2.13.0",
         },
     )
+
+
+def verdict(model: str, gate: str, detail: str, *, passed: bool = True, **figures: int | str) -> Verdict:
+    """A verdict of one gate."""
+    judged = Gate(name=gate, passed=passed, detail=detail, figures=figures)
+    return Verdict(model=model, version="1", champion=None, gates=(judged,))
 
 
 def _corpus(recipe: Recipe, draw: np.random.Generator) -> Corpus:

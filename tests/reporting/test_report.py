@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from labram import recipe as recipes
+from labram.registry.gates import Gate, Verdict
 from labram.reporting import plots, run_report
-from labram.reporting.run_report import GateOutcome, RunRecord
+from labram.reporting.run_report import RunRecord
 
 MakeRun = Callable[..., RunRecord]
 CAUTION = "shows that the pipeline works; not a scientific result"
@@ -160,15 +161,23 @@ def test_recordings_that_training_has_seen_are_pointed_out(make_run: MakeRun, tm
     assert "Warning: training used 2 of these recordings." in text_of(page_of(record, tmp_path))
 
 
+def failed(model: str, gate: str, detail: str, **figures: str) -> Verdict:
+    judged = Gate(name=gate, passed=False, detail=detail, figures=figures)
+    return Verdict(model=model, version="1", champion=None, gates=(judged,))
+
+
 def test_a_promotion_is_the_verdict(page: str) -> None:
     text = text_of(page)
     assert "promoted All 5 gates passed. Promoted: labram-workload version 1" in text
 
 
 @pytest.mark.usefixtures("words_only")
-def test_a_refusal_is_the_verdict_and_names_its_gate(finished: RunRecord, tmp_path: Path) -> None:
-    bad = GateOutcome("labram-workload", "metric", passed=False, detail="AUROC fell by 0.081")
-    record = replace(finished, gates=[*finished.gates, bad], promotions=())
+def test_a_failed_gate_is_the_verdict_and_names_its_gate(finished: RunRecord, tmp_path: Path) -> None:
+    record = replace(
+        finished,
+        verdicts=[*finished.verdicts, failed("labram-workload", "metric", "AUROC fell by 0.081")],
+        promotions=(),
+    )
     text = text_of(page_of(record, tmp_path))
     assert "not promoted 1 of 6 gates failed (labram-workload: metric). Champions are unchanged." in text
     assert "AUROC fell by 0.081" in text
@@ -186,7 +195,7 @@ def test_text_from_outside_cannot_become_markup(make_run: MakeRun, tmp_path: Pat
         corpus_title=evil,
         stopped=evil,
         lineage={evil: evil},
-        gates=[GateOutcome(evil, evil, passed=False, detail=evil, figures={evil: evil})],
+        verdicts=[failed(evil, evil, evil, **{evil: evil})],
     )
     page = page_of(record, tmp_path)
     assert "<script" not in page

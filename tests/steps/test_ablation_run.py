@@ -8,7 +8,7 @@ from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.masked import MaskedModel
 from labram.recipe import TaskRecipe, VariantRecipe
-from labram.steps.ablation_run import fewer_subjects, untrained
+from labram.steps.ablation_run import subset_subjects, write_untrained
 
 TASK = TaskRecipe(name="t", title="T", dataset="ours", kind="binary", classes=("a", "b"), metric="auroc")
 SPLITS = ["train"] * 8 + ["validation"] * 2 + ["test"] * 4
@@ -35,9 +35,7 @@ def corpus() -> Corpus:
 
 
 def left(share: float, seed: int = 0) -> Corpus:
-    return fewer_subjects(
-        corpus(), AblationRun(variant=VariantRecipe(name="few", subjects=share), task=TASK, seed=seed)
-    )
+    return subset_subjects(corpus(), AblationRun(variant=VariantRecipe(name="few", subjects=share), task=TASK, seed=seed))
 
 
 def training_subjects(found: Corpus) -> set[str]:
@@ -68,7 +66,7 @@ def test_a_backbone_of_random_values_has_the_dimensions_and_depends_on_the_seed(
     torch.manual_seed(9)
     weights.save(MaskedModel(config), tmp_path / "trained")
     for name, seed in (("a", 0), ("again", 0), ("b", 1)):
-        untrained(tmp_path / "trained", seed, tmp_path / name)
+        write_untrained(tmp_path / "trained", seed, tmp_path / name)
     digests = {name: weights.digest(tmp_path / name) for name in ("trained", "a", "again", "b")}
     assert weights.load(tmp_path / "a").config == config
     assert digests["a"] == digests["again"]

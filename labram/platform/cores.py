@@ -1,0 +1,46 @@
+"""CPU cores that a process may use, and how many worker processes that makes."""
+
+import os
+from pathlib import Path
+
+from labram.errors import PlatformError
+
+WORKERS_VARIABLE = "LABRAM_WORKERS"
+"""Environment variable: worker processes of an ingest task. It changes the speed of an ingest, not its result."""
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""CPU quota of a container (control groups, version 2): microseconds per period, or ``max``, then the period."""
+
+
+def available_cores() -> int:
+    """Return the number of cores: those of the machine, or the container's CPU limit if that is lower."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = CPU_MAX.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def ingest_workers() -> int:
+    """Return the number of worker processes of an ingest task: `LABRAM_WORKERS`, by default the available cores.
+
+    Raises:
+        PlatformError: If the variable is not a positive whole number.
+    """
+    return positive(WORKERS_VARIABLE) or available_cores()
+
+
+def positive(variable: str) -> int | None:
+    """Return the value of an environment variable, None if it is unset or empty.
+
+    Raises:
+        PlatformError: If the value is not a positive whole number.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise PlatformError(
+            f"expected a positive whole number, got {text!r}", field=variable, remedy="Set it to 1, 2, 4 …"
+        )
+    return int(text)
