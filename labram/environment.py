@@ -26,6 +26,8 @@ SETTINGS = (
         "`subject.key` in the workspace, created at random",
     ),
     Variable("LABRAM_IMAGE", "Image of all pipeline tasks, by digest or by commit tag.", "the source tree"),
+    Variable("LABRAM_WORKERS", "Worker processes of an ingest task.", "one per core that the task may use"),
+    Variable("LABRAM_PARALLELISM", "Tasks of a loop that run at once, set when a pipeline is compiled.", "2"),
     Variable("LABRAM_PROCESSES", "Training processes per node.", "one per GPU, else 1"),
     Variable("LABRAM_NODES", "Nodes of a training; more than one starts a Kubeflow TrainJob.", "1"),
     Variable("LABRAM_TRAIN_JOB", "Pod settings of a TrainJob, as JSON ([cluster](kubernetes.md)).", "`{}`"),

@@ -30,9 +30,7 @@ class Pipeline:
 
 
 PIPELINES = {
-    "retrain": Pipeline(
-        "`labram run`", "Train all models from raw recordings; promote those that pass their gates."
-    ),
+    "retrain": Pipeline("`labram run`", "Train all models from raw recordings; promote those that pass their gates."),
     "pretrain_only": Pipeline(
         "`labram run` with a recipe without tasks", "Train tokenizer and backbone on an archive without labels."
     ),

@@ -151,7 +151,7 @@ def test_a_training_over_several_nodes_wants_trainer_and_as_many_nodes(healthy, 
 
 @pytest.mark.parametrize("gpus", ["", "four", "-1"])
 def test_what_is_no_number_of_gpus_is_named(healthy, gpus) -> None:
-    with pytest.raises(PlatformError, match="is no number of GPUs"):
+    with pytest.raises(PlatformError, match="expected a whole number"):
         asked(gpus=gpus)
 
 

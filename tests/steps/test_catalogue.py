@@ -35,7 +35,7 @@ def test_an_entry_names_a_function_pipelines_and_sections_that_exist(step) -> No
 
 @pytest.mark.parametrize("table", ["pipelines_table", "steps_table"])
 def test_the_documentation_has_the_tables(table) -> None:
-    """After a change: `python -m labram.steps.catalogue` prints both tables for docs/pipeline.md."""
+    """After a change: `python -m labram.steps.catalogue` prints the tables."""
     assert getattr(catalogue, table)() in (ROOT / "docs" / "pipeline.md").read_text()
 
 

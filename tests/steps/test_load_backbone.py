@@ -31,10 +31,10 @@ def test_a_folder_is_named_by_its_weights_and_brought_with_its_ledger(tmp_path):
     assert Ledger.read(out) == Ledger.read(folder)
 
 
-def test_weights_that_were_replaced_meanwhile_are_not_taken(tmp_path):
+def test_weights_that_changed_since_the_start_are_an_error(tmp_path):
     start = pin(str(save(tmp_path / "backbone")))
     save(tmp_path / "backbone", seed=1)
-    with pytest.raises(WeightsError, match="no longer the weights that the run began with"):
+    with pytest.raises(WeightsError, match="weights have changed since the run started"):
         copy_backbone(start, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -50,7 +50,7 @@ def test_a_published_checkpoint_is_imported_and_has_no_ledger(tmp_path):
 def test_a_tokenizer_is_no_backbone(tmp_path):
     folder = tmp_path / "tokenizer"
     weights.save(Tokenizer(TokenizerConfig(**SMALL, decoder_depth=1, code_width=8)), folder)
-    with pytest.raises(WeightsError, match=r"not a pre-trained backbone.*models:/labram-backbone@champion"):
+    with pytest.raises(WeightsError, match=r"not those of a pre-trained backbone.*models:/labram-backbone@champion"):
         copy_backbone(pin(str(folder)), tmp_path / "out")
 
 
