@@ -24,7 +24,7 @@ run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a reg
 	@$(BIN)/labram run
 
 run-services: $(READY) postgresql  ## The demo with patches, artefacts and models on the services of a cluster
-	@$(BIN)/python -m pipelines.services
+	@$(BIN)/python -m tests.integration
 
 images: $(READY)  ## Images for a cluster (TARGETS="cpu gpu mlflow"); REGISTRY=… pushes them and writes their digests into k8s/images
 	@$(BIN)/python k8s/images/build.py $(TARGETS) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(BASE),--base $(BASE))

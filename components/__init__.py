@@ -1,7 +1,7 @@
-"""Thin KFP components, one a step: each hands its inputs to the function of the same name in `labram.steps`.
+"""Thin KFP components, one per step: each calls the function of the same name in `labram.steps`.
 
-A component's source travels inside the compiled pipeline and its cache key; the library's source does not. So the
-image reference names the code: a commit or digest on a cluster, a hash of the source on a laptop.
+A component's source is part of the compiled pipeline and of KFP's cache key; the library's source is not. So the image
+reference identifies the code: by commit or digest on a cluster, by a hash of the source on one machine.
 """
 
 import os
@@ -14,26 +14,26 @@ from kfp import dsl
 from labram.errors import PlatformError
 
 LAPTOP = "labram-python:source"
-"""Stands for the source tree where no image is started, and nothing is cached across changes of it."""
+"""Image reference where no image is used; `labram run` sets one that identifies the source tree."""
 IMAGE = os.environ.get("LABRAM_IMAGE", LAPTOP)
 _FIXED = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64}|:(source-)?[0-9a-f]{12,40}(-[\w.-]+)?)")
 
 
 def check_image(reference: str) -> None:
-    """Refuse an image reference that may mean another image tomorrow: its name is part of KFP's cache key.
+    """Check that an image reference is immutable, because it is part of KFP's cache key.
 
     Raises:
-        PlatformError: If it is neither a digest nor a tag that begins with 12 hexadecimal digits of a commit.
+        PlatformError: If it is neither a digest nor a tag that starts with 12 hexadecimal digits of a commit.
     """
     if reference != LAPTOP and not _FIXED.fullmatch(reference):
         raise PlatformError(
-            f"the image {reference!r} is named by neither a digest nor a commit, so it can change under the same name",
+            f"image: expected a digest or a commit tag, got {reference!r}, which can change",
             field="LABRAM_IMAGE",
-            remedy="Give NAME@sha256:DIGEST, or NAME:COMMIT with at least 12 digits of the commit",
+            remedy="Set NAME@sha256:DIGEST, or NAME:COMMIT with at least 12 digits of the commit",
         )
 
 
 def component(function: Callable[..., Any]) -> Any:
-    """A lightweight component that runs in the labram image as it is: nothing is installed when it starts."""
+    """Return a lightweight component that runs in the labram image and installs nothing at start."""
     check_image(IMAGE)
     return dsl.component(function, base_image=IMAGE, packages_to_install=[], install_kfp_package=False)

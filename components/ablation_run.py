@@ -1,4 +1,4 @@
-"""What one fine-tuning of a study starts from."""
+"""Prepare corpus and backbone for one fine-tuning of a study."""
 
 from kfp import dsl
 
@@ -17,10 +17,10 @@ def ablation_run(
     run_seed: dsl.OutputPath(int),  # type: ignore[valid-type]
     label: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> None:
-    """Writes the part of the corpus that it may see, its backbone, its task, its seed and what it is called."""
+    """Write the part of the corpus and the backbone that one ablation run uses, its task, seed and label."""
     from labram.steps.ablation_run import ablation_run
 
-    said = ablation_run(
+    run = ablation_run(
         workspace=workspace,
         corpus=corpus.path,
         backbone=backbone.path,
@@ -28,6 +28,6 @@ def ablation_run(
         part=part.path,
         model=model.path,
     )
-    for path, text in ((task, said.task.to_json()), (run_seed, str(said.seed)), (label, said.label)):
+    for path, text in ((task, run.task.to_json()), (run_seed, str(run.seed)), (label, run.label)):
         with open(path, "w") as file:
             file.write(text)

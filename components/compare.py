@@ -1,4 +1,4 @@
-"""What the variants of a study differ in."""
+"""Report which variants of a study differ significantly."""
 
 from kfp import dsl
 
@@ -16,7 +16,7 @@ def compare(
     page: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Writes the page of the study and closes the run."""
+    """Write the report of the study and close the run."""
     from labram.steps.compare import compare
 
     compare(

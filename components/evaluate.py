@@ -1,4 +1,4 @@
-"""Score a task model on subjects it has never seen, beside its baseline."""
+"""Score a task model and a baseline on the test subjects."""
 
 from kfp import dsl
 
@@ -20,12 +20,12 @@ def evaluate(
     summary: dsl.Output[dsl.Markdown],
     label: str = "",
 ) -> None:
-    """Writes scores with confidence intervals, and predictions; of a classification, the confusion matrix too."""
+    """Write metrics with confidence intervals, predictions and, for a classification, the confusion matrix."""
     import json
 
     from labram.steps.evaluate import evaluate
 
-    figures = evaluate(
+    values = evaluate(
         workspace=workspace,
         corpus_version=corpus_version,
         corpus=corpus.path,
@@ -37,11 +37,11 @@ def evaluate(
         summary=summary.path,
         label=label,
     )
-    metrics.metadata.update(figures)
+    metrics.metadata.update(values)
     with open(f"{evaluation.path}/evaluation.json") as file:
-        scored = json.load(file)
-    if scored["confusion"]:
-        confusion.log_confusion_matrix(scored["classes"], scored["confusion"])
+        evaluated = json.load(file)
+    if evaluated["confusion"]:
+        confusion.log_confusion_matrix(evaluated["classes"], evaluated["confusion"])
     for artifact in (metrics, confusion):
         with open(artifact.path, "w") as file:
             json.dump(artifact.metadata, file)

@@ -1,4 +1,4 @@
-"""Fine-tune the backbone for one task."""
+"""Fine-tune the backbone on one task."""
 
 from kfp import dsl
 
@@ -16,7 +16,7 @@ def finetune(
     summary: dsl.Output[dsl.Markdown],
     label: str = "",
 ) -> None:
-    """Writes the task model's weights, history and task."""
+    """Write the task model's weights, history and task metadata."""
     from labram.steps.finetune import finetune
 
     finetune(

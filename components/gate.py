@@ -1,4 +1,4 @@
-"""May the challengers become champions?"""
+"""Decide for each challenger whether it may become champion."""
 
 from kfp import dsl
 
@@ -17,7 +17,7 @@ def gate(
     backbone: dsl.Input[dsl.Model] = None,
     evaluations: dsl.Input[list[dsl.Dataset]] = None,
 ) -> None:
-    """Writes every gate's verdict."""
+    """Write the verdict of every gate."""
     from labram.steps.gate import gate
 
     gate(

@@ -1,4 +1,4 @@
-"""Raw recordings to clean patches in the store, one shard of them."""
+"""Read, filter and store the recordings of one shard."""
 
 from kfp import dsl
 
@@ -15,7 +15,7 @@ def ingest(
     preprocessing: str,
     part: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Writes the shard's part of the catalogue and of the labels; `corpus_version` makes new data run again."""
+    """Write patches to the store and the shard's part of the catalogue; `corpus_version` is part of the cache key."""
     from labram.steps.ingest import ingest
 
     ingest(data=data, workspace=workspace, shard=shard, datasets=datasets, preprocessing=preprocessing, out=part.path)

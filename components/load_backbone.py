@@ -1,4 +1,4 @@
-"""Bring the backbone that the run starts from."""
+"""Load the existing backbone that the run starts from."""
 
 from kfp import dsl
 
@@ -7,7 +7,7 @@ from components import component
 
 @component
 def load_backbone(workspace: str, start: str, model: dsl.Output[dsl.Model]) -> None:
-    """Writes the backbone's weights, and the ledger of what it has seen where it came with one."""
+    """Write the backbone's weights, and its leakage ledger if it has one."""
     from labram.steps.load_backbone import load_backbone
 
     load_backbone(workspace=workspace, start=start, out=model.path)

@@ -1,4 +1,4 @@
-"""Is there anything to do?"""
+"""Decide whether anything has changed since the last finished run."""
 
 from kfp import dsl
 
@@ -16,7 +16,7 @@ def plan_run(
     start: dsl.OutputPath(str),  # type: ignore[valid-type]
     backbone: str = "",
 ) -> str:
-    """Gives `changed` or `unchanged`, the corpus version, and which backbone the run starts from, if from one."""
+    """Return `changed` or `unchanged`; write the corpus version and the backbone that the run starts from."""
     from labram.steps.plan_run import plan_run
 
     plan = plan_run(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, backbone=backbone)

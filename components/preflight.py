@@ -1,4 +1,4 @@
-"""Does the cluster have what the tasks after this one will ask for?"""
+"""Check that services and cluster have what the later tasks need."""
 
 from components import component
 
@@ -11,7 +11,7 @@ def preflight(
     tolerations: list[dict[str, str]],
     volume: str,
 ) -> None:
-    """Ends the run, with the remedy, if they would wait for something in vain."""
+    """Fail, with the remedies, if a later task would fail or stay pending."""
     from labram.steps.preflight import preflight
 
     preflight(gpus=gpus, accelerator=accelerator, node_selector=node_selector, tolerations=tolerations, volume=volume)

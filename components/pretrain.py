@@ -1,4 +1,4 @@
-"""Pre-train the backbone: predict the codes of masked patches."""
+"""Pre-train the backbone to predict the codes of masked patches."""
 
 from kfp import dsl
 
@@ -17,12 +17,12 @@ def pretrain(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Writes the backbone's weights and history."""
+    """Write the backbone's weights and history."""
     import json
 
     from labram.steps.pretrain import pretrain
 
-    figures = pretrain(
+    values = pretrain(
         workspace=workspace,
         corpus=corpus.path,
         tokenizer=tokenizer.path,
@@ -32,6 +32,6 @@ def pretrain(
         out=model.path,
         summary=summary.path,
     )
-    metrics.metadata.update(figures)
+    metrics.metadata.update(values)
     with open(metrics.path, "w") as file:
-        json.dump(figures, file)
+        json.dump(values, file)

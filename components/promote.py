@@ -1,4 +1,4 @@
-"""Move the champion aliases of the models that passed all their gates."""
+"""Move the alias `champion` to the models that passed all their gates."""
 
 from kfp import dsl
 
@@ -12,7 +12,7 @@ def promote(
     verdicts: dsl.Input[dsl.Dataset],
     promotions: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Writes which alias moved from where to where."""
+    """Write which aliases moved."""
     from labram.steps.promote import promote
 
     promote(workspace=workspace, versions=versions.path, verdicts=verdicts.path, out=promotions.path)

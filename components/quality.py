@@ -1,4 +1,4 @@
-"""Judge every recording, and split the subjects."""
+"""Accept or quarantine every recording, and split the subjects."""
 
 from kfp import dsl
 
@@ -15,7 +15,7 @@ def quality(
     seed: int,
     corpus: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Writes the judged catalogue: `recordings in = accepted + quarantined`."""
+    """Write the catalogue with verdicts and splits: every recording is either accepted or quarantined."""
     from labram.steps.quality import quality
 
     quality(

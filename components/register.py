@@ -1,4 +1,4 @@
-"""Put tokenizer, backbone and task models into the registry as challengers."""
+"""Log tokenizer, backbone and task models to the registry as challengers."""
 
 from kfp import dsl
 
@@ -18,7 +18,7 @@ def register(
     models: dsl.Input[list[dsl.Model]] = None,
     evaluations: dsl.Input[list[dsl.Dataset]] = None,
 ) -> None:
-    """Writes the registered versions."""
+    """Write the registered versions."""
     from labram.steps.register import register
 
     register(

@@ -1,4 +1,4 @@
-"""One page about the run."""
+"""Write the HTML report and the result of the run."""
 
 from kfp import dsl
 
@@ -20,7 +20,7 @@ def report(
     backbone: dsl.Input[dsl.Model] = None,
     evaluations: dsl.Input[list[dsl.Dataset]] = None,
 ) -> str:
-    """Writes the report and closes the run; gives `promoted`, or `refused` if a gate was not passed."""
+    """Write the report and close the run; return `promoted`, or `not promoted` if a model failed a gate."""
     from labram.steps.report import report
 
     return report(

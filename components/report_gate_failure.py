@@ -1,4 +1,4 @@
-"""Runs only if a gate refused: whoever follows the run, or its log, sees it."""
+"""Log the models that are not promoted. This task runs only if a gate failed."""
 
 from kfp import dsl
 
@@ -7,7 +7,7 @@ from components import component
 
 @component
 def report_gate_failure(verdicts: dsl.Input[dsl.Dataset]) -> None:
-    """Says which models are not promoted, and why."""
+    """Log each model that is not promoted, with its failed gates."""
     from labram.steps.report_gate_failure import report_gate_failure
 
     report_gate_failure(verdicts=verdicts.path)

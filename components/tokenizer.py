@@ -16,12 +16,12 @@ def tokenizer(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Writes the tokenizer's weights, history, codebook usage and example spectra."""
+    """Write the tokenizer's weights, history, codebook usage and example spectra."""
     import json
 
     from labram.steps.tokenizer import tokenizer
 
-    figures = tokenizer(
+    values = tokenizer(
         workspace=workspace,
         corpus=corpus.path,
         architecture=architecture,
@@ -30,6 +30,6 @@ def tokenizer(
         out=model.path,
         summary=summary.path,
     )
-    metrics.metadata.update(figures)
+    metrics.metadata.update(values)
     with open(metrics.path, "w") as file:
-        json.dump(figures, file)
+        json.dump(values, file)

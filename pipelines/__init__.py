@@ -1,1 +1,1 @@
-"""The DAGs: what runs after what."""
+"""KFP pipelines: the order of steps, their resources, and how they are compiled and run."""

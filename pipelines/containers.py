@@ -1,7 +1,7 @@
-"""Tasks of a run on this machine as containers, held as a cluster holds them.
+"""Tasks of a local run as containers, restricted as pods on a cluster are.
 
-A container has the image of this very source tree (`make images` builds it), a user that no system knows, no
-capabilities, nothing to write to but the workspace and /tmp, and no network unless a server or a bucket is in use.
+A container has the image of this source tree (`make images` builds it), an unknown user, no capabilities, a read-only
+file system except for the workspace and /tmp, and no network unless a server or a bucket is in use.
 """
 
 import os
@@ -22,25 +22,25 @@ from labram.logs import CORPUS_VARIABLE
 from labram.platform.workspace import Workspace
 
 FORWARDED = ("LABRAM_", "MLFLOW_", "AWS_", "OMP_")
-"""How the names begin of environment variables that tasks see, as subprocesses see all."""
+"""Prefixes of the environment variables that tasks inherit."""
 LABEL = "dev.labram.workspace"
 GROUP_WRITES = ["sh", "-c", 'umask 0002 && exec "$@"', "task"]
-"""Entry point: files stay writable to the group, that of whoever started the run."""
+"""Entry point: files stay writable to the group of the user who started the run."""
 STOP_TASK = ["sh", "-c", "kill -TERM -1"]
-"""The signal goes past KFP's shell, which as a container's first process would ignore it."""
+"""Sends SIGTERM to all processes: KFP's shell, the container's first process, would ignore it."""
 
 
 def in_containers(workspace: Workspace) -> local.DockerRunner:
-    """Have the tasks of a run in `workspace` started as containers; none outlives this process when it is told to stop.
+    """Return KFP's Docker runner for a workspace; SIGTERM to this process also stops its containers.
 
     Raises:
-        PlatformError: If no container engine answers, or it has no image of this source tree.
+        PlatformError: If no container engine answers, or the image of this source tree is missing.
     """
     _require_image()
     for left_behind in _running(workspace):
         left_behind.kill()
     signal.signal(signal.SIGTERM, lambda number, _: _stop(workspace, 128 + number))
-    given = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
+    forwarded = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
     folders = {str(folder) for folder in (workspace.root, workspace.store) if isinstance(folder, Path)}
     for folder in folders:
         _share(Path(folder))
@@ -53,8 +53,8 @@ def in_containers(workspace: Workspace) -> local.DockerRunner:
         tmpfs={"/tmp": "mode=1777"},  # noqa: S108
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
-        network_mode="host" if any("://" in value for value in given.values()) else "none",
-        environment={**given, KEY_VARIABLE: load_key(workspace.root).decode()},
+        network_mode="host" if any("://" in value for value in forwarded.values()) else "none",
+        environment={**forwarded, KEY_VARIABLE: load_key(workspace.root).decode()},
         mounts=[
             Mount(corpus, corpus, type="bind", read_only=True),
             *(Mount(folder, folder, type="bind") for folder in sorted(folders)),
@@ -68,7 +68,7 @@ def _running(workspace: Workspace) -> list[Container]:
 
 
 def _stop(workspace: Workspace, code: int) -> None:
-    """End the tasks, training with a checkpoint, then this process before KFP can start more."""
+    """Stop the tasks, so that training writes a checkpoint, then this process before KFP starts more tasks."""
     for container in (running := _running(workspace)):
         container.exec_run(STOP_TASK)
     for container in running:
@@ -81,7 +81,7 @@ def _require_image() -> None:
         docker.from_env().images.get(IMAGE)
     except ImageNotFound as error:
         raise PlatformError(
-            f"there is no image of this source tree ({IMAGE})", remedy="Build it with `make images`"
+            f"image of this source tree not found ({IMAGE})", remedy="Build it with `make images`"
         ) from error
     except DockerException as error:
         raise PlatformError(
@@ -92,14 +92,14 @@ def _require_image() -> None:
 
 
 def _user(workspace: Workspace) -> int:
-    """A user id that nobody has; always the same for a workspace, whose files are that user's."""
+    """Return an unused user id, the same for every run in a workspace, because the user owns its files."""
     return 10_000 + zlib.crc32(str(workspace.root).encode()) % 50_000
 
 
 def _share(folder: Path) -> None:
-    """Let the group write wherever it may read, below a folder that this user's processes have written to."""
+    """Make files of this user below a folder writable to the group, if the group may read them."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in (folder, *folder.rglob("*")):
-        found = path.lstat()
-        if found.st_uid == os.getuid() and found.st_mode & 0o040 and not path.is_symlink():
-            path.chmod(found.st_mode | (0o2020 if path.is_dir() else 0o020))
+        status = path.lstat()
+        if status.st_uid == os.getuid() and status.st_mode & 0o040 and not path.is_symlink():
+            path.chmod(status.st_mode | (0o2020 if path.is_dir() else 0o020))

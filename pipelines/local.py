@@ -16,65 +16,74 @@ from kfp import components, local
 
 from labram.errors import LabramError
 from labram.events import emit
+from labram.platform.cores import WORKERS_VARIABLE, available_cores
 from labram.platform.workspace import CORPUS_PLACEHOLDER, Workspace
 from labram.recipe import Recipe
 from pipelines.compile import compile_pipeline
 from pipelines.containers import in_containers
-from pipelines.launcher import through_bucket
+from pipelines.placement import parallelism
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def run(folder: Path, workspace: str, pipeline: str, recipe: str, *, containers: bool = False, **given: Any) -> None:
-    """Compile a pipeline and run that file: what runs here is what a cluster would get.
+def run(
+    folder: Path, workspace: str, pipeline: str, recipe: str, *, containers: bool = False, **arguments: Any
+) -> None:
+    """Compile a pipeline and run the compiled file, the same that a cluster would get.
 
-    Finished tasks of earlier runs are taken from the cache. The corpus folder is that of the environment variable
-    ``LABRAM_CORPUS``.
+    Finished tasks of earlier runs come from KFP's cache. The environment variable ``LABRAM_CORPUS`` names the corpus
+    folder.
 
     Args:
-        folder: For the compiled pipeline.
+        folder: Folder for the compiled pipeline.
         workspace: Folder for everything else that is written.
         pipeline: One of `labram.steps.catalogue.PIPELINES`.
         recipe: The resolved recipe as JSON.
-        containers: Each task is a container, not a subprocess.
-        **given: Other arguments of the pipeline; with `force`, every task runs, changed or not.
+        containers: Run each task in a container instead of a subprocess.
+        **arguments: Further arguments of the pipeline; with `force`, every task runs, changed or not.
 
     Raises:
-        RuntimeError: If a task failed. What failed and why is in the events file.
+        RuntimeError: If a task failed. The events file has the error.
     """
     root = Workspace.at(workspace).pipeline
     root.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault(WORKERS_VARIABLE, str(max(1, available_cores() // parallelism())))
     runner = in_containers(Workspace.at(workspace)) if containers else local.SubprocessRunner(use_venv=False)
-    path = compile_pipeline(
-        pipeline, Recipe.from_json(recipe), folder, data=CORPUS_PLACEHOLDER, workspace=workspace, **given
+    file = compile_pipeline(
+        pipeline, Recipe.from_json(recipe), folder, data=CORPUS_PLACEHOLDER, workspace=workspace, **arguments
     )
-    compiled = components.load_component_from_file(str(path))
-    forget_retries(compiled)
-    through_bucket(compiled, root)
-    local.init(runner=runner, pipeline_root=str(root), enable_caching=not given["force"], raise_on_error=True)
+    compiled = load_pipeline(file)
+    local.init(runner=runner, pipeline_root=str(root), enable_caching=not arguments["force"], raise_on_error=True)
     compiled()
 
 
-def forget_retries(pipeline: Any) -> None:
-    """Take the retry policies out of a pipeline: on one machine the same failure would come back, slowly."""
+def load_pipeline(file: Path) -> Any:
+    """Load a compiled pipeline without its retry policies: on one machine the same failure would only recur."""
+    pipeline = components.load_component_from_file(str(file))
     graph = pipeline.component_spec.implementation.graph
     for dag in (graph.root.dag, *(component.dag for component in graph.components.values())):
         for task in dag.tasks.values():
             task.ClearField("retry_policy")
+    return pipeline
 
 
 def _end_with(parent: int) -> None:
-    """End this process and its tasks when `parent` is gone, however it went: nobody would see or stop them."""
+    """End this process and its tasks when the process `parent` has ended."""
     while os.getppid() == parent:
         time.sleep(SECONDS_BETWEEN_LOOKS)
     os.killpg(os.getpgid(0), signal.SIGTERM)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the request whose file is the first argument."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     request = Path(sys.argv[1])
     try:
         run(request.parent, **json.loads(request.read_text()))
-    except LabramError as error:  # before any step could speak
+    except LabramError as error:  # errors before the first step
         emit("failed", step="start", kind=type(error).__name__, text=str(error))
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.services import servers
+from tests.integration import servers
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tests.fixtures.recordings", "tests.fixtures.tracking"]

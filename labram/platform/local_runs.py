@@ -32,6 +32,7 @@ from labram.tracking.lineage import code_version, commit
 
 REQUEST, RESULT, IDENTITY = "request.json", "result.json", "identity"
 EVENTS, LOG = "events.jsonl", "pipeline.log"
+RUNNER_MODULE = "pipelines.local"
 POLL_SECONDS = 0.1
 SECONDS_TO_STOP = 20
 
@@ -94,7 +95,7 @@ def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
     (run.folder / EVENTS).touch()
     with (run.folder / LOG).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "pipelines.local", str((run.folder / REQUEST).absolute())],
+            [sys.executable, "-m", RUNNER_MODULE, str((run.folder / REQUEST).absolute())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from pipelines.services import servers
+from tests.integration import servers
 
 K8S = Path(__file__).parents[2] / "k8s"
 

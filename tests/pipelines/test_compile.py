@@ -88,14 +88,14 @@ def structure(path: Path) -> dict:
 
 @pytest.mark.parametrize("image", ["labram-python", "r.example/labram-python:v1", "r.example:5000/labram-python:dev"])
 def test_an_image_that_can_change_under_its_name_is_refused(image) -> None:
-    with pytest.raises(PlatformError, match="neither a digest nor a commit"):
+    with pytest.raises(PlatformError, match="expected a digest or a commit tag"):
         check_image(image)
 
 
 def test_a_component_cannot_be_compiled_with_latest(tmp_path) -> None:
     done = compile_into(tmp_path, image="labram-python:latest")
     assert done.returncode == 1
-    assert "neither a digest nor a commit" in done.stderr
+    assert "expected a digest or a commit tag" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 

@@ -1,7 +1,6 @@
-"""A database, an object store and MLflow's server, each as a context: there inside, gone with its data after.
+"""Context managers that run a database, an object store and MLflow's server.
 
-MLflow's server is started with the arguments, and its schema is made with the program, that `k8s/base/mlflow.yaml` has
-for its pods; so what is tried here is what the cluster does.
+MLflow's server and the migration of its schema run with the commands of `k8s/base/mlflow.yaml`.
 """
 
 import os
@@ -36,17 +35,17 @@ admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 auth_cache_ttl_seconds = 60
 """
-"""The file of accounts, as docs/kubernetes.md writes it."""
+"""The file of accounts, as in docs/kubernetes.md."""
 
 
 @contextmanager
 def object_store(log: Path) -> Iterator[dict[str, str]]:
-    """A server of the S3 API that keeps objects in memory; gives the variables by which clients find it.
+    """Run a server of the S3 API that keeps objects in memory; yield the clients' environment variables.
 
-    It takes any key: that each client gives one is tried here, and not that it is the right one.
+    It accepts any key: clients must send one, but not a particular one.
 
     Args:
-        log: File for what the server says.
+        log: Log file of the server.
 
     Raises:
         PlatformError: If it does not start.
@@ -66,7 +65,7 @@ def object_store(log: Path) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def database() -> Iterator[str]:
-    """A PostgreSQL server with the databases `mlflow` and `accounts`; gives its address with account and password.
+    """Run a PostgreSQL server with the databases `mlflow` and `accounts`; yield its address with account and password.
 
     Raises:
         PlatformError: If PostgreSQL is not installed.
@@ -103,15 +102,15 @@ def database() -> Iterator[str]:
 
 @contextmanager
 def tracking(database: str, artifacts: str, log: Path) -> Iterator[dict[str, str]]:
-    """MLflow's server, with the tasks' account; gives the variables by which its clients find it and log in.
+    """Run MLflow's server with the tasks' account; yield the clients' environment variables.
 
     Args:
         database: Address of a PostgreSQL server, with account and password.
-        artifacts: Address below which artefacts are kept, such as ``s3://labram-mlflow``.
-        log: File for what the server says.
+        artifacts: Address of the artifacts, such as ``s3://labram-mlflow``.
+        log: Log file of the server.
 
     Raises:
-        PlatformError: If it does not start, or does not make the account.
+        PlatformError: If it does not start, or the account cannot be created.
     """
     pod = _manifest("mlflow.yaml", "Deployment")["spec"]["template"]["spec"]
     (schema,), (server,) = pod["initContainers"], pod["containers"]
@@ -145,14 +144,14 @@ def tracking(database: str, artifacts: str, log: Path) -> Iterator[dict[str, str
 def _server(
     name: str, command: list[str], answers: str, log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    """A server that answers at an address inside the context, and has ended with its processes after it."""
+    """Run a server until the end of the context; wait until it answers."""
     with log.open("w") as said:
         process = subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         deadline = time.monotonic() + SECONDS_TO_START
         while not _ok(answers):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise PlatformError(f"{name} does not start", file=log, remedy="Read there what it says")
+                raise PlatformError(f"{name} does not start", file=log, remedy="Read this log")
             time.sleep(0.2)
         yield
     finally:
@@ -169,7 +168,7 @@ def _ok(address: str) -> bool:
 
 
 def _account(address: str, admin: str) -> dict[str, str]:
-    """Make the tasks' account, as docs/kubernetes.md does; gives its variables."""
+    """Create the tasks' account, as docs/kubernetes.md does; return its environment variables."""
     user, password = "labram", secrets.token_hex(8)
     answer = requests.post(
         f"{address}/api/2.0/mlflow/users/create",
@@ -179,7 +178,7 @@ def _account(address: str, admin: str) -> dict[str, str]:
     )
     if not answer.ok:
         raise PlatformError(
-            f"MLflow makes no account for the tasks ({answer.status_code}: {answer.text.strip()[:200]})",
+            f"MLflow did not create the account of the tasks ({answer.status_code}: {answer.text.strip()[:200]})",
             file=address,
             remedy="Compare the arguments in k8s/base/mlflow.yaml with those of this release of MLflow",
         )
@@ -187,16 +186,16 @@ def _account(address: str, admin: str) -> dict[str, str]:
 
 
 def _manifest(file: str, kind: str) -> dict[str, Any]:
-    """The first document of a kind in one of the base's files."""
+    """Return the first document of a kind in a manifest of the base."""
     documents = yaml.safe_load_all((BASE / file).read_text())
     return next(document for document in documents if document["kind"] == kind)
 
 
 def programs() -> Path:
-    """The folder of the newest PostgreSQL's programs.
+    """Return the folder with the programs of the newest PostgreSQL.
 
     Raises:
-        PlatformError: If there is none.
+        PlatformError: If PostgreSQL is not installed.
     """
     found = sorted(POSTGRESQL.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
@@ -216,12 +215,12 @@ def do(*command: str, cwd: str | Path = "/", env: Mapping[str, str] | None = Non
     """Run a program to its end.
 
     Raises:
-        PlatformError: If it fails; says what it said last.
+        PlatformError: If it fails, with the last line of its output.
     """
     done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
         raise PlatformError(
-            f"{Path(command[0]).name} failed with exit code {done.returncode} and said: {lines[-1]}",
-            remedy="Run the same command by hand to see all of it",
+            f"{Path(command[0]).name} failed with exit code {done.returncode}: {lines[-1]}",
+            remedy="Run the same command by hand to see its whole output",
         )

@@ -10,11 +10,12 @@ from pathlib import Path
 import boto3
 import pytest
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
 from kfp import compiler, components, dsl, local
-from pipelines.launcher import through_bucket
+from tests.integration.bucket_artifacts import through_bucket
 
 def component(function):
     return dsl.component(function, base_image="labram-python:source", packages_to_install=[], install_kfp_package=False)
@@ -64,6 +65,7 @@ def run(bucket: str, tmp_path: Path):
     program.write_text(PROGRAM)
     environment = os.environ | {
         "LABRAM_PIPELINE_ROOT": f"{bucket}/runs",
+        "PYTHONPATH": str(ROOT),
         "LABRAM_EVENTS": str(tmp_path / "events"),
         "TMPDIR": str(tmp_path / "temporary"),
     }
@@ -116,11 +118,11 @@ def test_a_task_that_is_told_to_stop_is_waited_for(bucket: str, tmp_path: Path) 
     task = "trap 'sleep 0.5; touch checkpoint; exit 0' TERM; echo begun; while true; do sleep 0.1; done"
     answer = tmp_path / "root" / "executor_output.json"
     request = json.dumps({"inputs": {}, "outputs": {"outputFile": str(answer)}})
-    launcher = [sys.executable, "-m", "pipelines.launcher", bucket, str(tmp_path / "root")]
+    launcher = [sys.executable, "-m", "tests.integration.bucket_artifacts", bucket, str(tmp_path / "root")]
     process = subprocess.Popen(
         [*launcher, "sh", "-c", task, "--executor_input", request],
         cwd=tmp_path,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         start_new_session=True,
     )

@@ -16,7 +16,8 @@ import yaml
 
 from labram import recipe as recipes
 from labram.errors import PlatformError
-from pipelines.services import proof, servers
+from tests.integration import servers
+from tests.integration import storage_checks as checks
 
 WEIGHTS = b"weights"
 CHAMPION = servers.BASE.parent / "components" / "serving" / "champion.yaml"
@@ -36,10 +37,10 @@ def database(log) -> Iterator[str]:
     with ExitStack() as services, pytest.MonkeyPatch.context() as patch:
         for name, value in services.enter_context(servers.object_store(log.with_name("s3.log"))).items():
             patch.setenv(name, value)
-        for bucket in proof.BUCKETS:
-            proof.Objects().make(bucket)
+        for bucket in checks.BUCKETS:
+            checks.Objects().create_bucket(bucket)
         address = services.enter_context(servers.database())
-        account = services.enter_context(servers.tracking(address, f"s3://{proof.MODELS}", log))
+        account = services.enter_context(servers.tracking(address, f"s3://{checks.MODELS}", log))
         for name, value in account.items():
             patch.setenv(name, value)
         yield address
@@ -76,17 +77,19 @@ def remove(bucket: str, name: str) -> None:
 
 
 def test_mlflow_keeps_runs_in_postgresql_and_weights_in_the_bucket(database, champion) -> None:
-    put(proof.ARTEFACTS, "runs/r/finetune/model/model.safetensors", WEIGHTS)
-    assert proof.models_are_those_of_the_tasks(proof.Objects(), 1).startswith("weights of 1 models")
-    assert proof.champions_are_in_the_database(database, {"labram-gait": champion}).startswith("1 champions, 1 metrics")
-    with pytest.raises(PlatformError, match="expected are 2"):
-        proof.models_are_those_of_the_tasks(proof.Objects(), 2)
-    with pytest.raises(PlatformError, match="promoted were"):
-        proof.champions_are_in_the_database(database, {"labram-gait": "7"})
+    put(checks.ARTIFACTS, "runs/r/finetune/model/model.safetensors", WEIGHTS)
+    assert checks.models_are_those_of_the_tasks(checks.Objects(), 1).startswith("weights of 1 models")
+    assert checks.champions_are_in_the_database(database, {"labram-gait": champion}).startswith(
+        "1 champions, 1 metrics"
+    )
+    with pytest.raises(PlatformError, match="expected 2 models"):
+        checks.models_are_those_of_the_tasks(checks.Objects(), 2)
+    with pytest.raises(PlatformError, match="champions in PostgreSQL: expected"):
+        checks.champions_are_in_the_database(database, {"labram-gait": "7"})
 
 
 def test_a_model_does_not_bring_the_steps_and_commands_along(champion) -> None:
-    along = {name.partition("/code/")[2] for name in proof.Objects().listing(proof.MODELS) if "/code/" in name}
+    along = {name.partition("/code/")[2] for name in checks.Objects().listing(checks.MODELS) if "/code/" in name}
     assert {"labram/evaluation/inference.py", "labram/models/encoder.py"} <= along
     assert not [
         name
@@ -129,21 +132,25 @@ def test_a_file_of_the_corpus_that_was_not_pushed_is_found(database, tmp_path) -
     version = f"{md5(listed).hexdigest()}.dir"
     (tmp_path / "data.dvc").write_text(json.dumps({"outs": [{"md5": version, "path": "data"}]}))
     for name, content in ((file, b"recording"), (version, listed)):
-        put(proof.CORPUS, f"corpus/files/md5/{name[:2]}/{name[2:]}", content)
-    assert proof.corpus_is_in_the_remote(proof.Objects(), tmp_path) == f"corpus {version}: 1 files"
-    remove(proof.CORPUS, f"corpus/files/md5/{file[:2]}/{file[2:]}")
+        put(checks.CORPUS, f"corpus/files/md5/{name[:2]}/{name[2:]}", content)
+    assert checks.corpus_is_in_the_remote(checks.Objects(), tmp_path) == f"corpus {version}: 1 files"
+    remove(checks.CORPUS, f"corpus/files/md5/{file[:2]}/{file[2:]}")
     with pytest.raises(PlatformError, match="1 files of the corpus are not in the bucket"):
-        proof.corpus_is_in_the_remote(proof.Objects(), tmp_path)
+        checks.corpus_is_in_the_remote(checks.Objects(), tmp_path)
 
 
 def test_patches_of_an_accepted_recording_that_are_not_in_the_store_are_found(database, tmp_path) -> None:
     catalogue = pd.DataFrame({"store_key": ["aa1", ""], "verdict": ["accepted", "quarantined"]})
     catalogue.to_parquet(tmp_path / "catalogue.parquet")
-    put(proof.ARTEFACTS, "runs/r/quality/corpus/catalogue.parquet", (tmp_path / "catalogue.parquet").read_bytes())
+    put(
+        checks.ARTIFACTS,
+        "runs/r/quality/corpus/catalogue.parquet",
+        (tmp_path / "catalogue.parquet").read_bytes(),
+    )
     with pytest.raises(PlatformError, match=r"such as v1/aa/aa1\.arrow"):
-        proof.patches_are_in_the_store(proof.Objects())
-    put(proof.PATCHES, "v1/aa/aa1.arrow", b"patches")
-    assert proof.patches_are_in_the_store(proof.Objects()) == "patches of 1 recordings"
+        checks.patches_are_in_the_store(checks.Objects())
+    put(checks.PATCHES, "v1/aa/aa1.arrow", b"patches")
+    assert checks.patches_are_in_the_store(checks.Objects()) == "patches of 1 recordings"
 
 
 def test_an_artefact_that_is_no_object_is_found(database, tmp_path) -> None:
@@ -154,11 +161,11 @@ def test_an_artefact_that_is_no_object_is_found(database, tmp_path) -> None:
         (folder / "executor_output.json").write_text(json.dumps(answer))
         return tmp_path
 
-    put(proof.ARTEFACTS, "runs/run/task/made/a.json", b"{}")
-    here = said(f"s3://{proof.ARTEFACTS}/runs/run/task/made")
-    assert proof.artefacts_are_objects(proof.Objects(), here) == "1 artefacts of 1 tasks"
-    with pytest.raises(PlatformError, match="artefacts of tasks are not in the bucket"):
-        proof.artefacts_are_objects(proof.Objects(), said(str(tmp_path / "pipeline" / "run" / "task" / "made")))
+    put(checks.ARTIFACTS, "runs/run/task/made/a.json", b"{}")
+    here = said(f"s3://{checks.ARTIFACTS}/runs/run/task/made")
+    assert checks.artifacts_are_objects(checks.Objects(), here) == "1 artifacts of 1 tasks"
+    with pytest.raises(PlatformError, match="artifacts of tasks are not in the bucket"):
+        checks.artifacts_are_objects(checks.Objects(), said(str(tmp_path / "pipeline" / "run" / "task" / "made")))
 
 
 @pytest.mark.parametrize("left", ["pipeline/r/t/model/model.safetensors", "store/aa/a.arrow", "mlflow/mlflow.db"])
@@ -167,11 +174,11 @@ def test_what_should_be_at_an_address_and_is_here_is_found(tmp_path, left: str) 
     for path in (checkpoint, tmp_path / "runs" / "r" / "report.html"):
         path.parent.mkdir(parents=True)
         path.touch()
-    assert proof.nothing_else_is_here(tmp_path).startswith("2 files")
+    assert checks.nothing_else_is_here(tmp_path).startswith("2 files")
     (tmp_path / left).parent.mkdir(parents=True)
     (tmp_path / left).touch()
     with pytest.raises(PlatformError, match="should lie at an address"):
-        proof.nothing_else_is_here(tmp_path)
+        checks.nothing_else_is_here(tmp_path)
 
 
 def test_a_server_that_ends_at_once_is_named_with_its_log(tmp_path) -> None:
