@@ -34,7 +34,6 @@ SETTINGS = (
     Variable("LABRAM_COMPILE", "`1` compiles models with `torch.compile` for training.", "`0`"),
     Variable("LABRAM_LOG", "`json` writes logs as JSON lines with run and task ids.", "plain text"),
     Variable("LABRAM_MLFLOW_PAGE", "Public URL of MLflow, for links in Kubeflow's UI.", "`MLFLOW_TRACKING_URI`"),
-    Variable("LABRAM_PIPELINE_ROOT", "`s3://…` root of KFP artifacts in local runs.", "`pipeline` in the workspace"),
     Variable("LABRAM_ACTOR", "Name recorded with promotions and rollbacks.", "the operating system's user"),
     Variable("XDG_CACHE_HOME", "Folder for local copies of patches from a bucket.", "`~/.cache`"),
     Variable("CC", "C compiler that `torch.compile` uses for a GPU.", "`gcc`, then `clang`"),
