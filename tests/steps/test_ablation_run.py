@@ -35,7 +35,9 @@ def corpus() -> Corpus:
 
 
 def left(share: float, seed: int = 0) -> Corpus:
-    return subset_subjects(corpus(), AblationRun(variant=VariantRecipe(name="few", subjects=share), task=TASK, seed=seed))
+    return subset_subjects(
+        corpus(), AblationRun(variant=VariantRecipe(name="few", subjects=share), task=TASK, seed=seed)
+    )
 
 
 def training_subjects(found: Corpus) -> set[str]:

@@ -44,7 +44,7 @@ def test_a_step_is_added_as_described(tmp_path) -> None:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     for file in new:
         (tmp_path / file).write_text(code[file])
-    insert(tmp_path / table, code[table], at='        Step(\n            "tokenizer",\n')
+    insert(tmp_path / table, f"{code[table].strip()},", at='        Step(\n            "tokenizer",\n')
     insert(
         tmp_path / builder, code[builder], at='        return self.placement(task).outputs["corpus"]\n', replace=True
     )
