@@ -79,7 +79,7 @@ class EventSender:
     def __init__(self, file: Path) -> None:
         self._file, self._parent, self._last_progress = file, os.getppid(), 0.0
 
-    def progress(self, done: int, total: int, **figures: float) -> None:
+    def progress(self, done: int, total: int, **metrics: float) -> None:
         """Report progress, see `labram.events.Monitor.progress`.
 
         Raises:
@@ -89,7 +89,7 @@ class EventSender:
             raise TrainingError("the process that started this training has ended", remedy="Start the training again")
         if done >= total or time.monotonic() - self._last_progress >= SECONDS_BETWEEN_REPORTS:
             self._last_progress = time.monotonic()
-            self._append("progress", done=done, total=total, values=figures)
+            self._append("progress", done=done, total=total, values=metrics)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Report metrics, see `labram.events.Monitor.metrics`."""

@@ -58,9 +58,9 @@ def workers():
 
 def test_events_and_files_of_several_processes_arrive_once(job):
     monitor = Recorder()
-    figures = TorchrunLauncher(2).launch(job(steps=3), monitor)
-    assert figures["steps"] == 3
-    assert figures["loss"] == monitor.values[3]["validation/loss"]
+    metrics = TorchrunLauncher(2).launch(job(steps=3), monitor)
+    assert metrics["steps"] == 3
+    assert metrics["loss"] == monitor.values[3]["validation/loss"]
     assert monitor.done == sorted(set(monitor.done))
     assert monitor.done[-1] == 3
     assert (job().out / "model.safetensors").exists()

@@ -323,13 +323,13 @@ def test_a_training_with_a_preempted_node_resumes_at_its_step(trainer, mixed, ar
     monitor.note = notes.append
     monitor.metrics = lambda step, values: logged.add(step)
     try:
-        figures = TrainJobLauncher(2, 1, TrainJobSettings(image="labram:1", mount=tmp_path)).run(job, monitor)
+        metrics = TrainJobLauncher(2, 1, TrainJobSettings(image="labram:1", mount=tmp_path)).launch(job, monitor)
     finally:
         nodes.stop()
     assert nodes.attempts == 2
     (resumed,) = (int(note.split()[3]) for note in notes if note.startswith("resuming after step"))
     assert 4 <= resumed < 120, "both saved after the same step"
-    assert figures["steps"] == 120
+    assert metrics["steps"] == 120
     assert set(range(2, 121, 2)) <= logged, "no step is missing"
 
 
