@@ -119,7 +119,7 @@ def test_defect_13_probabilities_are_computed_in_float64_from_float32_logits():
     objective, seen = TaskObjective(Reduced(), "binary"), []
     batch = LabelledBatch(np.zeros((2, 1, 1, 200), np.float32), np.array([1.0, 0.0]), (1,), ("a", "b"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task_objective, "score", lambda kind, y, prediction: seen.append(prediction) or {})
+        patch.setattr(task_objective, "scores", lambda kind, y, prediction: seen.append(prediction) or {})
         objective.validate([batch])
     assert seen[0].dtype == np.float64
     assert 0 < seen[0][1] < 1e-8 < 1 - seen[0][1]
@@ -211,7 +211,7 @@ def test_defect_31_metrics_are_computed_once_over_all_windows(monkeypatch):
     model, calls = nn.Linear(1, 1), []
     objective = TaskObjective(model, "binary")
     monkeypatch.setattr(TaskObjective, "_output", lambda self, x, rows: x[:, 0, 0, :1])
-    monkeypatch.setattr(task_objective, "score", lambda kind, y, prediction: calls.append(len(y)) or {})
+    monkeypatch.setattr(task_objective, "scores", lambda kind, y, prediction: calls.append(len(y)) or {})
     batch = LabelledBatch(np.zeros((3, 1, 1, 200), np.float32), np.array([1.0, 0, 1]), (1,), ("a",) * 3)
     objective.validate([batch] * 5)
     assert calls == [15]
