@@ -91,7 +91,7 @@ def ingest_folder(
     return FolderIngest(
         corpus=corpus,
         summary=summary,
-        quarantined=sorted((done.places[recording], codes) for recording, codes in reasons.items()),
+        quarantined=sorted((done.paths[recording], codes) for recording, codes in reasons.items()),
         reused=done.reused,
         unused=done.unused,
         seconds=time.monotonic() - started,

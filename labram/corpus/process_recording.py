@@ -1,4 +1,4 @@
-"""One recording through reading, filters and metrics: its patches go to the store, the rest to the catalogue."""
+"""Read, filter and measure one recording: patches for the store, a row and labels for the catalogue."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,7 +11,6 @@ from labram.corpus.catalogue import ACCEPTED, QUARANTINED
 from labram.corpus.pseudonyms import withhold_unknown_events
 from labram.corpus.scan import Item
 from labram.corpus.signal_metrics import SignalMetrics
-from labram.datasets.base import LabelSpan
 from labram.errors import LabelError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import canonical_names
@@ -30,42 +29,42 @@ def process_recording(
     *,
     confirm: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Row and labels of a recording, from its signals.
+    """Read, filter and measure a recording, and store its patches.
 
     Args:
         item: The recording.
-        store: Gets the patches, unless it has them.
-        key: Their key, from all that they depend on.
-        preprocessing: Filters.
-        confirm: Called before the patches are kept; they are not if it raises.
+        store: Patch store; patches that it already has are not computed again.
+        key: Key of the patches.
+        preprocessing: Filter settings.
+        confirm: Called before the patches are stored; if it raises, they are not.
 
     Returns:
-        ``row``, the columns of the catalogue that need the signals, and ``labels``, rows without `recording_id`.
+        ``row``: catalogue columns that depend on the signals; ``labels``: label rows without `recording_id`.
 
     Raises:
         StoreError: If the store cannot be written.
     """
     try:
-        recording = withhold_unknown_events(item.dataset.read(item.source), item.dataset.event_codes)
+        recording = withhold_unknown_events(item.dataset.read(item.file), item.dataset.event_codes)
         picks, montage = _montage(recording)
-        metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.source))
+        metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file))
         if store.verify(key):
             metrics.add_patches(store.patches(key))
             for block in _blocks(recording, picks):
                 metrics.add_raw(block)
         else:
-            with store.writer(key, montage) as entry:
+            with store.writer(key, montage) as writer:
                 for signal in _preprocessed(
-                    recording, picks, item.dataset.notch_freq(item.source), preprocessing, metrics
+                    recording, picks, item.dataset.notch_freq(item.file), preprocessing, metrics
                 ):
                     patches = to_patches(signal)
                     metrics.add_patches(patches)
-                    entry.append(patches)
+                    writer.append(patches)
                 confirm()
     except ReadError as error:
         return quarantined_row(error.reason)
     seconds = store.seconds(key)
-    intervals, warnings = _labels(item, recording, seconds)
+    labels, warnings = _labels(item, recording, seconds)
     row = {
         "montage": list(montage),
         "dropped": len(recording.channels) - len(montage),
@@ -79,29 +78,29 @@ def process_recording(
         "reasons": [],
         "warnings": [*recording.notes, *warnings],
     }
-    return {"row": row, "labels": intervals}
+    return {"row": row, "labels": labels}
 
 
 def quarantined_row(reason: Reason) -> dict[str, Any]:
-    """What `process_recording` returns for a recording that cannot be used."""
+    """Return the result of `process_recording` for a recording that cannot be used."""
     return {"row": {"verdict": QUARANTINED, "reasons": [reason.value]}, "labels": []}
 
 
 def _montage(recording: Recording) -> tuple[list[int], tuple[str, ...]]:
-    """Channels of the model's table: where they are in the file, and their canonical names."""
+    """Return the indices and canonical names of the channels that the model knows."""
     names = canonical_names(recording.channels)
     picks = [index for index, name in enumerate(names) if name]
     if not picks:
         raise ReadError(
-            "has no channel of the model's table",
+            "has no channel that the model knows",
             reason=Reason.NO_CANONICAL_CHANNELS,
-            remedy="Rename its channels to those of the 10-10 system",
+            remedy="Rename the channels to electrodes of the 10-10 system",
         )
     return picks, tuple(name for name in names if name)
 
 
 def _blocks(recording: Recording, picks: list[int]) -> Iterator[Samples]:
-    """The unfiltered channels, piece by piece."""
+    """Yield the unfiltered channels in blocks of a minute."""
     step = round(_SECONDS_AT_ONCE * recording.sfreq)
     for start in range(0, recording.samples, step):
         yield recording.read(picks, start, min(start + step, recording.samples))
@@ -127,23 +126,19 @@ def _preprocessed(
 
 
 def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """Labels within the recording, and warnings of what had to be left out."""
+    """Return label rows within the recording, and warnings that count the excluded spans."""
     try:
-        intervals = item.dataset.labels(item.source, recording)
+        spans = item.dataset.labels(item.file, recording)
     except LabelError:
         return [], [Reason.MISSING_LABEL.value]
-    left_out = Counter(f"excluded_{interval.excluded}" for interval in intervals if interval.excluded)
-    kept = []
-    for interval in intervals:
-        if interval.excluded:
+    excluded = Counter(f"excluded_{span.excluded}" for span in spans if span.excluded)
+    labels = []
+    for span in spans:
+        if span.excluded:
             continue
-        length = min(interval.duration, seconds - interval.onset)
-        if (interval.onset < 0 and not item.dataset.published) or length <= 0:
-            left_out["excluded_beyond_recording"] += 1
+        duration = min(span.duration, seconds - span.onset)
+        if (span.onset < 0 and not item.dataset.published) or duration <= 0:
+            excluded["excluded_beyond_recording"] += 1
             continue
-        kept.append(_label(interval, length))
-    return kept, [f"{reason}={count}" for reason, count in sorted(left_out.items())]
-
-
-def _label(interval: LabelSpan, seconds: float) -> dict[str, Any]:
-    return {"task": interval.task, "start": interval.onset, "seconds": seconds, "label": list(interval.label)}
+        labels.append({"task": span.task, "start": span.onset, "seconds": duration, "label": list(span.label)})
+    return labels, [f"{reason}={count}" for reason, count in sorted(excluded.items())]

@@ -1,7 +1,7 @@
-"""The rules of quality: which figure of a recording must lie between which bounds, and what follows when it does not.
+"""Quality rules: the allowed range of each metric of a recording, and the reason or warning code outside it.
 
-They are a Great Expectations suite, written in Python; the thresholds are the recipe's. docs/quality.md says where good
-and bad recordings lie.
+The rules are a Great Expectations suite; thresholds come from the recipe. docs/quality.md lists values of good and bad
+recordings.
 """
 
 import math
@@ -17,20 +17,20 @@ from labram.recipe import QualityRecipe
 
 Severity = Literal["critical", "warning"]
 SHARED = "shared_recording"
-"""Warning code of a recording that stands under another subject too."""
+"""Warning code of a recording that is also stored under another subject."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation about a column of the catalogue.
+    """An expectation about one column of the catalogue.
 
     Attributes:
-        name: For reports.
-        severity: ``critical`` sends a recording to the quarantine, ``warning`` is kept and counted.
+        name: Name in reports.
+        severity: ``critical`` quarantines a recording; ``warning`` is counted, and the recording is used.
         code: Reason code or warning code of recordings that break the rule.
-        column: The figure.
-        least: Smallest value that is allowed.
-        most: Largest value that is allowed.
+        column: Name of the metric.
+        least: Smallest allowed value.
+        most: Largest allowed value.
     """
 
     name: str
@@ -51,71 +51,73 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """What a suite found.
+    """Result of a suite.
 
     Attributes:
-        outcomes: One a rule, in the order of the suite.
-        result: Great Expectations' own result, for its Data Docs; None where there was nothing to check.
+        outcomes: One per rule, in the order of the suite.
+        validation: Great Expectations' result as JSON values; None if there was nothing to check.
     """
 
     outcomes: tuple[Outcome, ...]
-    result: Any
+    validation: dict[str, Any] | None
 
 
 def recording_rules(recipe: QualityRecipe) -> list[Rule]:
-    """The suite that judges each recording by itself, in the order of reports."""
+    """Return the suite that checks each recording by itself, in the order of reports."""
     unit = math.sqrt(1000.0)
     least_rms, most_rms = recipe.typical_rms_uv / unit, recipe.typical_rms_uv * unit
     slopes = {"least": recipe.min_psd_slope, "most": recipe.max_psd_slope}
     return [
-        Rule("long enough", "critical", Reason.TOO_SHORT, "seconds", least=recipe.min_seconds),
-        Rule("enough channels", "critical", Reason.NO_CANONICAL_CHANNELS, "channels", least=recipe.min_channels),
-        Rule("sampled fast enough", "critical", Reason.LOW_RATE, "rate_hz", least=recipe.min_rate_hz),
-        Rule("channels alive", "critical", Reason.FLAT, "flat_fraction", most=recipe.max_flat_fraction),
+        Rule("duration", "critical", Reason.TOO_SHORT, "seconds", least=recipe.min_seconds),
+        Rule("channels", "critical", Reason.NO_CANONICAL_CHANNELS, "channels", least=recipe.min_channels),
+        Rule("sampling rate", "critical", Reason.LOW_RATE, "rate_hz", least=recipe.min_rate_hz),
+        Rule("few flat channels", "critical", Reason.FLAT, "flat_fraction", most=recipe.max_flat_fraction),
         Rule("unit", "critical", Reason.IMPLAUSIBLE_UNIT, "band_rms_uv", least=least_rms, most=most_rms),
         Rule("amplitude", "critical", Reason.EXCESSIVE_AMPLITUDE, "median_sd_uv", most=recipe.max_median_sd_uv),
         Rule("few bad channels", "critical", Reason.EXCESSIVE_AMPLITUDE, "bad_fraction", most=recipe.max_bad_fraction),
-        Rule("no holes", "critical", Reason.GAPS, "gap_seconds", most=recipe.max_gap_seconds),
-        Rule("spectrum of EEG", "critical", Reason.NOT_EEG, "psd_slope", **slopes),
-        Rule("not made of lines", "critical", Reason.NOT_EEG, "spectral_flatness", least=recipe.min_spectral_flatness),
-        Rule("no staircase", "critical", Reason.NOT_EEG, "held_fraction", most=recipe.max_held_fraction),
-        Rule("channels differ", "critical", Reason.NOT_EEG, "channel_correlation", most=recipe.max_channel_correlation),
-        Rule("little line noise", "warning", "line_noise", "line_noise_ratio", most=recipe.warn_line_noise_ratio),
-        Rule("usual spectrum", "warning", "flat_spectrum", "psd_slope", most=recipe.warn_psd_slope),
+        Rule("no gaps", "critical", Reason.GAPS, "gap_seconds", most=recipe.max_gap_seconds),
+        Rule("EEG spectrum", "critical", Reason.NOT_EEG, "psd_slope", **slopes),
+        Rule("broadband spectrum", "critical", Reason.NOT_EEG, "spectral_flatness", least=recipe.min_spectral_flatness),
+        Rule("few held samples", "critical", Reason.NOT_EEG, "held_fraction", most=recipe.max_held_fraction),
+        Rule(
+            "distinct channels", "critical", Reason.NOT_EEG, "channel_correlation", most=recipe.max_channel_correlation
+        ),
+        Rule("line noise", "warning", "line_noise", "line_noise_ratio", most=recipe.warn_line_noise_ratio),
+        Rule("usual slope", "warning", "flat_spectrum", "psd_slope", most=recipe.warn_psd_slope),
         Rule("no dropouts", "warning", "dropouts", "dead_seconds", most=recipe.warn_dead_seconds),
-        Rule("nothing saturated", "warning", "saturated", "saturated_channels", most=0),
-        Rule("nothing clipped", "warning", "clipped", "clipped_samples", most=0),
+        Rule("no saturation", "warning", "saturated", "saturated_channels", most=0),
+        Rule("no clipping", "warning", "clipped", "clipped_samples", most=0),
     ]
 
 
 def copy_rules() -> list[Rule]:
-    """The suite that compares the recordings that are left: whether one is in the corpus already."""
+    """Return the suite that checks accepted recordings for copies of others."""
     return [
         Rule("no copy", "critical", Reason.DUPLICATE_CONTENT, "copies", most=0),
         Rule("no copy of another subject", "critical", Reason.DUPLICATE_SUBJECT, "copies_of_others", most=0),
-        Rule("of one subject", "warning", SHARED, "copied_by_others", most=0),
+        Rule("one subject only", "warning", SHARED, "copied_by_others", most=0),
     ]
 
 
-def check_rules(figures: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
-    """Judge recordings.
+def check_rules(metrics: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
+    """Check recordings against a suite.
 
     Args:
-        figures: A row a recording: `recording_id` and the columns of the rules. Missing figures break no rule.
-        suite: See `rules`.
+        metrics: One row per recording: `recording_id` and the columns of the rules. A missing value breaks no rule.
+        suite: See `recording_rules` and `copy_rules`.
     """
-    if figures.empty:
+    if metrics.empty:
         return SuiteResult(tuple(Outcome(rule, ()) for rule in suite), None)
-    result = _validate(figures, suite)
-    ordered = sorted(result.results, key=lambda one: one.expectation_config.meta["rule"])
+    result = _validate(metrics, suite)
+    ordered = sorted(result.results, key=lambda expectation: expectation.expectation_config.meta["rule"])
     return SuiteResult(
-        tuple(Outcome(rule, _broken_by(one)) for rule, one in zip(suite, ordered, strict=True)),
-        result,
+        tuple(Outcome(rule, _failed_recordings(each)) for rule, each in zip(suite, ordered, strict=True)),
+        result.to_json_dict(),
     )
 
 
-def _validate(figures: pd.DataFrame, suite: Sequence[Rule]) -> Any:
-    """Great Expectations' result. Everything is in memory; nothing is sent anywhere."""
+def _validate(metrics: pd.DataFrame, suite: Sequence[Rule]) -> Any:
+    """Run Great Expectations in memory, without sending anything."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
 
@@ -139,12 +141,12 @@ def _validate(figures: pd.DataFrame, suite: Sequence[Rule]) -> Any:
     )
     context.validation_definitions.add(definition)
     return definition.run(
-        batch_parameters={"dataframe": figures},
+        batch_parameters={"dataframe": metrics},
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["recording_id"]},
     )
 
 
-def _broken_by(result: Any) -> tuple[str, ...]:
+def _failed_recordings(result: Any) -> tuple[str, ...]:
     if result.exception_info.get("raised_exception"):
         raise RuntimeError(f"the rule could not be evaluated: {result.exception_info}")
     return tuple(sorted(str(entry["recording_id"]) for entry in result.result.get("unexpected_index_list") or ()))

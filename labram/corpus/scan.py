@@ -1,4 +1,4 @@
-"""Which recordings a corpus has, and the hashes by which their content is known."""
+"""The recordings of a corpus folder, and the content hashes that identify them."""
 
 import errno
 import hashlib
@@ -25,36 +25,36 @@ class Item:
     Attributes:
         dataset: The adapter.
         folder: The dataset's folder.
-        source: The recording.
+        file: The recording.
     """
 
     dataset: Dataset
     folder: Path
-    source: RecordingFile
+    file: RecordingFile
 
     @property
     def relative_path(self) -> str:
         """Path relative to the dataset's folder."""
-        return self.source.path.relative_to(self.folder).as_posix()
+        return self.file.path.relative_to(self.folder).as_posix()
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the bytes of a recording are known by.
+    """Hash and size of a recording's files.
 
     Attributes:
-        digest: SHA-256 over the recording's files; empty if they cannot be read.
-        size: Their size in bytes.
-        refusal: Reason code and explanation, if they cannot be read or there is nothing in them.
+        digest: SHA-256 over the files; empty if they cannot be read.
+        size: Total size in bytes.
+        quarantined: Reason code and explanation if the files are unreadable or empty.
     """
 
     digest: str
     size: int
-    refusal: tuple[Reason, str] | None = None
+    quarantined: tuple[Reason, str] | None = None
 
 
 def scan(data: Path, datasets: Sequence[str] = ()) -> list[Item]:
-    """All recordings of a corpus folder, largest first so that every n-th is a fair share of the work.
+    """Return all recordings of a corpus folder, largest first, so that every n-th is an equal share of the work.
 
     Args:
         data: The corpus folder.
@@ -64,11 +64,9 @@ def scan(data: Path, datasets: Sequence[str] = ()) -> list[Item]:
         CorpusError: If the folder has no recordings, or lacks a named dataset.
     """
     items = [
-        Item(dataset, folder, source)
-        for dataset, folder in find(data, datasets)
-        for source in dataset.recordings(folder)
+        Item(dataset, folder, file) for dataset, folder in find(data, datasets) for file in dataset.recordings(folder)
     ]
-    return sorted(items, key=lambda item: (-_size(item.source.path), item.dataset.name, item.relative_path))
+    return sorted(items, key=lambda item: (-_size(item.file.path), item.dataset.name, item.relative_path))
 
 
 def hash_content(path: Path, store: Store | None = None) -> Content:
@@ -76,7 +74,7 @@ def hash_content(path: Path, store: Store | None = None) -> Content:
 
     Args:
         path: The recording.
-        store: Remembers the hashes, so that files that have not changed need not be read again.
+        store: Caches hashes of unchanged files.
     """
     try:
         _require_file(path)
@@ -84,44 +82,44 @@ def hash_content(path: Path, store: Store | None = None) -> Content:
     except OSError as error:
         return Content("", 0, _unreadable(error))
     except ReadError as error:
-        return replace(_content((path,), store), refusal=(error.reason, error.problem))
+        return replace(_content((path,), store), quarantined=(error.reason, error.problem))
     return _content(files, store)
 
 
 def recording_id(item: Item, digest: str, key: bytes) -> str:
-    """Dataset, 10 hexadecimal digits of the content and 6 of a keyed hash of the place, by which copies differ.
+    """Return the dataset, 10 hexadecimal digits of the content hash and 6 of a keyed hash of the path.
 
-    Whoever lacks the key cannot try names of files on it; and the order of ids, which is that of training, is the same
-    under every key. What could not be read has no content and is known by its place alone.
+    The path part distinguishes copies. It is keyed, so file names cannot be guessed from it without the key. The order
+    of ids, which is that of training, is the same under every key. Unreadable recordings are identified by path alone.
     """
-    known = hashlib.sha256(digest.encode()).hexdigest()[:10] if digest else ""
-    place = pseudonyms.pseudonym(key, item.dataset.name, digest, item.relative_path, digits=16)
-    return f"{item.dataset.name}-{(known + place)[:16]}"
+    content = hashlib.sha256(digest.encode()).hexdigest()[:10] if digest else ""
+    path = pseudonyms.pseudonym(key, item.dataset.name, digest, item.relative_path, digits=16)
+    return f"{item.dataset.name}-{(content + path)[:16]}"
 
 
-def hash_companions(item: Item, store: Store | None = None) -> str:
-    """Hash of the files beside a recording that its labels depend on; files that cannot be read count as absent."""
+def hash_sidecars(item: Item, store: Store | None = None) -> str:
+    """Return the hash of the files beside a recording that its labels depend on; unreadable files count as absent."""
     digest = hashlib.sha256()
-    for path in item.dataset.sidecars(item.source):
-        part = _content((path,), store)
-        digest.update(f"{path.name}\0{part.digest}\0".encode("utf-8", "surrogateescape"))
+    for path in item.dataset.sidecars(item.file):
+        content = _content((path,), store)
+        digest.update(f"{path.name}\0{content.digest}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = None) -> str:
-    """Version of a corpus that nobody versions: changes when a recording, its place or its labels' files do.
+    """Return a corpus version from file hashes: it changes with any recording, its path, or its label files.
 
     Args:
         data: The corpus folder.
         datasets: See `scan`.
-        store: See `content`.
+        store: See `hash_content`.
 
     Raises:
         CorpusError: See `scan`.
     """
     parts = (
-        f"{item.dataset.name} {hash_content(item.source.path, store).digest} "
-        f"{item.relative_path} {hash_companions(item, store)}"
+        f"{item.dataset.name} {hash_content(item.file.path, store).digest} "
+        f"{item.relative_path} {hash_sidecars(item, store)}"
         for item in scan(data, datasets)
     )
     return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -130,24 +128,24 @@ def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = 
 def locate_recordings(
     data: Path, datasets: Sequence[str], ids: Collection[str], key: bytes, store: Store | None = None
 ) -> dict[str, Path]:
-    """Paths, relative to `data`, of recordings known by their ids: for showing to people, never for keeping."""
-    found = {}
+    """Return the paths, relative to `data`, of recordings by their ids. For display only, never to be stored."""
+    paths = {}
     for item in scan(data, datasets):
-        name = recording_id(item, hash_content(item.source.path, store).digest, key)
-        if name in ids:
-            found[name] = item.source.path.relative_to(data)
-    return found
+        identifier = recording_id(item, hash_content(item.file.path, store).digest, key)
+        if identifier in ids:
+            paths[identifier] = item.file.path.relative_to(data)
+    return paths
 
 
 def _content(files: Sequence[Path], store: Store | None) -> Content:
     try:
-        facts = _read(files) if store is None else store.cached_by_stat(files, lambda: _read(files))
+        hashed = _hash(files) if store is None else store.cached_by_stat(files, lambda: _hash(files))
     except OSError as error:
         return Content("", 0, _unreadable(error))
-    return Content(**facts, refusal=None if facts["size"] else (Reason.DAMAGED, "the file is empty"))
+    return Content(**hashed, quarantined=None if hashed["size"] else (Reason.DAMAGED, "the file is empty"))
 
 
-def _read(files: Sequence[Path]) -> dict[str, Any]:
+def _hash(files: Sequence[Path]) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     for path in files:
         _require_file(path)
@@ -159,7 +157,7 @@ def _read(files: Sequence[Path]) -> dict[str, Any]:
 
 
 def _require_file(path: Path) -> None:
-    """Raise `OSError` for a pipe or a device under the name of a file: reading one could last for ever."""
+    """Raise `OSError` for a pipe or a device, which might never end."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "a pipe or a device")

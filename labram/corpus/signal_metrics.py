@@ -21,14 +21,14 @@ from labram.store.store import LIMIT_UV
 Samples = NDArray[np.float32] | NDArray[np.float64]
 
 _SEGMENT_SECONDS = 4
-_HELD_RATE_HZ = 1000.0
-"""Above this rate samples are left out before repeats are counted: a fast recorder's neighbours are equal by right."""
+_HELD_SFREQ_HZ = 1000.0
+"""Faster signals are decimated to this rate before repeats are counted: their neighbours are equal legitimately."""
 _PROBES = 16
-"""Samples of a second that are compared first: if those differ, it does not stand still."""
-_MOST_SEGMENTS = 32
+"""Samples per second that are compared first: if they differ, the channel is not constant."""
+_MAX_SEGMENTS = 32
 _RANKS = range(5)
 _STRIDE = 4
-"""Of what is stored every fourth sample is taken: amplitudes need no more."""
+"""Every fourth stored sample is used: enough for amplitudes."""
 _AMPLITUDE_BITS = 5
 _AMPLITUDES = 1 << (15 - _AMPLITUDE_BITS)
 _SECONDS_AT_ONCE = 16
@@ -40,57 +40,57 @@ _TINY = np.finfo(np.float32).tiny
 
 
 class SignalMetrics:
-    """Metrics of one recording, from its blocks.
+    """Metrics of one recording, updated block by block.
 
     Args:
         montage: The C canonical channel names, in the order of the blocks.
-        rate_hz: Sampling rate of the unfiltered blocks.
-        mains_hz: Mains frequency where it was recorded.
+        sfreq: Sampling rate of the unfiltered blocks in Hz.
+        line_freq_hz: Line frequency where the recording was made.
     """
 
-    def __init__(self, montage: Sequence[str], rate_hz: float, mains_hz: float) -> None:
-        self._raw = _Raw(len(montage), rate_hz, mains_hz)
-        self._stored = _Stored(montage)
+    def __init__(self, montage: Sequence[str], sfreq: float, line_freq_hz: float) -> None:
+        self._raw = _RawMetrics(len(montage), sfreq, line_freq_hz)
+        self._stored = _StoredMetrics(montage)
 
     def add_raw(self, block: Samples) -> None:
-        """Take the next unfiltered block, float [C, N] in µV; N may differ from block to block."""
-        self._raw.take(np.asarray(block, np.float32))
+        """Add the next unfiltered block, float [C, N] in µV; N may vary."""
+        self._raw.add(np.asarray(block, np.float32))
 
     def add_patches(self, block: NDArray[np.float16]) -> None:
-        """Take the next block of what is stored, float16 [S, C, 200] in µV."""
-        self._stored.take(block)
+        """Add the next block of stored patches, float16 [S, C, 200] in µV."""
+        self._stored.add(block)
 
     def row(self) -> Row:
-        """Columns of the catalogue; None where the recording is too short or too slow to tell."""
+        """Return catalogue columns; None if the recording is too short or its sampling rate too low."""
         return {**self._raw.row(), **self._stored.row()}
 
 
-class _Raw:
-    """Metrics before preprocessing. All samples are looked at once; what takes longer is done for some segments.
+class _RawMetrics:
+    """Metrics before preprocessing. Cheap ones cover all samples, expensive ones a subset of the segments.
 
-    Which ones depends on the number `n` of segments, which is not known before the end: all, or every second, fourth,
-    eighth or sixteenth, so that at most 33 + n / 16 are kept. Sums are kept apart by how often two divides the number
-    of a segment (its rank, up to 4), so that those of a rank can be given up together.
+    The number `n` of segments is not known in advance. The subset is every segment, or every second, fourth, eighth or
+    sixteenth: at most 33 + n / 16. Sums are kept per rank, the exponent of two in a segment's index (up to 4), so that
+    a rank can be dropped later.
     """
 
-    def __init__(self, channels: int, rate: float, mains_hz: float) -> None:
-        self._rate, self._mains_hz, self._second = rate, mains_hz, max(1, round(rate))
+    def __init__(self, channels: int, sfreq: float, line_freq_hz: float) -> None:
+        self._sfreq, self._line_freq_hz, self._second = sfreq, line_freq_hz, max(1, round(sfreq))
         self._rest = np.empty((channels, 0), np.float32)
         self._missing, self._flat = np.zeros((2, channels), np.int64)
         self._seconds = self._dead = self._segments = 0
-        self._ranks: dict[int, _Sampled] = {}
+        self._ranks: dict[int, _SegmentMetrics] = {}
 
-    def take(self, block: NDArray[np.float32]) -> None:
+    def add(self, block: NDArray[np.float32]) -> None:
         signal = np.concatenate([self._rest, block], axis=1) if self._rest.size else block
         length = _SEGMENT_SECONDS * self._second
         whole = signal.shape[1] // length * length
         if whole:
-            self._look(signal[:, :whole])
-            self._sample(signal[:, :whole].reshape(len(signal), -1, length))
+            self._scan(signal[:, :whole])
+            self._add_segments(signal[:, :whole].reshape(len(signal), -1, length))
         self._rest = signal[:, whole:].copy()
 
-    def _look(self, signal: NDArray[np.float32]) -> None:
-        """Find what is missing, and the seconds in which a channel, or all of them, stay at one value."""
+    def _scan(self, signal: NDArray[np.float32]) -> None:
+        """Count missing samples, and the seconds in which one channel, or all, are constant."""
         if not np.isfinite(signal.sum(axis=1)).all():
             self._missing += np.count_nonzero(~np.isfinite(signal), axis=1)
         seconds = signal[:, : signal.shape[1] // self._second * self._second].reshape(len(signal), -1, self._second)
@@ -103,32 +103,32 @@ class _Raw:
             self._dead += int(still.all(axis=0).sum())
         self._seconds += seconds.shape[1]
 
-    def _sample(self, segments: NDArray[np.float32]) -> None:
-        """Take consecutive segments [C, n, N]."""
+    def _add_segments(self, segments: NDArray[np.float32]) -> None:
+        """Add consecutive segments [C, n, N] to their ranks."""
         numbers = np.arange(self._segments, self._segments + segments.shape[1])
         self._segments += len(numbers)
         sixteens = -(-self._segments // 16)
-        lowest = next(rank for rank in _RANKS if sixteens * (16 >> rank) <= _MOST_SEGMENTS + sixteens)
+        lowest = next(rank for rank in _RANKS if sixteens * (16 >> rank) <= _MAX_SEGMENTS + sixteens)
         self._ranks = {rank: part for rank, part in self._ranks.items() if rank >= lowest}
         ranks = sum(numbers % 2**rank == 0 for rank in _RANKS[1:])
         finite = np.isfinite(segments.sum(axis=(0, 2)))
         for rank in _RANKS[lowest:]:
-            chosen = segments[:, (ranks == rank) & finite]
-            if chosen.size:
-                self._ranks.setdefault(rank, self._nothing(chosen.shape[2])).add(chosen)
+            selected = segments[:, (ranks == rank) & finite]
+            if selected.size:
+                self._ranks.setdefault(rank, self._empty(selected.shape[2])).add(selected)
 
-    def _nothing(self, length: int) -> "_Sampled":
-        return _Sampled(len(self._rest), self._rate, self._mains_hz, length)
+    def _empty(self, length: int) -> "_SegmentMetrics":
+        return _SegmentMetrics(len(self._rest), self._sfreq, self._line_freq_hz, length)
 
     def row(self) -> Row:
         length = _SEGMENT_SECONDS * self._second
         if not self._segments and self._rest.shape[1]:
             length = self._rest.shape[1]
-            self._sample(self._rest[:, None])
+            self._add_segments(self._rest[:, None])
         if self._rest.shape[1]:
-            self._look(self._rest)
+            self._scan(self._rest)
         self._rest = self._rest[:, :0]
-        sampled = self._nothing(length)
+        sampled = self._empty(length)
         for part in self._ranks.values():
             sampled.merge(part)
         return {
@@ -140,30 +140,30 @@ class _Raw:
         }
 
 
-class _Sampled:
+class _SegmentMetrics:
     """Metrics of some segments of a recording."""
 
-    def __init__(self, channels: int, rate: float, mains_hz: float, length: int) -> None:
+    def __init__(self, channels: int, sfreq: float, line_freq_hz: float, length: int) -> None:
         self.segments = self._compared = 0
-        self._stride = max(1, round(rate / _HELD_RATE_HZ))
+        self._stride = max(1, round(sfreq / _HELD_SFREQ_HZ))
         self._held = np.zeros(channels, np.int64)
         self._top, self._bottom = _Extreme(np.full(channels, -np.inf)), _Extreme(np.full(channels, np.inf))
-        self._spectra = Spectra(channels, rate, mains_hz, length)
+        self._spectra = Spectra(channels, sfreq, line_freq_hz, length)
 
     def add(self, segments: NDArray[np.float32]) -> None:
-        """Take segments [C, n, N]."""
+        """Add segments [C, n, N]."""
         self.segments += segments.shape[1]
         thinned = segments[:, :, :: self._stride]
         later, pairs = thinned[:, :, 1:], thinned.shape[1] * (thinned.shape[2] - 1)
-        place = np.flatnonzero(later == thinned[:, :, :-1])
-        channel, values = place // max(1, pairs), later.ravel()[place]
+        repeats = np.flatnonzero(later == thinned[:, :, :-1])
+        channel, values = repeats // max(1, pairs), later.ravel()[repeats]
         self._held += np.bincount(channel, minlength=len(segments))
         self._compared += pairs
         self._top.add(segments.max(axis=(1, 2)), channel, values)
         self._bottom.add(segments.min(axis=(1, 2)), channel, values)
         self._spectra.add(segments)
 
-    def merge(self, other: "_Sampled") -> None:
+    def merge(self, other: "_SegmentMetrics") -> None:
         self.segments += other.segments
         self._compared += other._compared
         self._held += other._held
@@ -172,7 +172,7 @@ class _Sampled:
         self._spectra.merge(other._spectra)
 
     def row(self, live: NDArray[np.bool_]) -> Row:
-        """Columns of the catalogue; `live` are channels that are more than one value."""
+        """Return catalogue columns; `live` marks the channels that are not constant."""
         compared = max(1, self._compared)
         saturated = np.maximum(self._top.repeats, self._bottom.repeats) / compared
         return {
@@ -183,27 +183,27 @@ class _Sampled:
 
 
 class _Extreme:
-    """How often each channel repeats its largest, or smallest, value: an amplifier at its limit stays there."""
+    """Counts of samples that repeat a channel's largest, or smallest, value, as a saturated amplifier does."""
 
     def __init__(self, start: NDArray[np.float64]) -> None:
         self._values, self._direction = start, -np.sign(start[0])
         self.repeats = np.zeros(len(start), np.int64)
 
     def add(self, extremes: NDArray[np.float32], channel: NDArray[np.intp], values: NDArray[np.float32]) -> None:
-        """Take a segment's extremes [C], and what is repeated in it: values and their channels."""
-        self._take(extremes, np.bincount(channel[values == extremes[channel]], minlength=len(extremes)))
+        """Add the extremes [C] of segments, and the repeated values in them with their channels."""
+        self._update(extremes, np.bincount(channel[values == extremes[channel]], minlength=len(extremes)))
 
     def merge(self, other: "_Extreme") -> None:
-        self._take(other._values, other.repeats)
+        self._update(other._values, other.repeats)
 
-    def _take(self, values: NDArray[np.floating[Any]], repeats: NDArray[np.int64]) -> None:
+    def _update(self, values: NDArray[np.floating[Any]], repeats: NDArray[np.int64]) -> None:
         beyond = self._direction * (values - self._values)
         self.repeats = np.where(beyond > 0, repeats, self.repeats + np.where(beyond == 0, repeats, 0))
         self._values = np.where(beyond > 0, values, self._values)
 
 
-class _Stored:
-    """Metrics of what is stored, after preprocessing."""
+class _StoredMetrics:
+    """Metrics of the stored patches, after preprocessing."""
 
     def __init__(self, montage: Sequence[str]) -> None:
         channels = len(montage)
@@ -214,23 +214,23 @@ class _Stored:
         self._seconds = 0
         self._clipped = np.zeros(channels, np.int64)
         self._amplitudes = np.zeros(channels * _AMPLITUDES, np.int64)
-        self._first_place = np.arange(0, len(self._amplitudes), _AMPLITUDES)[:, None]
+        self._first_bin = np.arange(0, len(self._amplitudes), _AMPLITUDES)[:, None]
         self._mixed: list[NDArray[np.float32]] = []
 
-    def take(self, block: NDArray[np.float16]) -> None:
+    def add(self, block: NDArray[np.float16]) -> None:
         for start in range(0, len(block), _SECONDS_AT_ONCE):
-            self._take_part(block[start : start + _SECONDS_AT_ONCE])
+            self._add_part(block[start : start + _SECONDS_AT_ONCE])
         self._seconds += len(block)
 
-    def _take_part(self, stored: NDArray[np.float16]) -> None:
+    def _add_part(self, stored: NDArray[np.float16]) -> None:
         sizes = stored.view(np.uint16) & 0x7FFF  # without the sign, the bits of float16 are in the order of its values
         if sizes.max() >= _LIMIT_BITS:
             self._clipped += np.count_nonzero(sizes >= _LIMIT_BITS, axis=(0, 2))
         values = stored[:, :, ::_STRIDE].astype(np.float32)
         self._sum += values.sum(axis=2).sum(axis=0, dtype=np.float64)
         self._squares += np.einsum("sct,sct->sc", values, values).sum(axis=0, dtype=np.float64)
-        places = (sizes[:, :, ::_STRIDE] >> _AMPLITUDE_BITS) + self._first_place
-        self._amplitudes += np.bincount(places.ravel(), minlength=len(self._amplitudes))
+        bins = (sizes[:, :, ::_STRIDE] >> _AMPLITUDE_BITS) + self._first_bin
+        self._amplitudes += np.bincount(bins.ravel(), minlength=len(self._amplitudes))
         self._mixed.append((self._signs @ values).reshape(-1, _BIN_SAMPLES).mean(axis=1))
 
     def row(self) -> Row:
@@ -247,17 +247,17 @@ class _Stored:
         }
 
     def _percentile(self, share: int) -> NDArray[np.float64]:
-        """Percentile of |µV|, from counts by the leading bits of float16, which are bins 3 % wide."""
+        """Return a percentile of |µV| from a histogram over the leading bits of float16, in bins 3 % wide."""
         cumulated = np.cumsum(self._amplitudes.reshape(-1, _AMPLITUDES), axis=1)
         reached = (cumulated * 100 < share * cumulated[:, -1:]).sum(axis=1).clip(max=_AMPLITUDES - 1)
         middle = (reached << _AMPLITUDE_BITS) + (1 << (_AMPLITUDE_BITS - 1)) * (reached > 0)
         return np.asarray(middle.astype(np.uint16).view(np.float16), np.float64)
 
     def _hash(self) -> str:
-        """SHA-256 of the course of the signal, rounded so that another format, header or unit leaves it as it is.
+        """Return a SHA-256 of the rounded signal that does not depend on format, header or unit; empty without signal.
 
-        The channels, in the order of their names, are alternately added and subtracted; of averages of 100 ms of that,
-        32 spread over the recording are taken. Empty where there is no signal.
+        The channels, in the order of their names, are alternately added and subtracted. Of the averages of the result
+        over 100 ms, 32 that are spread over the recording are hashed.
         """
         if not self._mixed:
             return ""

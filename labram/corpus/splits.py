@@ -1,7 +1,7 @@
-"""Which subjects are trained on and which are held out: by subject, the same for every stage, for good.
+"""Train, validation and test split by subject; every stage of a run uses the same one.
 
-Subjects are put in order by a hash of their recordings' content and the seed, so neither file names nor the key of
-subject names have a say. Subjects who share a recording, its bytes or its signal, are one as far as the split goes.
+Subjects are ordered by a hash of their recordings' content and the seed. The split depends neither on file names nor on
+the subject key. Subjects who share a recording, by its bytes or its signal, are in the same split.
 """
 
 import hashlib
@@ -12,71 +12,107 @@ from dataclasses import dataclass
 import pandas as pd
 
 from labram.corpus.catalogue import ACCEPTED, SPLITS, Corpus, Split
-from labram.errors import Reason
+from labram.errors import LabelError, Reason
 from labram.recipe import SplitRecipe
 
-LEAST_SUBJECTS = len(SPLITS)
+MIN_SUBJECTS = len(SPLITS)
 _SHARED = {reason.value for reason in Reason if reason.value.startswith("duplicate_")}
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Subjects that must stay together.
+    """Subjects that must be in the same split.
 
     Attributes:
-        subjects: Their keys.
-        dataset: The dataset of the first.
-        order: Hash that decides the place in line.
-        stratum: What is known of their labels; groups alike are spread over the splits.
-        stated: The part that the dataset's authors put one of them into: of several, the one that is held out most.
+        subjects: Subject keys.
+        dataset: Dataset of the first subject.
+        order: Sort key, a hash.
+        stratum: Kinds of labels that they have; each stratum is spread over the splits.
+        author_split: Split that the dataset's authors assigned to one of them. Test precedes validation precedes train.
     """
 
     subjects: tuple[str, ...]
     dataset: str
     order: str
     stratum: str
-    stated: Split | None
+    author_split: Split | None
+
+
+def split_corpus(corpus: Corpus, split: SplitRecipe | Split, seed: int) -> Corpus:
+    """Return the corpus with the column `split` filled in, by shares or with one split for all recordings."""
+    if isinstance(split, SplitRecipe):
+        return apply_splits(corpus, assign_splits(corpus, split, seed))
+    return apply_splits(corpus, dict.fromkeys(corpus.accepted()["subject_key"], split))
+
+
+def require_labels(corpus: Corpus, task: str, dataset: str, split: SplitRecipe | Split) -> None:
+    """Check that a task has labels in every split that has a share.
+
+    Raises:
+        LabelError: If it has none in one of them.
+    """
+    present = set(corpus.intervals(task, dataset=dataset)["split"])
+    if not present:
+        raise LabelError(
+            f"the task {task} has no labels in the dataset {dataset}",
+            field=f"tasks.{task}",
+            remedy="Check that the dataset has its label files, with their original names, or remove the task from the "
+            "recipe",
+        )
+    missing = [name for name in _used_splits(split) if name not in present]
+    if missing:
+        raise LabelError(
+            f"the task {task} has labels of too few subjects: none is left for {', '.join(missing)}",
+            field=f"tasks.{task}",
+            remedy=f"Add subjects to the dataset {dataset}: at least {MIN_SUBJECTS} must have labels",
+        )
+
+
+def _used_splits(split: SplitRecipe | Split) -> tuple[Split, ...]:
+    if not isinstance(split, SplitRecipe):
+        return (split,)
+    shares = {"train": 1.0, "validation": split.validation, "test": split.test}
+    return tuple(name for name in SPLITS if shares[name] > 0)
 
 
 def assign_splits(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, Split]:
-    """Split of every subject that has accepted recordings.
+    """Assign a split to every subject with accepted recordings.
 
-    In each dataset, subjects with the same kinds of labels (which tasks, and which class where a subject has one
-    only) are shared out together, so that small sets have all kinds in all splits. Of three subjects and more, each
-    split gets at least one where its share is not zero; with fewer, all are for training. Where the dataset's authors
-    have put subjects into parts (`labram.datasets.base.RecordingFile.split`), those stay there, and no others are
-    added to a held-out part that there is.
+    The split is stratified within each dataset by kind of label: the tasks, and the class if a subject has only one.
+    From three subjects on, each split with a non-zero share gets at least one; fewer are all for training. Splits that
+    the dataset's authors assigned (`labram.datasets.base.RecordingFile.split`) are kept, and no other subjects are
+    added to a held-out split of theirs.
 
     Args:
-        corpus: Judged recordings.
-        recipe: Shares that are held out.
-        seed: Another seed gives another split.
+        corpus: Quality-checked recordings.
+        recipe: Shares of validation and test subjects.
+        seed: Another seed yields another split.
 
     Returns:
-        By subject key.
+        Split by subject key.
     """
     by_dataset: dict[str, list[_Group]] = defaultdict(list)
     for group in _groups(corpus, seed):
         by_dataset[group.dataset].append(group)
     splits: dict[str, Split] = {}
     for groups in by_dataset.values():
-        stated = {group.stated for group in groups}
-        left = SplitRecipe(
-            validation=0.0 if "validation" in stated else recipe.validation,
-            test=0.0 if "test" in stated else recipe.test,
+        assigned = {group.author_split for group in groups}
+        shares = SplitRecipe(
+            validation=0.0 if "validation" in assigned else recipe.validation,
+            test=0.0 if "test" in assigned else recipe.test,
         )
         for group in groups:
-            if group.stated:
-                splits |= dict.fromkeys(group.subjects, group.stated)
-        for stratum in _strata([group for group in groups if not group.stated]):
-            for group, split in zip(stratum, _share_out(len(stratum), left), strict=True):
+            if group.author_split:
+                splits |= dict.fromkeys(group.subjects, group.author_split)
+        for stratum in _strata([group for group in groups if not group.author_split]):
+            for group, split in zip(stratum, _partition(len(stratum), shares), strict=True):
                 splits |= dict.fromkeys(group.subjects, split)
     return splits
 
 
-def _share_out(count: int, recipe: SplitRecipe) -> list[Split]:
-    """Splits for `count` groups in their order: the first are for testing, the next for validation."""
-    if count < LEAST_SUBJECTS:
+def _partition(count: int, recipe: SplitRecipe) -> list[Split]:
+    """Return splits for `count` groups in order: test first, then validation, then train."""
+    if count < MIN_SUBJECTS:
         return ["train"] * count
     test, validation = (max(1, round(share * count)) if share else 0 for share in (recipe.test, recipe.validation))
     test = min(test, count - 2)
@@ -86,42 +122,41 @@ def _share_out(count: int, recipe: SplitRecipe) -> list[Split]:
 
 
 def _strata(groups: Sequence[_Group]) -> list[list[_Group]]:
-    """Groups by stratum, each in line. Strata too small to be shared out are shared out together."""
+    """Return the groups by stratum, each in order; strata that are too small to be split are merged into one."""
     strata: dict[str, list[_Group]] = defaultdict(list)
-    for group in sorted(groups, key=lambda group: group.order):
+    ordered = sorted(groups, key=lambda group: group.order)
+    for group in ordered:
         strata[group.stratum].append(group)
-    large = [stratum for _, stratum in sorted(strata.items()) if len(stratum) >= LEAST_SUBJECTS]
-    small = [
-        group for group in sorted(groups, key=lambda group: group.order) if len(strata[group.stratum]) < LEAST_SUBJECTS
-    ]
+    large = [stratum for _, stratum in sorted(strata.items()) if len(stratum) >= MIN_SUBJECTS]
+    small = [group for group in ordered if len(strata[group.stratum]) < MIN_SUBJECTS]
     return [*large, small]
 
 
 def _groups(corpus: Corpus, seed: int) -> list[_Group]:
     rows = corpus.accepted()
-    ties = _tied(corpus.catalogue)
-    strata = _kinds_of_labels(corpus)
+    roots = _connected_subjects(corpus.catalogue)
+    strata = _label_kinds(corpus)
     members: dict[str, list[str]] = defaultdict(list)
     for subject in sorted(set(rows["subject_key"])):
-        members[ties.get(subject, subject)].append(subject)
+        members[roots.get(subject, subject)].append(subject)
     hashes = rows.groupby("subject_key")["content_hash"].min()
     dataset = rows.groupby("subject_key")["dataset"].first()
-    parts = rows.groupby("subject_key")["split"].agg(set)
+    author_splits = rows.groupby("subject_key")["split"].agg(set)
     groups = []
     for subjects in members.values():
-        # In order of content, not of key: the key of subject names must not decide which dataset comes first.
+        # Ordered by content: the secret subject key must not decide which dataset comes first.
         ordered = sorted(subjects, key=lambda subject: str(hashes[subject]))
         first = ordered[0]
         order = hashlib.sha256(f"{seed} {dataset[first]} {hashes[first]}".encode()).hexdigest()
         stratum = " ".join(sorted({strata.get(subject, "") for subject in subjects}))
-        found = set().union(*(parts[subject] for subject in subjects))
-        stated = next((split for split in reversed(SPLITS) if split in found), None)
-        groups.append(_Group(tuple(ordered), str(dataset[first]), order, stratum, stated))
+        assigned = set().union(*(author_splits[subject] for subject in subjects))
+        author_split = next((split for split in reversed(SPLITS) if split in assigned), None)
+        groups.append(_Group(tuple(ordered), str(dataset[first]), order, stratum, author_split))
     return groups
 
 
-def _tied(catalogue: pd.DataFrame) -> dict[str, str]:
-    """For each subject who shares content with another, one name for all who are so tied."""
+def _connected_subjects(catalogue: pd.DataFrame) -> dict[str, str]:
+    """Return, for each subject who shares content with another, one representative of the connected subjects."""
     shared = catalogue[
         (catalogue["verdict"] == ACCEPTED) | catalogue["reasons"].map(lambda reasons: bool(_SHARED & set(reasons)))
     ]
@@ -140,8 +175,8 @@ def _tied(catalogue: pd.DataFrame) -> dict[str, str]:
     return {subject: root(subject) for subject in list(parent)}
 
 
-def _kinds_of_labels(corpus: Corpus) -> dict[str, str]:
-    """For each subject, the tasks it has labels for, with the class where all its labels of the task are one."""
+def _label_kinds(corpus: Corpus) -> dict[str, str]:
+    """Return each subject's tasks, with the class if all labels of the task are equal."""
     labels = corpus.labels.merge(corpus.accepted()[["recording_id", "subject_key"]], on="recording_id")
     kinds: dict[str, list[str]] = defaultdict(list)
     for (subject, task), values in labels.groupby(["subject_key", "task"])["label"]:
@@ -150,12 +185,12 @@ def _kinds_of_labels(corpus: Corpus) -> dict[str, str]:
 
 
 def _kind(task: str, values: Iterable[Sequence[float]]) -> str:
-    different = {tuple(value) for value in values}
-    return f"{task}={next(iter(different))}" if len(different) == 1 else task
+    distinct = {tuple(value) for value in values}
+    return f"{task}={next(iter(distinct))}" if len(distinct) == 1 else task
 
 
 def apply_splits(corpus: Corpus, splits: Mapping[str, Split]) -> Corpus:
-    """The corpus with the split of each accepted recording filled in."""
+    """Return the corpus with the split of each accepted recording filled in."""
     catalogue = corpus.catalogue.copy()
     accepted = catalogue["verdict"] == ACCEPTED
     catalogue["split"] = catalogue["subject_key"].map(splits).where(accepted, "")

@@ -4,14 +4,14 @@ Adapters do not guess: where the dataset's layout does not determine a file's su
 a reason code or a warning.
 """
 
+import inspect
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
-from hashlib import sha256
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -19,7 +19,7 @@ from labram.datasets.fetch import Download
 from labram.errors import LabelError, Reason
 from labram.signals.readers import EEG_SUFFIXES, read
 from labram.signals.recording import Recording
-from labram.source_hash import code
+from labram.source_hash import hash_with_imports
 
 PUBLISHED_NOTCH_HZ = 50.0
 """Notch frequency of the published preprocessing, for recordings from 60 Hz countries too."""
@@ -176,12 +176,15 @@ class Dataset:
         """
         return read(file.path, unit_scale=self.scale(file.path))
 
-    def reading(self, file: RecordingFile) -> str:
-        """Changes with an adapter's own `read`, and with files beside the recording that it needs."""
+    @classmethod
+    def code_version(cls) -> str:
+        """Return a hash of the adapter's module and the modules of `labram.datasets` that it imports."""
+        return _code_version(Path(inspect.getfile(cls)))
+
+    def read_version(self, file: RecordingFile) -> str:
+        """Return what the result of `read` depends on besides the file itself; empty if `read` is not overridden."""
         del file
-        if type(self).read is Dataset.read:
-            return ""
-        return sha256(code(Path(str(sys.modules[type(self).__module__].__file__)))).hexdigest()[:12]
+        return "" if type(self).read is Dataset.read else self.code_version()
 
     def line_freq(self, file: RecordingFile) -> float:
         """Return the line frequency of a recording in Hz."""
@@ -230,6 +233,11 @@ def invalid_labels(path: Path) -> LabelError:
         file=path.name,
         remedy="Restore the dataset's original file",
     )
+
+
+@cache
+def _code_version(module: Path) -> str:
+    return hash_with_imports(module, "labram.datasets", Path(__file__).parent)
 
 
 def list_files(folder: Path) -> list[Path]:

@@ -70,10 +70,10 @@ class Mobi(Dataset):
             raise unreadable(file.path, "time stamps do not increase")
         return Recording(np.stack(samples), names, round(1 / step, 1))
 
-    def reading(self, file: RecordingFile) -> str:
+    def read_version(self, file: RecordingFile) -> str:
         """Return a version that changes with the channel names too."""
         names = file.path.with_name(_NAMES)
-        return f"{super().reading(file)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
+        return f"{super().read_version(file)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return spans of task `gait`: windows of 2 s every 50 ms, labelled with twelve angles divided by 90 degrees.

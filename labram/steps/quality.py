@@ -47,4 +47,4 @@ def quality(
         run.note(
             f"{summary.accepted} recordings accepted, {summary.quarantined} in quarantine, {summary.hours:.2f} hours"
         )
-        run.log_artifacts(Path(out), QUALITY_FILE, SUMMARY_FILE, run_report.quality.PAGE, "data_docs/*.html")
+        run.log_artifacts(Path(out), QUALITY_FILE, SUMMARY_FILE, run_report.quality.PAGE)

@@ -254,7 +254,7 @@ def gdf_files(folder: Path, write_gdf: Callable[..., Path]) -> dict[str, str]:
 def outcomes(data: Path, judged: Corpus) -> dict[str, str]:
     """By file name: the reason code, or `accepted` with what was noted while reading."""
     items = scan(data)
-    names = {recording_id(item, hash_content(item.source.path).digest, KEY): item.source.path.name for item in items}
+    names = {recording_id(item, hash_content(item.file.path).digest, KEY): item.file.path.name for item in items}
     assert len(names) == len(items) == len(judged.catalogue)
     return {
         names[row.recording_id]: " ".join([row.verdict, *row.warnings] if row.verdict == "accepted" else row.reasons)

@@ -14,6 +14,7 @@ from labram.corpus.scan import Item, fingerprint, scan
 from labram.datasets import ADAPTERS
 from labram.datasets import base as adapters
 from labram.datasets.base import RecordingFile
+from labram.datasets.eegmat import Eegmat
 from labram.recipe import PreprocessingRecipe
 from labram.signals.recording import Recording
 from labram.store.store import Store
@@ -154,6 +155,16 @@ def test_new_labels_cost_no_filters(eegmat: Path, take_in: TakeIn, monkeypatch: 
     assert len(corpus.accepted()) == 6
 
 
+def test_editing_an_adapter_invalidates_the_metadata_of_its_recordings_only(
+    eegmat: Path, take_in: TakeIn, write_edf: WriteEdf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_edf(eegmat.parent / "other" / "a.edf", seed=99)
+    take_in(eegmat.parent)
+    monkeypatch.setattr(Eegmat, "code_version", lambda: "edited")
+    done, _ = take_in(eegmat.parent)
+    assert (done.recordings, done.reused) == (7, 1)
+
+
 def test_one_new_recording_costs_one_recording(eegmat: Path, take_in: TakeIn, write_edf: WriteEdf) -> None:
     take_in(eegmat)
     write_edf(eegmat / "Subject03_1.edf", seed=77)
@@ -256,7 +267,7 @@ def test_a_long_recording_is_taken_in_in_little_memory(tmp_path: Path, monkeypat
     item = Item(dataset, tmp_path, RecordingFile("folder", tmp_path / "a.edf", "a"))
     store = Store(tmp_path / "store")
     tracemalloc.start()
-    found = process_recording.examine(item, store, "key", PreprocessingRecipe())
+    found = process_recording.process_recording(item, store, "key", PreprocessingRecipe())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (found["row"]["verdict"], store.seconds("key")) == ("accepted", 3600 * hours)

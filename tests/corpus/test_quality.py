@@ -199,8 +199,8 @@ def test_the_results_name_each_rule_and_who_broke_it(judged: Judge, tmp_path: Pa
     assert len(report) == len(recording_rules(QualityRecipe())) + len(copy_rules())
     failed = {entry["name"]: (entry["severity"], entry["recordings"]) for entry in report if entry["failed"]}
     assert failed == {
-        "no holes": ("critical", ["set-0002"]),
-        "little line noise": ("warning", ["set-0003"]),
+        "no gaps": ("critical", ["set-0002"]),
+        "line noise": ("warning", ["set-0003"]),
     }
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["accepted"] == 2
 

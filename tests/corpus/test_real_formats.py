@@ -142,9 +142,7 @@ def judged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     check_quality([out / "shard"], out / "corpus", QualityRecipe(), SplitRecipe())
     corpus = Corpus.load(out / "corpus")
     assert done.recordings == len(corpus.catalogue) == len(corpus.accepted()) + len(corpus.quarantined())
-    places = {
-        recording_id(item, hash_content(item.source.path).digest, KEY): item.relative_path for item in scan(folder)
-    }
+    places = {recording_id(item, hash_content(item.file.path).digest, KEY): item.relative_path for item in scan(folder)}
     return {
         places[row.recording_id]: [] if row.verdict == ACCEPTED else list(row.reasons)
         for row in corpus.catalogue.itertuples(index=False)
@@ -172,6 +170,6 @@ def test_parts_are_those_of_recordings_that_are_there(folder: Path, judged: dict
 def test_every_signal_of_the_whole_collection_is_taken_in(real_eeg: Path) -> None:
     with (real_eeg / "catalogue.csv").open(newline="") as file:
         signals = {real_eeg / row["path"] for row in csv.DictReader(file) if row["rate_hz"]}
-    items = [item.source.path for item in scan(real_eeg)]
+    items = [item.file.path for item in scan(real_eeg)]
     assert len(items) == len(set(items))
     assert not {path for path in signals if not {path, path.parent} & set(items)}

@@ -36,7 +36,7 @@ def judged(real_eeg: Path, take_in: TakeIn, tmp_path: Path) -> Callable[..., Cor
 def subject_of(corpus: Corpus, real_eeg: Path, dataset: str) -> dict[str, str]:
     """The dataset's own subject by recording, which no catalogue has."""
     items = scan(real_eeg, (dataset,))
-    names = {recording_id(item, hash_content(item.source.path).digest, KEY): item.source.subject for item in items}
+    names = {recording_id(item, hash_content(item.file.path).digest, KEY): item.file.subject for item in items}
     assert set(names) == set(corpus.catalogue["recording_id"])
     return names
 

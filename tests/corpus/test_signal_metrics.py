@@ -216,7 +216,7 @@ def test_a_day_is_sampled_from_end_to_end_in_little_memory() -> None:
     quiet, loud = eeg(), eeg() * 4
     for number in range(540):
         metrics.add_raw(quiet if number < 270 else loud)
-    (raw,) = (part for part in vars(metrics).values() if hasattr(part, "take") and hasattr(part, "_ranks"))
+    (raw,) = (part for part in vars(metrics).values() if hasattr(part, "add") and hasattr(part, "_ranks"))
     assert 100 < sum(part.segments for part in raw._ranks.values()) <= 33 + 5400 // 16
     assert len(raw._ranks) < 16
     rms = float(metrics.row()["band_rms_uv"])  # type: ignore[arg-type]

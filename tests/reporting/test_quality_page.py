@@ -74,19 +74,15 @@ def test_the_page_says_what_was_found_and_what_to_do(corpus: Path, tmp_path: Pat
     assert "4 recordings of 7 were quarantined" in text
     assert "set-0002 edf 60 implausible_unit multiply by 1000" in text
     assert re.search(r"set-0005 edf 60 duplicate_content, duplicate_subject copy of set-0001", text)
-    assert "spectrum of EEG psd_slope -5 to -0.3 not_eeg critical 1 set-0003" in text
-    assert "little line noise line_noise_ratio at most 0.5 line_noise warning 1 set-0004" in text
+    assert "EEG spectrum psd_slope -5 to -0.3 not_eeg critical 1 set-0003" in text
+    assert "line noise line_noise_ratio at most 0.5 line_noise warning 1 set-0004" in text
     assert explain("damaged").remedy in text
 
 
 def test_nothing_is_loaded_from_anywhere(corpus: Path, tmp_path: Path) -> None:
-    pages = [quality.write(corpus, tmp_path / "quality.html"), *(corpus / "data_docs").glob("*.html")]
-    assert len(pages) == 3
-    for page in pages:
-        text = page.read_text()
-        assert not re.search(r"""\b(src|srcset)\s*=\s*["']?(https?:)?//|@import|url\(\s*["']?https?:|<script""", text)
-        links = re.findall(r"<link\b[^>]*>", text)
-        assert all("data:," in link for link in links)
+    text = quality.write(corpus, tmp_path / "quality.html").read_text()
+    assert not re.search(r"""\b(src|srcset)\s*=\s*["']?(https?:)?//|@import|url\(\s*["']?https?:|<script""", text)
+    assert all("data:," in link for link in re.findall(r"<link\b[^>]*>", text))
 
 
 def test_the_same_corpus_gives_the_same_page(corpus: Path, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_what_was_put_up_with_is_counted(page: str) -> None:
     text = text_of(page)
     assert "line noise 3 Recordings with a warning are used." in text
     assert "wrong response 12" in text
-    assert "no holes gap_seconds at most 1 critical 1" in text
+    assert "no gaps gap_seconds at most 1 critical 1" in text
 
 
 @pytest.mark.usefixtures("words_only")

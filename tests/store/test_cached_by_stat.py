@@ -30,13 +30,13 @@ def corpus(tmp_path: Path, write_edf: Callable[..., Path]) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the recordings that are read to be hashed, as they are."""
     names: list[str] = []
-    sound = scan._read
+    sound = scan._hash
 
     def spy(files: Sequence[Path]) -> dict[str, Any]:
         names.extend(path.name for path in files)
         return sound(files)
 
-    monkeypatch.setattr(scan, "_read", spy)
+    monkeypatch.setattr(scan, "_hash", spy)
     return names
 
 
@@ -50,7 +50,7 @@ def test_an_unchanged_corpus_is_hashed_once(corpus: Path, store: Store, read: li
     assert len(read) == 3
     assert scan.fingerprint(corpus, store=store) == version
     ids = {
-        scan.recording_id(item, scan.hash_content(item.source.path, store).digest, b"key") for item in scan.scan(corpus)
+        scan.recording_id(item, scan.hash_content(item.file.path, store).digest, b"key") for item in scan.scan(corpus)
     }
     assert len(scan.locate_recordings(corpus, (), ids, b"key", store)) == 3
     assert len(read) == 3
@@ -83,9 +83,9 @@ def test_a_file_that_could_not_be_read_is_asked_again(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "_read", refuse)
-        assert scan.hash_content(corpus / "Bea_Smith.edf", store).refusal
-    assert scan.hash_content(corpus / "Bea_Smith.edf", store).refusal is None
+        patch.setattr(scan, "_hash", refuse)
+        assert scan.hash_content(corpus / "Bea_Smith.edf", store).quarantined
+    assert scan.hash_content(corpus / "Bea_Smith.edf", store).quarantined is None
 
 
 def test_an_empty_file_stays_refused(corpus: Path, store: Store) -> None:
@@ -93,7 +93,7 @@ def test_an_empty_file_stays_refused(corpus: Path, store: Store) -> None:
     settled(corpus / "Bea_Smith.edf")
     first, second = (scan.hash_content(corpus / "Bea_Smith.edf", store) for _ in range(2))
     assert first == second
-    assert first.refusal == ("damaged", "the file is empty")
+    assert first.quarantined == ("damaged", "the file is empty")
 
 
 def test_no_name_is_kept(corpus: Path, store: Store) -> None:
