@@ -1,7 +1,7 @@
-"""The catalogue: a table with a row per recording, and the table of its labels.
+"""The catalogue: one row per recording, and the table of labels.
 
-The schema here is the one place that says which columns there are, in which type and unit; `describe` writes it out
-for the documentation. No column holds a file name, a header's text or a subject's own id.
+The schemas below define all columns with type, unit and meaning; `describe` renders them for the documentation. No
+column has a file name, text of a header, or a subject's own id.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,55 +31,80 @@ _COUNTS = pa.list_(pa.int64())
 
 SCHEMA = pa.schema(
     [
-        _field("recording_id", pa.string(), "Dataset and 16 hexadecimal digits: its content and, keyed, its place"),
+        _field(
+            "recording_id",
+            pa.string(),
+            "Dataset and 16 hexadecimal digits: of its content, and a keyed hash of its path",
+        ),
         _field("dataset", pa.string(), "Name of the adapter"),
-        _field("subject_key", pa.string(), "Dataset, or those that share ids, and keyed hash of the subject's own id"),
-        _field("session", pa.string(), "Keyed hash of session or run, for telling a subject's recordings apart"),
+        _field(
+            "subject_key", pa.string(), "Dataset, or population of datasets, and keyed hash of the subject's own id"
+        ),
+        _field("session", pa.string(), "Keyed hash of session or run, which distinguishes a subject's recordings"),
         _field("format", pa.string(), "Suffix of the file, without the dot"),
         _field("bytes", pa.int64(), "Size of all files of the recording", "byte"),
-        _field("content_hash", pa.string(), "SHA-256 over the recording's files; empty: it could not be read"),
+        _field("content_hash", pa.string(), "SHA-256 over the recording's files; empty: unreadable"),
         _field("montage", _NAMES, "Canonical channel names, in the order of the file"),
-        _field("dropped", pa.int32(), "Channels left out: not EEG, not of the table, or a name used twice", "channels"),
+        _field(
+            "dropped", pa.int32(), "Channels left out: not EEG, unknown to the model, or a duplicate name", "channels"
+        ),
         _field("rate_hz", pa.float64(), "Sampling rate of the file", "Hz"),
-        _field("unit", pa.string(), "In which the file keeps its values: V, mV, µV or nV; empty: it does not say"),
-        _field("unit_scale", pa.float64(), "Factor by which the adapter corrects the file's values"),
-        _field("reference", pa.string(), "Recording reference, as the dataset's description states it"),
-        _field("mains_hz", pa.float64(), "Mains frequency, as the adapter states it", "Hz"),
-        _field("seconds", pa.int64(), "Length in the store, whole seconds", "s"),
-        _field("store_key", pa.string(), "Name of the entry in the patch store; empty: there is none"),
-        _field("signal_hash", pa.string(), "SHA-256 of the rounded course of the signal: equal in any format and unit"),
-        _field("gap_seconds", pa.float64(), "Longest hole in the time stamps", "s"),
-        _field("missing_samples", pa.int64(), "Samples that are no numbers, over all channels", "samples"),
-        _field("dead_seconds", pa.int64(), "Seconds in which no channel changes: nothing was recorded there", "s"),
-        _field("held_fraction", pa.float64(), "Samples equal to the one before, as a share; median over channels"),
+        _field("unit", pa.string(), "Unit of the values in the file: V, mV, µV or nV; empty: not stated"),
+        _field("unit_scale", pa.float64(), "Factor that the adapter applies to the file's values"),
+        _field("reference", pa.string(), "Recording reference, from the dataset's description"),
+        _field("mains_hz", pa.float64(), "Line frequency, from the adapter (BIDS: PowerLineFrequency)", "Hz"),
+        _field("seconds", pa.int64(), "Duration in the store, whole seconds", "s"),
+        _field("store_key", pa.string(), "Key in the patch store; empty: no patches"),
+        _field("signal_hash", pa.string(), "SHA-256 of the rounded signal: independent of format and unit"),
+        _field("gap_seconds", pa.float64(), "Longest gap in the time stamps", "s"),
+        _field("missing_samples", pa.int64(), "Samples that are NaN or infinite, over all channels", "samples"),
+        _field("dead_seconds", pa.int64(), "Seconds in which all channels are constant (dropouts)", "s"),
+        _field("held_fraction", pa.float64(), "Fraction of samples equal to the previous one; median over channels"),
         _field("band_rms_uv", pa.float64(), "RMS in 1-45 Hz of a typical segment of 4 s, median over channels", "µV"),
-        _field("unit_correction", pa.float64(), "Factor that would make the amplitude plausible; 1: it is"),
-        _field("line_noise_ratio", pa.float64(), "Power at mains ± 1 Hz over power in 1-45 Hz, median over channels"),
+        _field("unit_correction", pa.float64(), "Factor that would make the amplitude plausible; 1: plausible"),
+        _field(
+            "line_noise_ratio",
+            pa.float64(),
+            "Power at the line frequency ± 1 Hz over power in 1-45 Hz; median over channels",
+        ),
         _field("psd_slope", pa.float64(), "Slope of log power over log frequency, 1-40 Hz, median over channels"),
-        _field("spectral_flatness", pa.float64(), "Mean over peak of the spectrum in 1-40 Hz, less its slope; median"),
-        _field("channel_correlation", pa.float64(), "Size of the correlation of two channels in 1-40 Hz, median"),
+        _field(
+            "spectral_flatness", pa.float64(), "Mean over peak of the spectrum in 1-40 Hz without its slope; median"
+        ),
+        _field(
+            "channel_correlation", pa.float64(), "Absolute correlation of two channels in 1-40 Hz; median over pairs"
+        ),
         _field("median_sd_uv", pa.float64(), "Median over channels of the SD, after preprocessing", "µV"),
-        _field("clipped_samples", pa.int64(), "Values that were clipped for the store, over all channels", "samples"),
-        _field("flat_channels", pa.int32(), "Channels of too small an SD or standing still, by the recipe", "channels"),
-        _field("flat_fraction", pa.float64(), "flat_channels as a share of the montage"),
-        _field("saturated_channels", pa.int32(), "Channels too long at their extreme, by the recipe", "channels"),
-        _field("bad_channels", pa.int32(), "Channels of too large an SD, or saturated, by the recipe", "channels"),
-        _field("bad_fraction", pa.float64(), "bad_channels as a share of the montage"),
+        _field("clipped_samples", pa.int64(), "Values clipped at the store's limit, over all channels", "samples"),
+        _field(
+            "flat_channels",
+            pa.int32(),
+            "Channels with too small an SD, or constant for too long, by the recipe",
+            "channels",
+        ),
+        _field("flat_fraction", pa.float64(), "flat_channels as a fraction of the montage"),
+        _field(
+            "saturated_channels", pa.int32(), "Channels for too long at their extreme value, by the recipe", "channels"
+        ),
+        _field("bad_channels", pa.int32(), "Channels with too large an SD, or saturated, by the recipe", "channels"),
+        _field("bad_fraction", pa.float64(), "bad_channels as a fraction of the montage"),
         _field("channel_sd_uv", _NUMBERS, "SD of each channel, after preprocessing", "µV"),
-        _field("channel_p50_uv", _NUMBERS, "Median of each channel's size of amplitude, after preprocessing", "µV"),
-        _field("channel_p95_uv", _NUMBERS, "95th percentile of the same", "µV"),
-        _field("channel_p99_uv", _NUMBERS, "99th percentile of the same", "µV"),
+        _field("channel_p50_uv", _NUMBERS, "Median absolute amplitude of each channel, after preprocessing", "µV"),
+        _field("channel_p95_uv", _NUMBERS, "95th percentile of the absolute amplitude", "µV"),
+        _field("channel_p99_uv", _NUMBERS, "99th percentile of the absolute amplitude", "µV"),
         _field("channel_clipped_samples", _COUNTS, "clipped_samples of each channel", "samples"),
         _field("channel_missing_samples", _COUNTS, "missing_samples of each channel", "samples"),
-        _field("channel_flat_fraction", _NUMBERS, "Seconds in which each channel stays at one value, as a share"),
-        _field("channel_saturated_fraction", _NUMBERS, "Samples of each channel that repeat its extreme, as a share"),
+        _field("channel_flat_fraction", _NUMBERS, "Fraction of seconds in which each channel is constant"),
+        _field(
+            "channel_saturated_fraction", _NUMBERS, "Fraction of samples of each channel that repeat its extreme value"
+        ),
         _field("channel_line_noise_ratio", _NUMBERS, "line_noise_ratio of each channel"),
         _field("channel_psd_slope", _NUMBERS, "psd_slope of each channel"),
-        _field("copy_of", pa.string(), "Accepted recording that has this one's content or signal; empty: none"),
+        _field("copy_of", pa.string(), "Accepted recording with the same content or signal; empty: none"),
         _field("verdict", pa.string(), "accepted or quarantined"),
         _field("reasons", _NAMES, "Reason codes of the quarantine"),
-        _field("warnings", _NAMES, "Warning codes; the recording is used all the same"),
-        _field("split", pa.string(), "train, validation or test; empty in the quarantine"),
+        _field("warnings", _NAMES, "Warning codes; the recording is used"),
+        _field("split", pa.string(), "train, validation or test; empty if quarantined"),
     ]
 )
 
@@ -87,8 +112,8 @@ LABELS = pa.schema(
     [
         _field("recording_id", pa.string(), "The recording"),
         _field("task", pa.string(), "Name of the task"),
-        _field("start", pa.float64(), "Beginning of the labelled interval", "s"),
-        _field("seconds", pa.float64(), "Its length", "s"),
+        _field("start", pa.float64(), "Onset of the labelled interval", "s"),
+        _field("seconds", pa.float64(), "Duration of the labelled interval", "s"),
         _field("label", pa.list_(pa.float64()), "Class index, or regression targets in the order of the recipe"),
     ]
 )
@@ -99,8 +124,8 @@ class Corpus:
     """Catalogue and labels of a corpus.
 
     Attributes:
-        catalogue: One row a recording, columns of `SCHEMA`.
-        labels: One row a labelled interval, columns of `LABELS`.
+        catalogue: One row per recording, columns of `SCHEMA`.
+        labels: One row per labelled interval, columns of `LABELS`.
     """
 
     catalogue: pd.DataFrame
@@ -108,21 +133,21 @@ class Corpus:
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, object]], labels: Iterable[Mapping[str, object]]) -> "Corpus":
-        """From dictionaries; columns that a row lacks are null."""
+        """Build a corpus from dictionaries; absent columns are null."""
         return cls(_frame(list(rows), SCHEMA), _frame(list(labels), LABELS))
 
     @classmethod
     def load(cls, folder: Path) -> "Corpus":
-        """Read what `save` wrote.
+        """Read the files that `save` wrote.
 
         Raises:
-            CorpusError: If there is no catalogue, it is damaged, or it is of another version of labram.
+            CorpusError: If the catalogue is absent, damaged, or of another version of labram.
         """
         return cls(_read(folder / CATALOGUE_FILE, SCHEMA), _read(folder / LABELS_FILE, LABELS))
 
     @classmethod
     def merged(cls, parts: Iterable["Corpus"]) -> "Corpus":
-        """One corpus of several, sorted by recording so that the number of parts does not matter."""
+        """Merge corpora into one, sorted by recording, so that the number of parts does not matter."""
         tables = list(parts)
         rows = pd.concat([part.catalogue for part in tables], ignore_index=True)
         labels = pd.concat([part.labels for part in tables], ignore_index=True)
@@ -132,13 +157,13 @@ class Corpus:
         )
 
     def save(self, folder: Path) -> None:
-        """Write `catalogue.parquet` and `labels.parquet`; the same tables always give the same bytes."""
+        """Write `catalogue.parquet` and `labels.parquet`; equal tables yield equal bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         _write(self.catalogue, SCHEMA, folder / CATALOGUE_FILE)
         _write(self.labels, LABELS, folder / LABELS_FILE)
 
     def accepted(self, split: Split | None = None, dataset: str | None = None) -> pd.DataFrame:
-        """Rows of accepted recordings, of one split and one dataset where they are given."""
+        """Return the rows of accepted recordings, optionally of one split and one dataset."""
         rows = self.catalogue[self.catalogue["verdict"] == ACCEPTED]
         if split is not None:
             rows = rows[rows["split"] == split]
@@ -147,18 +172,18 @@ class Corpus:
         return rows.reset_index(drop=True)
 
     def quarantined(self) -> pd.DataFrame:
-        """Rows of refused recordings."""
+        """Return the rows of quarantined recordings."""
         return self.catalogue[self.catalogue["verdict"] == QUARANTINED].reset_index(drop=True)
 
     def intervals(self, task: str, split: Split | None = None, dataset: str | None = None) -> pd.DataFrame:
-        """Labelled intervals of a task in accepted recordings, with the columns of their recordings beside them."""
-        chosen = self.labels[self.labels["task"] == task].drop(columns="task")
+        """Return the labelled intervals of a task in accepted recordings, joined with the recordings' columns."""
+        labels = self.labels[self.labels["task"] == task].drop(columns="task")
         rows = self.accepted(split, dataset).rename(columns={"seconds": "recording_seconds"})
-        return chosen.merge(rows, on="recording_id", how="inner", validate="many_to_one")
+        return labels.merge(rows, on="recording_id", how="inner", validate="many_to_one")
 
 
 def describe() -> str:
-    """The schema of both tables as Markdown, for the documentation."""
+    """Return the schema of both tables as Markdown, for the documentation."""
     return "\n\n".join(
         f"### {title}\n\n| column | type | unit | meaning |\n| --- | --- | --- | --- |\n"
         + "\n".join(_describe_field(field) for field in schema)
@@ -179,7 +204,7 @@ def _frame(rows: list[Mapping[str, object]], schema: pa.Schema) -> pd.DataFrame:
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Lists as Python lists: pandas would make arrays of them, which compare element by element."""
+    """Convert to pandas with Python lists: arrays, the default, compare element by element."""
     frame: pd.DataFrame = table.to_pandas()
     for field in table.schema:
         if pa.types.is_list(field.type):
@@ -205,6 +230,6 @@ def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
         raise CorpusError(
             f"the catalogue has no column {', '.join(missing)}",
             file=path.name,
-            remedy="It was written by another version of labram: run `labram run` to ingest again",
+            remedy="It was written by another version of labram; run `labram run` to ingest again",
         )
     return _to_pandas(table.select(schema.names))

@@ -1,7 +1,7 @@
-"""Corpus versions: DVC where the corpus is under it, a fingerprint of the files elsewhere.
+"""Corpus versions: from DVC if it tracks the corpus, else a fingerprint of the files.
 
-The corpus version of a DVC corpus is the ``.dir`` md5 in its `.dvc` file: a content address of the whole tree. A commit
-names a version by the `data.dvc` in it, so the corpus of a commit can be had wherever its repository can be read.
+The version of a DVC corpus is the ``.dir`` md5 in its `.dvc` file, the content address of the whole tree. A commit
+records a version in its `data.dvc`, so `pull` reproduces the corpus of any commit from the repository alone.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ Status = Literal["clean", "changed", "uncommitted", "absent"]
 
 
 def corpus_version(data: Path, datasets: Sequence[str], store: "Store | None" = None) -> str:
-    """The version of a corpus folder as it is now.
+    """Return the current version of a corpus folder.
 
     Args:
         data: The corpus folder.
-        datasets: Adapters that take part; empty: all that recognise something.
-        store: Remembers hashes of files that have not changed.
+        datasets: Adapters to use; empty: every adapter that recognises a folder.
+        store: Caches hashes of unchanged files.
 
     Raises:
-        CorpusError: If there is nothing to read in `data`.
+        CorpusError: If `data` has no recordings.
     """
     from labram.corpus.scan import fingerprint
 
@@ -48,37 +48,37 @@ def corpus_version(data: Path, datasets: Sequence[str], store: "Store | None" = 
 
 
 def dvc_file(data: Path) -> Path | None:
-    """The `.dvc` file that vouches for `data`, if there is one."""
+    """Return the `.dvc` file of a folder; None if it has none."""
     pointer = data.absolute().parent / f"{data.absolute().name}.dvc"
     return pointer if pointer.is_file() else None
 
 
 def recorded_version(pointer: Path) -> str:
-    """The content address that a `.dvc` file records."""
+    """Return the content address in a `.dvc` file."""
     return _version_in(pointer.read_text())
 
 
 def is_clean(pointer: Path) -> bool:
-    """Whether the data are what the `.dvc` file says, by DVC's own judgement."""
+    """Return whether ``dvc status`` reports no difference between the data and their `.dvc` file."""
     return bool(json.loads(_dvc(pointer.parent, "status", "--json", pointer.name) or "{}") == {})
 
 
 def checkout(pointer: Path, monitor: Monitor) -> None:
-    """Make the data of `pointer` be there: from DVC's cache, from its remote, or by simulating them again.
+    """Restore the data of a `.dvc` file: from DVC's cache, from its remote, or by repeating the simulation.
 
     Raises:
-        PlatformError: If there are data in the way that DVC does not keep.
-        CorpusError: If neither has them, and simulated data are not those that the `.dvc` file records.
+        PlatformError: If untracked data are in the way.
+        CorpusError: If neither has the data, and simulated data differ from those that the `.dvc` file records.
     """
     data = pointer.with_suffix("")
-    for way in ("checkout", "pull") if _has_remote(pointer.parent) else ("checkout",):
-        if _dvc(pointer.parent, way, pointer.name, check=False) is not None and data.exists():
+    for command in ("checkout", "pull") if _has_remote(pointer.parent) else ("checkout",):
+        if _dvc(pointer.parent, command, pointer.name, check=False) is not None and data.exists():
             return
     if data.exists():
         raise PlatformError(
-            f"the data that {pointer.name} records cannot be had, or others are in their place",
+            f"cannot restore the data that {pointer.name} records: not available, or other data are in the way",
             file=data.name,
-            remedy=f"Run `dvc status` and `dvc pull {pointer.name}` to see what is in the way",
+            remedy=f"Run `dvc status` and `dvc pull {pointer.name}` to see the cause",
         )
     from labram.simulation.simulate import simulate
 
@@ -89,36 +89,36 @@ def checkout(pointer: Path, monitor: Monitor) -> None:
         pointer.write_text(recorded)
         shutil.rmtree(data)
         raise CorpusError(
-            f"DVC has not got the corpus, and the simulated one is not the one that {pointer.name} records",
+            f"DVC does not have the corpus, and the simulated one is not the one that {pointer.name} records",
             file=data.name,
-            remedy=f"Make DVC's remote reachable; if the simulation was changed on purpose, run "
+            remedy=f"Make DVC's remote reachable; if the simulation changed on purpose, run "
             f"`labram corpus simulate {data.name}` and `labram corpus add {data.name}`",
         )
 
 
 def add(folder: Path, project: Path, monitor: Monitor) -> str:
-    """Put recordings into the corpus of a project and record its new version in `data.dvc`.
+    """Add recordings to the corpus of a project and record its new version in `data.dvc`.
 
-    Files are copied to ``data/<name of the folder>``; those of the same name are replaced and none is removed, so a
-    dataset can grow. A folder that is below `data` already is recorded as it is. Hidden files stay where they are.
+    Files are copied to ``data/<name of the folder>``. Files of the same name are replaced and none is deleted, so a
+    dataset can grow. A folder that is already below `data` is not copied. Hidden files are skipped.
 
     Args:
         folder: Folder of a dataset or of recordings.
         project: The folder of `data` and `data.dvc`.
-        monitor: Is told of each file that is copied.
+        monitor: Receives progress of copying.
 
     Returns:
-        The corpus version. `data.dvc` is to be committed with git, and the data sent on with ``dvc push``.
+        The corpus version. Commit `data.dvc` with git, and upload the data with ``dvc push``.
 
     Raises:
-        CorpusError: If there is nothing in the folder, or a file cannot be read or written.
+        CorpusError: If the folder is empty, or a file cannot be read or written.
         PlatformError: If DVC fails.
     """
     data = (project / DATA).absolute()
     if not folder.is_dir():
-        raise CorpusError("there is no such folder", file=folder, remedy="Give a folder of recordings")
+        raise CorpusError("folder not found", file=folder, remedy="Pass a folder of recordings")
     if (project / POINTER).is_file() and not data.exists():
-        checkout(project / POINTER, monitor)  # or the new version would lack all that the last one has
+        checkout(project / POINTER, monitor)  # otherwise the new version would lack all previous data
     files = _files(folder)
     if not folder.resolve().is_relative_to(data.resolve()):
         _copy(files, folder, data / folder.resolve().name, monitor)
@@ -130,26 +130,26 @@ def add(folder: Path, project: Path, monitor: Monitor) -> str:
 
 
 def committed_version(project: Path, rev: str = "HEAD") -> str:
-    """The corpus version of a commit of a working copy.
+    """Return the corpus version of a commit of a working copy.
 
     Raises:
-        CorpusError: If there is no such commit, or no `data.dvc` in it.
+        CorpusError: If the commit does not exist, or has no `data.dvc`.
     """
     text = _git(project, "show", "--end-of-options", f"{rev}:./{POINTER}")
     if text is None:
         raise CorpusError(
             f"no {POINTER} is committed at {rev}",
             file=project,
-            remedy=f"Run `labram corpus add DIR`, then commit {POINTER} with git; or name another revision",
+            remedy=f"Run `labram corpus add DIR`, then commit {POINTER} with git; or choose another revision",
         )
     return _version_in(text)
 
 
 def status(project: Path) -> Status:
-    """How `data` and `data.dvc` stand to the last commit of a working copy.
+    """Return how `data` and `data.dvc` differ from the last commit of a working copy.
 
     Returns:
-        ``clean``: they are its corpus; ``absent``: `data` is not here; ``changed``: `data` differs from `data.dvc`;
+        ``clean``: no difference; ``absent``: `data` does not exist; ``changed``: `data` differs from `data.dvc`;
         ``uncommitted``: `data.dvc` differs from that of the commit.
     """
     pointer = project / POINTER
@@ -161,11 +161,11 @@ def status(project: Path) -> Status:
 
 
 def file_hashes(project: Path, rev: str) -> dict[str, str]:
-    """MD5 of every file of a commit's corpus, by path below `data`.
+    """Return the MD5 of every file of a commit's corpus, by path below `data`.
 
     Raises:
         CorpusError: See `committed_version`.
-        PlatformError: If neither DVC's cache nor its remote has the list.
+        PlatformError: If neither DVC's cache nor its remote has the file list.
     """
     committed_version(project, rev)
     text = _dvc(project, "list", ".", DATA, "--rev", rev, "--recursive", "--dvc-only", "--show-hash", "--json")
@@ -173,44 +173,44 @@ def file_hashes(project: Path, rev: str) -> dict[str, str]:
 
 
 def pull(out: Path, *, repository: str, rev: str | None = None) -> str:
-    """Make a folder hold exactly the corpus of a commit; no working copy is needed.
+    """Download the corpus of a commit into a folder, without a working copy.
 
-    What arrives is compared with the version, file by file, before it takes the folder's place.
+    The download is verified file by file before it replaces the folder.
 
     Args:
-        out: The folder. What is in it is replaced if DVC keeps it, and never otherwise.
+        out: The folder. Its files are replaced only if some version of the corpus has them.
         repository: Path or URL of the git repository.
-        rev: Commit, tag or branch; None: the repository's default.
+        rev: Commit, tag or branch; None: the default branch.
 
     Returns:
         The corpus version.
 
     Raises:
-        PlatformError: If the repository, the revision or the data cannot be had.
-        CorpusError: If what arrives is damaged, or `out` holds what no version has.
+        PlatformError: If the repository, the revision or the data are not available.
+        CorpusError: If a downloaded file is damaged, or `out` has files that no version has.
     """
-    which = ("--rev", rev) if rev else ()
-    version = _version_of(repository, which)
+    revision = ("--rev", rev) if rev else ()
+    version = _version_of(repository, revision)
     if out.exists():
         present = tree_version(out)
         if present == version:
             return version
-        _require_kept(out, present)
+        _require_versioned(out, present)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(out) as arrived:
-        if _dvc(out.parent, "get", repository, DATA, "--out", str(arrived), *which, check=False) is None:
-            raise _not_to_be_had("the corpus of this commit", which)
-        if tree_version(arrived) != version:
+    with atomic_folder(out) as downloaded:
+        if _dvc(out.parent, "get", repository, DATA, "--out", str(downloaded), *revision, check=False) is None:
+            raise _unavailable("the corpus of this commit", revision)
+        if tree_version(downloaded) != version:
             raise CorpusError(
-                "what arrived is not the corpus of that commit: a file is damaged in the remote",
+                "checksum mismatch: a downloaded file is damaged in the remote",
                 file=out.name,
-                remedy="Run `dvc push` again where the data are sound",
+                remedy="Run `dvc push` again on a machine with intact data",
             )
     return version
 
 
 def tree_version(folder: Path) -> str:
-    """The version that DVC gives to a folder: MD5 over the sorted list of its files' MD5s and paths.
+    """Return the version that DVC assigns to a folder: MD5 over the sorted list of its files' MD5s and paths.
 
     Raises:
         CorpusError: If a file cannot be read.
@@ -219,7 +219,7 @@ def tree_version(folder: Path) -> str:
         files = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
         listed = [{"md5": _md5(path), "relpath": name} for name, path in files]
     except OSError as error:
-        raise _unusable(error) from error
+        raise _file_error(error) from error
     return f"{hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
@@ -228,19 +228,19 @@ def _version_in(text: str) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files below a folder, by names that DVC can keep."""
+    """Return the files below a folder; their names must be storable in DVC."""
     from labram.datasets.base import list_files
 
     try:
         files = [file for path in list_files(folder) for file in (list_files(path) if path.is_dir() else [path])]
     except OSError as error:
-        raise _unusable(error) from error
+        raise _file_error(error) from error
     if not files:
-        raise CorpusError("this folder is empty", file=folder, remedy="Give a folder of recordings")
+        raise CorpusError("this folder is empty", file=folder, remedy="Pass a folder of recordings")
     for path in files:
         if not path.is_file():
             raise CorpusError(
-                "this is no file: a folder that may not be read, a link to nothing, a pipe or a device",
+                "not a regular file: an unreadable folder, a broken link, a pipe or a device",
                 file=path,
                 remedy="Remove it, or add another folder",
             )
@@ -248,29 +248,29 @@ def _files(folder: Path) -> list[Path]:
             str(path).encode()
         except UnicodeEncodeError as error:
             raise CorpusError(
-                f"the name {path.name!a} is no UTF-8 text, which DVC wants", file=folder, remedy="Rename the file"
+                f"the file name {path.name!a} is not UTF-8, which DVC requires", file=folder, remedy="Rename the file"
             ) from error
     return files
 
 
 def _copy(files: Sequence[Path], folder: Path, target: Path, monitor: Monitor) -> None:
-    """Copy files, each whole or not at all: what stands in `target` may be a link into DVC's cache."""
+    """Copy files atomically: an existing file in `target` may be a link into DVC's cache."""
     try:
         for done, path in enumerate(files, start=1):
-            place = target / path.relative_to(folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(place) as temporary:
+            copy = target / path.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(copy) as temporary:
                 shutil.copy2(path, temporary)
             monitor.progress(done, len(files))
     except OSError as error:
-        raise _unusable(error) from error
+        raise _file_error(error) from error
 
 
-def _unusable(error: OSError) -> CorpusError:
+def _file_error(error: OSError) -> CorpusError:
     return CorpusError(
         f"the recordings cannot be read or written ({error.strerror})",
         file=error.filename,
-        remedy="Make them readable, or make room",
+        remedy="Check their permissions and the free space",
     )
 
 
@@ -279,38 +279,38 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _require_kept(out: Path, version: str) -> None:
-    """Refuse to replace what neither the `.dvc` file beside it nor any commit of it records."""
+def _require_versioned(out: Path, version: str) -> None:
+    """Raise unless the `.dvc` file beside a folder, or any commit of it, records its version."""
     pointer = dvc_file(out)
     history = _git(out.parent, "log", "--all", "--patch", "--format=", "--", f"./{out.name}.dvc") or ""
     if version not in (pointer.read_text() if pointer else "") + history:
         raise CorpusError(
-            "the folder holds files that no version of the corpus has",
+            "the folder has files that no version of the corpus has",
             file=out,
-            remedy="Run `labram corpus add` to keep them, or name another folder with --out",
+            remedy="Run `labram corpus add` to keep them, or choose another folder with --out",
         )
 
 
-def _version_of(repository: str, which: Sequence[str]) -> str:
-    """The corpus version of a commit, wherever its repository is."""
-    text = _dvc(Path.cwd(), "list", repository, "--dvc-only", "--show-hash", "--json", *which, check=False)
+def _version_of(repository: str, revision: Sequence[str]) -> str:
+    """Return the corpus version of a commit of a local or remote repository."""
+    text = _dvc(Path.cwd(), "list", repository, "--dvc-only", "--show-hash", "--json", *revision, check=False)
     versions = [str(entry["md5"]) for entry in json.loads(text or "[]") if entry["path"] == DATA]
     if not versions:
-        raise _not_to_be_had(f"a commit with {POINTER}", which)
+        raise _unavailable(f"a commit with {POINTER}", revision)
     return versions[0]
 
 
-def _not_to_be_had(what: str, which: Sequence[str]) -> PlatformError:
+def _unavailable(name: str, revision: Sequence[str]) -> PlatformError:
     return PlatformError(
-        f"{what} cannot be had",
-        field=" ".join(which) or "--repo",
-        remedy="Check the address of the repository, the revision, and that `dvc push` was run there; the remote's "
-        "credentials come from the environment",
+        f"{name} is not available",
+        field=" ".join(revision) or "--repo",
+        remedy="Check the URL of the repository, the revision, that `dvc push` was run there, and the credentials of "
+        "the remote in the environment",
     )
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Standard output of a git command; None if it failed."""
+    """Return the standard output of a git command; None if it failed."""
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else None
 
@@ -320,7 +320,7 @@ def _has_remote(folder: Path) -> bool:
 
 
 def _dvc(folder: Path, *arguments: str, check: bool = True) -> str | None:
-    """Standard output of a DVC command; None if it failed and `check` is off. Exit codes decide, never texts."""
+    """Return the standard output of a DVC command; None if it failed and `check` is off."""
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
@@ -337,5 +337,5 @@ def _dvc(folder: Path, *arguments: str, check: bool = True) -> str | None:
     raise PlatformError(
         f"dvc {arguments[0]} failed with exit code {done.returncode}",
         file=arguments[-1],
-        remedy="Run the same dvc command by hand to see what it says",
+        remedy="Run the same dvc command by hand to see its message",
     )

@@ -1,7 +1,7 @@
-"""Corpora of a store: folders that are ingested and judged without the DAG, and what the store then has.
+"""Ingest of a folder into a store without a pipeline, and the corpora of a store.
 
-Each corpus is known in the store by a keyed hash of its folder, so a folder that is taken in again replaces its own
-catalogue, and no folder's name is kept.
+A corpus is stored under a keyed hash of its folder's path. A folder that is ingested again replaces its own catalogue,
+and no folder name is stored.
 """
 
 import time
@@ -26,16 +26,16 @@ from labram.store.store import CORPORA, Store
 
 @dataclass(frozen=True)
 class FolderIngest:
-    """What `ingest_folder` did.
+    """Result of `ingest_folder`.
 
     Attributes:
-        corpus: The judged corpus.
+        corpus: The quality-checked corpus.
         summary: Its counts.
-        quarantined: Of each recording in quarantine, the path relative to the corpus folder, for showing to people and
-            never for keeping, and the reason codes.
-        reused: Recordings whose content was known, so nothing was done.
-        unused: Folders and files of EEG that belong to no dataset in use; names for showing too.
-        seconds: How long it took.
+        quarantined: Path, relative to the corpus folder, and reason codes of each quarantined recording. The paths are
+            for display only, never to be stored.
+        reused: Recordings whose metadata was in the store.
+        unused: Names of folders and files with EEG that belong to no dataset in use. For display only.
+        seconds: Duration of the ingest.
     """
 
     corpus: Corpus
@@ -49,14 +49,14 @@ class FolderIngest:
 def ingest_folder(
     data: Path, datasets: Sequence[str], store: Store, *, recipe: Recipe, workers: int, monitor: Monitor
 ) -> FolderIngest:
-    """Ingest and judge a corpus folder, and publish its catalogue in the store.
+    """Ingest a corpus folder, check its quality, and publish its catalogue in the store.
 
-    Of several processes that take in the same folder at once, one does the work and the others find it done.
+    If several processes ingest the same folder, one does the work and the others reuse its results.
 
     Args:
         data: The corpus folder.
         datasets: See `labram.datasets.find`.
-        store: Gets patches, facts and the catalogue.
+        store: Receives patches, metadata and the catalogue.
         recipe: Its sections `preprocessing`, `quality` and `split`, and its seed.
         workers: Processes that work at the same time.
         monitor: Is told of each recording.
@@ -69,8 +69,8 @@ def ingest_folder(
     started = time.monotonic()
     key = pseudonyms.load_key(store.root, shared=store.is_bucket)
     name = pseudonyms.pseudonym(key, CORPORA, str(data.resolve()), *datasets)
-    with _alone(store, name, monitor), TemporaryDirectory() as scratch:
-        part, judged = Path(scratch, "part"), Path(scratch, "judged")
+    with _lock(store, name, monitor), TemporaryDirectory() as scratch:
+        part, checked = Path(scratch, "part"), Path(scratch, "checked")
         done = ingest(
             data,
             datasets,
@@ -83,11 +83,11 @@ def ingest_folder(
             monitor=monitor,
             workers=workers,
         )
-        summary = _judged(part, judged, recipe)
-        store.publish(judged, name)
-        corpus = Corpus.load(judged)
-    refused = corpus.quarantined()
-    reasons = dict(zip(refused["recording_id"], refused["reasons"], strict=True))
+        summary = _check_quality(part, checked, recipe)
+        store.publish(checked, name)
+        corpus = Corpus.load(checked)
+    rows = corpus.quarantined()
+    reasons = dict(zip(rows["recording_id"], rows["reasons"], strict=True))
     return FolderIngest(
         corpus=corpus,
         summary=summary,
@@ -99,33 +99,33 @@ def ingest_folder(
 
 
 def published_corpora(store: Store) -> Mapping[str, Corpus]:
-    """The judged corpora that a store has, by their names in it.
+    """Return the published corpora of a store by name.
 
     Raises:
-        StoreError: If the store is a bucket that does not answer.
+        StoreError: If the store is a bucket that is unreachable.
         CorpusError: If a catalogue is damaged or of another version of labram.
     """
     return {folder.name: Corpus.load(folder) for folder in store.corpora()}
 
 
 @contextmanager
-def _alone(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
-    lock = FileLock(store.root / CORPORA / f".{name}.lock")
+def _lock(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
+    file_lock = FileLock(store.root / CORPORA / f".{name}.lock")
     with wrap_write_errors(store.location):
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file_lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            file_lock.acquire(timeout=0)
         except Timeout:
-            monitor.note("another ingest of this folder is at work; waiting for what it finds")
-            lock.acquire()
+            monitor.note("another process ingests this folder; waiting for its results")
+            file_lock.acquire()
     try:
         yield
     finally:
-        lock.release()
+        file_lock.release()
 
 
-def _judged(part: Path, out: Path, recipe: Recipe) -> Summary:
-    """Counts of the judged corpus, also of one in which nothing can be used."""
+def _check_quality(part: Path, out: Path, recipe: Recipe) -> Summary:
+    """Check the quality; return counts also for a corpus in which no recording is accepted."""
     try:
         return check_quality([part], out, recipe.quality, recipe.split, seed=recipe.seed)
     except CorpusError:

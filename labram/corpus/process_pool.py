@@ -1,163 +1,138 @@
-"""Child processes that do one task at a time. One that dies, killed or out of memory, takes that task along, no other.
+"""A pool of worker processes that loses only one task when a worker crashes or runs out of memory."""
 
-They are fresh interpreters: forks of a process with threads, of an S3 client for example, may hang, and
-`multiprocessing` would import the caller's main module again.
-"""
-
-import os
 import signal
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from labram.child_process import ChildProcess, connect, discard_output
 from labram.errors import LabramError, PlatformError
 from labram.memory import keep_freed_memory
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_SERVE = "import sys; from labram.corpus.process_pool import serve; serve(int(sys.argv[1]))"
+_SERVE = "import sys; from labram.corpus.process_pool import serve; serve(sys.argv[1])"
 WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Variables of a child process: one thread, for there are other processes."""
-_FIRST_TO_GO = "500"
-_PATIENCE_SECONDS = 10.0
+"""Environment variables of a worker: one thread, because there are several workers."""
+_OOM_SCORE = "500"
+_GRACE_SECONDS = 10.0
 
 
 def map_unordered(
     work: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int
 ) -> Iterator[tuple[int, Result | None]]:
-    """Do every task, several at a time.
+    """Apply a function to every task in worker processes.
 
     Args:
-        work: What to do; it, tasks and results must be picklable.
-        tasks: Begun in this order.
-        workers: How many processes. 0: no process but this one, which a task may then take along.
+        work: The function; it, tasks and results must be picklable.
+        tasks: Started in this order.
+        workers: Number of processes; 0 runs in the calling process, which a task may then crash.
 
     Yields:
-        Position of the task and its result, in the order in which they are done; None if its process died.
+        Index of the task and its result, in order of completion; None if its worker died.
 
     Raises:
-        LabramError: What `work` raises; all else that it raises ends its process.
-        PlatformError: If processes cannot be started.
+        LabramError: If `work` raises it; any other exception ends the worker.
+        PlatformError: If workers cannot be started.
     """
     if not workers:
         yield from ((index, work(task)) for index, task in enumerate(tasks))
         return
-    left = deque(enumerate(tasks))
-    missing = len(left)
-    team: dict[Connection, _Worker] = {}
+    queue = deque(enumerate(tasks))
+    unfinished = len(queue)
+    pool: dict[Connection, _Worker] = {}
     try:
-        for _ in range(min(workers, missing)):
-            _join(team, work)
-        while missing:
-            for connection in wait(list(team)):
+        for _ in range(min(workers, unfinished)):
+            _add_worker(pool, work)
+        while unfinished:
+            for connection in wait(list(pool)):
                 assert isinstance(connection, Connection)
-                worker = team[connection]
+                worker = pool[connection]
                 done = worker.task
-                result, alive = worker.answer()
-                if alive and left:
-                    worker.begin(*left.popleft())
+                result, alive = worker.receive()
+                if alive and queue:
+                    worker.start(*queue.popleft())
                 else:
-                    team.pop(connection).stop()
-                    if left:
-                        _join(team, work)
+                    pool.pop(connection).stop()
+                    if queue:
+                        _add_worker(pool, work)
                 if done is not None:
-                    missing -= 1
+                    unfinished -= 1
                     yield done, result
     finally:
-        for worker in team.values():
+        for worker in pool.values():
             worker.stop()
 
 
-def _join(team: "dict[Connection, _Worker]", work: Callable[[Any], object]) -> None:
+def _add_worker(pool: "dict[Connection, _Worker]", work: Callable[[Any], object]) -> None:
     worker = _Worker(work)
-    team[worker.connection] = worker
+    pool[worker.connection] = worker
 
 
 class _Worker:
-    """A child process, seen from outside.
+    """A worker process, seen from its parent.
 
     Attributes:
-        connection: To it.
-        task: Position of the task that it was given last; None before it is ready for the first.
+        connection: Connection to the worker.
+        task: Index of its current task; None before the worker is ready.
     """
 
     def __init__(self, work: Callable[[Any], object]) -> None:
-        self.connection, theirs = Pipe()
+        self._child = ChildProcess(["-c", _SERVE], quiet=False, environment=WORKER_ENVIRONMENT)
+        self.connection = self._child.connection
         self.task: int | None = None
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **WORKER_ENVIRONMENT},
-            )
         self._send(work)
 
-    def begin(self, index: int, task: object) -> None:
-        """Give it a task."""
+    def start(self, index: int, task: object) -> None:
+        """Start a task."""
         self.task = index
         self._send(task)
 
-    def _send(self, what: object) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # whether it lives is seen from its answer
-            self.connection.send(what)
+    def _send(self, message: object) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # `receive` notices a dead worker
+            self.connection.send(message)
 
-    def answer(self) -> tuple[Any, bool]:
-        """What it sent, and whether it is alive."""
+    def receive(self) -> tuple[Any, bool]:
+        """Return the worker's message, and whether the worker is alive."""
         try:
-            answer = self.connection.recv()
+            message = self.connection.recv()
         except (EOFError, ConnectionResetError):
             if self.task is None:
                 raise PlatformError(
-                    "a process that reads recordings ended before it began",
-                    remedy="See its own message above; if there is none, free some memory",
+                    "a worker process ended before it was ready",
+                    remedy="See its message above; if there is none, free some memory",
                 ) from None
             return None, False
-        if isinstance(answer, LabramError):
-            raise answer
-        return answer, True
+        if isinstance(message, LabramError):
+            raise message
+        return message, True
 
     def stop(self) -> None:
-        """End it; what it has begun to write it takes away."""
-        self.connection.close()
-        self._process.terminate()
-        try:
-            self._process.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """Stop the worker; SIGTERM lets it delete its unfinished files."""
+        self._child.stop(_GRACE_SECONDS)
 
 
-def serve(descriptor: int) -> None:
-    """The life of a child process: receive what to do, then task after task, until nobody is there any more."""
+def serve(descriptor: str) -> None:
+    """Run a worker: receive the function, then task after task, until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with suppress(OSError):  # where memory runs out, this process goes and not the one that counts what is lost
-        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+    with suppress(OSError):  # if memory runs out, the kernel should kill this process, not its parent
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
     keep_freed_memory()
-    connection = Connection(descriptor)
+    connection = connect(descriptor)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         work = connection.recv()
-        _be_quiet()
+        discard_output()
         connection.send(None)
         while True:
             task = connection.recv()
             try:
-                answer = work(task)
+                result = work(task)
             except LabramError as error:
-                answer = error
-            connection.send(answer)
-
-
-def _be_quiet() -> None:
-    """What libraries print about a recording may quote its header."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+                result = error
+            connection.send(result)

@@ -1,7 +1,7 @@
-"""What may leave the process that reads recordings.
+"""Pseudonymisation of everything that leaves the ingest process.
 
-Subjects, sessions and recordings are known by keyed hashes: who a recording is of cannot be told, that two are of the
-same subject can. Text that a file or a sidecar holds passes by allow-lists alone.
+Subjects, sessions and recordings are identified by keyed hashes. These do not reveal the person, but are equal for the
+same subject. Text from files and sidecars passes only if an allow-list has it.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ KEY_VARIABLE = "LABRAM_SUBJECT_KEY"
 KEY_FILE = "subject.key"
 _KEY_BYTES = 32
 WITHHELD = "withheld"
-"""Stands for the code of an event that its dataset's adapter does not know."""
+"""Replaces event codes that the dataset's adapter does not list."""
 _TERMS = """
 and average common cms drl ear earlobe earlobes ears known left linked mastoid mastoids nose not of or recorded ref
 reference right stated the tip to unknown without
@@ -30,45 +30,46 @@ _REFERENCE_TERMS = frozenset(_TERMS.split())
 
 
 def subject_key(key: bytes, dataset: str, subject: str) -> str:
-    """The name under which catalogues know a subject: the dataset and 10 hexadecimal digits of a keyed hash."""
+    """Return a subject's key in catalogues: the dataset and 10 hexadecimal digits of a keyed hash."""
     return f"{dataset}-{pseudonym(key, dataset, subject)}"
 
 
 def pseudonym(key: bytes, *parts: str, digits: int = 10) -> str:
-    """Hexadecimal digits of HMAC-SHA-256 over the parts."""
+    """Return hexadecimal digits of HMAC-SHA-256 over the parts."""
     return hmac.new(key, "\0".join(parts).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:digits]
 
 
 def withhold_unknown_events(recording: Recording, codes: Collection[str]) -> Recording:
-    """The recording with the codes of all other events withheld; when they were stays."""
+    """Return the recording with all other event codes replaced by `WITHHELD`; onsets are kept."""
     events = (event if event.code in codes else replace(event, code=WITHHELD) for event in recording.events)
     return replace(recording, events=tuple(events))
 
 
 def allowed_reference(text: str) -> str:
-    """The recording reference as a sidecar states it; empty where a word of it is no electrode and no common term."""
+    """Return a sidecar's recording reference; empty if it has a word that is neither an electrode nor a common term."""
     words = re.findall(r"[^\W_]+", text.lower())
     return text if all(word in _REFERENCE_TERMS or canonical_name(word) for word in words) else ""
 
 
 def load_key(workspace: Path, *, shared: bool = False) -> bytes:
-    """The key of the environment variable `LABRAM_SUBJECT_KEY`, else the workspace's own, made at random when absent.
+    """Return the key from `LABRAM_SUBJECT_KEY`, else that of the workspace, which is generated if absent.
 
-    Whoever has the key and a list of names can tell subjects, so it is never logged and its file is its owner's alone.
+    With the key and a list of names, subjects can be re-identified. It is never logged, and only its owner may read
+    its file.
 
     Args:
-        workspace: Folder of its own key.
-        shared: What the key stands for subjects in is a bucket, where each machine's own key would split a subject.
+        workspace: Folder of the key file.
+        shared: Whether the store is a bucket, which requires the same key on every machine.
 
     Raises:
-        PlatformError: If the workspace's key cannot be read or written, or is empty, or a shared one is not given.
+        PlatformError: If the key file cannot be read or written, or is empty, or a shared key is not set.
     """
-    given = os.environ.get(KEY_VARIABLE)
-    if given:
-        return given.encode()
+    key_text = os.environ.get(KEY_VARIABLE)
+    if key_text:
+        return key_text.encode()
     if shared:
         raise PlatformError(
-            "a store in a bucket is shared, and so must be the key that stands for subjects in it",
+            "a store in a bucket requires a shared subject key",
             field=KEY_VARIABLE,
             remedy=f"Set {KEY_VARIABLE} to the same secret on every machine that ingests",
         )
@@ -79,17 +80,17 @@ def load_key(workspace: Path, *, shared: bool = False) -> bytes:
         key = path.read_bytes().strip()
     except OSError as error:
         raise PlatformError(
-            f"the key for subject names cannot be read or made ({error.strerror})",
+            f"the subject key cannot be read or created ({error.strerror})",
             file=path.name,
-            remedy=f"Set {KEY_VARIABLE}, or make its folder writable",
+            remedy=f"Set {KEY_VARIABLE}, or make the folder writable",
         ) from error
     if not key:
-        raise PlatformError("the key for subject names is empty", file=path.name, remedy="Delete the file")
+        raise PlatformError("the subject key is empty", file=path.name, remedy="Delete the file")
     return key
 
 
 def _create(path: Path) -> None:
-    """Make the file with a random key unless it is there; of several processes at once, one wins."""
+    """Create the file with a random key unless it exists; of several processes, one wins."""
     if path.exists():
         return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -1,4 +1,4 @@
-"""What is different between two versions of a corpus, counted in recordings."""
+"""Differences between two versions of a corpus, by recording."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
@@ -12,12 +12,12 @@ _BUNDLE = ".mff"
 
 @dataclass(frozen=True)
 class VersionDiff:
-    """Recordings by their paths below the corpus folder: for showing to people, never for keeping.
+    """Recordings by path below the corpus folder. For display only, never to be stored.
 
     Attributes:
-        added: Those that the later version has and the earlier has not.
-        removed: Those that the earlier has and the later has not.
-        changed: Those of which a file differs: their own, or one that is named after them, such as its annotations.
+        added: Recordings only in the later version.
+        removed: Recordings only in the earlier version.
+        changed: Recordings of which a file differs, or a file named after them, such as annotations.
         others: Files that belong to no recording and differ, such as tables of labels.
     """
 
@@ -32,7 +32,7 @@ def diff_versions(old: Mapping[str, str], new: Mapping[str, str]) -> VersionDiff
 
     Args:
         old: Hash of each file by its path below the corpus folder, ``<dataset>/…`` (see `dvc_versions.file_hashes`).
-        new: The same of the later version.
+        new: The same for the later version.
     """
     before, others_before = _recordings(old)
     after, others_after = _recordings(new)
@@ -45,8 +45,8 @@ def diff_versions(old: Mapping[str, str], new: Mapping[str, str]) -> VersionDiff
 
 
 def _recordings(files: Mapping[str, str]) -> tuple[dict[str, set[tuple[str, str]]], set[tuple[str, str]]]:
-    """Files of each recording with their hashes, and the files of none."""
-    names = {path: "" if _with_header(path, files) else _recording(path) for path in files}
+    """Return the files of each recording with their hashes, and the files that belong to none."""
+    names = {path: "" if _has_header(path, files) else _recording(path) for path in files}
     recordings = {name: set[tuple[str, str]]() for name in names.values() if name}
     by_stem = defaultdict(list)
     for name in recordings:
@@ -62,25 +62,25 @@ def _recordings(files: Mapping[str, str]) -> tuple[dict[str, set[tuple[str, str]
     return recordings, others
 
 
-def _with_header(path: str, files: Container[str]) -> bool:
-    """Whether this is the data file of a BrainVision header that is there."""
-    place = PurePosixPath(path)
-    return place.suffix.lower() == ".eeg" and str(place.with_suffix(".vhdr")) in files
+def _has_header(path: str, files: Container[str]) -> bool:
+    """Return whether a file is the data file of an existing BrainVision header."""
+    file = PurePosixPath(path)
+    return file.suffix.lower() == ".eeg" and str(file.with_suffix(".vhdr")) in files
 
 
 def _recording(path: str) -> str:
-    """The recording whose main file this is; empty if it is none, by what its dataset says of suffixes."""
-    place = PurePosixPath(path)
-    for folder in place.parents:
+    """Return the recording whose main file this is; empty if its dataset has no such suffix."""
+    file = PurePosixPath(path)
+    for folder in file.parents:
         if folder.suffix.lower() == _BUNDLE:
             return str(folder)
-    suffixes = ADAPTERS.get(place.parts[0], FOLDER).suffixes
-    return path if place.suffix.lower() in suffixes else ""
+    suffixes = ADAPTERS.get(file.parts[0], FOLDER).suffixes
+    return path if file.suffix.lower() in suffixes else ""
 
 
 def _stems(path: str) -> Iterator[str]:
-    """``a/b.edf``, then ``a/b`` for ``a/b.edf.event``."""
-    place = PurePosixPath(path)
-    while place.suffix:
-        place = place.with_suffix("")
-        yield str(place)
+    """Yield ``a/b.edf``, then ``a/b`` for ``a/b.edf.event``."""
+    stem = PurePosixPath(path)
+    while stem.suffix:
+        stem = stem.with_suffix("")
+        yield str(stem)

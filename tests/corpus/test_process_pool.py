@@ -61,7 +61,7 @@ def test_processes_that_cannot_begin_are_not_the_recordings_fault(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(module, "_SERVE", "import nowhere")
-    with pytest.raises(PlatformError, match="before it began"):
+    with pytest.raises(PlatformError, match="before it was ready"):
         list(map_unordered(len, ["a", "b"], workers=2))
     assert "No module named 'nowhere'" in capfd.readouterr().err
 

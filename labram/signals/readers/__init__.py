@@ -134,7 +134,7 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
     try:
         file_format = _format(path)
         fragile = file_format is not None and file_format.fragile
-        opened = isolated_reader.open_apart(path) if fragile else open_here(path)
+        opened = isolated_reader.open_isolated(path) if fragile else open_here(path)
         return opened.scaled(unit_scale)
     except OSError as error:
         raise unreadable(path, error.strerror or type(error).__name__) from None

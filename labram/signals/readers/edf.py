@@ -5,6 +5,7 @@ a text-mode copy. Tolerated defects are notes.
 """
 
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from labram.signals.readers.edf_annotations import MOST_EVENTS, Annotation, pars
 from labram.signals.readers.edf_header import RATES_HZ, Channel, Header, read_header
 from labram.signals.readers.edf_samples import EdfSignal, digital, texts
 from labram.signals.readers.errors import truncated, unreadable
+from labram.signals.readers.triggers import rising_edges
 from labram.signals.recording import Event, Recording
 
 MIN_RECORDS_FRACTION = 0.95
@@ -24,7 +26,6 @@ _LINE_FEED, _CARRIAGE_RETURN = 0x0A, 0x0D
 _MIN_LINE_FEEDS = 64
 _BLOCK_BYTES = 1 << 20
 _TRIGGER_LABELS = frozenset({"status", "trigger"})
-_TRIGGER_BITS = 0xFFFF
 
 
 def read(path: Path) -> Recording:
@@ -162,15 +163,11 @@ def _triggers(path: Path, header: Header, records: int) -> list[Event]:
     channel = next((channel for channel in header.channels if channel.label.lower() in _TRIGGER_LABELS), None)
     if channel is None:
         return []
-    events: list[Event] = []
-    last, at = np.empty(0, np.int64), 0
-    for values in digital(path, header, records, channel):
-        physical = values if header.sample_bytes == 3 or not channel.scaled else values * channel.gain + channel.offset
-        levels = np.concatenate([last, np.abs(np.rint(physical).astype(np.int64)) & _TRIGGER_BITS])
-        rises = 1 + np.flatnonzero(levels[1:] > levels[:-1])
-        period = header.record_seconds / channel.samples
-        events += [Event((at - len(last) + int(rise)) * period, 0.0, str(levels[rise])) for rise in rises]
-        if len(events) > MOST_EVENTS:
-            break
-        last, at = levels[-1:], at + len(values)
-    return events
+    scaled = header.sample_bytes != 3 and channel.scaled
+    blocks = (
+        np.rint(values * channel.gain + channel.offset if scaled else values).astype(np.int64)
+        for values in digital(path, header, records, channel)
+    )
+    period = header.record_seconds / channel.samples
+    rises = islice(rising_edges(blocks), MOST_EVENTS + 1)
+    return [Event(sample * period, 0.0, code) for sample, code in rises]

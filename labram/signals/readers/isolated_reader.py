@@ -1,151 +1,141 @@
-"""Formats whose libraries, written in C, a damaged file can bring down are read in a process of their own.
+"""Reading in a child process, for formats whose C library a damaged file can crash.
 
-Not only tried there: a file that is read without a crash may have written over memory that is not its own, and whoever
-owns that crashes later, or computes nonsense. That process opens the recording, says what it holds, and sends samples
-when they are asked for, through a pipe of plain bytes and JSON; it ends with the recording that stands for it here.
+The child also serves the samples, because a read that does not crash may have corrupted memory, and the process then
+fails later or computes wrong values. Messages are JSON and raw samples, never pickles. The child lives as long as the
+recording that the parent holds.
 """
 
 import json
 import signal
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from labram.child_process import ChildProcess
 from labram.errors import ReadError, Reason
 from labram.signals.readers.errors import unreadable
 from labram.signals.recording import Event, Recording, Samples
 
-_LONGEST_SECONDS = 3600
-"""Of one answer. The process itself gives up then, too, in case nobody is left to wait for it."""
+_TIMEOUT_SECONDS = 3600
+"""Time limit of one reply. The child enforces it as well, in case its parent is gone."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
 
 class ReaderFailed(RuntimeError):  # noqa: N818
-    """The process that read failed, and not because of the file: it was killed, as for memory, or labram is wrong."""
+    """The reading process failed for another cause than the file: it was killed, or labram has a bug."""
 
 
-def open_apart(path: Path) -> Recording:
-    """Open a recording in a process of its own, which serves its samples.
+def open_isolated(path: Path) -> Recording:
+    """Open a recording in a child process, which serves its samples.
 
     Raises:
-        ReadError: As the format's reader does; UNREADABLE if that process crashes, or does not answer in an hour.
-        ReaderFailed: If it ends otherwise.
+        ReadError: As the format's reader does; UNREADABLE if the child crashes or does not reply within an hour.
+        ReaderFailed: If the child ends otherwise.
     """
-    ours, theirs = Pipe()
-    with theirs:
-        process = _start(path, theirs)
-    reader = _Reader(path, process, ours)
-    weakref.finalize(reader, _end, process, ours)
-    found = reader.answer()
+    try:
+        child = ChildProcess(["-m", "labram.signals.readers", str(path.absolute())], quiet=True)
+    except OSError as error:
+        raise ReaderFailed(f"cannot start a process: {error.strerror}") from None
+    reader = _Reader(path, child)
+    weakref.finalize(reader, child.stop)
+    header = reader.receive()
     return Recording(
-        data=_Elsewhere(reader, tuple(found["shape"]), np.dtype(found["dtype"])),
-        channels=tuple(found["channels"]),
-        sfreq=found["sfreq"],
-        events=tuple(Event(**event) for event in found["events"]),
-        gap_seconds=found["gap_seconds"],
-        notes=tuple(found["notes"]),
-        unit=found["unit"],
+        data=_RemoteSamples(reader, tuple(header["shape"]), np.dtype(header["dtype"])),
+        channels=tuple(header["channels"]),
+        sfreq=header["sfreq"],
+        events=tuple(Event(**event) for event in header["events"]),
+        gap_seconds=header["gap_seconds"],
+        notes=tuple(header["notes"]),
+        unit=header["unit"],
     )
 
 
-def _start(path: Path, theirs: Connection) -> "subprocess.Popen[bytes]":
-    quiet = subprocess.DEVNULL  # such libraries print what they find in a header
-    command = [sys.executable, "-P", "-m", "labram.signals.readers", str(path.absolute()), str(theirs.fileno())]
-    try:
-        return subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=quiet, stdout=quiet, stderr=quiet)
-    except OSError as error:
-        raise ReaderFailed(f"no process can be started: {error.strerror}") from None
-
-
 def serve(path: Path, connection: Connection, open_here: Callable[[Path], Recording]) -> None:
-    """The other end: open the recording and answer until nobody asks any more."""
-    signal.alarm(_LONGEST_SECONDS)
-    with _told(connection):
+    """Run the child: open the recording and reply to requests until the connection closes."""
+    signal.alarm(_TIMEOUT_SECONDS)
+    with _send_errors(connection):
         try:
             recording = open_here(path)
         except OSError as error:
             raise unreadable(path, error.strerror or type(error).__name__) from None
-        nothing = recording.read(range(len(recording.channels)), 0, 0)
-        found = {name: getattr(recording, name) for name in ("channels", "sfreq", "gap_seconds", "notes", "unit")}
+        no_samples = recording.read(range(len(recording.channels)), 0, 0)
+        header = {name: getattr(recording, name) for name in ("channels", "sfreq", "gap_seconds", "notes", "unit")}
         events = [asdict(event) for event in recording.events]
-        _say(connection, {**found, "events": events, "shape": recording.data.shape, "dtype": nothing.dtype.str})
+        _send(connection, {**header, "events": events, "shape": recording.data.shape, "dtype": no_samples.dtype.str})
     while True:
         signal.alarm(0)
         try:
             request = json.loads(connection.recv_bytes())
         except EOFError:
             return
-        signal.alarm(_LONGEST_SECONDS)
-        with _told(connection):
+        signal.alarm(_TIMEOUT_SECONDS)
+        with _send_errors(connection):
             samples = np.ascontiguousarray(recording.read(**request))
-            _say(connection, {})
+            _send(connection, {})
             if samples.size:
                 connection.send_bytes(samples.data.cast("B"))
 
 
 class _Reader:
-    """The process that reads, as seen from here."""
+    """The reading process, seen from its parent."""
 
-    def __init__(self, path: Path, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
-        self.path, self.process, self.connection = path, process, connection
+    def __init__(self, path: Path, child: ChildProcess) -> None:
+        self.path, self.child, self.connection = path, child, child.connection
 
-    def answer(self, into: Samples | None = None) -> dict[str, Any]:
-        """What it says next, and the samples that follow; a refusal is raised."""
-        with self._alive():
-            said: dict[str, Any] = json.loads(self._message())
-        if "failure" in said:
-            raise ReaderFailed(said["failure"])
-        if "reason" in said:
-            raise ReadError(**{**said, "reason": Reason(said["reason"])})
+    def receive(self, into: Samples | None = None) -> dict[str, Any]:
+        """Return the next reply, with its samples in `into`; raise it if it is an error."""
+        with self._child_errors():
+            reply: dict[str, Any] = json.loads(self._message())
+        if "failure" in reply:
+            raise ReaderFailed(reply["failure"])
+        if "reason" in reply:
+            raise ReadError(**{**reply, "reason": Reason(reply["reason"])})
         if into is not None and into.size:
-            with self._alive():
+            with self._child_errors():
                 self.connection.recv_bytes_into(into.data.cast("B"))
-        return said
+        return reply
 
-    def samples(self, request: dict[str, Any], into: Samples) -> Samples:
-        """Ask for samples and wait for them."""
-        with self._alive():
-            _say(self.connection, request)
-        self.answer(into)
+    def request(self, request: dict[str, Any], into: Samples) -> Samples:
+        """Request samples and wait for them."""
+        with self._child_errors():
+            _send(self.connection, request)
+        self.receive(into)
         return into
 
     def _message(self) -> bytes:
-        if not self.connection.poll(_LONGEST_SECONDS):
-            raise unreadable(self.path, "its library does not come to an end")
+        if not self.connection.poll(_TIMEOUT_SECONDS):
+            raise unreadable(self.path, "its library does not terminate")
         return self.connection.recv_bytes()
 
     @contextmanager
-    def _alive(self) -> Iterator[None]:
-        """An answer that nobody waited for must not be taken for the next: after an error nothing more is asked."""
+    def _child_errors(self) -> Iterator[None]:
+        """Raise if the child died. Close the connection on any error: a late reply must not be taken for the next."""
         if self.connection.closed:
-            raise ReaderFailed(f"an earlier reading of {self.path.name} was interrupted")
+            raise ReaderFailed(f"an earlier read of {self.path.name} was interrupted")
         try:
             yield
         except (EOFError, OSError):
             self.connection.close()
-            ended = -self.process.wait()
-            if ended in _CRASHES:
+            exit_signal = -self.child.wait()
+            if exit_signal in _CRASHES:
                 raise unreadable(self.path, "its library crashes") from None
-            if ended == signal.SIGALRM:
-                raise unreadable(self.path, "its library does not come to an end") from None
-            raise ReaderFailed(f"the process that read {self.path.name} ended with {-ended}") from None
+            if exit_signal == signal.SIGALRM:
+                raise unreadable(self.path, "its library does not terminate") from None
+            raise ReaderFailed(f"the process that read {self.path.name} ended with {-exit_signal}") from None
         except BaseException:
             self.connection.close()
             raise
 
 
 @dataclass(frozen=True)
-class _Elsewhere:
-    """Samples that another process reads (`labram.signals.recording.Signal`)."""
+class _RemoteSamples:
+    """Samples that the reading process serves (`labram.signals.recording.Signal`)."""
 
     reader: _Reader
     shape: tuple[int, int]
@@ -153,25 +143,19 @@ class _Elsewhere:
 
     def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
         request = {"picks": [int(pick) for pick in picks], "start": int(start), "stop": int(stop)}
-        return self.reader.samples(request, np.empty((len(picks), stop - start), self.dtype))
+        return self.reader.request(request, np.empty((len(picks), stop - start), self.dtype))
 
 
-def _say(connection: Connection, values: dict[str, Any]) -> None:
+def _send(connection: Connection, values: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(values).encode())
 
 
 @contextmanager
-def _told(connection: Connection) -> Iterator[None]:
-    """Whatever goes wrong within is said to the other end; of what labram did wrong its kind alone."""
+def _send_errors(connection: Connection) -> Iterator[None]:
+    """Send errors to the parent; of a bug in labram, its type only."""
     try:
         yield
     except ReadError as error:
-        _say(connection, {name: getattr(error, name) for name in ("problem", "reason", "remedy", "file", "field")})
+        _send(connection, {name: getattr(error, name) for name in ("problem", "reason", "remedy", "file", "field")})
     except Exception as error:
-        _say(connection, {"failure": type(error).__name__})
-
-
-def _end(process: "subprocess.Popen[bytes]", connection: Connection) -> None:
-    connection.close()
-    process.kill()
-    process.wait()
+        _send(connection, {"failure": type(error).__name__})

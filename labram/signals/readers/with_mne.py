@@ -11,13 +11,14 @@ from typing import Any
 
 import mne
 import numpy as np
+from numpy.typing import NDArray
 
 from labram.signals.readers.acquisition_gaps import find_gaps, remove_gaps
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.triggers import rising_edges
 from labram.signals.recording import UNITS, Event, Recording, Samples
 
 _MICROVOLTS = 1e6
-_TRIGGER_BITS = 0xFFFF
 _BLOCK_SAMPLES = 1 << 20
 
 
@@ -127,12 +128,13 @@ def _triggers(raw: Any, signal: _InFile) -> list[Event]:
     stim = mne.pick_types(raw.info, meg=False, stim=True)
     if not len(stim):
         return []
-    events: list[Event] = []
-    for start in range(0, signal.shape[1] - 1, _BLOCK_SAMPLES):
-        stop = min(start + _BLOCK_SAMPLES + 1, signal.shape[1])
+    rises = rising_edges(_trigger_blocks(signal, stim[0]))
+    return [Event(sample / float(raw.info["sfreq"]), 0.0, code) for sample, code in rises]
+
+
+def _trigger_blocks(signal: _InFile, channel: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, signal.shape[1], _BLOCK_SAMPLES):
+        stop = min(start + _BLOCK_SAMPLES, signal.shape[1])
         with np.errstate(invalid="ignore"):
-            values = np.round(signal.read([stim[0]], start, stop)[0] / _MICROVOLTS).astype(np.int64)
-        levels = np.abs(values) & _TRIGGER_BITS
-        rises = 1 + np.flatnonzero(levels[1:] > levels[:-1])
-        events += [Event((start + int(at)) / float(raw.info["sfreq"]), 0.0, str(levels[at])) for at in rises]
-    return events
+            values = np.round(signal.read([channel], start, stop)[0] / _MICROVOLTS).astype(np.int64)
+        yield values

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from labram.models.quantizer import count_codes
 from labram.training.data.labelled import LabelledBatch
 from labram.training.data.windows import WindowBatch
 
@@ -124,10 +125,8 @@ def perplexity(counts: Tensor) -> float:
 
 
 def code_frequencies(codes_BL: Tensor, codes: int) -> Tensor:
-    """Return the relative frequency of each code [K]. Unlike `torch.bincount`, it does not synchronise the device."""
-    ones = torch.ones(codes_BL.numel(), device=codes_BL.device)
-    counts = torch.zeros(codes, device=codes_BL.device).index_add_(0, codes_BL.flatten(), ones)
-    return counts / codes_BL.numel()
+    """Return the relative frequency of each code [K]."""
+    return count_codes(codes_BL, codes) / codes_BL.numel()
 
 
 def batch_to_device(model: nn.Module, batch: WindowBatch | LabelledBatch) -> tuple[Tensor, Tensor]:
