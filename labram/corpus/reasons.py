@@ -107,5 +107,5 @@ def describe() -> str:
     return "\n\n".join(
         f"### {title}\n\n| code | meaning | what to do |\n| --- | --- | --- |\n"
         + "\n".join(f"| `{code}` | {text.meaning} | {text.remedy} |" for code, text in table.items())
-        for title, table in (("Reasons", REASONS), ("Warnings", WARNINGS))
+        for title, table in (("Reasons of the quarantine", REASONS), ("Warnings", WARNINGS))
     )
