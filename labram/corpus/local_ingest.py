@@ -59,7 +59,7 @@ def ingest_folder(
         store: Receives patches, metadata and the catalogue.
         recipe: Its sections `preprocessing`, `quality` and `split`, and its seed.
         workers: Processes that work at the same time.
-        monitor: Is told of each recording.
+        monitor: Receives progress.
 
     Raises:
         CorpusError: If the folder has no recordings, or lacks a named dataset.

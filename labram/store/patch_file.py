@@ -123,7 +123,7 @@ class PatchWriter:
         Raises:
             StoreError: If the disk is full or fails.
         """
-        assert patches.dtype == np.float16, "the store keeps float16"
+        assert patches.dtype == np.float16, "the store holds float16"
         assert patches.shape[1:] == (len(self._montage), SAMPLE_RATE_HZ), "one name a channel, 200 samples a patch"
         flat = np.ascontiguousarray(patches).reshape(-1).view(np.uint8).data
         with wrap_write_errors(self._folder):
