@@ -36,7 +36,7 @@ def test_a_backbone_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> No
     assert "models:/labram-backbone@champion" in done.stderr
 
 
-@pytest.mark.parametrize(("job", "lack"), [("adapt", "no tasks to adapt to"), ("study", "there is nothing to compare")])
+@pytest.mark.parametrize(("job", "lack"), [("adapt", "no tasks to adapt to"), ("study", "a study needs a task")])
 def test_a_recipe_that_is_none_for_the_job_is_one_clear_error(job: str, lack: str, tmp_path: Path) -> None:
     done = labram(job, "--data", tmp_path, "--recipe", "demo", "--set", "tasks=[]", cwd=tmp_path)
     assert done.returncode == 1

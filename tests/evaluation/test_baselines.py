@@ -115,6 +115,6 @@ def test_a_saved_baseline_predicts_the_same(tmp_path):
 def test_one_training_subject_means_defaults_and_a_note():
     y = np.tile([0, 1], 10)
     baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, ["only"] * 20, task())
-    assert "one training subject" in baseline.card.note
+    assert "One training subject" in baseline.card.note
     single = fit([group_of(rhythm(10, 1.0, 20), ("O1", "O2"))], np.ones(20), ["only"] * 20, task())
     assert (single.predict([group_of(rhythm(10, 1.0, 2), ("O1", "O2"))]) > 0.9).all()

@@ -67,10 +67,10 @@ def test_the_baseline_that_was_fitted_with_the_model_is_scored_too(model, folder
     assert not any("baseline" in note for note in evaluation.notes)
 
 
-def test_what_the_model_came_without_is_said(model, folder, tmp_path):
+def test_notes_name_what_the_model_lacks(model, folder, tmp_path):
     notes = score(model, folder, tmp_path).notes
-    assert any("without its recipe" in note for note in notes)
-    assert any("without a baseline" in note for note in notes)
+    assert any("has no recipe" in note for note in notes)
+    assert any("has no baseline" in note for note in notes)
 
 
 def test_the_models_own_recipe_prepares_and_judges_the_recordings(model, folder, tmp_path):

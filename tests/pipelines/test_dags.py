@@ -86,11 +86,11 @@ def test_adapting_starts_from_the_champion_unless_told_otherwise() -> None:
     assert arguments("adapt")["backbone"] == "models:/labram-backbone@champion"
 
 
-def test_a_study_has_a_trial_for_each_task_variant_and_seed() -> None:
-    trials = [json.loads(text) for text in arguments("study")["ablation_runs"]]
+def test_a_study_has_an_ablation_run_for_each_task_variant_and_seed() -> None:
+    runs = [json.loads(text) for text in arguments("study")["ablation_runs"]]
     recipe = recipe_for("study")
-    assert len(trials) == len(recipe.tasks) * len(recipe.study.variants) * recipe.study.seeds
-    assert len({(one["task"]["name"], one["variant"]["name"], one["seed"]) for one in trials}) == len(trials)
+    assert len(runs) == len(recipe.tasks) * len(recipe.study.variants) * recipe.study.seeds
+    assert len({(one["task"]["name"], one["variant"]["name"], one["seed"]) for one in runs}) == len(runs)
 
 
 def test_compiling_is_deterministic(dag, tmp_path: Path) -> None:
