@@ -68,12 +68,12 @@ class BciIv1(Dataset):
         variables = matlab.read_variables(file.path, "cnt", "nfo")
         try:
             info = variables["nfo"]
-            rate = float(info["fs"])
+            sfreq = float(info["fs"])
             return Recording(
                 np.asarray(variables["cnt"]).T * np.float32(_MICROVOLTS),
                 tuple(info["clab"]),
-                rate,
-                _cues(file, info, rate),
+                sfreq,
+                _cues(file, info, sfreq),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise unreadable(file.path, type(error).__name__) from None
@@ -89,10 +89,10 @@ class BciIv1(Dataset):
         return [LabelSpan("motor_imagery", event.onset, SECONDS, (_CLASSES[event.code],)) for event in recording.events]
 
 
-def _cues(file: RecordingFile, info: dict[str, Any], rate: float) -> tuple[Event, ...]:
+def _cues(file: RecordingFile, info: dict[str, Any], sfreq: float) -> tuple[Event, ...]:
     """Return the cues; -1 is the first of the subject's two classes, 1 the second."""
     if file.session == "eval":
         return ()
     marks = matlab.read_variables(file.path, "mrk")["mrk"]
     pairs = zip(np.atleast_1d(marks["pos"]), np.atleast_1d(marks["y"]), strict=True)
-    return tuple(Event(float(sample) / rate, SECONDS, str(info["classes"][int(side > 0)])) for sample, side in pairs)
+    return tuple(Event(float(sample) / sfreq, SECONDS, str(info["classes"][int(side > 0)])) for sample, side in pairs)

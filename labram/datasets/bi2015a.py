@@ -10,7 +10,7 @@ from labram.signals.readers import matlab, table
 from labram.signals.readers.errors import unreadable
 from labram.signals.recording import Event, Recording
 
-_RATE = 512.0
+_SFREQ = 512.0
 _NAMES = """
 Fp1 Fp2 AFz F7 F3 F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8 PO7 O1 Oz O2 PO8 PO9 PO10
 """
@@ -53,8 +53,8 @@ class Bi2015a(Dataset):
             raise unreadable(file.path, f"expected {_COLUMNS} columns")
         flash, target = rows[-2], rows[-1]
         begins = np.flatnonzero(np.diff(flash > 0, prepend=False) & (flash > 0))
-        events = (Event(int(at) / _RATE, 0.0, "target" if target[at] > 0 else "non-target") for at in begins)
-        return Recording(rows[1:-2], _ELECTRODES, _RATE, tuple(events))
+        events = (Event(int(at) / _SFREQ, 0.0, "target" if target[at] > 0 else "non-target") for at in begins)
+        return Recording(rows[1:-2], _ELECTRODES, _SFREQ, tuple(events))
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return spans of task `p300`: one second from each flash."""

@@ -10,7 +10,7 @@ from labram.errors import ReadError
 from labram.signals.readers import table
 from labram.signals.recording import Recording
 
-_RATE = 500.0
+_SFREQ = 500.0
 _EVENTS = ("HandStart", "FirstDigitTouch", "BothStartLoadPhase", "LiftOff", "Replace", "BothReleased")
 WINDOW_SECONDS = 1.0
 """The event is in the middle; the files mark 150 ms before and after it."""
@@ -44,7 +44,7 @@ class GraspLift(Dataset):
     def read(self, file: RecordingFile) -> Recording:
         """Read a table with a column for each electrode and a row every 2 ms, in µV."""
         names, samples = table.read_columns(file.path, lambda name: name != "id")
-        return Recording(samples, names, _RATE)
+        return Recording(samples, names, _SFREQ)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return spans of task `grasp`: one second centred on each event."""
@@ -59,7 +59,7 @@ class GraspLift(Dataset):
             raise invalid_labels(path)
         return sorted(
             (
-                LabelSpan("grasp", middle / _RATE - WINDOW_SECONDS / 2, WINDOW_SECONDS, (float(_EVENTS.index(name)),))
+                LabelSpan("grasp", middle / _SFREQ - WINDOW_SECONDS / 2, WINDOW_SECONDS, (float(_EVENTS.index(name)),))
                 for name, marked in zip(names, marks, strict=True)
                 for middle in _middles(marked)
             ),

@@ -10,7 +10,7 @@ from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, inval
 from labram.signals.readers import table
 from labram.signals.recording import Event, Recording
 
-_RATE = 200.0
+_SFREQ = 200.0
 _FEEDBACK = "FeedBackEvent"
 SECONDS = 1.0
 """Epoch length after the feedback; it contains the error-related potential."""
@@ -49,8 +49,8 @@ class InriaBci(Dataset):
         events: tuple[Event, ...] = ()
         if _FEEDBACK in names:
             onsets = np.flatnonzero(samples[names.index(_FEEDBACK)] > 0)
-            events = tuple(Event(int(onset) / _RATE, 0.0, "feedback") for onset in onsets)
-        return Recording(samples, names, _RATE, events)
+            events = tuple(Event(int(onset) / _SFREQ, 0.0, "feedback") for onset in onsets)
+        return Recording(samples, names, _SFREQ, events)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return spans of task `feedback_error`: 0 the speller chose a wrong letter, 1 the right one."""

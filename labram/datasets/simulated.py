@@ -13,7 +13,7 @@ from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
 from labram.errors import LabelError
 from labram.signals.recording import Recording
 from labram.simulation import gait, hospital, lab
-from labram.simulation.simulate import MARK
+from labram.simulation.simulate import MARKER_FILE
 
 EVENT_WINDOW_SECONDS = 5.0
 """An event of one second is in the middle of its window, as in TUEV."""
@@ -34,7 +34,7 @@ class _Simulated(Dataset):
     def recognises(self, folder: Path) -> bool:
         """Return whether the folder's marker file names this dataset."""
         try:
-            return bool(json.loads((folder / MARK).read_text()).get("dataset") == self.name)
+            return bool(json.loads((folder / MARKER_FILE).read_text()).get("dataset") == self.name)
         except (OSError, ValueError, AttributeError):
             return False
 

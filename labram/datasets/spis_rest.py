@@ -10,7 +10,7 @@ from labram.signals.readers import matlab
 from labram.signals.readers.errors import unreadable
 from labram.signals.recording import Recording
 
-_RATE = 256.0
+_SFREQ = 256.0
 _EYES = {"EO": 0.0, "EC": 1.0}
 
 
@@ -40,7 +40,7 @@ class SpisRest(Dataset):
         samples = np.asarray(matlab.read_variables(file.path, "dataRest")["dataRest"])
         if samples.ndim != 2 or len(samples) < len(ELECTRODES):
             raise unreadable(file.path, "dataRest must be a matrix with at least 64 rows")
-        return Recording(samples[: len(ELECTRODES)].astype(np.float32), ELECTRODES, _RATE)
+        return Recording(samples[: len(ELECTRODES)].astype(np.float32), ELECTRODES, _SFREQ)
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return one span of task `eyes` over the whole recording: 0 open, 1 closed."""

@@ -59,22 +59,22 @@ class Kernel:
         return samples // self.down * self.up
 
 
-def design_kernel(samples: int, rate: float, chain: Chain) -> Kernel | None:
+def design_kernel(samples: int, sfreq: float, chain: Chain) -> Kernel | None:
     """Return the kernel for a recording, or None if it needs `labram.signals.filters.reference`.
 
     That is the case if the recording is shorter than its combined filters, or its sampling rate has no simple ratio to
     200 Hz.
     """
-    ratio = resampling_ratio(rate)
+    ratio = resampling_ratio(sfreq)
     if ratio is None or chain.remove_mean or chain.sinusoids:
         return None
-    response = _response(rate, chain.filters)
+    response = _response(sfreq, chain.filters)
     if samples < len(response):
         return None
     up, down = ratio.as_integer_ratio()
     margin = -(-(len(response) // 2) // down)
     steps = min(-(-_BLOCK * len(response) // down), -(-samples // down) + 2 * margin)
-    return _kernel(rate, chain.filters, fft.next_fast_len(steps, real=True), margin, up, down)
+    return _kernel(sfreq, chain.filters, fft.next_fast_len(steps, real=True), margin, up, down)
 
 
 def filter_blocks(
@@ -173,18 +173,18 @@ def _extend(window_CB: NDArray[np.float32], last: int, margin: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _response(rate: float, filters: tuple[Filter, ...]) -> NDArray[np.float64]:
+def _response(sfreq: float, filters: tuple[Filter, ...]) -> NDArray[np.float64]:
     """Return the impulse response of all filters in sequence, symmetric, of odd length."""
     combined = np.ones(1)
     for fir in filters:
-        combined = signal.fftconvolve(combined, fir.response(rate))
+        combined = signal.fftconvolve(combined, fir.response(sfreq))
     return np.asarray(combined, np.float64)
 
 
 @lru_cache(maxsize=8)
-def _kernel(rate: float, filters: tuple[Filter, ...], steps: int, margin: int, up: int, down: int) -> Kernel:
+def _kernel(sfreq: float, filters: tuple[Filter, ...], steps: int, margin: int, up: int, down: int) -> Kernel:
     block, resampled = steps * down, steps * up
-    response = _response(rate, filters)
+    response = _response(sfreq, filters)
     centred = np.zeros(block)
     centred[: len(response)] = response
     gain = fft.rfft(np.roll(centred, -(len(response) // 2))).real

@@ -19,7 +19,7 @@ from labram.simulation.scalp import position, spread
 
 NAME = "sim_hospital"
 LINE_FREQ_HZ = 60.0
-RATE = 256.0
+SFREQ = 256.0
 _NAMES = "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 A1 A2 FZ CZ PZ T1 T2"
 MONTAGE = tuple(_NAMES.split())
 EVENTS = ("SPSW", "GPED", "PLED", "EYEM", "ARTF", "BCKG")
@@ -79,14 +79,14 @@ def _slowed(rng: np.random.Generator, traits: rhythms.Traits, severity: float) -
 def _routine(
     rng: np.random.Generator, traits: rhythms.Traits, severity: float, focus: tuple[float, float]
 ) -> rhythms.Signal:
-    samples = round(SESSION_SECONDS * RATE)
-    reaction = 1.0 - 0.7 / (1.0 + np.exp(-3.0 * rhythms.drift(rng, samples, RATE, 3.0)))
-    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, LINE_FREQ_HZ, alpha=reaction)
+    samples = round(SESSION_SECONDS * SFREQ)
+    reaction = 1.0 - 0.7 / (1.0 + np.exp(-3.0 * rhythms.drift(rng, samples, SFREQ, 3.0)))
+    signal = rhythms.resting(rng, MONTAGE, samples, SFREQ, traits, LINE_FREQ_HZ, alpha=reaction)
     _add_slowing(rng, signal, severity, focus)
     for _ in range(int(rng.poisson(6 * severity))):
         weights = rng.uniform(30.0, 80.0) * spread(MONTAGE, focus, 30.0)
-        rhythms.add_wave(signal, weights, rhythms.spike_and_wave(RATE), int(rng.integers(samples)))
-    rhythms.add_blinks(rng, signal, MONTAGE, RATE, traits.blinks_per_minute)
+        rhythms.add_wave(signal, weights, rhythms.spike_and_wave(SFREQ), int(rng.integers(samples)))
+    rhythms.add_blinks(rng, signal, MONTAGE, SFREQ, traits.blinks_per_minute)
     return signal
 
 
@@ -94,12 +94,14 @@ def _add_slowing(rng: np.random.Generator, signal: rhythms.Signal, severity: flo
     """Add intermittent slow waves of 1-4 Hz, partly focal."""
     samples = signal.shape[1]
     weights = np.stack([0.5 * np.ones(len(MONTAGE)), spread(MONTAGE, focus, 45.0)], axis=1)
-    strength = (2.0 + 24.0 * severity * rng.uniform(0.7, 1.3)) * np.exp(0.5 * rhythms.drift(rng, samples, RATE, 3.0))
-    signal += strength * (weights @ rhythms.rhythm(rng, samples, RATE, 2.4, 0.8, rows=2))
+    strength = (2.0 + 24.0 * severity * rng.uniform(0.7, 1.3)) * np.exp(0.5 * rhythms.drift(rng, samples, SFREQ, 3.0))
+    signal += strength * (weights @ rhythms.rhythm(rng, samples, SFREQ, 2.4, 0.8, rows=2))
 
 
 def _eventful(rng: np.random.Generator, traits: rhythms.Traits, blocks: int) -> tuple[rhythms.Signal, list[str]]:
-    signal = rhythms.resting(rng, MONTAGE, round(blocks * BLOCK_SECONDS * RATE), RATE, traits, LINE_FREQ_HZ, alpha=0.7)
+    signal = rhythms.resting(
+        rng, MONTAGE, round(blocks * BLOCK_SECONDS * SFREQ), SFREQ, traits, LINE_FREQ_HZ, alpha=0.7
+    )
     classes = np.resize(np.repeat(np.arange(len(EVENTS)), _SHARE), max(blocks, 1))[:blocks]
     rows = []
     for block, kind in enumerate(rng.permutation(classes)):
@@ -113,16 +115,16 @@ def _eventful(rng: np.random.Generator, traits: rhythms.Traits, blocks: int) -> 
 def _spike_wave(rng: np.random.Generator, signal: rhythms.Signal, start: float) -> rhythms.Signal:
     weights = spread(MONTAGE, position(_FOCI[int(rng.integers(len(_FOCI)))]), rng.uniform(28.0, 45.0))
     for lag in (2.05, 2.05 + rng.uniform(0.35, 0.5)):
-        at = round((start + lag) * RATE)
-        rhythms.add_wave(signal, rng.uniform(60.0, 130.0) * weights, rhythms.spike_and_wave(RATE), at)
+        at = round((start + lag) * SFREQ)
+        rhythms.add_wave(signal, rng.uniform(60.0, 130.0) * weights, rhythms.spike_and_wave(SFREQ), at)
     return weights
 
 
 def _periodic(rng: np.random.Generator, signal: rhythms.Signal, start: float, weights: rhythms.Signal) -> None:
     period, height = 1 / rng.uniform(0.9, 1.6), rng.uniform(22.0, 55.0)
     for lag in np.arange(0.1, BLOCK_SECONDS - 0.5, period):
-        at = round((start + lag + rng.normal(0.0, 0.03)) * RATE)
-        rhythms.add_wave(signal, height * rng.uniform(0.8, 1.2) * weights, rhythms.sharp_complex(RATE), at)
+        at = round((start + lag + rng.normal(0.0, 0.03)) * SFREQ)
+        rhythms.add_wave(signal, height * rng.uniform(0.8, 1.2) * weights, rhythms.sharp_complex(SFREQ), at)
 
 
 def _generalised(rng: np.random.Generator, signal: rhythms.Signal, start: float) -> rhythms.Signal:
@@ -142,21 +144,21 @@ def _eye_movement(rng: np.random.Generator, signal: rhythms.Signal, start: float
     lateral = rng.random() < 0.4
     weights = rhythms.lateral_spread(MONTAGE) if lateral else rhythms.frontal_spread(MONTAGE)
     for _ in range(int(rng.integers(1, 4))):
-        at = round((start + rng.uniform(1.6, 2.8)) * RATE)
-        rhythms.add_wave(signal, rng.uniform(60.0, 140.0) * weights, rhythms.blink(RATE), at)
+        at = round((start + rng.uniform(1.6, 2.8)) * SFREQ)
+        rhythms.add_wave(signal, rng.uniform(60.0, 140.0) * weights, rhythms.blink(SFREQ), at)
     return weights
 
 
 def _artefact(rng: np.random.Generator, signal: rhythms.Signal, start: float) -> rhythms.Signal:
     """Add a muscle artefact, or an electrode pop."""
-    begin = round((start + rng.uniform(1.0, 2.0)) * RATE)
+    begin = round((start + rng.uniform(1.0, 2.0)) * SFREQ)
     if rng.random() < 0.6:
-        length = round(rng.uniform(1.0, 2.5) * RATE)
-        burst = rng.uniform(12.0, 35.0) * rhythms.muscle(rng, MONTAGE, length, RATE) * np.hanning(length)
+        length = round(rng.uniform(1.0, 2.5) * SFREQ)
+        burst = rng.uniform(12.0, 35.0) * rhythms.muscle(rng, MONTAGE, length, SFREQ) * np.hanning(length)
         signal[:, begin : begin + length] += burst[:, : signal.shape[1] - begin]
         return spread(MONTAGE, (-80.0, 15.0), 28.0) + spread(MONTAGE, (80.0, 15.0), 28.0)
     weights = _one_electrode(rng)
-    jump = np.exp(-np.arange(round(2.0 * RATE)) / (0.4 * RATE))
+    jump = np.exp(-np.arange(round(2.0 * SFREQ)) / (0.4 * SFREQ))
     rhythms.add_wave(signal, rng.choice([-1.0, 1.0]) * rng.uniform(150.0, 350.0) * weights, jump, begin)
     return weights
 
@@ -169,8 +171,8 @@ def _one_electrode(rng: np.random.Generator) -> rhythms.Signal:
 
 def _nothing(rng: np.random.Generator, signal: rhythms.Signal, start: float) -> rhythms.Signal:
     if rng.random() < 0.2:
-        at = round((start + rng.uniform(0.0, 4.0)) * RATE)
-        rhythms.add_wave(signal, 60.0 * rhythms.frontal_spread(MONTAGE), rhythms.blink(RATE), at)
+        at = round((start + rng.uniform(0.0, 4.0)) * SFREQ)
+        rhythms.add_wave(signal, 60.0 * rhythms.frontal_spread(MONTAGE), rhythms.blink(SFREQ), at)
     return _one_electrode(rng)
 
 
@@ -186,7 +188,7 @@ _ADD = {
 
 def _write(path: Path, signal: rhythms.Signal) -> None:
     heart = np.zeros((1, signal.shape[1]))
-    beat = rhythms.bump(RATE, 0.1, 0.012, 0.2) - 0.2 * rhythms.bump(RATE, 0.14, 0.012, 0.2)
-    for at in range(0, signal.shape[1], round(0.86 * RATE)):
+    beat = rhythms.bump(SFREQ, 0.1, 0.012, 0.2) - 0.2 * rhythms.bump(SFREQ, 0.14, 0.012, 0.2)
+    for at in range(0, signal.shape[1], round(0.86 * SFREQ)):
         rhythms.add_wave(heart, np.array([900.0]), beat, at)
-    files.write_edf(path, np.concatenate([signal, heart]), _LABELS, RATE)
+    files.write_edf(path, np.concatenate([signal, heart]), _LABELS, SFREQ)

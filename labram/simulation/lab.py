@@ -14,7 +14,7 @@ from labram.simulation.scalp import position, spread
 
 NAME = "sim_lab"
 LINE_FREQ_HZ = 50.0
-RATE = 250.0
+SFREQ = 250.0
 _CAP = "Fp1 Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 TP9 CP5 CP1 CP2 CP6 TP10 P7 P3 Pz P4 P8 PO9 O1 Oz O2 PO10"
 LABELS = _CAP.split()
 MONTAGE = tuple(label.upper() for label in LABELS)
@@ -49,21 +49,21 @@ def write(folder: Path, number: int, draw: rhythms.Draw, *, trials: int = TRIALS
     name = f"sub-{number + 1:02d}/sub-{number + 1:02d}_task-film"
     rng = draw(f"{NAME}/{name}")
     order = rng.permutation(np.repeat(np.arange(len(EMOTIONS)), trials))
-    samples = round(len(order) * TRIAL_SECONDS * RATE)
+    samples = round(len(order) * TRIAL_SECONDS * SFREQ)
     traits = rhythms.person(rng)
     gains = _gains(rng, order, samples)
-    signal = rhythms.resting(rng, MONTAGE, samples, RATE, traits, LINE_FREQ_HZ, alpha=gains[-1])
+    signal = rhythms.resting(rng, MONTAGE, samples, SFREQ, traits, LINE_FREQ_HZ, alpha=gains[-1])
     for (electrode, hertz, width), uv, gain in zip(_SOURCES, _UV, gains[:-1], strict=True):
         signal += np.outer(
-            spread(MONTAGE, position(electrode), 26.0), uv * gain * rhythms.rhythm(rng, samples, RATE, hertz, width)[0]
+            spread(MONTAGE, position(electrode), 26.0), uv * gain * rhythms.rhythm(rng, samples, SFREQ, hertz, width)[0]
         )
-    rhythms.add_blinks(rng, signal, MONTAGE, RATE, traits.blinks_per_minute)
+    rhythms.add_blinks(rng, signal, MONTAGE, SFREQ, traits.blinks_per_minute)
     onsets = [float(trial * TRIAL_SECONDS) for trial in range(len(order))]
     files.write_brainvision(
         folder / f"{name}_eeg.vhdr",
         signal,
         LABELS,
-        RATE,
+        SFREQ,
         markers=[(onset, int(emotion) + 1) for onset, emotion in zip(onsets, order, strict=True)],
     )
     rows = [

@@ -22,7 +22,7 @@ from labram.simulation.rhythms import Draw
 GENERATOR = 1
 """Version of the generator, raised when the same seed would yield other bytes; `data.dvc` then changes too."""
 
-MARK = "simulated.json"
+MARKER_FILE = "simulated.json"
 """Name of the marker file of a simulated corpus and of each dataset in it. The corpus's own lists every file with its
 SHA-256."""
 
@@ -96,10 +96,10 @@ def _is_replaceable(folder: Path) -> bool:
     if not folder.is_dir() or not any(folder.iterdir()):
         return folder.is_dir()
     try:
-        listed = set(json.loads((folder / MARK).read_text())["files"])
+        listed = set(json.loads((folder / MARKER_FILE).read_text())["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return set(_files(folder)) <= listed | {MARK}
+    return set(_files(folder)) <= listed | {MARKER_FILE}
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -115,11 +115,11 @@ def _write(out: Path, seed: int, size: Size, monitor: Monitor) -> None:
         job()
         monitor.progress(done, len(jobs))
     for name in (hospital.NAME, lab.NAME, gait.NAME):
-        files.write_text(out / name / MARK, [json.dumps({"dataset": name, "generator": GENERATOR})])
+        files.write_text(out / name / MARKER_FILE, [json.dumps({"dataset": name, "generator": GENERATOR})])
     files.write_text(out / "README.md", _README.splitlines())
     sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(out).items()}
     marker = {"generator": GENERATOR, "seed": seed, "size": asdict(size), "files": sums}
-    files.write_text(out / MARK, [json.dumps(marker, sort_keys=True, indent=1)])
+    files.write_text(out / MARKER_FILE, [json.dumps(marker, sort_keys=True, indent=1)])
 
 
 def _jobs(out: Path, size: Size, draw: Draw) -> list[Callable[[], None]]:

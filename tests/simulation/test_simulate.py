@@ -19,7 +19,7 @@ from labram.signals.electrodes import canonical_names
 from labram.signals.readers import read
 from labram.simulation import gait, hospital, lab
 from labram.simulation.scalp import position
-from labram.simulation.simulate import MARK, Size, simulate
+from labram.simulation.simulate import MARKER_FILE, Size, simulate
 
 TINY = Size(patients=2, participants=1, walkers=1, sessions=1, events=6, trials=1, walk_seconds=10)
 TINY_SHA256 = "121a18baf22ed106bc9aa49f11e1974ef4bb71c3f1ad63e12439bc3911d7d9ff"
@@ -95,7 +95,7 @@ def test_its_datasets_differ_in_format_rate_montage_and_number_of_channels(tiny:
 
 
 def test_its_list_vouches_for_every_file(tiny: Path):
-    listed = json.loads((tiny / MARK).read_text())["files"]
+    listed = json.loads((tiny / MARKER_FILE).read_text())["files"]
     for name, digest in listed.items():
         assert hashlib.sha256((tiny / name).read_bytes()).hexdigest() == digest
     assert len(listed) + 1 == sum(path.is_file() for path in tiny.rglob("*"))
@@ -117,7 +117,7 @@ def test_one_recording_is_truncated_and_one_flat_on_purpose(tiny: Path):
 def test_an_older_simulated_corpus_is_replaced(tmp_path: Path):
     simulate(tmp_path / "data", size=TINY, seed=1)
     simulate(tmp_path / "data", size=Size(1, 1, 1, 1, 6, 1, 10), seed=2)
-    assert json.loads((tmp_path / "data" / MARK).read_text())["seed"] == 2
+    assert json.loads((tmp_path / "data" / MARKER_FILE).read_text())["seed"] == 2
     assert not list((tmp_path / "data").rglob("aaaaaaab*"))
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -125,7 +125,7 @@ def test_an_older_simulated_corpus_is_replaced(tmp_path: Path):
 def test_an_empty_folder_is_filled(tmp_path: Path):
     (tmp_path / "data").mkdir()
     simulate(tmp_path / "data", size=TINY)
-    assert (tmp_path / "data" / MARK).is_file()
+    assert (tmp_path / "data" / MARKER_FILE).is_file()
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "sim_lab/sub-99/sub-99_task-film_eeg.eeg"])
@@ -144,7 +144,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, name: s
 def test_a_folder_without_a_whole_list_is_left_alone(tmp_path: Path, mark: str | None):
     (tmp_path / "thesis.txt").write_text("mine")
     if mark is not None:
-        (tmp_path / MARK).write_text(mark)
+        (tmp_path / MARKER_FILE).write_text(mark)
     with pytest.raises(CorpusError):
         simulate(tmp_path, size=TINY)
     assert (tmp_path / "thesis.txt").read_text() == "mine"

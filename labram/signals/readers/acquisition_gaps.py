@@ -17,15 +17,15 @@ SKIP = "BAD_ACQ_SKIP"
 
 def find_gaps(raw: Any) -> list[tuple[int, int]]:
     """Return start and stop sample of each gap of an `mne.io.Raw`, in order."""
-    rate = float(raw.info["sfreq"])
+    sfreq = float(raw.info["sfreq"])
     gaps = []
     for onset, duration, code in zip(
         raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True
     ):
         if code == SKIP:
             # MFF's annotations begin half a sample early.
-            first = int(np.ceil(round((onset - raw.first_time) * rate, 3)))
-            gaps.append((first, first + round(duration * rate)))
+            first = int(np.ceil(round((onset - raw.first_time) * sfreq, 3)))
+            gaps.append((first, first + round(duration * sfreq)))
     return sorted(gaps)
 
 

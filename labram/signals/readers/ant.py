@@ -43,7 +43,7 @@ def read(path: Path) -> Recording:
         raise unreadable(path, type(error).__name__) from None
     if not data.size:
         raise empty(path)
-    rate = float(file.get_sample_frequency())
+    sfreq = float(file.get_sample_frequency())
     ((shared, _),) = Counter(reference for _, _, reference, *_ in channels).most_common(1)
     data *= np.array([_MICROVOLTS.get(unit.lower(), 1.0) for _, unit, *_ in channels], np.float32)[:, None]
     return Recording(
@@ -51,7 +51,7 @@ def read(path: Path) -> Recording:
         channels=tuple(
             name if reference in ("", shared) else f"{name}-{reference}" for name, _, reference, *_ in channels
         ),
-        sfreq=rate,
-        events=tuple(Event(sample / rate, length / rate, code) for code, sample, length, *_ in triggers),
+        sfreq=sfreq,
+        events=tuple(Event(sample / sfreq, length / sfreq, code) for code, sample, length, *_ in triggers),
         unit=UNITS.get(_MICROVOLTS.get(channels[0][1].lower(), 0.0), ""),
     )

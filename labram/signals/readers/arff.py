@@ -16,7 +16,7 @@ from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import Event, Recording
 
 EPOC = frozenset(("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"))
-EPOC_RATE = 128.0
+EPOC_SFREQ = 128.0
 
 _MOST_LINES = 1000
 
@@ -54,7 +54,7 @@ def read(path: Path) -> Recording:
     return Recording(
         data=np.array([table[name] for name in signals], np.float32),
         channels=tuple(signals),
-        sfreq=EPOC_RATE,
+        sfreq=EPOC_SFREQ,
         events=tuple(
             event for name in columns.names() if columns[name][0] == "nominal" for event in _spans(table[name])
         ),
@@ -65,6 +65,6 @@ def read(path: Path) -> Recording:
 def _spans(values: np.ndarray) -> list[Event]:
     edges = [0, *(1 + np.flatnonzero(values[1:] != values[:-1])), len(values)]
     return [
-        Event(start / EPOC_RATE, (stop - start) / EPOC_RATE, values[start].decode("latin1"))
+        Event(start / EPOC_SFREQ, (stop - start) / EPOC_SFREQ, values[start].decode("latin1"))
         for start, stop in pairwise(edges)
     ]

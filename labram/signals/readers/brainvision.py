@@ -112,11 +112,11 @@ def _completeness(path: Path, header: str, size: int) -> tuple[str, ...]:
     return ("truncated_tail",)
 
 
-def _longest_gap(markers: str, rate: float) -> float:
+def _longest_gap(markers: str, sfreq: float) -> float:
     """Return the longest gap between segments: the difference of their dates minus the duration of the samples."""
     try:
         segments = [
-            (int(sample) / rate, datetime.strptime(date, "%Y%m%d%H%M%S%f"))
+            (int(sample) / sfreq, datetime.strptime(date, "%Y%m%d%H%M%S%f"))
             for sample, date in _NEW_SEGMENT.findall(markers)
         ]
     except ValueError:  # anonymised dates
@@ -125,4 +125,4 @@ def _longest_gap(markers: str, rate: float) -> float:
         (later - earlier).total_seconds() - (stop - start) for (start, earlier), (stop, later) in pairwise(segments)
     ]
     longest = max(gaps, default=0.0)
-    return round(longest, 6) if longest * rate > 1 else 0.0
+    return round(longest, 6) if longest * sfreq > 1 else 0.0

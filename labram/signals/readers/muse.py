@@ -9,7 +9,7 @@ import pandas as pd
 from labram.signals.readers.errors import empty, unreadable
 from labram.signals.recording import Event, Recording
 
-RATE = 256.0
+SFREQ = 256.0
 """Sampling rate in Hz of every Muse; time stamps are rounded to milliseconds and come in bursts."""
 
 _STAMPS = "timestamps"
@@ -47,7 +47,7 @@ def read(path: Path) -> Recording:
     return Recording(
         data=np.ascontiguousarray(table[signals].to_numpy().T),
         channels=tuple(signals),
-        sfreq=RATE,
+        sfreq=SFREQ,
         events=_events(table),
         gap_seconds=_longest_gap(table[_STAMPS].to_numpy()),
         notes=("truncated_tail",) if cut else (),
@@ -59,7 +59,7 @@ def _events(table: pd.DataFrame) -> tuple[Event, ...]:
     for name in table.columns:
         if name.lower().startswith(_MARKER):
             values = table[name].to_numpy()
-            events += [Event(int(i) / RATE, 0.0, f"{values[i]:g}") for i in np.flatnonzero(np.nan_to_num(values))]
+            events += [Event(int(i) / SFREQ, 0.0, f"{values[i]:g}") for i in np.flatnonzero(np.nan_to_num(values))]
     return tuple(sorted(events, key=lambda event: event.onset))
 
 
@@ -67,5 +67,5 @@ def _longest_gap(stamps_s: np.ndarray) -> float:
     """Return the longest gap between time stamps; 0 if shorter than a burst of the radio link (12 samples)."""
     if len(stamps_s) < 2:
         return 0.0
-    gap = float(np.nanmax(np.abs(np.diff(stamps_s)))) - 1 / RATE
-    return round(gap, 3) if gap > 12 / RATE else 0.0
+    gap = float(np.nanmax(np.abs(np.diff(stamps_s)))) - 1 / SFREQ
+    return round(gap, 3) if gap > 12 / SFREQ else 0.0

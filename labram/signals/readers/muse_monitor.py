@@ -13,7 +13,7 @@ from labram.signals.recording import Recording
 
 _STAMPS = "TimeStamp"
 _RAW = "RAW_"
-_LEAST_RATE = 100.0
+_MIN_SFREQ = 100.0
 """Threshold in Hz between the app's slow logging intervals and the headband's 220 or 256 Hz."""
 
 
@@ -41,8 +41,8 @@ def read(path: Path) -> Recording:
     if len(stamps) < 2 or stamps.iloc[-1] <= stamps.iloc[0]:
         raise empty(path)
     steps = stamps.diff().dt.total_seconds()
-    rate = (len(stamps) - 1) / float(steps.sum())
-    if rate < _LEAST_RATE:
+    sfreq = (len(stamps) - 1) / float(steps.sum())
+    if sfreq < _MIN_SFREQ:
         raise ReadError(
             "contains band powers instead of signals",
             reason=Reason.NOT_EEG,
@@ -52,6 +52,6 @@ def read(path: Path) -> Recording:
     return Recording(
         data=data.T.copy(),
         channels=tuple(name.removeprefix(_RAW) for name in signals),
-        sfreq=rate,
-        gap_seconds=max(0.0, round(float(steps.max()) - 1 / rate, 3)),
+        sfreq=sfreq,
+        gap_seconds=max(0.0, round(float(steps.max()) - 1 / sfreq, 3)),
     )

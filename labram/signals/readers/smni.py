@@ -45,7 +45,7 @@ def read(path: Path) -> Recording:
     except (OSError, zlib.error, UnicodeDecodeError) as error:
         raise unreadable(path, type(error).__name__) from None
     try:
-        rate = round(1000.0 / float(lines[2].split()[1]), 1)
+        sfreq = round(1000.0 / float(lines[2].split()[1]), 1)
         condition = " ".join(lines[3].lstrip("#").rpartition(",")[0].split())
         signals = _signals(lines)
     except (ValueError, IndexError, ZeroDivisionError):
@@ -55,7 +55,7 @@ def read(path: Path) -> Recording:
             "channels differ in length", reason=Reason.DAMAGED, file=path.name, remedy="Download the file again"
         )
     data = np.array(list(signals.values()))
-    return Recording(data, tuple(signals), rate, (Event(0.0, data.shape[1] / rate, condition),))
+    return Recording(data, tuple(signals), sfreq, (Event(0.0, data.shape[1] / sfreq, condition),))
 
 
 def _signals(lines: list[str]) -> dict[str, list[float]]:

@@ -50,16 +50,16 @@ def read(path: Path) -> Recording:
     stream, choice_note = _eeg(path, streams)
     notes = (*choice_note, *_completeness(path, stream))
     stamps = stream["time_stamps"]
-    rate, rate_note = _rate(path, stream)
+    sfreq, rate_note = _rate(path, stream)
     factors, unit_note = _factors(stream)
     with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected later
         data = np.ascontiguousarray(np.asarray(stream["time_series"], np.float32).T)
     return Recording(
         data=np.multiply(data, factors[:, None], out=data),
         channels=_labels(stream),
-        sfreq=rate,
-        events=_events(streams, stamps, rate),
-        gap_seconds=_longest_gap(stamps, rate),
+        sfreq=sfreq,
+        events=_events(streams, stamps, sfreq),
+        gap_seconds=_longest_gap(stamps, sfreq),
         notes=(*notes, *rate_note, *unit_note),
         unit="" if unit_note else UNITS[float(factors[0])],
     )
@@ -146,7 +146,7 @@ def _number(element: Any, name: str) -> float:
         return 0.0
 
 
-def _events(streams: Sequence[dict[str, Any]], stamps: NDArray[np.float64], rate: float) -> tuple[Event, ...]:
+def _events(streams: Sequence[dict[str, Any]], stamps: NDArray[np.float64], sfreq: float) -> tuple[Event, ...]:
     """Return the samples of all irregular streams as events, each at the next EEG sample."""
     events = []
     for stream in streams:
@@ -155,10 +155,10 @@ def _events(streams: Sequence[dict[str, Any]], stamps: NDArray[np.float64], rate
         for time, row in zip(stream["time_stamps"], stream["time_series"], strict=True):
             if stamps[0] <= time <= stamps[-1]:
                 code = "/".join(f"{value:g}" if isinstance(value, np.number) else str(value) for value in row)
-                events.append(Event(int(np.searchsorted(stamps, time)) / rate, 0.0, code))
+                events.append(Event(int(np.searchsorted(stamps, time)) / sfreq, 0.0, code))
     return tuple(sorted(events, key=lambda event: event.onset))
 
 
-def _longest_gap(stamps: NDArray[np.float64], rate: float) -> float:
-    gap = float(np.abs(np.diff(stamps)).max()) - 1 / rate
+def _longest_gap(stamps: NDArray[np.float64], sfreq: float) -> float:
+    gap = float(np.abs(np.diff(stamps)).max()) - 1 / sfreq
     return round(gap, 3) if gap > _GAP_SECONDS else 0.0
