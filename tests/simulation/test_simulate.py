@@ -135,7 +135,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, name: s
     mine = folder / name
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(CorpusError, match="not a simulated corpus"):
+    with pytest.raises(CorpusError, match="nor a simulated corpus"):
         simulate(folder, size=TINY)
     assert mine.read_text() == "mine"
 
