@@ -7,8 +7,9 @@ from labram.datasets.base import Dataset
 from labram.errors import CorpusError
 
 _PACKAGE = "labram.datasets"
-_WITHOUT_ADAPTERS = frozenset({"__main__", "finder", "task_check"})
-"""Modules that import this one, so scanning cannot import them."""
+
+ADAPTERS: dict[str, Dataset] = {}
+"""Filled at the end of this module, so that scanned modules may import it."""
 
 
 def load_adapters() -> dict[str, Dataset]:
@@ -22,7 +23,7 @@ def load_adapters() -> dict[str, Dataset]:
     """
     adapters: dict[str, Dataset] = {}
     for module in pkgutil.iter_modules(importlib.import_module(_PACKAGE).__path__):
-        if module.name in _WITHOUT_ADAPTERS:
+        if module.name == "__main__":
             continue
         for name, adapter in _defined_in(f"{_PACKAGE}.{module.name}"):
             if name in adapters:
@@ -41,9 +42,6 @@ def _defined_in(module_name: str) -> list[tuple[str, Dataset]]:
     return [(cls.name, cls()) for cls in adapters]
 
 
-ADAPTERS = load_adapters()
-
-
 def get_adapter(name: str) -> Dataset:
     """Return the adapter of that name.
 
@@ -57,3 +55,6 @@ def get_adapter(name: str) -> Dataset:
             remedy=f"Choose one of: {', '.join(ADAPTERS)}",
         )
     return ADAPTERS[name]
+
+
+ADAPTERS.update(load_adapters())
