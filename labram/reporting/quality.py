@@ -208,7 +208,7 @@ def _rules(suite: Sequence[Mapping[str, Any]]) -> ReportSection:
             rule["column"],
             bounds(rule["least"], rule["most"]),
             rule["code"],
-            Status(rule["severity"], "bad" if rule["severity"] == "critical" else "open") if rule["failed"] else "–",
+            _severity(rule) if rule["failed"] else rule["severity"],
             str(rule["failed"]),
             _named(rule["recordings"]),
         )
@@ -220,6 +220,10 @@ def _rules(suite: Sequence[Mapping[str, Any]]) -> ReportSection:
         "are quarantined before the rules are checked."
     )
     return ReportSection("rules", "Rules", (lead,), tables=(Table("Rules", head, body, frozenset({2, 5})),))
+
+
+def _severity(rule: Mapping[str, Any]) -> Status:
+    return Status(rule["severity"], "bad" if rule["severity"] == "critical" else "open")
 
 
 def _named(recordings: Sequence[str]) -> str:

@@ -80,14 +80,15 @@ def _answer(scores: Mapping[str, Evaluation]) -> str:
     ahead = [task for task, found in compared.items() if found.beats_baseline and not found.significant]
     behind = [task for task, found in compared.items() if not found.beats_baseline]
     at_chance = [task for task, found in scores.items() if not found.clears(found.chance)]
-    parts = [
-        f"LaBraM significantly beats the baseline on {listed(significant)}."
-        if significant
-        else "LaBraM does not significantly beat the baseline on any task."
-    ]
+    if not significant and not ahead:
+        parts = ["LaBraM does not beat the baseline on any task."]
+    elif not significant:
+        parts = ["LaBraM does not significantly beat the baseline on any task."]
+    else:
+        parts = [f"LaBraM significantly beats the baseline on {listed(significant)}."]
     if ahead:
         parts.append(f"On {listed(ahead)} it is better, but not significantly.")
-    if behind:
+    if behind and len(behind) < len(compared):
         parts.append(f"On {listed(behind)} it does not beat the baseline.")
     if at_chance:
         parts.append(f"On {listed(at_chance)} it is not significantly better than chance.")
