@@ -90,18 +90,18 @@ def _task(record: StudyRecord, name: str) -> ReportSection:
     metric = metric_title(task.metric)
     rows = tuple(
         (
-            one.variant,
-            estimate(one.score),
-            number(one.spread),
-            estimate(one.baseline),
-            estimate(one.difference),
-            Status("reference", "open") if one is reference else _verdict(one),
+            outcome.variant,
+            estimate(outcome.score),
+            number(outcome.spread),
+            estimate(outcome.baseline),
+            estimate(outcome.difference),
+            Status("reference", "open") if outcome is reference else _verdict(outcome),
         )
-        for one in (reference, *others)
+        for outcome in (reference, *others)
     )
     head = ("variant", f"{metric} [95 % CI]", "SD over seeds", "baseline [95 % CI]", "difference [95 % CI]", "verdict")
-    scores = [_interval(one.variant, one.score) for one in (reference, *others)]
-    baselines = [_interval(one.variant, one.baseline) for one in (reference, *others)]
+    scores = [_interval(outcome.variant, outcome.score) for outcome in (reference, *others)]
+    baselines = [_interval(outcome.variant, outcome.baseline) for outcome in (reference, *others)]
     figure = embed_figure(
         plots.intervals(scores, baselines),
         name=f"{name}-variants",
@@ -121,8 +121,8 @@ def _task(record: StudyRecord, name: str) -> ReportSection:
     )
 
 
-def _verdict(one: Outcome) -> Status:
-    return Status(one.verdict, {"better": "good", "worse": "bad"}.get(one.verdict, "open"))  # type: ignore[arg-type]
+def _verdict(outcome: Outcome) -> Status:
+    return Status(outcome.verdict, {"better": "good", "worse": "bad"}.get(outcome.verdict, "open"))  # type: ignore[arg-type]
 
 
 def _interval(label: str, found: Estimate) -> Interval:
