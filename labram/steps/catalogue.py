@@ -5,7 +5,7 @@ A step is a function `labram.steps.NAME.NAME`, a KFP component `components.NAME.
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -289,7 +289,7 @@ def _pipelines(step: Step) -> str:
     return ", ".join(f"`{name}`" for name in step.pipelines)
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
