@@ -253,7 +253,7 @@ class TestCommand:
     def test_subjects_that_are_no_numbers_are_rejected(self, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["corpus", "fetch", "eegmat", "--subjects", "1,x", "--out", str(tmp_path)])
         assert done.exit_code == 2
-        assert "neither a number nor a range" in done.output
+        assert "expected a number or a range" in done.output
 
     @pytest.mark.parametrize("given", ["5-1", ",", " ", "1-99999999999"])
     def test_no_subject_is_not_all_of_them(self, tmp_path: Path, given: str) -> None:
