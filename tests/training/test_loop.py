@@ -326,7 +326,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tmp_path):
         run(tmp_path, monitor=Breaks(at=11))
     (tmp_path / "step-000010" / "weights.safetensors").write_bytes(b"")
     monitor = Recorder()
-    with pytest.warns(LabramWarning, match="step-000010 is damaged"):
+    with pytest.warns(LabramWarning, match="step-000010: it is damaged"):
         weights, _ = run(tmp_path, monitor=monitor)
     assert monitor.notes[1] == "resuming after step 5 of 12"
     assert equal(weights, run(tmp_path / "whole")[0])
