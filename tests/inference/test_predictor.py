@@ -122,5 +122,5 @@ def test_what_cannot_be_answered_is_refused_in_words(tmp_path, bad, channels, sf
 
 
 def test_an_unknown_electrode_is_refused_with_the_closest_one(tmp_path):
-    with pytest.raises(RecipeError, match="Did you mean 'FP1'"):
+    with pytest.raises(RecipeError, match="Use 'FP1', the closest name"):
         task_model(tmp_path, "binary").predict(signals(), ["FP1X", "PZ"], 200.0)

@@ -103,7 +103,7 @@ def test_the_pyfunc_answers_any_spelling_and_rate(once):
     assert ((answer > 0) & (answer < 1)).all()
     with pytest.raises(Exception, match="Name every channel"):
         model.predict(signals)
-    with pytest.raises(Exception, match="Did you mean"):
+    with pytest.raises(Exception, match="the closest name"):
         model.predict(signals, params={"channels": ["FP1", "FP2X"]})
 
 
