@@ -47,7 +47,7 @@ def test_a_tokenizer_is_trained_tokenizes_and_teaches(store, tmp_path):
     assert lines[-1]["metrics"]["steps"] == 4
     told = labram("tokenize", tmp_path / "tokenizer", "--store", store)
     assert told.exit_code == 0, told.output
-    assert "codes of 2 recordings were worked out" in told.output
+    assert "computed and stored codes of 2 recordings" in told.output
     arguments = (
         "train",
         "pretrain",
