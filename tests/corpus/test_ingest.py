@@ -160,7 +160,7 @@ def test_editing_an_adapter_invalidates_the_metadata_of_its_recordings_only(
 ) -> None:
     write_edf(eegmat.parent / "other" / "a.edf", seed=99)
     take_in(eegmat.parent)
-    monkeypatch.setattr(Eegmat, "code_version", lambda: "edited")
+    monkeypatch.setattr(Eegmat, "code_version", lambda *_: "edited")
     done, _ = take_in(eegmat.parent)
     assert (done.recordings, done.reused) == (7, 1)
 
