@@ -111,7 +111,7 @@ def test_less_error_than_the_mean_of_the_targets_is_better_than_chance():
     assert good.clears(good.chance)
     assert not good.clears(0.05)
     assert not bad.clears(bad.chance)
-    assert "ignore the signals" in bad.notes[0]
+    assert "not better than chance" in bad.notes[0]
 
 
 def test_without_a_baseline_nothing_is_claimed_about_it():
