@@ -97,7 +97,7 @@ def test_every_stage_has_its_figures(page: str) -> None:
 
 
 def test_where_a_training_was_interrupted_stands_in_its_curves(page: str) -> None:
-    assert page.count("Vertical: interrupted, and gone on after step 80, 210.") == 1
+    assert page.count("Vertical: interrupted and resumed at step 80, 210.") == 1
 
 
 def test_codes_in_use_are_told_by_dataset(page: str) -> None:
