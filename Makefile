@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TARGETS ?= cpu mlflow
 WORKERS ?= 2
-# pip is told about versions by constraints.txt alone; torch comes first, so that a CPU build is taken where pip has one.
+# Only constraints.txt fixes versions. torch comes first, so that pip takes a CPU build where it has one.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run run-services run-containers images results lock test lint ui browser postgresql clean
@@ -71,5 +71,5 @@ postgresql:  # On a Debian machine as root it is installed if absent
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } || true
 
-clean:  ## Remove what runs wrote (the environment and the corpus stay)
+clean:  ## Remove the workspace .labram (environment and corpus stay)
 	rm -rf .labram

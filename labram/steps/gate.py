@@ -59,11 +59,11 @@ def gate(
     with tracked("gate", layout.root) as run:
         recordings, store = Corpus.load(Path(corpus)), Store(layout.store)
         verdicts = [
-            _judge_task(task, settings, registered, recordings, store, Path(evaluation))
+            _task_verdict(task, settings, registered, recordings, store, Path(evaluation))
             for task, evaluation in zip(settings.tasks, evaluations, strict=True)
         ]
         if tokenizer is not None and backbone is not None:
-            verdicts += list(_judge_pretrained(verdicts, settings, registered, Path(tokenizer), Path(backbone)))
+            verdicts += list(_pretrained_verdicts(verdicts, settings, registered, Path(tokenizer), Path(backbone)))
         for verdict in verdicts:
             run.note(
                 f"{verdict.model} version {verdict.version}: {'all gates passed' if verdict.passed else 'not promoted'}"
@@ -80,7 +80,7 @@ def _rows(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
             yield model, gate.name, "passed" if gate.passed else "**failed**", gate.detail
 
 
-def _judge_task(
+def _task_verdict(
     task: TaskRecipe, recipe: Recipe, registered: dict[str, str], corpus: Corpus, store: Store, evaluation: Path
 ) -> Verdict:
     name = model_registry.task_model_name(task.name)
@@ -104,25 +104,25 @@ def _judge_task(
     return _verdict(name, registered[name], [better, leak, *smoke_test(name, registered[name])])
 
 
-def _judge_pretrained(
+def _pretrained_verdicts(
     tasks: Sequence[Verdict], recipe: Recipe, registered: dict[str, str], tokenizer: Path, backbone: Path
 ) -> Iterator[Verdict]:
-    own = {
+    evaluated = {
         model_registry.TOKENIZER: [gates.codebook_health(read_codebook(tokenizer), recipe.gates)],
         model_registry.BACKBONE: [],
     }
     if not tasks:
-        own[model_registry.BACKBONE].append(gates.masked_accuracy(last_validation(backbone)))
-    for name, judged in own.items():
+        evaluated[model_registry.BACKBONE].append(gates.masked_accuracy(last_validation(backbone)))
+    for name, results in evaluated.items():
         champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
         others = _all_tasks(tasks) if tasks else gates.no_task_comparison(champion.version if champion else None)
-        yield _verdict(name, registered[name], [*judged, *smoke_test(name, registered[name]), others])
+        yield _verdict(name, registered[name], [*results, *smoke_test(name, registered[name]), others])
 
 
-def _verdict(name: str, version: str, judged: Sequence[Gate]) -> Verdict:
+def _verdict(name: str, version: str, results: Sequence[Gate]) -> Verdict:
     champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
     before = champion.version if champion else None
-    return Verdict(model=name, version=version, champion=before, gates=tuple(judged))
+    return Verdict(model=name, version=version, champion=before, gates=tuple(results))
 
 
 def _all_tasks(verdicts: Sequence[Verdict]) -> Gate:

@@ -37,8 +37,8 @@ def preflight(
                 remedy='Set it, such as "0" or "4"',
             )
         pool = doctor.Pool(int(gpus), 1, accelerator, node_selector, tolerations)
-        found = list(doctor.check_pod(pool, volume))
-        for finding in found:
+        findings = list(doctor.check_pod(pool, volume))
+        for finding in findings:
             if finding.state == "warning":
                 reporter.note(f"{finding.subject}: {finding.detail}. {finding.remedy}.")
-        doctor.require(found)
+        doctor.require(findings)

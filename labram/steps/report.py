@@ -52,7 +52,7 @@ def report(
     """
     layout, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     with mlflow_runs.tracked("report", layout.root) as run:
-        judged, moves, recordings = read_verdicts(verdicts), read_promotions(promotions), Corpus.load(Path(corpus))
+        outcomes, moves, recordings = read_verdicts(verdicts), read_promotions(promotions), Corpus.load(Path(corpus))
         name = mlflow_runs.pipeline_run_name()
         parent = mlflow_runs.find_parent_run(name) or run.run_id
         datasets = sorted(set(recordings.catalogue["dataset"]))
@@ -68,12 +68,12 @@ def report(
             tokenizer=Path(tokenizer) if tokenizer else None,
             backbone=Path(backbone) if backbone else None,
             tasks={task.name: Path(folder) for task, folder in zip(settings.tasks, evaluations, strict=True)},
-            verdicts=judged,
+            verdicts=outcomes,
             promotions=[move for move in moves if move.moved],
             lineage=lineage.lineage_tags(settings, corpus_version, start),
         )
         page.write(record, Path(out))
-        result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], judged, moves)
+        result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], outcomes, moves)
         new = {move.model: move.version for move in moves if move.moved and move.version}
         champions = (f"Champion: {kfp_summary.link_to_model(name, version)}" for name, version in new.items())
         run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", *champions)

@@ -145,8 +145,8 @@ def _server(
     name: str, command: list[str], answers: str, log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[None]:
     """Run a server until the end of the context; wait until it answers."""
-    with log.open("w") as said:
-        process = subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         deadline = time.monotonic() + SECONDS_TO_START
         while not _ok(answers):

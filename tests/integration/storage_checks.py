@@ -81,7 +81,7 @@ def artifacts_are_objects(objects: Objects, workspace: Path) -> str:
         one["uri"] for answer in answers for made in answer.get("artifacts", {}).values() for one in made["artifacts"]
     ]
     listed = objects.listing(ARTIFACTS)
-    there = {f"s3://{ARTIFACTS}/{place}" for name in listed for place in (name, *map(str, Path(name).parents))}
+    there = {f"s3://{ARTIFACTS}/{path}" for name in listed for path in (name, *map(str, Path(name).parents))}
     _require_all("artifacts of tasks", uris, there)
     return f"{len(uris)} artifacts of {len(answers)} tasks"
 

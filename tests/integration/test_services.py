@@ -90,7 +90,7 @@ def test_mlflow_keeps_runs_in_postgresql_and_weights_in_the_bucket(database, cha
 
 def test_a_model_does_not_bring_the_steps_and_commands_along(champion) -> None:
     along = {name.partition("/code/")[2] for name in checks.Objects().listing(checks.MODELS) if "/code/" in name}
-    assert {"labram/evaluation/inference.py", "labram/models/encoder.py"} <= along
+    assert {"labram/inference/predictor.py", "labram/models/encoder.py"} <= along
     assert not [
         name
         for name in along
