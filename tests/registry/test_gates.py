@@ -149,6 +149,6 @@ def test_a_verdict_needs_every_gate_and_survives_json():
     good, bad = gates.Gate(name="a", passed=True, detail=""), gates.Gate(name="b", passed=False, detail="no")
     verdict = gates.Verdict(model="m", version="2", champion="1", gates=(good, bad))
     assert not verdict.passed
-    assert verdict.refused == (bad,)
+    assert verdict.failed_gates == (bad,)
     assert gates.Verdict.from_json(verdict.to_json()) == verdict
     assert not gates.Verdict(model="m", version="2", champion=None, gates=()).passed
