@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from labram.evaluation.record import Evaluation, Predictions
-from labram.evaluation.scoring import EVALUATION as EVALUATION_FILE
-from labram.evaluation.scoring import PREDICTIONS as PREDICTIONS_FILE
+from labram.evaluation.scoring import EVALUATION, PREDICTIONS
 from labram.jsonl import read_rows
 from labram.registry.gates import Verdict
 from labram.registry.promotion import Move
 
 VERSIONS_FILE, VERDICTS_FILE, PROMOTIONS_FILE = "versions.json", "verdicts.json", "promotions.json"
+EVALUATION_FILE, PREDICTIONS_FILE = EVALUATION, PREDICTIONS
 CODEBOOK_FILE, HISTORY_FILE = "codebook.json", "history.jsonl"
 TRAINING_FILES = (HISTORY_FILE, "resumed.json", "task.json")
 """Files of a task model that `evaluate` copies beside the evaluation, for the report."""
