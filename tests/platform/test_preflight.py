@@ -83,7 +83,7 @@ def test_a_volume_that_comes_with_its_first_pod_is_no_fault(healthy) -> None:
         ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 200, "does not respond", "its pods are ready"),
         ({"MLFLOW_TRACKING_URI": ""}, 200, "does not set MLFLOW_TRACKING_URI", "apply -k"),
         ({"LABRAM_STORE": "s3://patches", "AWS_EC2_METADATA_DISABLED": "1"}, 200, "no credentials", "labram-storage"),
-        ({"LABRAM_NODES": "2", "LABRAM_TRAIN_JOB": "{"}, 200, "a training on 2 nodes needs", "Set it to JSON"),
+        ({"LABRAM_NODES": "2", "LABRAM_TRAIN_JOB": "{"}, 200, "training on 2 nodes needs", "Set it to JSON"),
     ],
 )  # fmt: skip
 def test_a_missing_secret_or_server_is_named(healthy, state, monkeypatch, variables, status, said, remedy) -> None:
