@@ -11,7 +11,8 @@ def spectral_targets(x_BNAT: Tensor) -> tuple[Tensor, Tensor]:
     """Return amplitude and phase of all patches, z-scored over the window with the unbiased standard deviation.
 
     All 200 bins of the discrete Fourier transform are targets, as in the published code. The upper half mirrors the
-    lower one, so only 101 bins are computed.
+    lower one, so only 101 bins are computed. The transform is in float64: in float32 the phase of a weak bin depends on
+    the processor's FFT, by more than the published targets' own rounding.
 
     Args:
         x_BNAT: Windows [B, N, A, 200] in units of 100 µV.
@@ -20,8 +21,8 @@ def spectral_targets(x_BNAT: Tensor) -> tuple[Tensor, Tensor]:
         Amplitude and phase, each [B, L, 200], float32.
     """
     with torch.autocast(x_BNAT.device.type, enabled=False):
-        spectrum = torch.fft.rfft(x_BNAT.float().flatten(1, 2))
-        amplitude, phase = spectrum.abs(), spectrum.angle()
+        spectrum = torch.fft.rfft(x_BNAT.double().flatten(1, 2))
+        amplitude, phase = spectrum.abs().float(), spectrum.angle().float()
         inner = slice(1, (x_BNAT.shape[-1] + 1) // 2)
         amplitude = torch.cat([amplitude, amplitude[..., inner].flip(-1)], dim=-1)
         phase = torch.cat([phase, -phase[..., inner].flip(-1)], dim=-1)
