@@ -29,7 +29,7 @@ run-services: $(READY) postgresql  ## The demo with patches, artefacts and model
 images: $(READY)  ## Images for a cluster (TARGETS="cpu gpu mlflow"); REGISTRY=… pushes them and writes their digests into k8s/images
 	@$(BIN)/python k8s/images/build.py $(TARGETS) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(BASE),--base $(BASE))
 
-run-containers: $(READY)  ## The demo with a container a task, and whether its models are those of `make run`
+run-containers: $(READY)  ## The demo with one container per task; compares its models with those of `make run`
 	@$(BIN)/python k8s/images/build.py cpu
 	@$(BIN)/labram run
 	@$(BIN)/labram run --containers --workspace .labram/containers

@@ -10,7 +10,7 @@ RecipeOption = Annotated[
 ]
 OverrideOption = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", help="Override a recipe setting, such as tokenizer.steps=50. Repeatable."),
+    typer.Option("--set", "-s", help="Override a recipe setting, such as tasks.NAME.epochs=5. Repeatable."),
 ]
 WorkspaceOption = Annotated[
     Path,

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from labram.recipe import Recipe
 
 DataOption = Annotated[
-    Path | None, typer.Option("--data", "-d", help="Folder of recordings. Default: the corpus that ./data.dvc records.")
+    Path | None, typer.Option("--data", "-d", help="Folder of recordings. Default: the DVC corpus of ./data.dvc.")
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Run even if nothing changed. Finished trainings are still reused.")
+    bool, typer.Option("--force", help="Run all steps again; completed trainings are loaded from their checkpoints.")
 ]
 BackboneArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[BACKBONE]",
-        help="Pre-trained model to fine-tune: models:/NAME@ALIAS, models:/NAME/VERSION, a folder that labram wrote, or "
-        "a published .pth file. Default: models:/labram-backbone@champion.",
+        help="Pre-trained model to fine-tune: models:/NAME@ALIAS, models:/NAME/VERSION, a backbone's model folder, "
+        "or a published .pth file. Default: models:/labram-backbone@champion.",
     ),
 ]
 
@@ -52,8 +52,8 @@ def run(
     Interrupted? Run the same command again: it resumes from the last finished step and the newest checkpoint. If
     corpus, recipe and code are unchanged, it shows the result of the last run and stops.
 
-    Exit codes: 0 promoted or unchanged; 1 error; 3 not promoted, because at least one model failed a gate;
-    130 interrupted.
+    Exit codes: 0 promoted, or unchanged since the last run; 1 error; 3 not promoted, because at least one model failed
+    a gate; 130 interrupted.
     """
     from labram import recipe as recipes
 
@@ -70,16 +70,17 @@ def adapt(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
 ) -> None:
-    """Fine-tune an existing backbone on the recipe's tasks, then evaluate and promote models that pass the gates.
+    """Fine-tune an existing backbone on the recipe's tasks; evaluate the models and promote those that pass the gates.
 
-    Nothing is pre-trained: the recipe's tokenizer and pre-training sections are ignored. Quality checks, train/test
-    split, baselines, gates and report are those of `labram run`.
+    The backbone is a pre-trained encoder; without BACKBONE, the champion of an earlier `labram run`. Nothing is
+    pre-trained: the recipe sections `architecture`, `tokenizer` and `pretraining` are ignored. Quality checks,
+    train/test split, baselines, gates and report are those of `labram run`. Promoted models become champion.
 
-    The subjects that published weights were trained on are unknown, so the leakage gate does not promote models
-    fine-tuned from them unless the recipe sets gates.allow_overlap: true.
+    The subjects that published weights were trained on are unknown, so models fine-tuned
+    from them fail the leakage gate unless the recipe sets gates.allow_overlap: true.
 
-    Exit codes: 0 promoted or unchanged; 1 error; 3 not promoted, because at least one model failed a gate;
-    130 interrupted.
+    Exit codes: 0 promoted, or unchanged since the last run; 1 error; 3 not promoted, because at least one model failed
+    a gate; 130 interrupted.
     """
     from labram import recipe as recipes
 
@@ -99,16 +100,16 @@ def study(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
 ) -> None:
-    """Run the fine-tuning ablations in the recipe's `study` section and report which variants differ significantly.
+    """Run the fine-tuning ablations of the recipe's `study` section and report which variants differ significantly.
 
-    A variant changes how the backbone is fine-tuned: random instead of pre-trained weights, a fraction of the training
-    subjects, or other task settings. Each variant is fine-tuned on each task with each seed, and all are evaluated on
-    the same test windows. The report compares each variant with the first one by a paired bootstrap over test subjects
+    A variant starts from random instead of pre-trained weights, trains on a fraction of the subjects, or changes task
+    settings. Each variant is fine-tuned on each task with `study.seeds` seeds, and all are evaluated on the same test
+    windows. The report compares each variant with the first one by a paired bootstrap over test subjects
     and seeds. Nothing is registered or promoted.
 
-    `labram recipe keys` documents the section `study`.
+    `labram recipe keys` documents the `study` section.
 
-    Exit codes: 0 done or unchanged; 1 error; 130 interrupted.
+    Exit codes: 0 done, or unchanged since the last run; 1 error; 130 interrupted.
     """
     from labram import recipe as recipes
     from labram.evaluation.study import ablation_runs

@@ -30,4 +30,4 @@ def test_a_page_is_written_for_each_corpus_of_a_store(tmp_path: Path) -> None:
     labram("corpus", "ingest", tmp_path / "data", "--store", store, "--workers", 1)
     labram("corpus", "quality", pages, "--store", store)
     (page,) = pages.glob("*.html")
-    assert "Of 2 recordings, 1 can be used, 0 of them with a warning; 1 cannot." in page.read_text()
+    assert "2 recordings: 1 accepted, 0 of them with a warning; 1 quarantined" in page.read_text()

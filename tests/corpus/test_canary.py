@@ -1,6 +1,6 @@
 """A name is planted wherever a recording can hold one, and sought in every byte that a run leaves behind.
 
-The whole way is gone, in a process of its own: resolve, ingest, quality, training, fine-tuning, evaluation, registry,
+All steps run in one process: plan_run, ingest, quality, training, fine-tuning, evaluation, registry,
 gates, promotion and report, with MLflow. Then every file of the workspace, of the temporary folder and of the home
 folder is read, names of files included, packed ones unpacked, and so is what the process printed.
 """
@@ -208,11 +208,11 @@ from pathlib import Path
 from labram.platform.workspace import CORPUS_PLACEHOLDER
 from labram.recipe import Recipe
 from labram.steps import evaluate, finetune, gate, ingest, pretrain, promote
-from labram.steps import quality, register, report, resolve, tokenizer
+from labram.steps import plan_run, quality, register, report, tokenizer
 place, text = sys.argv[1:]
 recipe, out = Recipe.from_json(text), Path(place) / "pipeline"
 task, at = recipe.tasks[0], lambda name: str(out / name)
-plan = resolve.resolve(data=CORPUS_PLACEHOLDER, workspace=place, recipe=text, force=False, pipeline="retrain")
+plan = plan_run.plan_run(data=CORPUS_PLACEHOLDER, workspace=place, recipe=text, force=False, pipeline="retrain")
 common = {"workspace": place}
 ingest.ingest(
     **common,

@@ -240,7 +240,7 @@ def test_what_is_no_file_is_told_before_anything_is_copied(tmp_path, target) -> 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.edf").write_bytes(b"a")
     (tmp_path / "mine" / "b.edf").symlink_to(target)
-    with pytest.raises(CorpusError, match=r"b\.edf: this is no file"):
+    with pytest.raises(CorpusError, match=r"b\.edf: not a regular file"):
         dvc_versions.add(tmp_path / "mine", tmp_path, NullMonitor())
     assert not (tmp_path / "data").exists()
 

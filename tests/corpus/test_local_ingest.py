@@ -69,13 +69,13 @@ def test_the_second_time_there_is_nothing_to_do(data: Path, store: Store, recipe
 def test_a_refused_recording_that_is_gone_meanwhile_is_named_all_the_same(
     data: Path, store: Store, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = at_work.examine
+    sound = at_work.process_recording
 
     def remove(*arguments: object, **keywords: object) -> object:
         (data / "eegmat" / "Subject07_1.edf").unlink(missing_ok=True)
         return sound(*arguments, **keywords)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(at_work, "examine", remove)
+    monkeypatch.setattr(at_work, "process_recording", remove)
     done = brought(data, store, recipe)
     assert done.summary.recordings == done.summary.accepted + len(done.quarantined) == 7
 

@@ -49,7 +49,7 @@ def test_the_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_shared_wants_a_key_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PlatformError, match=f"{KEY_VARIABLE}: a store in a bucket is shared"):
+    with pytest.raises(PlatformError, match=f"{KEY_VARIABLE}: a store in a bucket requires a shared subject key"):
         load_key(tmp_path, shared=True)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv(KEY_VARIABLE, "given")

@@ -177,7 +177,7 @@ def test_what_should_be_at_an_address_and_is_here_is_found(tmp_path, left: str) 
     assert checks.nothing_else_is_here(tmp_path).startswith("2 files")
     (tmp_path / left).parent.mkdir(parents=True)
     (tmp_path / left).touch()
-    with pytest.raises(PlatformError, match="should lie at an address"):
+    with pytest.raises(PlatformError, match="belong at an address"):
         checks.nothing_else_is_here(tmp_path)
 
 

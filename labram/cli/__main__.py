@@ -1,0 +1,5 @@
+"""`python -m labram.cli`: the `labram` command."""
+
+from labram.cli import main
+
+main()
