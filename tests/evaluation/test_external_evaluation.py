@@ -86,7 +86,7 @@ def test_a_recording_that_training_has_seen_is_found_by_its_bytes_and_warned_abo
     with pytest.warns(LabramWarning, match="1 of 6 recordings were used"):
         evaluation = score(model, folder, tmp_path)
     assert evaluation.overlap == 1
-    assert any("do not show" in note for note in evaluation.notes)
+    assert any("do not measure" in note for note in evaluation.notes)
 
 
 def test_another_recording_of_a_subject_that_training_has_seen_counts_as_overlap(model, folder, tmp_path):
