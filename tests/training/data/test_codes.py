@@ -127,7 +127,7 @@ def test_pretraining_by_stored_codes_runs_the_tokenizer_for_validation_only(
 
 
 def test_stored_codes_with_random_window_lengths_are_an_error(pretraining_recipe):
-    with pytest.raises(ValueError, match="leave shortest_window_seconds null"):
+    with pytest.raises(ValueError, match="set shortest_window_seconds to null"):
         PretrainingRecipe.model_validate(
             {**pretraining_recipe().model_dump(), "stored_codes": True, "shortest_window_seconds": 2}
         )
