@@ -41,4 +41,4 @@ def test_damaged_weights_are_found(run_id, task_folder, tmp_path):
     (gate,) = put("labram-smoke-damaged", tmp_path, run_id)
     assert not gate.passed
     assert gate.name == "weights"
-    assert "digest" in gate.detail
+    assert "checksum mismatch" in gate.detail
