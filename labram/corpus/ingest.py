@@ -162,6 +162,7 @@ def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, su
             store.put_metadata(key, quarantined_row(reason))
         return _merge(identity, quarantined_row(reason), reused=reused)
     sidecars = hash_sidecars(item, store)
+    excluded = sorted(item.file.excluded_channels)
     patches_key = store.key(
         content.digest,
         preprocessing=preprocessing.digest(),
@@ -169,6 +170,7 @@ def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, su
         unit_scale=item.dataset.scale(item.file.path),
         reading=item.dataset.read_version(item.file),
         version=SIGNALS,
+        **({"excluded_channels": excluded} if excluded else {}),
     )
     metadata_key = store.key(
         patches_key,
@@ -215,12 +217,16 @@ def _early_reason(item: Item, content: Content) -> Reason | None:
 
 
 def _merge(identity: dict[str, Any], metadata: dict[str, Any], *, reused: bool = False, failure: str = "") -> _Metadata:
-    return _Metadata({**identity, **metadata["row"]}, metadata["labels"], reused, failure)
+    row = metadata["row"]
+    warnings = list(dict.fromkeys([*identity["warnings"], *row.get("warnings", [])]))
+    return _Metadata({**identity, **row, "warnings": warnings}, metadata["labels"], reused, failure)
 
 
 def _identity(item: Item, content: Content, subject_key: bytes) -> dict[str, Any]:
     """Return the catalogue columns that need no reading of the recording."""
     dataset, file = item.dataset, item.file
+    reference = pseudonyms.allowed_reference(file.reference)
+    unknown_reference = bool(file.reference) and not reference
     return {
         "recording_id": recording_id(item, content.digest, subject_key),
         "dataset": dataset.name,
@@ -229,12 +235,12 @@ def _identity(item: Item, content: Content, subject_key: bytes) -> dict[str, Any
         "format": file.path.suffix.lower().removeprefix("."),
         "bytes": content.size,
         "content_hash": content.digest,
-        "reference": pseudonyms.allowed_reference(file.reference) or dataset.reference,
+        "reference": reference or dataset.reference,
         "mains_hz": dataset.line_freq(file),
         "unit_scale": dataset.scale(file.path),
         "seconds": 0,
         "store_key": "",
         "montage": [],
-        "warnings": [],
+        "warnings": [*file.notes, *["reference_not_understood"] * unknown_reference],
         "split": file.split or "",
     }

@@ -46,7 +46,7 @@ def process_recording(
     """
     try:
         recording = withhold_unknown_events(item.dataset.read(item.file), item.dataset.event_codes)
-        picks, montage = _montage(recording)
+        picks, montage, excluded = _montage(recording, item.file.excluded_channels)
         metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file))
         if store.verify(key):
             metrics.add_patches(store.patches(key))
@@ -76,7 +76,7 @@ def process_recording(
         "gap_seconds": recording.gap_seconds,
         "verdict": ACCEPTED,
         "reasons": [],
-        "warnings": [*recording.notes, *warnings],
+        "warnings": [*recording.notes, *excluded, *warnings],
     }
     return {"row": row, "labels": labels}
 
@@ -86,17 +86,28 @@ def quarantined_row(reason: Reason) -> dict[str, Any]:
     return {"row": {"verdict": QUARANTINED, "reasons": [reason.value]}, "labels": []}
 
 
-def _montage(recording: Recording) -> tuple[list[int], tuple[str, ...]]:
-    """Return the indices and canonical names of the channels that the model knows."""
+def _montage(recording: Recording, excluded: frozenset[str]) -> tuple[list[int], tuple[str, ...], list[str]]:
+    """Return indices and canonical names of the channels that the model knows, and warning codes.
+
+    Args:
+        recording: The recording.
+        excluded: Names of channels to leave out; a name matches a label of equal text, or of the same electrode.
+    """
+    labels = [label.strip() for label in recording.channels]
+    electrodes = {name for name in canonical_names(sorted(excluded)) if name}
     names = canonical_names(recording.channels)
-    picks = [index for index, name in enumerate(names) if name]
+    left_out = [label in excluded or name in electrodes for label, name in zip(labels, names, strict=True)]
+    picks = [index for index, name in enumerate(names) if name and not left_out[index]]
     if not picks:
         raise ReadError(
             "has no channel that the model knows",
             reason=Reason.NO_CANONICAL_CHANNELS,
             remedy="Rename the channels to electrodes of the 10-10 system",
         )
-    return picks, tuple(name for name in names if name)
+    present = {*labels, *(name for name in names if name)}
+    unmatched = [name for name in excluded if not {name, *canonical_names([name])} & present]
+    warnings = ["channels_excluded"] * any(left_out) + ["channels_not_understood"] * bool(unmatched)
+    return picks, tuple(names[index] or "" for index in picks), warnings
 
 
 def _blocks(recording: Recording, picks: list[int]) -> Iterator[Samples]:

@@ -23,8 +23,8 @@ _KEY_BYTES = 32
 WITHHELD = "withheld"
 """Replaces event codes that the dataset's adapter does not list."""
 _TERMS = """
-and average common cms drl ear earlobe earlobes ears known left linked mastoid mastoids nose not of or recorded ref
-reference right stated the tip to unknown without
+and at average common cms drl ear earlobe earlobes ears electrode electrodes known left linked mastoid mastoids nose not
+of on or placed recorded ref reference right stated the tip to unknown without
 """
 _REFERENCE_TERMS = frozenset(_TERMS.split())
 

@@ -93,6 +93,32 @@ WARNINGS: Mapping[str, Explanation] = {
     "rate_and_unit_of_emotiv_epoc": Explanation(
         "the file states no sampling rate; that of the Emotiv EPOC was assumed", "nothing"
     ),
+    "sidecar_repaired": Explanation(
+        "a BIDS sidecar breaks JSON or BIDS (Latin-1, a trailing comma, text or a list instead of a number); its "
+        "meaning is clear and was used",
+        "correct it: run the BIDS validator",
+    ),
+    "sidecar_unreadable": Explanation(
+        "a BIDS sidecar cannot be read or understood; nothing of it was used", "correct it: run the BIDS validator"
+    ),
+    "line_freq_not_stated": Explanation(
+        "the BIDS sidecars state no line frequency; 50 Hz was assumed", "add `PowerLineFrequency`"
+    ),
+    "line_freq_not_understood": Explanation(
+        "`PowerLineFrequency` is neither 50 nor 60 Hz; 50 Hz was assumed", "correct `PowerLineFrequency`"
+    ),
+    "reference_not_understood": Explanation(
+        "the stated reference has words that are neither electrodes nor common terms; it is not in the catalogue",
+        "state it as electrodes, such as `Cz` or `A1, A2`",
+    ),
+    "channels_excluded": Explanation(
+        "channels that `channels.tsv` states as bad or not EEG were left out; `dropped` counts them", "nothing"
+    ),
+    "channels_not_understood": Explanation(
+        "`channels.tsv` has a type or status that BIDS does not define, or names a bad channel that the recording does "
+        "not have; these entries were not used",
+        "correct it: run the BIDS validator",
+    ),
     Reason.MISSING_LABEL: REASONS[Reason.MISSING_LABEL],
 }
 

@@ -51,6 +51,8 @@ class RecordingFile:
             keeps it and splits only the subjects without one.
         line_freq_hz: Line frequency of this recording; None: that of the dataset.
         reference: Recording reference of this recording; empty: that of the dataset.
+        excluded_channels: Names of channels that are bad or not EEG by the dataset's metadata; they are left out.
+        notes: Warning codes of metadata that were repaired or not understood (docs/quality.md).
     """
 
     dataset: str
@@ -62,6 +64,8 @@ class RecordingFile:
     split: Literal["train", "validation", "test"] | None = None
     line_freq_hz: float | None = None
     reference: str = ""
+    excluded_channels: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

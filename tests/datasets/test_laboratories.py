@@ -199,3 +199,77 @@ class TestBids:
         ]
         assert rows["subject_key"].nunique() == 2
         assert [list(reasons) for reasons in corpus.quarantined()["reasons"]] == [["duplicate_format"]]
+
+    SIDECARS = (
+        (b'{"PowerLineFrequency": 60}', 60, []),
+        (b'{"PowerLineFrequency": 60.0, "EEGReference": "placed on Cz"}', 60, []),
+        (b'{"PowerLineFrequency": "60"}', 60, ["sidecar_repaired"]),
+        (b'{"PowerLineFrequency": "60 Hz"}', 60, ["sidecar_repaired"]),
+        (b'{"PowerLineFrequency": [60, 120]}', 60, ["sidecar_repaired"]),
+        (b'{"powerlinefrequency": 60}', 60, ["sidecar_repaired"]),
+        (b'{"PowerLineFrequency": 60, "InstitutionName": "K\xf6ln"}', 60, ["sidecar_repaired"]),
+        ('{"PowerLineFrequency": 60}'.encode("utf-16"), 60, ["sidecar_repaired"]),
+        (b'{"PowerLineFrequency": 60, "Manufacturer": "a,}", }', 60, ["sidecar_repaired"]),
+        (b'{"PowerLineFrequency": "n/a"}', 50, ["line_freq_not_stated"]),
+        (b"{}", 50, ["line_freq_not_stated"]),
+        (b'{"PowerLineFrequency": [60, 50]}', 50, ["line_freq_not_understood"]),
+        (b'{"PowerLineFrequency": "sixty"}', 50, ["line_freq_not_understood"]),
+        (b'{"PowerLineFrequency": 1' + b"0" * 400 + b"}", 50, ["line_freq_not_understood"]),
+        (b'{"PowerLineFrequency": true}', 50, ["line_freq_not_understood"]),
+        (b'{"PowerLineFrequency": 60', 50, ["sidecar_unreadable", "line_freq_not_stated"]),
+        (b"[60]", 50, ["sidecar_unreadable", "line_freq_not_stated"]),
+        (b"[" * 200_000, 50, ["sidecar_unreadable", "line_freq_not_stated"]),
+        (b'{"PowerLineFrequency": 60, "EEGReference": "below the lamp"}', 60, ["reference_not_understood"]),
+    )
+
+    @pytest.mark.parametrize(("sidecar", "line_freq", "warnings"), SIDECARS)
+    def test_what_a_sidecar_states_is_used_or_named(
+        self,
+        tmp_path: Path,
+        write_edf: Callable[..., Path],
+        take_in: TakeIn,
+        sidecar: bytes,
+        line_freq: float,
+        warnings: list[str],
+    ) -> None:
+        (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+        path = write_edf(tmp_path / "sub-01/eeg/sub-01_task-rest_eeg.edf", seconds=6)
+        path.with_suffix(".json").write_bytes(sidecar)
+        (row,) = take_in(tmp_path)[1].accepted().to_dict("records")
+        assert row["mains_hz"] == line_freq
+        assert [code for code in row["warnings"] if code not in ("line_noise", "flat_spectrum")] == warnings
+
+    TABLES = (
+        (
+            "name\ttype\tstatus\nFp1\tEOG\tgood\nC3\tEEG\tbad\nC4\teeg\tn/a",
+            ("FP2", "C4", "O1", "O2"),
+            "channels_excluded",
+        ),
+        ("Name\tType\nEEG Fp1-REF\tveog\n", ("FP2", "C3", "C4", "O1", "O2"), "channels_excluded"),
+        ("name\ttype\nFp1\tSCALP\n", ("FP1", "FP2", "C3", "C4", "O1", "O2"), "channels_not_understood"),
+        ("name\tstatus\nX9\tbad\n", ("FP1", "FP2", "C3", "C4", "O1", "O2"), "channels_not_understood"),
+        ("name\ttype\nFp1\tEEG\n", ("FP1", "FP2", "C3", "C4", "O1", "O2"), ""),
+        ("Fp1\tEOG\n", ("FP1", "FP2", "C3", "C4", "O1", "O2"), "sidecar_unreadable"),
+    )
+
+    @pytest.mark.parametrize(("table", "montage", "warning"), TABLES)
+    def test_channels_of_another_type_and_bad_ones_are_left_out(
+        self,
+        tmp_path: Path,
+        write_edf: Callable[..., Path],
+        take_in: TakeIn,
+        table: str,
+        montage: tuple[str, ...],
+        warning: str,
+    ) -> None:
+        (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+        write_edf(tmp_path / "sub-01/eeg/sub-01_task-rest_eeg.edf", seconds=6)
+        (tmp_path / "eeg.json").write_text('{"PowerLineFrequency": 50}')
+        before = take_in(tmp_path)[1].accepted()["store_key"][0]
+        (tmp_path / "task-rest_channels.tsv").write_text(table)
+        (row,) = take_in(tmp_path)[1].accepted().to_dict("records")
+        codes = {"channels_excluded", "channels_not_understood", "sidecar_unreadable"}
+        assert tuple(row["montage"]) == montage
+        assert row["dropped"] == 6 - len(montage)
+        assert [code for code in row["warnings"] if code in codes] == [warning] * bool(warning)
+        assert row["store_key"] != before or not row["dropped"]
