@@ -129,6 +129,7 @@ class Reason(StrEnum):
     UNSUPPORTED = "unsupported_format"
     DAMAGED = "damaged"
     TRUNCATED = "truncated"
+    OUTSIDE = "outside_folder"
     NOT_EEG = "not_eeg"
     EPOCHED = "epoched"
     NO_CANONICAL_CHANNELS = "no_canonical_channels"

@@ -28,6 +28,10 @@ REASONS: Mapping[str, Explanation] = {
         "copy it again, in binary mode",
     ),
     Reason.TRUNCATED: Explanation("the file ends well before the length in its header", "copy it again"),
+    Reason.OUTSIDE: Explanation(
+        "the file refers to another file outside its folder, which is not read",
+        "put all files of the recording into one folder, and correct the reference",
+    ),
     Reason.EPOCHED: Explanation(
         "cut into epochs or averages, not a continuous recording", "export the continuous recording"
     ),

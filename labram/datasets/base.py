@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, Self
 
 from labram.datasets.fetch import Download
 from labram.errors import LabelError, Reason
-from labram.signals.readers import EEG_SUFFIXES, read
+from labram.signals.readers import EEG_SUFFIXES, is_later_part, read
 from labram.signals.recording import Recording
 from labram.source_hash import hash_with_imports
 
@@ -269,10 +269,13 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def _accompanies(path: Path) -> bool:
-    """Whether a file with an EEG suffix is no recording: FIF of other content, or samples of a BrainVision header.
+    """Whether a file with an EEG suffix is no recording of its own.
 
+    These are FIF files of other content, later parts of a split FIF recording, and samples of a BrainVision header.
     A BrainVision sample file without its header counts as a recording; reading it fails with a clear error.
     """
     if path.suffix.lower() == ".eeg":
         return path.with_suffix(".vhdr").exists()
-    return _OTHER_FIF.search(path.name) is not None
+    if _OTHER_FIF.search(path.name) is not None:
+        return True
+    return path.suffix.lower() == ".fif" and is_later_part(path)

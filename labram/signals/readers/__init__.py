@@ -17,6 +17,7 @@ from labram.signals.readers import (
     eeglab,
     egi,
     fif,
+    fif_parts,
     gdf,
     isolated_reader,
     muse,
@@ -29,6 +30,7 @@ from labram.signals.readers import (
 )
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.fif import read_events
+from labram.signals.readers.fif_parts import is_later_part
 from labram.signals.recording import Recording
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Format",
     "content_files",
     "format_of",
+    "is_later_part",
     "is_recording",
     "read",
     "read_events",
@@ -75,7 +78,7 @@ FORMATS = (
     Format("EDF", (".edf",), edf.read),
     Format("BDF", (".bdf",), edf.read),
     Format("GDF", (".gdf",), gdf.read),
-    Format("FIF", (".fif",), fif.read, lambda path: not fif.is_events(path), unit="V"),
+    Format("FIF", (".fif",), fif.read, lambda path: not fif.is_events(path), fif_parts.content_files, unit="V"),
     Format("BrainVision", (".vhdr",), brainvision.read, content_files=brainvision.content_files),
     Format("EEGLAB", (".set",), eeglab.read, content_files=eeglab.content_files, unit="µV", fragile=True),
     Format("ANT CNT", (".cnt",), ant.read, ant.recognises, fragile=True),
@@ -153,7 +156,7 @@ def content_files(path: Path) -> tuple[Path, ...]:
     """Return all files of a recording, `path` first unless it is a folder.
 
     Raises:
-        ReadError: If a BrainVision header names a missing file.
+        ReadError: If a file that belongs to the recording is missing, or outside its folder.
     """
     file_format = _format(path)
     return file_format.content_files(path) if file_format else (path,)

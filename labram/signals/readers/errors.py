@@ -35,3 +35,13 @@ def epoched(path: Path) -> ReadError:
         file=path.name,
         remedy="Export the continuous recording",
     )
+
+
+def outside(path: Path, reference: str) -> ReadError:
+    """Return the error for a file that refers to another folder: its hash would not cover what is read."""
+    return ReadError(
+        f"{reference} lies outside the recording's folder",
+        reason=Reason.OUTSIDE,
+        file=path.name,
+        remedy="Put all files of the recording into one folder, and correct the reference",
+    )

@@ -6,6 +6,7 @@ import mne
 
 from labram.errors import ReadError
 from labram.signals.readers.errors import epoched, unreadable
+from labram.signals.readers.fif_parts import content_files
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Event, Recording
 
@@ -18,17 +19,21 @@ def is_events(path: Path) -> bool:
 
 
 def read(path: Path) -> Recording:
-    """Read a FIF recording. Acquisition gaps are removed; the longest is `Recording.gap_seconds`.
+    """Read a FIF recording with all its parts. Acquisition gaps are removed; the longest is `Recording.gap_seconds`.
 
     Raises:
-        ReadError: EPOCHED for epochs and averages, else UNREADABLE.
+        ReadError: EPOCHED for epochs and averages, TRUNCATED if a part of a split recording is missing, OUTSIDE if one
+            is in another folder, else UNREADABLE.
     """
+    parts = content_files(path)
     try:
         raw = open_raw(path, mne.io.read_raw_fif, allow_maxshield=True)
     except ReadError:
         if _content(path) in ("epochs", "evoked"):
             raise epoched(path) from None
         raise
+    if [Path(name).name for name in raw.filenames] != [part.name for part in parts]:
+        raise unreadable(path, "its parts do not belong together")
     return to_recording(path, raw)
 
 
