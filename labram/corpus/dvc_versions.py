@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -111,7 +111,7 @@ def add(folder: Path, project: Path, monitor: Monitor) -> str:
         The corpus version. Commit `data.dvc` with git, and upload the data with ``dvc push``.
 
     Raises:
-        CorpusError: If the folder is empty, or a file cannot be read or written.
+        CorpusError: If the folder is empty, has a link that leaves it, or a file cannot be read or written.
         PlatformError: If DVC fails.
     """
     data = (project / DATA).absolute()
@@ -120,8 +120,11 @@ def add(folder: Path, project: Path, monitor: Monitor) -> str:
     if (project / POINTER).is_file() and not data.exists():
         checkout(project / POINTER, monitor)  # otherwise the new version would lack all previous data
     files = _files(folder)
-    if not folder.resolve().is_relative_to(data.resolve()):
-        _copy(files, folder, data / folder.resolve().name, monitor)
+    _require_inside(files, folder)
+    inside = folder.resolve().is_relative_to(data.resolve())
+    copies = {} if inside else {data / folder.resolve().name / path.relative_to(folder): path for path in files}
+    _require_inside([path for path in data.rglob("*") if path.is_symlink() and path not in copies], data)
+    _copy(copies, monitor)
     if not (project / ".dvc").is_dir():
         in_git = _git(project, "rev-parse", "--git-dir") is not None
         _dvc(project, "init", "--quiet", *(() if in_git else ("--no-scm",)))
@@ -253,15 +256,31 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _copy(files: Sequence[Path], folder: Path, target: Path, monitor: Monitor) -> None:
-    """Copy files atomically: an existing file in `target` may be a link into DVC's cache."""
+def _require_inside(files: Sequence[Path], folder: Path) -> None:
+    """Raise for a link out of a folder: DVC would store the file that it names, such as a private key.
+
+    Links of git-annex and DVC lead to the stores of a repository that the folder is in; they are allowed.
+    """
+    root = folder.resolve()
+    stores = [above / store for above in (root, *root.parents) for store in (".git/annex/objects", ".dvc/cache")]
+    for path in files:
+        target = path.resolve()
+        if not any(target.is_relative_to(allowed) for allowed in (root, *stores)):
+            raise CorpusError(
+                "a link leads out of the folder",
+                file=path,
+                remedy="Replace it by the file itself if that belongs to the corpus, else remove it",
+            )
+
+
+def _copy(copies: Mapping[Path, Path], monitor: Monitor) -> None:
+    """Copy each value to its key atomically: an existing file may be a link into DVC's cache."""
     try:
-        for done, path in enumerate(files, start=1):
-            copy = target / path.relative_to(folder)
+        for done, (copy, path) in enumerate(copies.items(), start=1):
             copy.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(copy) as temporary:
                 shutil.copy2(path, temporary)
-            monitor.progress(done, len(files))
+            monitor.progress(done, len(copies))
     except OSError as error:
         raise _file_error(error) from error
 

@@ -259,3 +259,32 @@ def test_a_link_into_dvcs_cache_is_replaced_and_not_written_through(tmp_path) ->
     dvc_versions.add(write(tmp_path / "lab", {"a.edf": b"new"}), project, NullMonitor())
     assert content(cache) == {"ab": b"old"}
     assert content(project / "data") == {"lab/a.edf": b"new"}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_link_out_of_the_folder_is_refused_before_anything_is_copied(tmp_path, kind) -> None:
+    private = write(tmp_path / "private", {"key": b"secret"})
+    mine = write(tmp_path / "mine", {"a.edf": b"a"})
+    (mine / "b.edf").symlink_to(private / "key" if kind == "file" else private)
+    with pytest.raises(CorpusError, match=r"b\.edf.*: a link leads out of the folder"):
+        dvc_versions.add(mine, tmp_path / "project", NullMonitor())
+    assert not (tmp_path / "project").exists()
+
+
+def test_a_link_out_of_the_corpus_is_refused_though_it_is_hidden(tmp_path) -> None:
+    private = write(tmp_path / "private", {"key": b"secret"})
+    lab = write(tmp_path / "project" / "data" / "lab", {"a.edf": b"a"})
+    (lab / ".b").symlink_to(private / "key")
+    with pytest.raises(CorpusError, match=r"\.b: a link leads out of the folder"):
+        dvc_versions.add(write(tmp_path / "more", {"c.edf": b"c"}), tmp_path / "project", NullMonitor())
+    assert not (tmp_path / "project" / "data" / "more").exists()
+
+
+def test_links_within_the_folder_and_into_the_stores_of_its_repository_are_followed(tmp_path) -> None:
+    repository = write(tmp_path / "study", {"raw/a.edf": b"a", ".git/annex/objects/b": b"b"})
+    (repository / "raw" / "b.edf").symlink_to("../.git/annex/objects/b")
+    (repository / "raw" / "c.edf").symlink_to("a.edf")
+    project = tmp_path / "project"
+    project.mkdir()
+    dvc_versions.add(repository / "raw", project, NullMonitor())
+    assert content(project / "data") == {"raw/a.edf": b"a", "raw/b.edf": b"b", "raw/c.edf": b"a"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import mne
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.errors import epoched, truncated, unreadable
+from labram.signals.readers.errors import epoched, outside, truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
@@ -29,13 +29,16 @@ def read(path: Path) -> Recording:
 
     Raises:
         ReadError: EPOCHED for epochs and averages, NOT_EEG for spectra, TRUNCATED if more samples or part of a sample
-            are missing, UNREADABLE if a file is missing or malformed.
+            are missing, OUTSIDE if a file is in another folder, UNREADABLE if one is missing or malformed.
     """
     files = content_files(path)
     header = _header(path)
     _require_continuous(path, header)
     notes = _completeness(path, header, files[1].stat().st_size)
-    recording = to_recording(path, open_raw(path, mne.io.read_raw_brainvision), notes=notes)
+    raw = open_raw(path, mne.io.read_raw_brainvision)
+    if not files[1].samefile(raw.filenames[0]):
+        raise unreadable(path, "its DataFile entry is ambiguous")
+    recording = to_recording(path, raw, notes=notes)
     markers = files[2].read_text("latin1") if len(files) > 2 else ""
     return replace(recording, gap_seconds=_longest_gap(markers, recording.sfreq))
 
@@ -44,9 +47,9 @@ def content_files(path: Path) -> tuple[Path, ...]:
     """Return the header, the sample file and, if there is one, the marker file.
 
     Raises:
-        ReadError: If a file named by the header is not beside it.
+        ReadError: OUTSIDE if the header names a file in another folder, UNREADABLE if one is not beside it.
     """
-    header = _header(path)
+    header = _common_infos(_header(path))
     files = [path]
     for key in ("DataFile", "MarkerFile"):
         name = _value(header, key)
@@ -54,8 +57,10 @@ def content_files(path: Path) -> tuple[Path, ...]:
             raise unreadable(path, "no DataFile entry")
         if name is None:
             continue
-        # $b stands for the header's base name; folders in the name are ignored.
-        part = path.parent / name.replace("$b", path.stem).replace("\\", "/").rsplit("/", 1)[-1]
+        # $b stands for the header's base name.
+        part = path.parent / name.replace("$b", path.stem).replace("\\", "/")
+        if part.parent != path.parent:
+            raise outside(path, f"the {key}")
         if not part.is_file():
             raise ReadError(
                 f"{key} is not beside the header",
@@ -73,6 +78,12 @@ def _header(path: Path) -> str:
     if "brain vision" not in text[:200].lower() and "brainvision" not in text[:200].lower():
         raise unreadable(path, "no BrainVision signature")
     return text
+
+
+def _common_infos(header: str) -> str:
+    """Return the section that names the other files; other sections may have entries of the same name."""
+    match = re.search(r"^\[Common Infos\]\s*$(.*?)(?=^\[|\Z)", header, re.MULTILINE | re.DOTALL | re.IGNORECASE)
+    return match[1] if match else header
 
 
 def _value(header: str, key: str) -> str | None:

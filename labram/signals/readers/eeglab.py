@@ -9,7 +9,8 @@ import numpy as np
 import pymatreader
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.errors import epoched, truncated
+from labram.signals.readers.errors import epoched, outside, truncated
+from labram.signals.readers.hdf5_links import require_self_contained
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Recording
 
@@ -24,8 +25,10 @@ def read(path: Path) -> Recording:
     and all become events of duration 0.
 
     Raises:
-        ReadError: EPOCHED for epochs, TRUNCATED if the ``.fdt`` is too short, else UNREADABLE.
+        ReadError: EPOCHED for epochs, TRUNCATED if the ``.fdt`` is too short, OUTSIDE if data are in another folder or
+            in another HDF5 file, else UNREADABLE.
     """
+    require_self_contained(path)
     try:
         raw = open_raw(path, mne.io.read_raw_eeglab)
     except ReadError:
@@ -68,6 +71,8 @@ def _removed_seconds(path: Path) -> float:
 
 def _check_samples(path: Path, raw: Any) -> None:
     samples = Path(raw.filenames[0])
+    if samples.absolute().parent.resolve() != path.absolute().parent.resolve():
+        raise outside(path, "the sample file")
     if not any(samples.samefile(part) for part in content_files(path)):
         raise ReadError(
             "the samples are in a file of another name",

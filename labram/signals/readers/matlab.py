@@ -6,6 +6,7 @@ from typing import Any
 import pymatreader
 
 from labram.signals.readers.errors import unreadable
+from labram.signals.readers.hdf5_links import require_self_contained
 from labram.signals.readers.with_mne import quiet
 
 
@@ -13,8 +14,9 @@ def read_variables(path: Path, *names: str) -> dict[str, Any]:
     """Read variables: matrices squeezed, structures as dictionaries, cells as lists.
 
     Raises:
-        ReadError: If it is no MATLAB file, is damaged, or lacks one of the variables.
+        ReadError: If it is no MATLAB file, is damaged, lacks one of the variables, or refers to another file.
     """
+    require_self_contained(path)
     try:
         with quiet():
             content = pymatreader.read_mat(path, variable_names=list(names))
