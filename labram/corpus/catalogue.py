@@ -56,7 +56,7 @@ SCHEMA = pa.schema(
         _field("seconds", pa.int64(), "Duration in the store, whole seconds", "s"),
         _field("store_key", pa.string(), "Key in the patch store; empty: no patches"),
         _field("signal_hash", pa.string(), "SHA-256 of the rounded signal: independent of format and unit"),
-        _field("gap_seconds", pa.float64(), "Longest gap in the time stamps", "s"),
+        _field("gap_seconds", pa.float64(), "Longest gap in the time stamps; empty: the file does not tell", "s"),
         _field("missing_samples", pa.int64(), "Samples that are NaN or infinite, over all channels", "samples"),
         _field("dead_seconds", pa.int64(), "Seconds in which all channels are constant (dropouts)", "s"),
         _field("held_fraction", pa.float64(), "Fraction of samples equal to the previous one; median over channels"),

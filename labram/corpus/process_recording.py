@@ -65,6 +65,7 @@ def process_recording(
         return quarantined_row(error.reason)
     seconds = store.seconds(key)
     labels, warnings = _labels(item, recording, seconds)
+    unknown_gaps = ["gaps_unknown"] if recording.gap_seconds is None else []
     row = {
         "montage": list(montage),
         "dropped": len(recording.channels) - len(montage),
@@ -76,7 +77,7 @@ def process_recording(
         "gap_seconds": recording.gap_seconds,
         "verdict": ACCEPTED,
         "reasons": [],
-        "warnings": [*recording.notes, *excluded, *warnings],
+        "warnings": [*recording.notes, *unknown_gaps, *excluded, *warnings],
     }
     return {"row": row, "labels": labels}
 

@@ -92,6 +92,15 @@ WARNINGS: Mapping[str, Explanation] = {
     "events_cut": Explanation("annotations are truncated; the complete ones are used", "copy it again"),
     "channels_of_other_rates": Explanation("channels with another sampling rate than most were left out", "nothing"),
     "channels_without_scale": Explanation("channels without a scale in the header were left out", "nothing"),
+    "channels_without_values": Explanation("electrodes without a value in most samples were left out", "nothing"),
+    "lost_samples": Explanation(
+        "samples that the recorder lost, or whose values it could not represent, were left out as gaps",
+        "check `gap_seconds`; record again if they are many",
+    ),
+    "gaps_unknown": Explanation(
+        "the file does not tell whether, or how long, the recording paused: the gap rule was not applied",
+        "compare events or durations with your notes; export it with dates of its segments",
+    ),
     "unit_not_stated": Explanation("the file states no unit; µV was assumed", "set `unit_scale` in the adapter"),
     "rate_from_time_stamps": Explanation("the sampling rate was computed from the time stamps", "nothing"),
     "rate_and_unit_of_emotiv_epoc": Explanation(

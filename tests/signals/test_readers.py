@@ -351,10 +351,10 @@ def test_brainvision_that_lost_a_little_is_kept_with_a_note(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("dates", "seconds"),
-    [(("20200101100000000000", "20200101100012500000"), 2.5), (("0" * 20, "0" * 20), 0.0)],
+    [(("20200101100000000000", "20200101100012500000"), 2.5), (("0" * 20, "0" * 20), None)],
 )
 def test_a_pause_between_brainvision_segments_comes_from_their_dates(
-    tmp_path: Path, dates: tuple[str, str], seconds: float
+    tmp_path: Path, dates: tuple[str, str], seconds: float | None
 ):
     path = brainvision(tmp_path)
     lines = [f"Mk{8 + i}=New Segment,,{1 + 10 * RATE * i},1,0,{date}" for i, date in enumerate(dates)]

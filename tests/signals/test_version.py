@@ -86,7 +86,8 @@ def outcome(path: Path) -> list[float] | str:
     words = "\n".join([*recording.channels, *recording.notes, *(event.code for event in recording.events)])
     times = [sum(event.onset for event in recording.events), sum(event.duration for event in recording.events)]
     of_words = int(hashlib.sha256(words.encode()).hexdigest()[:6], 16)
-    return [recording.sfreq, recording.samples, recording.gap_seconds, *times, of_words, *some(values)]
+    gap = np.nan if recording.gap_seconds is None else recording.gap_seconds
+    return [recording.sfreq, recording.samples, gap, *times, of_words, *some(values)]
 
 
 def assert_same(found: Outputs, name: str) -> None:

@@ -81,7 +81,7 @@ FORMATS = (
     Format("FIF", (".fif",), fif.read, lambda path: not fif.is_events(path), fif_parts.content_files, unit="V"),
     Format("BrainVision", (".vhdr",), brainvision.read, content_files=brainvision.content_files),
     Format("EEGLAB", (".set",), eeglab.read, content_files=eeglab.content_files, unit="µV", fragile=True),
-    Format("ANT CNT", (".cnt",), ant.read, ant.recognises, fragile=True),
+    Format("ANT CNT", (".cnt",), ant.read, ant.recognises, ant.content_files, fragile=True),
     Format("Neuroscan CNT", (".cnt",), neuroscan.read, unit="µV"),
     Format("EGI MFF", (".mff",), egi.read_mff, content_files=egi.mff_files),
     Format("EGI simple binary", (".raw",), egi.read_raw, egi.recognises_raw),

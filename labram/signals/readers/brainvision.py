@@ -19,11 +19,14 @@ from labram.signals.recording import Recording
 MIN_POINTS_FRACTION = 0.95
 _BY_CHANNEL = "VECTORIZED"
 _NEW_SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d+),\d+,\d+,(\d{20})\s*$", re.MULTILINE)
+_SEGMENT = re.compile(r"^Mk\d+=New Segment,", re.MULTILINE)
 _SAMPLE_BYTES = {"INT_16": 2, "UINT_16": 2, "IEEE_FLOAT_32": 4}
 
 
 def read(path: Path) -> Recording:
-    """Read the recording of a ``.vhdr`` header. The dates of its segments determine `Recording.gap_seconds`.
+    """Read the recording of a ``.vhdr`` header.
+
+    The dates of its segments determine `Recording.gap_seconds`; it is None without markers or dates.
 
     A recording with at least 95 % of the announced samples is kept (note ``truncated_tail``).
 
@@ -40,7 +43,7 @@ def read(path: Path) -> Recording:
         raise unreadable(path, "its DataFile entry is ambiguous")
     recording = to_recording(path, raw, notes=notes)
     markers = files[2].read_text("latin1") if len(files) > 2 else ""
-    return replace(recording, gap_seconds=_longest_gap(markers, recording.sfreq))
+    return replace(recording, gap_seconds=_longest_gap(markers, recording.sfreq) if markers else None)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
@@ -123,15 +126,20 @@ def _completeness(path: Path, header: str, size: int) -> tuple[str, ...]:
     return ("truncated_tail",)
 
 
-def _longest_gap(markers: str, sfreq: float) -> float:
-    """Return the longest gap between segments: the difference of their dates minus the duration of the samples."""
+def _longest_gap(markers: str, sfreq: float) -> float | None:
+    """Return the longest gap between segments: the difference of their dates minus the duration of the samples.
+
+    None if a segment after the first has no date.
+    """
+    if len(_SEGMENT.findall(markers)) > max(1, len(_NEW_SEGMENT.findall(markers))):
+        return None
     try:
         segments = [
             (int(sample) / sfreq, datetime.strptime(date, "%Y%m%d%H%M%S%f"))
             for sample, date in _NEW_SEGMENT.findall(markers)
         ]
     except ValueError:  # anonymised dates
-        return 0.0
+        return None if len(_SEGMENT.findall(markers)) > 1 else 0.0
     gaps = [
         (later - earlier).total_seconds() - (stop - start) for (start, earlier), (stop, later) in pairwise(segments)
     ]

@@ -58,15 +58,16 @@ def _is_epoched(path: Path) -> bool:
         return False
 
 
-def _removed_seconds(path: Path) -> float:
-    """Return the longest removed duration; unknown ones (NaN) count as 0.
+def _removed_seconds(path: Path) -> float | None:
+    """Return the longest removed duration; None if one is unknown (NaN) and no other was removed.
 
     MNE's raw object crops the durations of annotations to the recording, so they are read again here.
     """
     with quiet():
         annotations = mne.read_annotations(path)
     durations = annotations.duration[annotations.description == _BOUNDARY]
-    return float(np.nan_to_num(durations).max(initial=0.0))
+    longest = float(np.nan_to_num(durations).max(initial=0.0))
+    return None if not longest and np.isnan(durations).any() else longest
 
 
 def _check_samples(path: Path, raw: Any) -> None:

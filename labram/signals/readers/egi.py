@@ -5,6 +5,7 @@ unless the folder's own sensor layout names them.
 """
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -30,7 +31,7 @@ def recognises_raw(path: Path) -> bool:
 
 
 def read_raw(path: Path) -> Recording:
-    """Read a simple binary file.
+    """Read a simple binary file. The format does not tell pauses.
 
     Raises:
         ReadError: EPOCHED for segmented files, TRUNCATED if samples are missing, else UNREADABLE.
@@ -45,7 +46,7 @@ def read_raw(path: Path) -> Recording:
     expected = _HEADER.size + 4 * events + (channels + events) * samples * _VALUE_BYTES[version]
     if path.stat().st_size < expected:
         raise truncated(path, "the file ends before the last sample")
-    return to_recording(path, open_raw(path, mne.io.read_raw_egi))
+    return replace(to_recording(path, open_raw(path, mne.io.read_raw_egi)), gap_seconds=None)
 
 
 def read_mff(path: Path) -> Recording:

@@ -1,93 +1,177 @@
 """GDF, the general data format for biosignals (arXiv cs/0608052). Event codes are those of its table, in decimal.
 
-MNE does not check the header's sizes against the file and may allocate memory for missing data, so they are checked
-first.
+MNE's reader is not used: it takes "no value" for a value, assumes V for every unit of GDF 1 but µV, and fails without a
+table of events.
 """
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import mne
 import numpy as np
+from numpy.typing import NDArray
 
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
-from labram.signals.readers.errors import truncated, unreadable
-from labram.signals.readers.with_mne import open_raw, to_recording
-from labram.signals.recording import Recording
+from labram.signals.readers.acquisition_gaps import remove_gaps
+from labram.signals.readers.errors import unreadable
+from labram.signals.readers.gdf_header import Channel, Header, read_events, read_header
+from labram.signals.readers.triggers import rising_edges
+from labram.signals.recording import UNITS, Event, Recording, Samples
 
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8, 16: 4, 17: 8}
-"""Bytes of a sample, by its type."""
-_EVENT_BYTES = {1: 6, 3: 12}
-"""Bytes of an event, by the mode of the event table."""
-_SECOND, _COUNT_FIRST = 1.9, 1.94
-"""First versions with GDF 2 headers, and with an event table that starts with the number of events."""
-_FIXED_BYTES, _CHANNEL_BYTES = 256, 256
-_LIMITS, _SAMPLES, _TYPES = 104, 216, 220
-"""Offsets of channel fields, in bytes per channel."""
-_LIMIT_KINDS = ("<f8", "<f8", "<i8", "<i8"), ("<f8", "<f8", "<f8", "<f8")
+_BLOCK_BYTES = 1 << 22
+_MOST_LOST = 0.5
+"""An electrode without a value in more of the samples is left out."""
+_TRIGGER_LABELS = frozenset({"status", "trigger"})
 
 
 def read(path: Path) -> Recording:
-    """Read a GDF file.
+    """Read a GDF file: the channels with the sampling rate of most electrodes.
+
+    Samples in which an electrode has no value are left out, as a gap (note ``lost_samples``). An electrode without a
+    value in more than half of the samples is left out itself (note ``channels_without_values``). Other notes:
+    ``channels_of_other_rates``, ``channels_without_scale`` and ``unit_not_stated`` (of an electrode; µV assumed).
 
     Raises:
         ReadError: TRUNCATED if records are missing, DAMAGED if an electrode's limits are no valid scale,
-            else UNREADABLE.
+            or no electrode has values, else UNREADABLE.
     """
-    _check(path)
-    return to_recording(path, open_raw(path, mne.io.read_raw_gdf))
-
-
-def _check(path: Path) -> None:
     try:
-        file_size = path.stat().st_size
-        with path.open("rb") as file:
-            fixed = file.read(_FIXED_BYTES)
-            version = float(fixed[4:8]) if fixed[:4] == b"GDF " else 0.0
-            second = version >= _SECOND
-            count = _whole(fixed, 252, 2 if second else 4)
-            if not version or not count or _CHANNEL_BYTES * count > file_size:
-                raise unreadable(path, "no GDF header")
-            channels = file.read(_CHANNEL_BYTES * count)
-            samples, types = (_field(channels, count, offset, "<i4") for offset in (_SAMPLES, _TYPES))
-            size = 256 * _whole(fixed, 184, 2) if second else _whole(fixed, 184, 8)
-            records = int.from_bytes(fixed[236:244], "little", signed=True)
-            if records < 1 or samples.min() < 1 or not set(types.tolist()) <= set(_BYTES):
-                raise unreadable(path, "inconsistent header fields")
-            record = sum(int(number) * _BYTES[int(kind)] for number, kind in zip(samples, types, strict=True))
-            if size + records * record > file_size:
-                raise truncated(path, f"expected {records} data records, got {max(file_size - size, 0) // record}")
-            file.seek(size + records * record)
-            events = file.read(8)
-    except (OSError, ValueError) as error:
-        raise unreadable(path, type(error).__name__) from None
-    number = _whole(events, 1, 3) if version >= _COUNT_FIRST else _whole(events, 4, 4)
-    if events and size + records * record + len(events) + number * _EVENT_BYTES.get(events[0], 0) > file_size:
-        raise truncated(path, "the file ends within its event table")
-    _require_scale(path, channels, count, second=second)
-
-
-def _whole(content: bytes, offset: int, width: int) -> int:
-    return int.from_bytes(content[offset : offset + width], "little")
-
-
-def _require_scale(path: Path, channels: bytes, count: int, *, second: bool) -> None:
-    """Raise if an electrode has no valid scale; MNE treats equal limits as a range of 1."""
-    labels = [channels[16 * i : 16 * (i + 1)].decode("latin1").strip(" \0") for i in range(count)]
-    low, high, lowest, highest = (
-        _field(channels, count, _LIMITS + 8 * index, kind).astype(np.float64)
-        for index, kind in enumerate(_LIMIT_KINDS[second])
+        header = read_header(path)
+        channels, notes = _channels(path, header)
+        sfreq = channels[0].samples / header.record_seconds
+        events = read_events(path, header, sfreq) or _triggers(path, header)
+        counts = _lost_counts(path, header, channels)
+        named = [bool(name) for name in canonical_names([channel.label for channel in channels])]
+        electrodes = np.array(named if any(named) else [True] * len(channels))
+        dead = electrodes & (counts > _MOST_LOST * header.records * channels[0].samples)
+        if (dead == electrodes).all():
+            raise ReadError(
+                "no electrode has values", reason=Reason.DAMAGED, file=path.name, remedy="Export the recording again"
+            )
+        used = [channel for channel, kept in zip(channels, electrodes & ~dead, strict=True) if kept]
+        gaps = _gaps(path, header, used) if counts[electrodes & ~dead].any() else []
+    except OSError as error:
+        raise unreadable(path, error.strerror or "input error") from None
+    channels = tuple(channel for channel, out in zip(channels, dead, strict=True) if not out)
+    whole = Recording(
+        data=_GdfSignal(path, header, channels),
+        channels=tuple(channel.label for channel in channels),
+        sfreq=sfreq,
+        events=tuple(sorted(events, key=lambda event: event.onset)),
+        notes=(*notes, *(["channels_without_values"] if dead.any() else []), *(["lost_samples"] if gaps else [])),
+        unit=next((UNITS[channel.microvolts] for channel in channels if channel.microvolts), ""),
     )
-    with np.errstate(invalid="ignore"):
-        scaled = np.isfinite(high - low) & (high != low) & (highest > lowest)
-    if not all(valid for valid, name in zip(scaled, canonical_names(labels), strict=True) if name):
+    return remove_gaps(whole, gaps)
+
+
+def _channels(path: Path, header: Header) -> tuple[tuple[Channel, ...], list[str]]:
+    """Return the channels with the sampling rate of most electrodes (else of most channels), and notes."""
+    names = canonical_names([channel.label for channel in header.channels])
+    electrodes = [channel for channel, name in zip(header.channels, names, strict=True) if name]
+    if any(np.isnan(channel.gain) for channel in electrodes):
         raise ReadError(
             "the physical and digital limits of an electrode are no valid scale",
             reason=Reason.DAMAGED,
             file=path.name,
             remedy="Export the recording again",
         )
+    scaled = [channel for channel in header.channels if not np.isnan(channel.gain)]
+    if not scaled:
+        raise unreadable(path, "no channel has a scale")
+    counts = Counter(channel.samples for channel in electrodes or scaled)
+    samples = max(counts, key=lambda count: (counts[count], count))
+    notes = {
+        "channels_without_scale": len(scaled) < len(header.channels),
+        "channels_of_other_rates": any(channel.samples != samples for channel in scaled),
+        "unit_not_stated": any(channel.microvolts is None for channel in electrodes),
+    }
+    kept = tuple(channel for channel in scaled if channel.samples == samples)
+    return kept, [note for note, holds in notes.items() if holds]
 
 
-def _field(channels: bytes, count: int, offset: int, kind: str) -> np.ndarray:
-    return np.frombuffer(channels, kind, count, offset * count)
+@dataclass(frozen=True)
+class _GdfSignal:
+    """Channels with one sampling rate, read on demand; samples without a value are NaN."""
+
+    path: Path
+    header: Header
+    channels: tuple[Channel, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.channels), self.header.records * self.channels[0].samples
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        channels = [self.channels[pick] for pick in picks]
+        samples: Samples = np.empty((len(channels), stop - start))
+        for row, at, values in _pieces(self.path, self.header, channels, start, stop):
+            into = samples[row, at : at + len(values)]
+            np.multiply(values, channels[row].gain, out=into, dtype=np.float64)
+            into += channels[row].offset
+            into[_without_value(values, channels[row])] = np.nan
+        return samples
+
+
+def _without_value(values: NDArray[np.generic], channel: Channel) -> NDArray[np.bool_]:
+    if channel.type.kind == "f":
+        return np.isnan(values)  # type: ignore[call-overload, no-any-return]
+    return (values <= channel.lowest) | (values >= channel.highest)  # type: ignore[operator, no-any-return]
+
+
+def _pieces(
+    path: Path, header: Header, channels: Sequence[Channel], start: int, stop: int
+) -> Iterator[tuple[int, int, NDArray[np.generic]]]:
+    """Yield digital values of channels with one sampling rate: channel index, offset from `start`, values."""
+    if start == stop or not channels:
+        return
+    per = channels[0].samples
+    at_once = max(1, _BLOCK_BYTES // header.record_bytes)
+    with path.open("rb") as file:
+        for first in range(start // per, -(-stop // per), at_once):
+            last = min(first + at_once, -(-stop // per))
+            begin, end = max(start, first * per), min(stop, last * per)
+            file.seek(header.size + first * header.record_bytes)
+            block = file.read((last - first) * header.record_bytes)
+            if len(block) < (last - first) * header.record_bytes:
+                raise unreadable(path, "the file was truncated meanwhile")
+            for row, channel in enumerate(channels):
+                strides = (header.record_bytes, channel.type.itemsize)
+                values: NDArray[np.generic] = np.ndarray(
+                    (last - first, per), channel.type, block, offset=channel.start, strides=strides
+                )
+                yield row, begin - start, values.reshape(-1)[begin - first * per : end - first * per]
+
+
+def _lost_counts(path: Path, header: Header, channels: Sequence[Channel]) -> NDArray[np.int64]:
+    """Return the number of samples without a value of each channel."""
+    counts = np.zeros(len(channels), np.int64)
+    for row, _, values in _pieces(path, header, channels, 0, header.records * channels[0].samples):
+        counts[row] += np.count_nonzero(_without_value(values, channels[row]))
+    return counts
+
+
+def _gaps(path: Path, header: Header, channels: Sequence[Channel]) -> list[tuple[int, int]]:
+    """Return start and stop sample of each span in which a channel has no value."""
+    lost = np.zeros(header.records * channels[0].samples, bool)
+    for row, at, values in _pieces(path, header, channels, 0, len(lost)):
+        lost[at : at + len(values)] |= _without_value(values, channels[row])
+    return _spans(lost)
+
+
+def _spans(lost: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(lost.astype(np.int8), prepend=0, append=0)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _triggers(path: Path, header: Header) -> list[Event]:
+    """Return the rising edges of the first trigger channel."""
+    channel = next((channel for channel in header.channels if channel.label.lower() in _TRIGGER_LABELS), None)
+    if channel is None:
+        return []
+    pieces = _pieces(path, header, [channel], 0, header.records * channel.samples)
+    with np.errstate(invalid="ignore"):
+        blocks = (np.rint(np.asarray(values, np.float64)).astype(np.int64) for _, _, values in pieces)
+        rises = list(rising_edges(blocks))
+    return [Event(sample * header.record_seconds / channel.samples, 0.0, code) for sample, code in rises]

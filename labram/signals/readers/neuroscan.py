@@ -1,6 +1,7 @@
 """Neuroscan CNT: 16- or 32-bit samples after a fixed header (http://paulbourke.net/dataformats/eeg/)."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -20,7 +21,7 @@ def read(path: Path) -> Recording:
     """Read a continuous file.
 
     The header does not state the sample width, and its number of samples may be wrong. The width is the one that
-    matches that number within 5 %; missing samples are a note (``truncated_tail``).
+    matches that number within 5 %; missing samples are a note (``truncated_tail``). The format does not tell pauses.
 
     Raises:
         ReadError: TRUNCATED if more than 5 % are missing, else UNREADABLE.
@@ -44,4 +45,5 @@ def read(path: Path) -> Recording:
     if shares[width] > 1 + _TOLERANCE:
         raise unreadable(path, "unknown sample width")
     raw = open_raw(path, mne.io.read_raw_cnt, data_format=_FORMATS[width], recompute_n_samples=shares[width] != 1)
-    return to_recording(path, raw, notes=("truncated_tail",) if shares[width] < 1 else ())
+    recording = to_recording(path, raw, notes=("truncated_tail",) if shares[width] < 1 else ())
+    return replace(recording, gap_seconds=None)

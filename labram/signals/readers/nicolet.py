@@ -1,5 +1,6 @@
 """Nicolet: 16-bit samples (.data) with a text header of the same name (.head)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -18,7 +19,9 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> Recording:
-    """Read a ``.data`` file. All channels are read as EEG; channel names select electrodes later.
+    """Read a ``.data`` file. The format does not tell pauses.
+
+    All channels are read as EEG; channel names select electrodes later.
 
     Raises:
         ReadError: TRUNCATED if it is shorter than its header states, else UNREADABLE.
@@ -30,7 +33,7 @@ def read(path: Path) -> Recording:
         raise unreadable(path, "non-numeric header fields") from None
     if path.stat().st_size < expected:
         raise truncated(path, "the file ends before the last sample")
-    return to_recording(path, open_raw(path, mne.io.read_raw_nicolet, ch_type="eeg"))
+    return replace(to_recording(path, open_raw(path, mne.io.read_raw_nicolet, ch_type="eeg")), gap_seconds=None)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:

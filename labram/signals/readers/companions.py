@@ -1,0 +1,36 @@
+"""Files beside a recording that belong to it, whatever the case of their names.
+
+Recorders under Windows, where case does not matter, write `A.EEG` and name it `a.eeg`; libraries look for exact names.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+def find_beside(path: Path, name: str) -> Path | None:
+    """Return the file of this name beside `path`, else one whose name differs only in case; None if there is none.
+
+    A link that leads nowhere counts as a file: the recording is incomplete without it.
+    """
+    exact = path.with_name(name)
+    if exact.is_file() or exact.is_symlink():
+        return exact
+    wanted = name.casefold()
+    return next((other for other in sorted(path.parent.iterdir()) if other.name.casefold() == wanted), None)
+
+
+def with_suffix(path: Path, suffix: str) -> Path | None:
+    """Return the file beside `path` with another suffix, in any case."""
+    return find_beside(path, f"{path.stem}{suffix}")
+
+
+@contextmanager
+def linked(files: Mapping[str, Path]) -> Iterator[Path]:
+    """Provide a temporary folder with links to files under the names that a library looks for."""
+    with TemporaryDirectory(prefix="labram-") as name:
+        folder = Path(name)
+        for link, file in files.items():
+            (folder / link).symlink_to(file.absolute())
+        yield folder
