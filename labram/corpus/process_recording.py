@@ -1,7 +1,7 @@
 """Read, filter and measure one recording: patches for the store, a row and labels for the catalogue."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from labram.corpus.scan import Item
 from labram.corpus.signal_metrics import SignalMetrics
 from labram.errors import LabelError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
-from labram.signals.electrodes import canonical_names
+from labram.signals.electrodes import canonical_names, repeated_electrodes
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording, Samples
 from labram.store.store import Store, to_patches
@@ -77,7 +77,7 @@ def process_recording(
         "gap_seconds": recording.gap_seconds,
         "verdict": ACCEPTED,
         "reasons": [],
-        "warnings": [*recording.notes, *unknown_gaps, *excluded, *warnings],
+        "warnings": [*recording.notes, *unknown_gaps, *excluded, *_channel_warnings(recording.channels), *warnings],
     }
     return {"row": row, "labels": labels}
 
@@ -109,6 +109,12 @@ def _montage(recording: Recording, excluded: frozenset[str]) -> tuple[list[int],
     unmatched = [name for name in excluded if not {name, *canonical_names([name])} & present]
     warnings = ["channels_excluded"] * any(left_out) + ["channels_not_understood"] * bool(unmatched)
     return picks, tuple(names[index] or "" for index in picks), warnings
+
+
+def _channel_warnings(labels: Sequence[str]) -> list[str]:
+    """Return warnings that count the channels that were left out."""
+    repeated = repeated_electrodes(labels)
+    return [f"repeated_electrodes={repeated}"] if repeated else []
 
 
 def _blocks(recording: Recording, picks: list[int]) -> Iterator[Samples]:

@@ -101,6 +101,9 @@ WARNINGS: Mapping[str, Explanation] = {
         "the file does not tell whether, or how long, the recording paused: the gap rule was not applied",
         "compare events or durations with your notes; export it with dates of its segments",
     ),
+    "repeated_electrodes": Explanation(
+        "channels that name an electrode twice, in any spelling; the first of each is used", "check the montage"
+    ),
     "unit_not_stated": Explanation("the file states no unit; µV was assumed", "set `unit_scale` in the adapter"),
     "rate_from_time_stamps": Explanation("the sampling rate was computed from the time stamps", "nothing"),
     "rate_and_unit_of_emotiv_epoc": Explanation(

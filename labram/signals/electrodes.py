@@ -25,26 +25,46 @@ CANONICAL: tuple[str, ...] = tuple(_TABLE.split())
 
 _ROW = {name: row for row, name in enumerate(CANONICAL, start=1)}
 _BY_CAPITALS = {name.upper(): name for name in CANONICAL}
+_SCALP_BIPOLAR = frozenset(name for name in _BY_CAPITALS if "-" in name)
 _EARS = frozenset({"A1", "A2", "M1", "M2"})
-_BOTH_EARS = frozenset({"A1A2", "A1+A2", "M1M2", "M1+M2", "LE", "LINKED"})
-_REFERENCES = _EARS | _BOTH_EARS | {"REF", "AR", "AVG", "AV", "G2", "G19", "AVERAGE"}
-_PREFIX = re.compile(r"^EEG[\s.:_-]+")
+_EARS_TABLE = """
+A1A2 A1A22 A12 A2A1 M1M2 M1M22 M12 M2M1 LE CLE LER LM EAR EARS LINK LINKED LINKEDEAR LINKEDEARS
+MASTOID MASTOIDS LINKEDMASTOIDS
+"""
+_OTHER_TABLE = """
+REF REF0 REF1 REF2 REFERENCE COM COMMON CMS ORG ORIGINAL G1 G2 G19 VREF VERTEX NOSE NZ NASION
+AR AV AA CAR AVG AVE AVR AVERAGE AVGREF AVERAGEREF COMAVG COMMONAVERAGE REST INF
+"""
+_BOTH_EARS = frozenset(_EARS_TABLE.split())
+_REFERENCES = _EARS | _BOTH_EARS | frozenset(_OTHER_TABLE.split())
+"""References as letters and digits only, in capitals: ``A1+A2`` and ``A1/A2`` are A1A2. The electrode that they follow
+keeps its name, because every channel of such a recording has the same reference."""
+_PREFIX = re.compile(r"^(?:EEG|POL)[\s.:_/-]*(?=\S)")
+_TAIL = re.compile(r"\s+EEG$|\s*[\[(]\s*[\u00b5\u03bc\u039cUM]?V\s*[\])]$")
+_COPY_NUMBER = re.compile(r"-[01]$")
+"""MNE appends ``-0`` and ``-1`` to the labels of a file that repeats one."""
+_SEPARATOR = re.compile(r"\s*[-/:_\u2010-\u2015\u2212]\s*|\s*(?=[(\[])|\s+")
+_QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 _GRID_NAME = re.compile(r"[A-H](\d{1,2})")
+_LAST_EAR, _LAST_POSITION = 2, 10
+_COMMON_LEAST = 4
+"""Derivations against one scalp electrode, from which it is the reference of the recording and not of a pair."""
 
 
 def canonical_name(label: str) -> str | None:
     """Return the canonical name of a channel label, or None if it is no electrode of the table.
 
-    Accepts the spellings of common recorders: ``EEG FP1-REF``, ``Fp1.``, ``fz``, ``EEG Fp1``, ``EEG.AF3``, ``F4-A1``. A
-    suffix after the hyphen must be a reference; otherwise the label is a bipolar derivation, valid only if the table
-    contains it. Ear-to-ear derivations (``A2-A1``) return None, as do electrode numbers of a net (``E22``), whose
-    positions differ between nets.
+    Accepts the spellings of common recorders: ``EEG FP1-REF``, ``Fp1.``, ``fz``, ``POL Fp1``, ``EEG.AF3``, ``F4-A1``,
+    ``Fp1:M1``, ``EEG_Fp1_Ref``, ``Fp1 (Ref)``. What follows the separator must be a reference; otherwise the label is a
+    bipolar derivation, valid only if the table contains it. Ear-to-ear derivations (``A2-A1``) return None, as do
+    electrode numbers of a net (``E22``), whose positions differ between nets, and displaced positions (``C3'``).
     """
-    name = _bare(label)
-    if name in _BY_CAPITALS:
-        return _BY_CAPITALS[name]
-    electrode, hyphen, reference = name.partition("-")
-    if not hyphen or reference not in _REFERENCES or (electrode in _EARS and reference in _EARS | _BOTH_EARS):
+    electrode, reference = _parts(label)
+    if not reference:
+        return _BY_CAPITALS.get(electrode)
+    if (pair := f"{electrode}-{reference}") in _SCALP_BIPOLAR:
+        return _BY_CAPITALS[pair]
+    if reference not in _REFERENCES or (electrode in _EARS and reference in _EARS | _BOTH_EARS):
         return None
     return _BY_CAPITALS.get(electrode)
 
@@ -52,24 +72,78 @@ def canonical_name(label: str) -> str | None:
 def canonical_names(labels: Sequence[str]) -> tuple[str | None, ...]:
     """Return the canonical name of each label of one recording, with `canonical_name`.
 
-    Repeated names are None after the first. If labels number a grid (``A3``, ``A17`` beside ``A1``), as for BioSemi
-    caps and implanted electrodes, ``A1`` and ``C3`` are contacts and not positions.
+    Repeated names are None after the first (see `repeated_electrodes`). If labels number a grid (``A3``, ``A17`` beside
+    ``A1``), as for BioSemi caps and implanted electrodes, ``A1`` and ``C3`` are contacts and not positions. If four or
+    more channels are derivations against the same scalp electrode (``Fp1-CPz``), and none is against another one, it is
+    the recording's reference.
     """
-    contacts = [_GRID_NAME.fullmatch(_bare(label).partition("-")[0]) for label in labels]
-    grid = any(contact and contact[0][0] == "A" and int(contact[1]) > 2 for contact in contacts)
     seen: set[str] = set()
     names: list[str | None] = []
-    for label, contact in zip(labels, contacts, strict=True):
-        name = None if grid and contact else canonical_name(label)
+    for name in _all_names(labels):
         names.append(None if name in seen else name)
         if name:
             seen.add(name)
     return tuple(names)
 
 
-def _bare(label: str) -> str:
-    """Return the label in capitals, without the prefix ``EEG`` and padding dots."""
-    return _PREFIX.sub("", label.upper().strip(" .")).strip(".")
+def repeated_electrodes(labels: Sequence[str]) -> int:
+    """Return how many labels of one recording name an electrode that an earlier label names, in any spelling."""
+    names = [name for name in _all_names(labels) if name]
+    return len(names) - len(set(names))
+
+
+def _all_names(labels: Sequence[str]) -> list[str | None]:
+    """Return the canonical names, repeated ones included."""
+    parts = [_parts(label) for label in labels]
+    grid = any(_beyond_positions(electrode) for electrode, _ in parts)
+    common = _common_reference(parts)
+    names: list[str | None] = []
+    for label, (electrode, reference) in zip(labels, parts, strict=True):
+        if grid and _GRID_NAME.fullmatch(electrode):
+            names.append(None)
+        elif common and reference == common:
+            names.append(_BY_CAPITALS[electrode])
+        else:
+            names.append(canonical_name(label))
+    return names
+
+
+def _beyond_positions(electrode: str) -> bool:
+    """Return whether a name is a contact's: A3 and on, or a number that no position of the 10-10 system has."""
+    contact = _GRID_NAME.fullmatch(electrode)
+    if contact is None:
+        return False
+    return (electrode[0] == "A" and int(contact[1]) > _LAST_EAR) or (
+        electrode[0] in "BCDF" and int(contact[1]) > _LAST_POSITION
+    )
+
+
+def _common_reference(parts: Sequence[tuple[str, str]]) -> str:
+    """Return the scalp electrode that is the reference of all derivations between electrodes; empty if there is none.
+
+    Pairs of the model's table are bipolar derivations whatever stands beside them.
+    """
+    pairs = [(one, other) for one, other in parts if one in _BY_CAPITALS and other in _BY_CAPITALS.keys() - _EARS]
+    against = {other for _, other in pairs}
+    if len(against) != 1 or len({one for one, _ in pairs}) < _COMMON_LEAST:
+        return ""
+    return against.pop()
+
+
+def _parts(label: str) -> tuple[str, str]:
+    """Return electrode and reference of a label, in capitals and without prefix, separators, quotes and padding dots.
+
+    The reference is empty if there is none, and consists of letters and digits only.
+    """
+    name = label.upper().strip(" .\t\0")
+    if len(name) > 1 and name[0] in _QUOTES and name[-1] in _QUOTES:
+        name = name[1:-1].strip(" .")
+    name = _TAIL.sub("", _PREFIX.sub("", name)).strip(" .")
+    if name not in _BY_CAPITALS:
+        name = _COPY_NUMBER.sub("", name)
+    joined = re.sub(r"(?<=[A-Z])\s+(?=(?:\d{1,2}|Z)\b)", "", name)
+    electrode, *rest = _SEPARATOR.split(joined, maxsplit=1)
+    return electrode.strip(" ."), re.sub(r"[^A-Z0-9]", "", rest[0]) if rest else ""
 
 
 def rows(montage: Sequence[str]) -> tuple[int, ...]:

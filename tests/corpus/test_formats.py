@@ -33,3 +33,13 @@ def test_every_recording_of_a_folder_is_a_row_and_no_other_file_is(
         ("trc", "unsupported_format"),
         ("txt", "unsupported_format"),
     ]
+
+
+def test_an_electrode_that_is_named_twice_is_used_once_and_counted(
+    tmp_path: Path, write_edf: Callable[..., Path], take_in: Callable[..., tuple[IngestResult, Corpus]]
+) -> None:
+    labels = ("EEG Fp1-Ref", "Fp1:M1", "EEG_Fp2_LE", "POL C3", "fp2", "O1-CPz")
+    write_edf(tmp_path / "data" / "a.edf", channels=labels)
+    _, corpus = take_in(tmp_path / "data")
+    row = corpus.catalogue.iloc[0]
+    assert (list(row["montage"]), list(row["warnings"])) == (["FP1", "FP2", "C3"], ["repeated_electrodes=2"])
