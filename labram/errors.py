@@ -62,6 +62,10 @@ class StoreError(LabramError):
     """An absent or damaged entry of the patch store, or a store that cannot be read or written."""
 
 
+class NonFinitePatchesError(StoreError):
+    """Patches with NaN or infinite values; the store takes finite ones only."""
+
+
 class WindowError(LabramError):
     """Windows of signals that do not fit a model."""
 

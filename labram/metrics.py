@@ -187,12 +187,12 @@ def score(
         sample_weight: Weight of each window [n], such as how often its subject was drawn; None: 1.
 
     Returns:
-        NaN if the metric is undefined: only one class occurs, or a target is constant.
+        NaN if the metric is undefined: only one class occurs, a target is constant, or a prediction is not finite.
     """
     truth, predicted = np.asarray(y, np.float64), np.asarray(prediction, np.float64)
     weight = np.ones(len(truth)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     truth, predicted, weight = (values[weight > 0] for values in (truth, predicted, weight))
-    if not len(truth):
+    if not len(truth) or not np.isfinite(predicted).all():
         return float("nan")
     if kind == "regression":
         return METRICS[name].compute(truth.reshape(len(truth), -1), predicted.reshape(len(truth), -1), weight)

@@ -11,11 +11,12 @@ from labram.corpus.catalogue import ACCEPTED, QUARANTINED
 from labram.corpus.pseudonyms import withhold_unknown_events
 from labram.corpus.scan import Item
 from labram.corpus.signal_metrics import SignalMetrics
-from labram.errors import LabelError, ReadError, Reason
+from labram.errors import LabelError, NonFinitePatchesError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import canonical_names, repeated_electrodes
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording, Samples
+from labram.store.patch_file import require_finite
 from labram.store.store import Store, to_patches
 
 _SECONDS_AT_ONCE = 60
@@ -49,6 +50,7 @@ def process_recording(
         picks, montage, excluded = _montage(recording, item.file.excluded_channels)
         metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file))
         if store.verify(key):
+            require_finite(store.patches(key))  # earlier versions stored any value
             metrics.add_patches(store.patches(key))
             for block in _blocks(recording, picks):
                 metrics.add_raw(block)
@@ -58,11 +60,13 @@ def process_recording(
                     recording, picks, item.dataset.notch_freq(item.file), preprocessing, metrics
                 ):
                     patches = to_patches(signal)
-                    metrics.add_patches(patches)
                     writer.append(patches)
+                    metrics.add_patches(patches)
                 confirm()
     except ReadError as error:
         return quarantined_row(error.reason)
+    except NonFinitePatchesError:
+        return quarantined_row(Reason.DAMAGED)
     seconds = store.seconds(key)
     labels, warnings = _labels(item, recording, seconds)
     unknown_gaps = ["gaps_unknown"] if recording.gap_seconds is None else []

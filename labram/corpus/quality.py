@@ -1,6 +1,7 @@
 """Quality check: merge ingest shards into one corpus, accept or quarantine each recording, and split the subjects."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -142,17 +143,21 @@ def _eeg_rms(rows: pd.DataFrame, quality: QualityRecipe) -> "pd.Series[float]":
 
 
 def _bad_channels(row: Mapping[Hashable, Any], quality: QualityRecipe) -> tuple[int, int, int]:
-    """Count flat, saturated and bad channels of a recording. A wrong unit makes no channel flat."""
+    """Count flat, saturated and bad channels of a recording. A wrong unit makes no channel flat.
+
+    A channel with an undefined metric counts as if it were beyond the threshold.
+    """
+    unknown = [math.nan] * len(row["montage"])
     sd, still, extreme = (
-        np.asarray(row[name] or [], np.float64)
+        np.asarray(row[name] or unknown, np.float64)
         for name in ("channel_sd_uv", "channel_flat_fraction", "channel_saturated_fraction")
     )
     correction = max(1.0, row["unit_correction"])
-    saturated = extreme > quality.max_saturated
+    saturated = ~(extreme <= quality.max_saturated)
     return (
-        int(((sd * correction < quality.flat_sd_uv) | (still > quality.max_constant_fraction)).sum()),
+        int(((sd * correction < quality.flat_sd_uv) | ~(still <= quality.max_constant_fraction)).sum()),
         int(saturated.sum()),
-        int(((sd > quality.max_channel_sd_uv) | saturated).sum()),
+        int((~(sd <= quality.max_channel_sd_uv) | saturated).sum()),
     )
 
 

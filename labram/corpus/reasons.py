@@ -24,8 +24,9 @@ REASONS: Mapping[str, Explanation] = {
     ),
     Reason.UNSUPPORTED: Explanation("no reader knows this format", "convert it to EDF+ or BrainVision"),
     Reason.DAMAGED: Explanation(
-        "bytes were changed (for example by a text-mode transfer), values are missing, or the file is empty",
-        "copy it again, in binary mode",
+        "bytes were changed (for example by a text-mode transfer), values are missing or absurdly large, or "
+        "the file is empty",
+        "copy it again, in binary mode; export it again",
     ),
     Reason.TRUNCATED: Explanation("the file ends well before the length in its header", "copy it again"),
     Reason.OUTSIDE: Explanation(

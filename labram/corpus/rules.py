@@ -7,7 +7,7 @@ recordings.
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -15,6 +15,8 @@ import pandas as pd
 from labram.errors import Reason
 from labram.recipe import QualityRecipe
 
+MAX_CHANNELS_WITHOUT_CORRELATION = 2
+"""Two channels may be neighbours: only more have a `channel_correlation`."""
 Severity = Literal["critical", "warning"]
 SHARED = "shared_recording"
 """Warning code of a recording that is also stored under another subject."""
@@ -103,17 +105,37 @@ def check_rules(metrics: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
     """Check recordings against a suite.
 
     Args:
-        metrics: One row per recording: `recording_id` and the columns of the rules. A missing value breaks no rule.
+        metrics: One row per recording: `recording_id` and the columns of the rules. A missing value breaks no rule of
+            severity `warning`. It breaks a critical one, unless the recording breaks another critical rule anyway (a
+            flat recording has no spectrum), or has fewer than three channels, which have no correlation.
         suite: See `recording_rules` and `copy_rules`.
     """
     if metrics.empty:
         return SuiteResult(tuple(Outcome(rule, ()) for rule in suite), None)
     result = _validate(metrics, suite)
     ordered = sorted(result.results, key=lambda expectation: expectation.expectation_config.meta["rule"])
-    return SuiteResult(
-        tuple(Outcome(rule, _failed_recordings(each)) for rule, each in zip(suite, ordered, strict=True)),
-        result.to_json_dict(),
+    outcomes = [Outcome(rule, _failed_recordings(each)) for rule, each in zip(suite, ordered, strict=True)]
+    return SuiteResult(_with_missing(outcomes, metrics), result.to_json_dict())
+
+
+def _with_missing(outcomes: Sequence[Outcome], metrics: pd.DataFrame) -> tuple[Outcome, ...]:
+    """Add the recordings without a metric to the critical rules on it, unless another rule quarantines them."""
+    critical = (outcome.recordings for outcome in outcomes if outcome.rule.severity == "critical")
+    rest = metrics[~metrics["recording_id"].isin({recording for broken in critical for recording in broken})]
+    return tuple(
+        replace(outcome, recordings=tuple(sorted({*outcome.recordings, *_without(rest, outcome.rule)})))
+        for outcome in outcomes
     )
+
+
+def _without(metrics: pd.DataFrame, rule: Rule) -> list[str]:
+    """Return the recordings that lack the metric of a critical rule although it can be measured."""
+    if rule.severity != "critical":
+        return []
+    missing = metrics[rule.column].isna()
+    if rule.column == "channel_correlation":
+        missing &= metrics["channels"] > MAX_CHANNELS_WITHOUT_CORRELATION
+    return [str(recording) for recording in metrics["recording_id"][missing]]
 
 
 def _validate(metrics: pd.DataFrame, suite: Sequence[Rule]) -> Any:

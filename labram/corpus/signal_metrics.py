@@ -53,8 +53,12 @@ class SignalMetrics:
         self._stored = _StoredMetrics(montage)
 
     def add_raw(self, block: Samples) -> None:
-        """Add the next unfiltered block, float [C, N] in µV; N may vary."""
-        self._raw.add(np.asarray(block, np.float32))
+        """Add the next unfiltered block, float [C, N] in µV; N may vary.
+
+        The sums of a channel may overflow; its metrics are then undefined.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._raw.add(np.asarray(block, np.float32))
 
     def add_patches(self, block: NDArray[np.float16]) -> None:
         """Add the next block of stored patches, float16 [S, C, 200] in µV."""

@@ -65,11 +65,11 @@ class Spectra:
         return np.asarray((self._frequency >= edges[0]) & (self._frequency <= min(edges[1], 0.45 * self._sfreq)))
 
     def row(self) -> Row:
-        """Return catalogue columns; None if there are too few frequencies."""
+        """Return catalogue columns; None if there are too few frequencies, or no channel has a finite spectrum."""
         rms, noise, slope, flatness = np.full((4, len(self._power)), np.nan)
         correlation: float | None = None
         counts = np.diag(self._live)
-        live = counts > 0
+        live = (counts > 0) & np.isfinite(self._power).all(axis=1) & np.isfinite(self._logarithm).all(axis=1)
         if self._band(_SLOPE_HZ).sum() >= _MIN_FREQUENCIES:
             power, typical = (part[live] / counts[live, None] for part in (self._power, self._logarithm))
             rms[live], noise[live] = self._rms(np.exp(typical)), self._line_noise(power)
@@ -120,7 +120,7 @@ class Spectra:
 
 def unit_correction(rms_uv: float, typical_uv: float) -> float:
     """Return the power of 1000 that brings an amplitude nearest to the typical one; 1 if the amplitude is unknown."""
-    if not rms_uv > 0:
+    if not 0 < rms_uv < math.inf:
         return 1.0
     return float(1000.0 ** round(math.log(typical_uv / rms_uv, 1000)))
 

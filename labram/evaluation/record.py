@@ -119,7 +119,9 @@ class Evaluation(FrozenModel):
     def clears(self, floor: float | None) -> bool:
         """Return whether the whole interval of the headline metric is better than `floor`; False without both."""
         worst = self.headline.low if metrics.greater_is_better(self.metric) else self.headline.high
-        return worst is not None and floor is not None and metrics.better(self.metric, worst, floor)
+        if worst is None or floor is None or not np.isfinite([worst, floor]).all():
+            return False
+        return metrics.better(self.metric, worst, floor)
 
     def write(self, path: Path) -> None:
         """Write indented JSON."""
@@ -166,7 +168,7 @@ def summarise(
     level = statistics.chance(task.kind, task.metric, predictions.y, len(task.classes))
     chance = level if np.isfinite(level) else None
     value = model_estimates[task.metric].value
-    above_chance = value is not None and (chance is None or metrics.better(task.metric, value, chance))
+    above_chance = value is not None and chance is not None and metrics.better(task.metric, value, chance)
     enough = draws.n_subjects >= statistics.MIN_SUBJECTS
     classes = len(task.classes) if task.kind != "regression" else 0
     return Evaluation(
@@ -198,6 +200,7 @@ def summarise(
         notes=(
             *notes,
             *_about_chance(task.metric, chance, model_estimates, baseline_estimates),
+            *_about_values(predictions.prediction),
             *_cautions(draws.n_subjects, undefined, draws.n_draws),
         ),
     )
@@ -213,6 +216,13 @@ def _about_chance(
         if not metrics.better(metric, estimate.value, chance):
             notes.append(f"The {name} is not better than chance ({metric} {chance:.3g}).")
     return tuple(notes)
+
+
+def _about_values(prediction: Array) -> tuple[str, ...]:
+    finite = np.isfinite(prediction).reshape(len(prediction), -1).all(axis=1)
+    if finite.all():
+        return ()
+    return (f"The model's predictions of {np.count_nonzero(~finite)} windows are not finite; no metric is defined.",)
 
 
 def _cautions(subjects: int, undefined: int, draws: int) -> tuple[str, ...]:
@@ -258,6 +268,10 @@ def _confusion(y: Array, prediction: Array | None, classes: int) -> tuple[tuple[
 def _points(y: Array, prediction: Array) -> tuple[tuple[int, float, float], ...]:
     """Return points of the scatter plot, evenly spaced over the windows."""
     y_nM, p_nM = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
+    finite = np.isfinite(p_nM).all(axis=1)
+    y_nM, p_nM = y_nM[finite], p_nM[finite]
+    if not len(y_nM):
+        return ()
     rows = np.unique(np.linspace(0, len(y_nM) - 1, max(1, MAX_POINTS // y_nM.shape[1])).round().astype(int))
     return tuple(
         (target, round(float(y_nM[row, target]), 6), round(float(p_nM[row, target]), 6))

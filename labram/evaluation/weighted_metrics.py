@@ -28,9 +28,12 @@ def weighted_scores(kind: str, y: Array, prediction: Array, subjects: Ids, weigh
 
     Returns:
         Metric name to values [R]; NaN where a metric is undefined for that weighting, such as when the subjects drawn
-        have a single class.
+        have a single class. All are NaN if a prediction is not finite: NaN would be sorted above every score, and be
+        decided as class 0.
     """
     y, prediction, weights = np.asarray(y, float), np.asarray(prediction, float), np.asarray(weights, float)
+    if not np.isfinite(prediction).all():
+        return {name: np.full(len(weights), np.nan) for name in metrics.of_kind(kind)}
     vectorised = _VECTORISED[kind](y, prediction, subjects, weights)
     return {
         name: vectorised[name] if name in vectorised else _draw_by_draw(name, kind, y, prediction, weights[:, subjects])

@@ -142,13 +142,13 @@ def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
         gates: The minimum of both.
     """
     used, perplexity = int(codebook["used"]), float(codebook["perplexity"])
-    passed = used >= gates.min_used_codes and perplexity >= gates.min_perplexity
+    passed = used >= gates.min_used_codes and gates.min_perplexity <= perplexity < np.inf
     detail = (
         f"{used} codes used (minimum {gates.min_used_codes}); "
         f"perplexity {perplexity:.1f} (minimum {gates.min_perplexity:.1f})"
     )
     return Gate(
-        name="codebook", passed=passed, detail=detail, figures={"used": used, "perplexity": round(perplexity, 3)}
+        name="codebook", passed=passed, detail=detail, figures={"used": used, "perplexity": _rounded(perplexity, 3)}
     )
 
 
@@ -160,8 +160,8 @@ def masked_accuracy(validation: Mapping[str, float]) -> Gate:
     """
     reached, majority = float(validation["accuracy"]), float(validation["majority"])
     detail = f"masked-code accuracy {reached:.2%}; the most frequent code alone scores {majority:.2%}"
-    figures: dict[str, Figure] = {"accuracy": round(reached, 6), "majority": round(majority, 6)}
-    return Gate(name="context", passed=reached > majority, detail=detail, figures=figures)
+    figures: dict[str, Figure] = {"accuracy": _rounded(reached), "majority": _rounded(majority)}
+    return Gate(name="context", passed=bool(majority < reached < np.inf), detail=detail, figures=figures)
 
 
 def no_task_comparison(champion: str | None) -> Gate:
@@ -225,8 +225,8 @@ def smoke_inference(output: np.ndarray | LabramError, expected: tuple[int, ...])
     return Gate(name="inference", passed=finite and output.shape == expected, detail=detail)
 
 
-def _rounded(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+def _rounded(value: float, digits: int = 6) -> float | None:
+    return round(float(value), digits) if np.isfinite(value) else None
 
 
 def _interval(estimate: statistics.Estimate, *, sign: str = "+") -> str:

@@ -166,6 +166,16 @@ def non_finite_samples(channel: int) -> ReadError:
     )
 
 
+def overflowing_samples(channel: int) -> ReadError:
+    """Return the error for a channel, counted from 0, with finite samples that are too large."""
+    return ReadError(
+        "samples that are too large for any amplifier: a damaged byte, or a wrong data type",
+        reason=Reason.DAMAGED,
+        field=f"channel {channel + 1}",
+        remedy="Copy or export the recording again, or remove the file from the corpus",
+    )
+
+
 def _band_stop(frequency: float) -> Filter:
     """Return the band-stop filter that `mne.filter.notch_filter` designs."""
     transition = _NOTCH_TRANSITION_HZ / 2

@@ -125,7 +125,8 @@ def _filter(block_GB: NDArray[np.float32], kernel: Kernel, out: NDArray[np.float
     if broken.any():
         raise non_finite_samples(picks[int(broken.argmax())])
     kept = spectrum[:, : len(kernel.gain)]
-    kept *= kernel.gain
+    with np.errstate(invalid="ignore"):  # an overflow is detected in the output
+        kept *= kernel.gain
     filtered = fft.irfft(kept, kernel.resampled(kernel.block), axis=1, overwrite_x=True)
     start = kernel.resampled(kernel.margin)
     out[:] = filtered[:, start : start + out.shape[1]]

@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.errors import ReadError, Reason
-from labram.signals.filters import design, non_finite_samples, reference, whole_seconds
+from labram.signals.filters import design, non_finite_samples, overflowing_samples, reference, whole_seconds
 from labram.signals.fused import design_kernel, filter_blocks
 from labram.signals.recording import Recording, Samples
 
+MAX_UV = 1e15
+"""Filtered samples above this limit are damage: EEG in a unit that is wrong by 10^9 is below, and single precision can
+compute the power of such a signal."""
 BackEnd = Literal["fused", "reference"]
 
 
@@ -46,7 +49,7 @@ def preprocess(
         µV, [channels, 200 · whole seconds], in order.
 
     Raises:
-        ReadError: DAMAGED if a sample is not finite, TOO_SHORT for less than one second.
+        ReadError: DAMAGED if a sample is not finite or above `MAX_UV`, TOO_SHORT for less than one second.
     """
     if whole_seconds(recording.samples, recording.sfreq) < 1:
         raise ReadError("shorter than one second", reason=Reason.TOO_SHORT, remedy="Remove the file from the corpus")
@@ -60,11 +63,21 @@ def preprocess(
     )
     kernel = design_kernel(recording.samples, recording.sfreq, chain) if back_end == "fused" else None
     if kernel is not None:
-        yield from filter_blocks(recording, picks, kernel, observe)
+        for block in filter_blocks(recording, picks, kernel, observe):
+            yield _within_limit(block, picks)
         return
     signals = recording.read(picks)
     broken = ~np.isfinite(signals).all(axis=1)
     if broken.any():
         raise non_finite_samples(picks[int(broken.argmax())])
     observe(signals)
-    yield reference(signals, recording.sfreq, chain)
+    yield _within_limit(reference(signals, recording.sfreq, chain), picks)
+
+
+def _within_limit(filtered: NDArray[np.float32], picks: Sequence[int]) -> NDArray[np.float32]:
+    """Return the signals; raise for a channel above `MAX_UV`, or whose finite samples overflowed in the filter."""
+    sizes = np.maximum(filtered.max(axis=1), -filtered.min(axis=1))
+    broken = ~(sizes <= MAX_UV)  # true for NaN, too
+    if broken.any():
+        raise overflowing_samples(picks[int(broken.argmax())])
+    return filtered

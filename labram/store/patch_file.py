@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from labram.errors import StoreError
+from labram.errors import NonFinitePatchesError, StoreError
 from labram.input_spec import SAMPLE_RATE_HZ
 
 _BYTES = np.dtype(np.float16).itemsize
@@ -69,6 +69,19 @@ def compute_crc32(path: Path, mapped: PatchFile) -> int:
             crc = zlib.crc32(chunk, crc)
             remaining -= len(chunk)
     return crc
+
+
+def require_finite(patches: NDArray[np.float16]) -> None:
+    """Check patches, float16 [S, C, 200].
+
+    Raises:
+        NonFinitePatchesError: If a value is NaN or infinite.
+    """
+    if not np.isfinite(patches).all():
+        raise NonFinitePatchesError(
+            "patches with NaN or infinite values are not stored",
+            remedy="Remove the recording from the corpus, or export it again",
+        )
 
 
 @contextmanager
@@ -121,10 +134,12 @@ class PatchWriter:
         """Append patches, float16 [S, C, 200] in µV.
 
         Raises:
+            NonFinitePatchesError: If a value is NaN or infinite.
             StoreError: If the disk is full or fails.
         """
         assert patches.dtype == np.float16, "the store holds float16"
         assert patches.shape[1:] == (len(self._montage), SAMPLE_RATE_HZ), "one name a channel, 200 samples a patch"
+        require_finite(patches)
         flat = np.ascontiguousarray(patches).reshape(-1).view(np.uint8).data
         with wrap_write_errors(self._folder):
             self._file.write(flat)

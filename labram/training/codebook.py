@@ -87,7 +87,7 @@ class CodebookMonitor:
         """Forward metrics, see `labram.events.Monitor.metrics`."""
         self.monitor.metrics(step, values)
         measured = values.get("validation/perplexity", self.min_perplexity)
-        if measured < self.min_perplexity and not self.warned:
+        if not measured >= self.min_perplexity and not self.warned:
             self.warned = True
             self.note(
                 f"after step {step} the codebook's validation perplexity is {measured:.2f}; it must reach "

@@ -96,7 +96,7 @@ def fit(
 
     Raises:
         CheckpointError: If the newest checkpoint has another identity.
-        TrainingError: If loss or gradient was not finite in three consecutive steps.
+        TrainingError: If loss or gradient was not finite in three consecutive steps, or the loss of a validation.
         SystemExit: With code 143 after SIGTERM, once a checkpoint is written.
     """
     keep_freed_memory()
@@ -301,6 +301,12 @@ class _Loop(Generic[Batch]):
         progress = self.state.progress
         progress.record(VALIDATION, metrics)
         self.monitor.metrics(progress.step, {f"{VALIDATION}/{name}": value for name, value in metrics.items()})
+        if not math.isfinite(metrics["loss"]):
+            raise TrainingError(
+                f"the validation loss after step {progress.step} is not finite",
+                remedy="Lower optimiser.peak_lr, set optimiser.clip_norm, or inspect the recordings of the validation "
+                "split",
+            )
         if self.plan.selection:
             self._select(metrics, self.plan.selection)
         self._clock = time.monotonic()

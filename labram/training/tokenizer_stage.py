@@ -97,7 +97,7 @@ def _first_windows(batches: WindowSampler, patches: int) -> Iterator[WindowBatch
 
 
 def _check_codebook(metrics: Mapping[str, float], recipe: TokenizerRecipe) -> None:
-    if metrics["perplexity"] < recipe.min_perplexity:
+    if not metrics["perplexity"] >= recipe.min_perplexity:
         raise TrainingError(
             f"the codebook has collapsed: expected a perplexity of at least {recipe.min_perplexity:g}, got "
             f"{metrics['perplexity']:.2f} with {metrics['used_codes']:.0f} used codes",

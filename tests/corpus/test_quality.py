@@ -102,6 +102,54 @@ def test_a_broken_critical_rule_sends_to_the_quarantine(
 
 
 @pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("seconds", Reason.TOO_SHORT),
+        ("rate_hz", Reason.LOW_RATE),
+        ("channel_flat_fraction", Reason.FLAT),
+        ("band_rms_uv", Reason.IMPLAUSIBLE_UNIT),
+        ("median_sd_uv", Reason.EXCESSIVE_AMPLITUDE),
+        ("channel_sd_uv", Reason.EXCESSIVE_AMPLITUDE),
+        ("gap_seconds", Reason.GAPS),
+        ("psd_slope", Reason.NOT_EEG),
+        ("spectral_flatness", Reason.NOT_EEG),
+        ("held_fraction", Reason.NOT_EEG),
+        ("channel_correlation", Reason.NOT_EEG),
+    ],
+)
+@pytest.mark.parametrize("undefined", [None, float("nan")])
+def test_a_critical_rule_without_its_metric_quarantines(
+    judged: Judge, metric: str, reason: Reason, undefined: float | None
+) -> None:
+    value = [undefined] * 10 if isinstance(FIGURES.get(metric), list) else undefined
+    summary, corpus = judged([row(1), row(2, **{metric: None if metric == "seconds" else value}), row(3)])
+    assert summary.reasons == {reason.value: 1}
+    assert corpus.quarantined()["recording_id"].tolist() == ["set-0002"]
+
+
+def test_metrics_of_each_channel_that_are_absent_altogether_quarantine(judged: Judge) -> None:
+    lists = dict.fromkeys(("channel_sd_uv", "channel_flat_fraction", "channel_saturated_fraction"))
+    _, corpus = judged([row(1), row(2, **lists), row(3)])
+    assert corpus.quarantined()["reasons"].tolist() == [["flat", "excessive_amplitude"]]
+
+
+def test_the_legitimate_cases_of_an_undefined_metric(judged: Judge) -> None:
+    """Two channels have no correlation. A flat recording has no spectrum: it is flat, and nothing else is said."""
+    pair = {name: value[:2] for name, value in FIGURES.items() if isinstance(value, list)}
+    two_channels = row(2, montage=["E1", "E2"], channel_correlation=None, **pair)
+    spectra = dict.fromkeys(("psd_slope", "spectral_flatness", "held_fraction", "channel_correlation", "band_rms_uv"))
+    flat = row(3, channel_flat_fraction=[1.0] * 10, **spectra)
+    _, corpus = judged([row(1), two_channels, flat])
+    assert corpus.accepted()["recording_id"].tolist() == ["set-0001", "set-0002"]
+    assert corpus.quarantined()["reasons"].tolist() == [["flat"]]
+
+
+def test_a_few_channels_without_metrics_count_as_bad_and_not_as_good(judged: Judge) -> None:
+    _, corpus = judged([row(1), row(2, channel_sd_uv=[20.0] * 8 + [float("nan")] * 2)])
+    assert corpus.accepted()["bad_channels"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
     ("figures", "warning"),
     [
         ({"line_noise_ratio": 2.0}, "line_noise"),

@@ -48,7 +48,8 @@ def figures_of(
 def broken(row: Row, *, rate: float = RATE) -> set[str]:
     """Codes of the critical rules that a recording with these figures breaks."""
     known = {name: value for name, value in row.items() if not isinstance(value, list)}
-    frame = pd.DataFrame([{**known, "recording_id": "set-0", "rate_hz": rate}])
+    channels = len(np.atleast_1d(row["channel_flat_fraction"]))
+    frame = pd.DataFrame([{**known, "recording_id": "set-0", "rate_hz": rate, "channels": channels}])
     suite = [rule for rule in recording_rules(QualityRecipe()) if rule.column in frame and rule.severity == "critical"]
     return {str(one.rule.code) for one in check_rules(frame, suite).outcomes if one.recordings}
 

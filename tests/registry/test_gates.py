@@ -6,6 +6,8 @@ import pytest
 from labram.errors import WeightsError, WindowError
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.record import Predictions, summarise
+from labram.evaluation.statistics import single_scores
+from labram.metrics import of_kind, score
 from labram.recipe import GateRecipe, TaskRecipe
 from labram.registry import gates
 
@@ -55,6 +57,44 @@ def test_the_recipe_may_state_the_floor_of_a_first_champion():
 
 def test_one_subject_gives_no_interval_and_so_no_first_champion():
     assert not first(3.0, subjects=1).passed
+
+
+def poisoned(skill, value=np.nan):
+    found = predictions(skill)
+    found.prediction[::40] = value
+    return found
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_not_finite_pass_no_gate(value):
+    bad = poisoned(3.0, value)
+    found = summarise(bad, TASK, split="test", corpus_version="", bootstrap=200, seed=0)
+    assert not gates.better_than_chance(found, 0.1).passed
+    assert found.headline.value is None
+    assert not found.beats_baseline
+    assert "predictions of 4 windows are not finite" in " ".join(found.notes)
+    assert not compare(bad, predictions(0.1)).passed
+    assert not compare(predictions(3.0), bad).passed
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_no_metric_is_defined_for_predictions_that_are_not_finite(kind):
+    y = np.tile([0.0, 1.0], 30)
+    prediction = {"multiclass": np.stack([1 - y, y], axis=1)}.get(kind, y.copy())
+    prediction[5] = np.nan
+    for name in of_kind(kind):
+        assert np.isnan(score(name, kind, y, prediction))
+    assert all(np.isnan(value) for value in single_scores(kind, y, prediction).values())
+
+
+def test_an_undefined_floor_or_figure_passes_no_gate():
+    found = summarise(predictions(3.0), TASK, split="test", corpus_version="", bootstrap=200, seed=0)
+    assert found.clears(0.5)
+    assert not found.clears(float("nan"))
+    for used, perplexity in ((9000, float("nan")), (9000, float("inf"))):
+        assert not gates.codebook_health({"used": used, "perplexity": perplexity}, GateRecipe()).passed
+    for accuracy, majority in ((np.nan, 0.1), (0.5, np.nan), (np.inf, 0.1)):
+        assert not gates.masked_accuracy({"accuracy": accuracy, "majority": majority}).passed
 
 
 def test_a_better_candidate_passes_and_a_worse_one_is_refused_with_figures():

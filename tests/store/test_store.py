@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labram.errors import StoreError
+from labram.errors import NonFinitePatchesError, StoreError
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.store.store import LIMIT_UV, Store, to_patches
 
@@ -75,6 +75,15 @@ def test_values_beyond_float16_are_clipped() -> None:
     assert np.count_nonzero(np.abs(patches) == np.float16(LIMIT_UV)) == 6
     assert np.isfinite(patches).all()
     assert patches.max() == np.float16(LIMIT_UV)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_store_takes_finite_patches_only(store: Store, value: float) -> None:
+    patches = to_patches(signal())
+    patches[6, 2, 199] = value
+    with pytest.raises(NonFinitePatchesError, match="NaN or infinite"):
+        store.write("k" * 32, patches, MONTAGE)
+    assert "k" * 32 not in store
 
 
 def test_an_absent_entry_says_what_to_do(store: Store) -> None:

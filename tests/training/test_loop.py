@@ -135,6 +135,15 @@ def equal(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("selection", [None, ModelSelection("loss", patience=9)])
+def test_a_validation_loss_that_is_not_finite_ends_the_training(tmp_path, value, selection):
+    objective = Objective()
+    objective.validate = lambda batches: {"loss": value, "accuracy": 0.58}
+    with pytest.raises(TrainingError, match=r"validation loss after step 6 is not finite.*peak_lr"):
+        run(tmp_path, objective, validation=Stream().batch(99), selection=selection)
+
+
 class Interrupted(Exception):
     pass
 
