@@ -58,7 +58,9 @@ INTERNAL = (
     Variable("LABRAM_TASK", "Name of the pod; set for each task on a cluster."),
     Variable("LABRAM_EVENTS", "File that steps append events to; set by `labram run`."),
     Variable("LABRAM_CORPUS", "Corpus folder of a local run; never an argument, so that no artifact contains it."),
-    Variable("LABRAM_COMMIT", "Git commit of the source; set in images.", "`git rev-parse HEAD`"),
+    Variable(
+        "LABRAM_COMMIT", "Git commit of the source; set in images.", "that of the checkout, or of the installed wheel"
+    ),
     Variable("LABRAM_MODEL", "Model URI that the serving pod loads."),
     Variable("LOCAL_RANK", "Rank on the node; set by torchrun."),
     Variable("KUBERNETES_SERVICE_HOST", "Address of the Kubernetes API; set in pods."),

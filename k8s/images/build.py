@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from labram.errors import LabramError, PlatformError
-from labram.tracking.lineage import DIRTY, code_version, commit, dirty
+from labram.tracking.lineage import image_tag, source_state
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 WHEELS = ROOT / ".labram" / "wheels"
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--registry", default="")
     options = parser.parse_args()
-    tag = f"{commit()[:12] or 'source'}-{code_version()}"
+    tag = image_tag()
     base = _pinned(options.base)
     for target in options.targets:
         for part in PARTS[target]:
@@ -80,7 +80,7 @@ def _fetch(part: str) -> None:
 
 
 def _build(target: str, image: str, base: str) -> None:
-    arguments = {"BASE": base, "COMMIT": f"{commit()}{DIRTY if dirty() else ''}"}
+    arguments = {"BASE": base, "COMMIT": source_state().label}
     reproducible = ["--timestamp", "0"] if engine() == "podman" else []
     _run(
         *("build", "--quiet", "--network", "none", *reproducible, "--target", target, "--tag", image),

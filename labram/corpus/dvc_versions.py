@@ -19,6 +19,7 @@ import yaml
 from labram.atomic import atomic_folder, atomic_path
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
+from labram.git import git, without_locations
 
 if TYPE_CHECKING:
     from labram.store.store import Store
@@ -126,7 +127,7 @@ def add(folder: Path, project: Path, monitor: Monitor) -> str:
     _require_inside([path for path in data.rglob("*") if path.is_symlink() and path not in copies], data)
     _copy(copies, monitor)
     if not (project / ".dvc").is_dir():
-        in_git = _git(project, "rev-parse", "--git-dir") is not None
+        in_git = git(project, "rev-parse", "--git-dir") is not None
         _dvc(project, "init", "--quiet", *(() if in_git else ("--no-scm",)))
     _dvc(project, "add", "--quiet", DATA)
     return recorded_version(project / POINTER)
@@ -138,7 +139,7 @@ def committed_version(project: Path, rev: str = "HEAD") -> str:
     Raises:
         CorpusError: If the commit does not exist, or has no `data.dvc`.
     """
-    text = _git(project, "show", "--end-of-options", f"{rev}:./{POINTER}")
+    text = git(project, "show", "--end-of-options", f"{rev}:./{POINTER}")
     if text is None:
         raise CorpusError(
             f"no {POINTER} is committed at {rev}",
@@ -301,7 +302,7 @@ def _md5(path: Path) -> str:
 def _require_versioned(out: Path, version: str) -> None:
     """Raise unless the `.dvc` file beside a folder, or any commit of it, records its version."""
     pointer = dvc_file(out)
-    history = _git(out.parent, "log", "--all", "--patch", "--format=", "--", f"./{out.name}.dvc") or ""
+    history = git(out.parent, "log", "--all", "--patch", "--format=", "--", f"./{out.name}.dvc") or ""
     if version not in (pointer.read_text() if pointer else "") + history:
         raise CorpusError(
             "the folder has files that no version of the corpus has",
@@ -328,19 +329,13 @@ def _unavailable(name: str, revision: Sequence[str]) -> PlatformError:
     )
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Return the standard output of a git command; None if it failed."""
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
 def _has_remote(folder: Path) -> bool:
     return bool((_dvc(folder, "remote", "list", check=False) or "").strip())
 
 
 def _dvc(folder: Path, *arguments: str, check: bool = True) -> str | None:
     """Return the standard output of a DVC command; None if it failed and `check` is off."""
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONSAFEPATH": "1"}
+    environment = {**without_locations(os.environ), "DVC_NO_ANALYTICS": "1", "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder,

@@ -56,10 +56,16 @@ class PipelinePackage:
         """Return the package in a file that was compiled from this source tree.
 
         Raises:
-            PlatformError: If the source tree has uncommitted changes.
+            PlatformError: If the source tree has uncommitted changes, or its commit is not known.
         """
-        commit = lineage.commit()
-        if not commit or lineage.dirty():
+        commit, dirty = lineage.commit(), lineage.dirty()
+        if dirty is None:
+            raise PlatformError(
+                "the commit of the source is not known, but a pipeline version is named by it",
+                file=path,
+                remedy="Submit from a clone, or install labram from one: `pip install .`",
+            )
+        if dirty:
             raise PlatformError(
                 "the source tree has uncommitted changes, but a pipeline version is named by its commit",
                 file=path,

@@ -28,7 +28,7 @@ from labram.logs import CORPUS_VARIABLE
 from labram.platform import run_result
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
-from labram.tracking.lineage import code_version, commit
+from labram.tracking.lineage import code_version, image_tag
 
 REQUEST, RESULT, IDENTITY = "request.json", "result.json", "identity"
 EVENTS, LOG = "events.jsonl", "pipeline.log"
@@ -85,7 +85,7 @@ def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
         "LABRAM_RUN": run.name,
         CORPUS_VARIABLE: str(data),
         "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
-        "LABRAM_IMAGE": f"localhost/labram-python:{commit()[:12] or 'source'}-{code_version()}",
+        "LABRAM_IMAGE": f"localhost/labram-python:{image_tag()}",
         "PYTHONUNBUFFERED": "1",
         "PYTHONSAFEPATH": "1",  # modules in the current folder must not shadow installed ones
         "GX_ANALYTICS_ENABLED": "false",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from labram.git import UNKNOWN
 from labram.reporting import corpus, plots, quality, study, summary, tasks, training
 from labram.reporting.elements import ReportSection, Table, duration, moment
 from labram.reporting.run_record import RunRecord
@@ -76,6 +77,8 @@ def _lineage(record: RunRecord) -> ReportSection:
     lead = ("Everything needed to reproduce this run.",)
     if changed:
         lead = ("The source tree had uncommitted changes: its commit alone does not reproduce this run.",)
+    elif UNKNOWN in (record.lineage.get("git_commit"), record.lineage.get("git_dirty")):
+        lead = ("The commit of the code is not known: only its digest identifies it.",)
     commands = (
         ("Open MLflow", "make ui"),
         *(

@@ -3,17 +3,21 @@
 import hashlib
 import os
 import platform
-import subprocess
+import tomllib
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from labram import git
+from labram.git import SourceState
 from labram.recipe import Recipe
 
-COMMIT_VARIABLE, DIRTY = "LABRAM_COMMIT", "-dirty"
-"""Set in container images, which have no checkout: the commit, with the suffix `DIRTY` if the tree had changes."""
+COMMIT_VARIABLE = "LABRAM_COMMIT"
+"""Set in container images, which have no checkout: the commit, with the suffix ``-dirty`` if the tree had changes."""
 PACKAGES = ("labram", "components", "pipelines")
+ROOT = Path(__file__).parents[2]
+"""The checkout or, in an installation, site-packages."""
 
 
 @cache
@@ -35,28 +39,51 @@ def code_version() -> str:
     return source_digest(*PACKAGES)
 
 
-def _git(*arguments: str) -> str:
-    folder = Path(__file__).parent
+@cache
+def source_state() -> SourceState:
+    """Return the commit and the changes of the running code: of the image, the checkout or the installed wheel.
+
+    A checkout is the folder with this project's pyproject.toml; a repository around it says nothing about the code.
+    """
+    if label := os.environ.get(COMMIT_VARIABLE):
+        return SourceState.from_label(label)
+    if _is_checkout(ROOT):
+        return git.source_state(ROOT)
+    return SourceState.from_label(_wheel_commit())
+
+
+def _is_checkout(root: Path) -> bool:
     try:
-        run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return bool(project.get("name") == PACKAGES[0])
+
+
+def _wheel_commit() -> str:
+    """Return the commit in the metadata of the wheel that this file belongs to; "" if there is none."""
+    try:
+        wheel = distribution(PACKAGES[0])
+    except PackageNotFoundError:
         return ""
-    return run.stdout.strip() if run.returncode == 0 else ""
+    own = Path(str(wheel.locate_file(PACKAGES[0]))).resolve() == (ROOT / PACKAGES[0]).resolve()
+    return (wheel.read_text(git.COMMIT_FILE) or "") if own else ""
 
 
-@cache
 def commit() -> str:
-    """Return the git commit of the source tree or of the container image, or "" if there is neither."""
-    return os.environ.get(COMMIT_VARIABLE, "").removesuffix(DIRTY) or _git("rev-parse", "HEAD")
+    """Return the git commit of the running code, or ``unknown``."""
+    return source_state().commit
 
 
-@cache
-def dirty() -> bool:
-    """Return whether the source tree has uncommitted changes."""
-    image_commit = os.environ.get(COMMIT_VARIABLE)
-    if image_commit:
-        return image_commit.endswith(DIRTY)
-    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+def dirty() -> bool | None:
+    """Return whether the running code has uncommitted changes; None if that is not known."""
+    return source_state().dirty
+
+
+def image_tag() -> str:
+    """Return the tag of images of this source: its commit, or ``source``, and the digest of its code."""
+    name = commit()
+    return f"{'source' if name == git.UNKNOWN else name[:12]}-{code_version()}"
 
 
 def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
@@ -69,7 +96,7 @@ def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[s
     """
     return ({"backbone": start} if start else {}) | {
         "git_commit": commit(),
-        "git_dirty": str(dirty()).lower(),
+        "git_dirty": git.UNKNOWN if dirty() is None else str(dirty()).lower(),
         "code_version": code_version(),
         "corpus_version": corpus_version,
         "recipe": recipe.name,

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from components import check_image
 from labram.errors import PlatformError
+from labram.git import DIRTY, UNKNOWN
 from labram.tracking import lineage
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,8 @@ def test_a_commit_is_taken(tag) -> None:
 
 def test_an_image_says_its_commit_itself(monkeypatch) -> None:
     monkeypatch.setenv(lineage.COMMIT_VARIABLE, "a" * 40)
-    assert (lineage.commit.__wrapped__(), lineage.dirty.__wrapped__()) == ("a" * 40, False)
-    monkeypatch.setenv(lineage.COMMIT_VARIABLE, "a" * 40 + lineage.DIRTY)
-    assert (lineage.commit.__wrapped__(), lineage.dirty.__wrapped__()) == ("a" * 40, True)
+    assert lineage.source_state.__wrapped__() == ("a" * 40, False)
+    monkeypatch.setenv(lineage.COMMIT_VARIABLE, "a" * 40 + DIRTY)
+    assert lineage.source_state.__wrapped__() == ("a" * 40, True)
+    monkeypatch.setenv(lineage.COMMIT_VARIABLE, UNKNOWN)
+    assert lineage.source_state.__wrapped__() == (UNKNOWN, None)

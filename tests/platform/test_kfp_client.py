@@ -153,6 +153,14 @@ def test_a_changed_source_tree_has_no_name(host, state, monkeypatch) -> None:
     assert not state.changes
 
 
+def test_a_source_without_a_known_commit_has_no_name(host, state, monkeypatch) -> None:
+    monkeypatch.setattr(lineage, "commit", lambda: "unknown")
+    monkeypatch.setattr(lineage, "dirty", lambda: None)
+    done = submit(host)
+    assert "commit of the source is not known" in str(done.exception)
+    assert not state.changes
+
+
 def declare(path: Path, *schedules: dict) -> Path:
     path.write_text(yaml.safe_dump({"schedules": list(schedules)}))
     return path

@@ -1,0 +1,108 @@
+"""Lineage states the commit of the code that runs, never that of a repository which happens to be near."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from labram import git
+from labram.git import NOT_KNOWN, SourceState
+from labram.recipe import load
+from labram.tracking import lineage
+
+ROOT = Path(__file__).parents[2]
+STATE = "from labram.tracking import lineage; print(*lineage.source_state(), lineage.__file__)"
+
+
+def repository(folder: Path) -> str:
+    """Make a repository with one commit of everything in the folder, and return the commit."""
+    identity = ("-c", "user.email=a@b", "-c", "user.name=n")
+    folder.mkdir(exist_ok=True)
+    for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+    return str(git.git(folder, "rev-parse", "HEAD")).strip()
+
+
+def copy_of_the_code(folder: Path) -> Path:
+    """Copy the modules that lineage imports, without the project's git repository."""
+    for path in [ROOT / "pyproject.toml", *(ROOT / "labram").rglob("*.py"), *(ROOT / "labram").rglob("*.yaml")]:
+        copy = folder / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return folder
+
+
+def state_of(code: Path, **variables: str) -> str:
+    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHONPATH": str(code), **variables}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", STATE], env=environment, capture_output=True, text=True, check=True
+    )
+    state, _, file = done.stdout.strip().rpartition(" ")
+    assert file == str(code / "labram" / "tracking" / "lineage.py")
+    return state
+
+
+def test_a_checkout_states_its_own_commit_whatever_git_variables_are_exported(tmp_path) -> None:
+    code = copy_of_the_code(tmp_path / "code")
+    own, other = repository(code), repository(tmp_path / "other")
+    assert own != other
+    variables = {"GIT_DIR": f"{tmp_path}/other/.git", "GIT_WORK_TREE": f"{tmp_path}/other", "GIT_INDEX_FILE": "/x"}
+    assert state_of(code, **variables) == f"{own} False"
+    (code / "pyproject.toml").open("a").write("\n")
+    assert state_of(code, **variables) == f"{own} True"
+
+
+def test_files_of_another_owner_do_not_hide_the_commit(tmp_path) -> None:
+    commit = repository(tmp_path)
+    (tmp_path / "changed").write_text("x")
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    script = f"from pathlib import Path; from labram import git; print(git.source_state(Path({str(tmp_path)!r})))"
+    # git's own switch for tests; `source_state` drops it with all GIT_ variables, so it is set in git's place
+    stub = tmp_path.parent / f"{tmp_path.name}-bin"
+    stub.mkdir()
+    (stub / "git").write_text('#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 PATH=/usr/bin:/bin exec git "$@"\n')
+    (stub / "git").chmod(0o755)
+    environment = {"PATH": f"{stub}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(stub)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(SourceState(commit, dirty=True))
+
+
+def test_code_inside_another_repository_has_no_known_commit(tmp_path) -> None:
+    repository(tmp_path)
+    assert state_of(copy_of_the_code(tmp_path / "vendored")) == "unknown None"
+    (tmp_path / "vendored" / "pyproject.toml").unlink()  # as in site-packages
+    assert state_of(tmp_path / "vendored") == "unknown None"
+
+
+@pytest.mark.parametrize(("state", "stated"), [(NOT_KNOWN, "unknown"), (SourceState("a", dirty=False), "false")])
+def test_what_is_not_known_is_never_clean(monkeypatch, state, stated) -> None:
+    monkeypatch.setattr(lineage, "source_state", lambda: state)
+    tags = lineage.lineage_tags(load("demo"), "v")
+    assert (tags["git_commit"], tags["git_dirty"]) == (state.commit, stated)
+    assert lineage.image_tag().startswith("source-" if state == NOT_KNOWN else "a-")
+    assert SourceState.from_label(state.label) == state
+
+
+def test_an_unborn_or_absent_repository_is_not_known(tmp_path) -> None:
+    assert git.source_state(tmp_path) == NOT_KNOWN
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert git.source_state(tmp_path) == NOT_KNOWN
+
+
+def test_a_wheel_carries_its_commit(tmp_path) -> None:
+    code = copy_of_the_code(tmp_path / "code")
+    for name in ("setup.py", "README.md", "LICENSE"):
+        (code / name).write_bytes((ROOT / name).read_bytes())
+    (code / ".gitignore").write_text("*.egg-info\nbuild\n")
+    commit = repository(code)
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."]
+    subprocess.run(pip, cwd=code, check=True, capture_output=True)
+    installed = tmp_path / "site-packages"
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(installed)
+    repository(tmp_path)
+    assert state_of(installed, GIT_DIR=f"{tmp_path}/.git") == f"{commit} False"
