@@ -41,6 +41,34 @@ def model(folder):
     return Labram.from_pretrained(folder)
 
 
+@pytest.mark.parametrize(
+    "set_defaults",
+    [
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_default_dtype(torch.bfloat16),
+        lambda: torch.set_default_device("meta"),
+    ],
+    ids=["float64", "bfloat16", "meta"],
+)
+def test_defaults_of_the_process_change_neither_weights_nor_embeddings(folder, model, set_defaults):
+    expected = model.embed(signals(), NAMES, sfreq=200)
+    try:
+        set_defaults()
+        before = torch.get_default_dtype()
+        loaded = Labram.from_pretrained(folder)
+        found = loaded.embed(signals(), NAMES, sfreq=200)
+        assert torch.get_default_dtype() == before, "the caller keeps its defaults"
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert {(value.dtype, value.device.type) for value in loaded.model.state_dict().values()} == {
+        (torch.float32, "cpu")
+    }
+    assert found.windows.dtype == np.float32
+    np.testing.assert_array_equal(found.windows, expected.windows)
+    np.testing.assert_array_equal(found.patches, expected.patches)
+
+
 def test_windows_and_patches_are_the_models_features_in_its_unit(model):
     x = signals()
     found = model.embed(x, NAMES, sfreq=200)

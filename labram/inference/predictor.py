@@ -194,7 +194,9 @@ def model_input(signals: Signals, channels: Sequence[str]) -> tuple[tuple[Tensor
         )
     scaled = to_model_unit(signals[..., : seconds * SAMPLE_RATE_HZ])
     x_BNAT = torch.from_numpy(scaled.reshape(n, count, seconds, SAMPLE_RATE_HZ))
-    return torch.split(x_BNAT, max(1, PATCHES_PER_BATCH // (count * seconds))), torch.tensor(rows(channels))
+    return torch.split(x_BNAT, max(1, PATCHES_PER_BATCH // (count * seconds))), torch.tensor(
+        rows(channels), device="cpu"
+    )
 
 
 def resample(signals: Signals, sfreq: float) -> Signals:

@@ -1,6 +1,7 @@
 """Loading of tensors into a model, all or none, with a report on each tensor."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,18 @@ from labram.models.official_layout import LabramModel
 
 _CODES = frozenset({"lm_head.weight", "lm_head.bias", "quantizer.codebook", "quantizer.usage"})
 """Tensors with one row per code."""
+
+
+@contextmanager
+def standard_defaults() -> Iterator[None]:
+    """Create tensors as float32 on the CPU, whatever `torch.set_default_dtype` and `set_default_device` have set."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 @dataclass(frozen=True)

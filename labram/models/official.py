@@ -32,7 +32,7 @@ from labram.models import weights
 from labram.models.braindecode_layout import TEMPORAL, from_braindecode, is_braindecode, to_braindecode
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
-from labram.models.loading import LoadReport, fill
+from labram.models.loading import LoadReport, fill, standard_defaults
 from labram.models.masked import MaskedModel
 from labram.models.official_layout import UNUSED, LabramModel, from_official, to_official
 from labram.models.tokenizer import Tokenizer
@@ -54,6 +54,7 @@ _NO_HEAD_REASON = "the file has no head: it starts from zero"
 _NO_CHECKPOINT = (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
+@standard_defaults()
 def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = False) -> LoadReport:
     """Convert a published checkpoint to a model folder; nothing is written unless every tensor is accounted for.
 
@@ -101,6 +102,7 @@ def import_checkpoint(file: Path, *, kind: Kind, out: Path, average: bool = Fals
     return report
 
 
+@standard_defaults()
 def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", seconds: int = MAX_SECONDS) -> None:
     """Convert a model folder to a file that the published code, or braindecode's class, loads with `strict=True`.
 

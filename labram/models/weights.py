@@ -17,7 +17,7 @@ from labram.atomic import atomic_path
 from labram.errors import DamagedWeightsError, ElectrodeTableError, WeightsError
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
-from labram.models.loading import LoadReport, fill
+from labram.models.loading import LoadReport, fill, standard_defaults
 from labram.models.masked import MaskedModel
 from labram.models.official_layout import LabramModel
 from labram.models.tokenizer import Tokenizer
@@ -57,6 +57,7 @@ def save(model: LabramModel, folder: Path) -> str:
     return value
 
 
+@standard_defaults()
 def load(folder: Path) -> LabramModel:
     """Load the model that `save` wrote, in evaluation mode on the CPU.
 
@@ -99,6 +100,7 @@ def digest(folder: Path) -> str:
     return actual
 
 
+@standard_defaults()
 def backbone_to_downstream(
     masked_folder: Path, outputs: int, *, drop_path: float = 0.0
 ) -> tuple[DownstreamModel, LoadReport]:
