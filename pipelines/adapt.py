@@ -43,6 +43,7 @@ def adapt(
     force: bool,
     shards: list[str],
     datasets: list[str],
+    subject: str,
     preprocessing: str,
     quality_thresholds: str,
     split: str,
@@ -68,7 +69,9 @@ def adapt(
         placement, "adapt", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed, backbone=backbone
     )
     with dag.if_changed():
-        parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
+        parts = dag.add_ingest(
+            data=data, shards=shards, datasets=datasets, subject=subject, preprocessing=preprocessing
+        )
         corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
         pretrained = dag.add_load_backbone()
         with dsl.ParallelFor(tasks, name="tasks", parallelism=parallelism()) as task:

@@ -52,6 +52,7 @@ def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool) -> dict
         "force": force,
         "shards": [f"{shard}/{shards}" for shard in range(shards)],
         "datasets": list(recipe.corpus.datasets),
+        "subject": recipe.corpus.subject,
         "preprocessing": recipe.preprocessing.to_json(),
         "quality_thresholds": recipe.quality.to_json(),
         "split": recipe.split.to_json(),
@@ -169,7 +170,7 @@ class DagBuilder:
         """Open the branch that runs only if corpus, recipe, code or backbone has changed."""
         return dsl.If(self.plan.outputs["Output"] == CHANGED, name=CHANGED)
 
-    def add_ingest(self, *, data: Any, shards: Any, datasets: Any, preprocessing: Any) -> Any:
+    def add_ingest(self, *, data: Any, shards: Any, datasets: Any, subject: Any, preprocessing: Any) -> Any:
         """Add one `ingest` task for each shard; return their parts of the catalogue."""
         with dsl.ParallelFor(shards, name="shards", parallelism=parallelism()) as shard:
             task = ingest(
@@ -178,6 +179,7 @@ class DagBuilder:
                 corpus_version=self.corpus_version,
                 shard=shard,
                 datasets=datasets,
+                subject=subject,
                 preprocessing=preprocessing,
             )
             part = self.placement(task).outputs["part"]

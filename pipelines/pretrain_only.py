@@ -29,6 +29,7 @@ def pretrain_only(
     force: bool,
     shards: list[str],
     datasets: list[str],
+    subject: str,
     preprocessing: str,
     quality_thresholds: str,
     split: str,
@@ -54,7 +55,9 @@ def pretrain_only(
         placement, "pretrain_only", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed
     )
     with dag.if_changed():
-        parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
+        parts = dag.add_ingest(
+            data=data, shards=shards, datasets=datasets, subject=subject, preprocessing=preprocessing
+        )
         corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
         tokenizer, backbone = dag.add_pretraining(
             corpus,

@@ -41,6 +41,7 @@ def study(
     force: bool,
     shards: list[str],
     datasets: list[str],
+    subject: str,
     preprocessing: str,
     quality_thresholds: str,
     split: str,
@@ -66,7 +67,9 @@ def study(
         placement, "study", data=data, workspace=workspace, recipe=recipe, force=force, seed=seed, backbone=backbone
     )
     with dag.if_changed():
-        parts = dag.add_ingest(data=data, shards=shards, datasets=datasets, preprocessing=preprocessing)
+        parts = dag.add_ingest(
+            data=data, shards=shards, datasets=datasets, subject=subject, preprocessing=preprocessing
+        )
         corpus = dag.add_quality(parts, label_sources=label_sources, thresholds=quality_thresholds, split=split)
         pretrained = dag.add_load_backbone()
         with dsl.ParallelFor(ablation_runs, name="ablation-runs", parallelism=parallelism()) as settings:

@@ -20,6 +20,12 @@ def evaluate(
         Path, typer.Option("--data", "-d", help="Folder of labelled recordings, in the layout of the task's dataset.")
     ],
     task: Annotated[str, typer.Option("--task", "-t", help="Task name, such as workload.")],
+    subject: Annotated[
+        str,
+        typer.Option(
+            help="Pattern of the subjects, as in a recipe's corpus.subject. Default: that of the model's recipe."
+        ),
+    ] = "",
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
@@ -53,6 +59,7 @@ def evaluate(
             task,
             store=store,
             subject_key=load_key(opened.root),
+            subject=subject,
             corpus_version=f"sha256-{fingerprint(data, store=store)}",
         )
     if json:

@@ -117,6 +117,8 @@ def _facts(done: "FolderIngest") -> dict[str, object]:
         "reused": done.reused,
         "seconds": round(done.seconds, 3),
         "unused": list(done.unused),
+        "guessed_subjects": dict(done.proposal.recordings) if done.proposal else {},
+        "proposed_pattern": done.proposal.pattern if done.proposal else "",
     }
 
 
@@ -132,6 +134,15 @@ def _show(done: "FolderIngest") -> None:
         console.print(
             f"EEG not covered by the datasets in use: {', '.join(done.unused)}", style="yellow", soft_wrap=True
         )
+    if done.proposal:
+        subjects = ", ".join(f"{subject} x {count}" for subject, count in sorted(done.proposal.recordings.items()))
+        console.print(
+            f"subjects: guessed from names: {done.proposal.counts} ({subjects})",
+            style="yellow",
+            soft_wrap=True,
+            markup=False,
+        )
+        console.print(f"{done.proposal.remedy}.", style="yellow", soft_wrap=True, markup=False)
     console.print(
         f"{done.summary.recordings} recordings, {done.summary.accepted} accepted, "
         f"{done.summary.quarantined} quarantined, {done.summary.hours:.2f} hours; {done.reused} reused; "

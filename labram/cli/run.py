@@ -180,10 +180,13 @@ def _run_locked(
 ) -> int:
     from labram.cli.progress import StepDisplay, console
     from labram.cli.result import show_result
+    from labram.corpus.scan import scan
     from labram.platform import local_runs
     from labram.steps.catalogue import expected_tasks
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if recipe.corpus.subject:  # here, the error may name the recording: it goes to the terminal only
+        scan(data, recipe.corpus.datasets, recipe.corpus.subject)
     local = local_runs.create_or_resume(workspace, pipeline, recipe, data, **arguments)
     console.print(f"{'resuming' if local.resumed else 'run'} {local.name}", style="bold")
     console.print(recipe.description)

@@ -18,6 +18,8 @@ from labram.errors import CorpusError
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ACCEPTED, QUARANTINED = "accepted", "quarantined"
+GUESSED = "guessed"
+"""Value of `subject_source` of recordings whose subject nothing states."""
 CATALOGUE_FILE, LABELS_FILE = "catalogue.parquet", "labels.parquet"
 
 
@@ -39,6 +41,11 @@ SCHEMA = pa.schema(
         _field("dataset", pa.string(), "Name of the adapter"),
         _field(
             "subject_key", pa.string(), "Dataset, or population of datasets, and keyed hash of the subject's own id"
+        ),
+        _field(
+            "subject_source",
+            pa.string(),
+            "What states the subject: adapter, pattern (`corpus.subject`), bids; guessed: folder and file names",
         ),
         _field("session", pa.string(), "Keyed hash of session or run, which distinguishes a subject's recordings"),
         _field("format", pa.string(), "Suffix of the file, without the dot"),
@@ -134,7 +141,7 @@ class Corpus:
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, object]], labels: Iterable[Mapping[str, object]]) -> "Corpus":
         """Build a corpus from dictionaries; absent columns are null."""
-        return cls(_frame(list(rows), SCHEMA), _frame(list(labels), LABELS))
+        return cls(_with_subject_sources(_frame(list(rows), SCHEMA)), _frame(list(labels), LABELS))
 
     @classmethod
     def load(cls, folder: Path) -> "Corpus":
@@ -143,7 +150,7 @@ class Corpus:
         Raises:
             CorpusError: If the catalogue is absent, damaged, or of another version of labram.
         """
-        return cls(_read(folder / CATALOGUE_FILE, SCHEMA), _read(folder / LABELS_FILE, LABELS))
+        return cls(_with_subject_sources(_read(folder / CATALOGUE_FILE, SCHEMA)), _read(folder / LABELS_FILE, LABELS))
 
     @classmethod
     def merged(cls, parts: Iterable["Corpus"]) -> "Corpus":
@@ -171,6 +178,20 @@ class Corpus:
             rows = rows[rows["dataset"] == dataset]
         return rows.reset_index(drop=True)
 
+    def guessed(self, dataset: str | None = None) -> pd.DataFrame:
+        """Return the rows of accepted recordings whose subject is guessed from names."""
+        rows = self.accepted(dataset=dataset)
+        return rows[rows["subject_source"] == GUESSED]
+
+    @property
+    def subjects_guessed_from(self) -> str | None:
+        """What subjects are guessed from, for reports; None if all are stated."""
+        rows = self.guessed()
+        if rows.empty:
+            return None
+        total, subjects = len(self.accepted()), rows["subject_key"].nunique()
+        return f"guessed from folder and file names ({len(rows)} of {total} recordings, {subjects} subjects)"
+
     def quarantined(self) -> pd.DataFrame:
         """Return the rows of quarantined recordings."""
         return self.catalogue[self.catalogue["verdict"] == QUARANTINED].reset_index(drop=True)
@@ -197,6 +218,13 @@ def _describe_field(field: pa.Field) -> str:
     return f"| `{field.name}` | {kind} | {unit} | {meaning} |"
 
 
+def _with_subject_sources(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a catalogue with `subject_source` where it has none, as in versions before that column."""
+    usual = rows["dataset"].map({"folder": GUESSED, "bids": "bids"}).fillna("adapter")
+    known = rows.get("subject_source", pd.Series(None, rows.index, dtype=object))
+    return rows.assign(subject_source=known.where(known.notna(), usual))
+
+
 def _frame(rows: list[Mapping[str, object]], schema: pa.Schema) -> pd.DataFrame:
     unknown = {name for row in rows for name in row} - set(schema.names)
     assert not unknown, f"columns outside the schema: {unknown}"
@@ -221,6 +249,8 @@ def _write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
 def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
+        if "subject_source" in schema.names and "subject_source" not in table.column_names:
+            table = table.append_column("subject_source", pa.nulls(len(table), pa.string()))
         missing = sorted(set(schema.names) - set(table.column_names))
     except (OSError, pa.ArrowException) as error:
         raise CorpusError(

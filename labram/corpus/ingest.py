@@ -16,7 +16,8 @@ from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
 from labram.corpus.process_pool import map_unordered
 from labram.corpus.process_recording import process_recording, quarantined_row
-from labram.corpus.scan import Content, Item, hash_content, hash_sidecars, recording_id, scan
+from labram.corpus.scan import Content, Item, hash_content, hash_sidecars, propose_subjects, recording_id, scan
+from labram.datasets.subjects import Proposal
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
@@ -46,6 +47,7 @@ class IngestResult:
         seconds: Duration of the other recordings in seconds of EEG.
         unused: Names of top-level folders and files with EEG that belong to no dataset of the recipe. For display only.
         paths: Path of each recording relative to the corpus folder, by recording id. For display only.
+        proposal: Subjects that are guessed from names, over all shards; None if all are stated. For display only.
     """
 
     recordings: int
@@ -54,6 +56,7 @@ class IngestResult:
     seconds: int
     unused: tuple[str, ...]
     paths: Mapping[str, Path]
+    proposal: Proposal | None = None
 
     def __str__(self) -> str:
         text = f"{self.recordings} recordings, {self.reused} reused from the store, {self.quarantined} quarantined"
@@ -74,6 +77,7 @@ def ingest(
     subject_key: bytes,
     monitor: Monitor,
     workers: int = 1,
+    subject: str = "",
 ) -> IngestResult:
     """Ingest every `shards`-th recording of a corpus folder.
 
@@ -89,6 +93,7 @@ def ingest(
         monitor: Receives progress.
         workers: Number of worker processes. A recording that crashes its worker, or exhausts its memory, is
             quarantined. 0 runs in the calling process, for tests.
+        subject: Pattern of subjects, see `labram.corpus.scan.scan`.
 
     Returns:
         Counts. The tables are in `out`; `labram.corpus.quality.check_quality` merges shards into a corpus.
@@ -98,7 +103,7 @@ def ingest(
         StoreError: If the store cannot be written.
     """
     store.gc()
-    items = scan(data, datasets)
+    items = scan(data, datasets, subject)
     if preprocessing.compatibility == "published":
         items = [replace(item, dataset=item.dataset.as_published()) for item in items]
     mine = items[shard::shards]
@@ -128,6 +133,7 @@ def ingest(
             metadata.row["recording_id"]: item.file.path.relative_to(data)
             for metadata, item in zip(ordered, mine, strict=True)
         },
+        proposal=propose_subjects(items, data),
     )
 
 
@@ -230,8 +236,9 @@ def _identity(item: Item, content: Content, subject_key: bytes) -> dict[str, Any
     return {
         "recording_id": recording_id(item, content.digest, subject_key),
         "dataset": dataset.name,
-        "subject_key": pseudonyms.subject_key(subject_key, dataset.population or dataset.name, file.subject),
-        "session": pseudonyms.pseudonym(subject_key, dataset.name, file.subject, file.session),
+        "subject_key": pseudonyms.subject_key(subject_key, dataset.population or dataset.name, item.subject),
+        "subject_source": file.subject_source,
+        "session": pseudonyms.pseudonym(subject_key, dataset.name, item.subject, file.session),
         "format": file.path.suffix.lower().removeprefix("."),
         "bytes": content.size,
         "content_hash": content.digest,

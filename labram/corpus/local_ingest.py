@@ -17,6 +17,7 @@ from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import Summary, check_quality, summarise
+from labram.datasets.subjects import Proposal
 from labram.errors import CorpusError
 from labram.events import Monitor
 from labram.recipe import Recipe
@@ -36,6 +37,7 @@ class FolderIngest:
         reused: Recordings whose metadata was in the store.
         unused: Names of folders and files with EEG that belong to no dataset in use. For display only.
         seconds: Duration of the ingest.
+        proposal: Subjects that are guessed from names; None if all are stated. For display only.
     """
 
     corpus: Corpus
@@ -44,6 +46,7 @@ class FolderIngest:
     reused: int
     unused: Sequence[str]
     seconds: float
+    proposal: Proposal | None = None
 
 
 def ingest_folder(
@@ -82,6 +85,7 @@ def ingest_folder(
             subject_key=key,
             monitor=monitor,
             workers=workers,
+            subject=recipe.corpus.subject,
         )
         summary = _check_quality(part, checked, recipe)
         store.publish(checked, name)
@@ -95,6 +99,7 @@ def ingest_folder(
         reused=done.reused,
         unused=done.unused,
         seconds=time.monotonic() - started,
+        proposal=done.proposal,
     )
 
 

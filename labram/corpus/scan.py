@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from labram.corpus import pseudonyms
-from labram.datasets import find
+from labram.datasets import find, subjects
 from labram.datasets.base import Dataset, RecordingFile, list_files
-from labram.errors import ReadError, Reason
+from labram.errors import CorpusError, ReadError, Reason
 from labram.signals.readers import content_files
 from labram.store.store import Store
 
@@ -26,16 +26,29 @@ class Item:
         dataset: The adapter.
         folder: The dataset's folder.
         file: The recording.
+        root: The dataset's folder relative to the corpus folder, where equal IDs in two folders are different subjects;
+            else empty.
     """
 
     dataset: Dataset
     folder: Path
     file: RecordingFile
+    root: str = ""
 
     @property
     def relative_path(self) -> str:
         """Path relative to the dataset's folder."""
         return self.file.path.relative_to(self.folder).as_posix()
+
+    @property
+    def place(self) -> str:
+        """Path relative to the dataset's folder, or to the corpus folder where the dataset's folder matters."""
+        return f"{self.root}/{self.relative_path}" if self.root else self.relative_path
+
+    @property
+    def subject(self) -> str:
+        """The subject's own ID, with the dataset's folder where the ID is valid in this folder only."""
+        return f"{self.root}\0{self.file.subject}" if self.root else self.file.subject
 
 
 @dataclass(frozen=True)
@@ -53,20 +66,48 @@ class Content:
     quarantined: tuple[Reason, str] | None = None
 
 
-def scan(data: Path, datasets: Sequence[str] = ()) -> list[Item]:
+def scan(data: Path, datasets: Sequence[str] = (), subject: str = "") -> list[Item]:
     """Return all recordings of a corpus folder, largest first, so that every n-th is an equal share of the work.
 
     Args:
         data: The corpus folder.
         datasets: See `labram.datasets.find`.
+        subject: Pattern of the subjects of recordings whose dataset does not state them (recipe: `corpus.subject`).
 
     Raises:
-        CorpusError: If the folder has no recordings, or lacks a named dataset.
+        CorpusError: If the folder has no recordings, or lacks a named dataset, or the pattern does not match.
     """
     items = [
-        Item(dataset, folder, file) for dataset, folder in find(data, datasets) for file in dataset.recordings(folder)
+        Item(dataset, folder, file, _root(dataset, folder, data))
+        for dataset, folder in find(data, datasets)
+        for file in dataset.recordings(folder)
     ]
+    if subject:
+        items = [_stated(item, data, subject) for item in items]
     return sorted(items, key=lambda item: (-_size(item.file.path), item.dataset.name, item.relative_path))
+
+
+def propose_subjects(items: Sequence[Item], data: Path) -> subjects.Proposal | None:
+    """Return what the names of recordings of guessed subjects suggest; None if all subjects are stated."""
+    guessed = [item for item in items if item.file.subject_source == "guessed" and not item.file.quarantined]
+    paths = [item.file.path.relative_to(data).as_posix() for item in guessed]
+    return subjects.propose(paths) if paths else None
+
+
+def require_stated_subjects(items: Sequence[Item], data: Path, task: str, dataset: str) -> None:
+    """Check that the recordings of a task's dataset have stated subjects.
+
+    Raises:
+        CorpusError: If some are guessed: a subject might be in two splits.
+    """
+    proposal = propose_subjects([item for item in items if item.dataset.name == dataset], data)
+    if proposal is not None:
+        raise CorpusError(
+            f"the subjects of {sum(proposal.recordings.values())} recordings of task {task!r} are guessed from names "
+            f"({proposal.counts})",
+            field=subjects.FIELD,
+            remedy=proposal.remedy,
+        )
 
 
 def hash_content(path: Path, store: Store | None = None) -> Content:
@@ -93,7 +134,7 @@ def recording_id(item: Item, digest: str, key: bytes) -> str:
     of ids, which is that of training, is the same under every key. Unreadable recordings are identified by path alone.
     """
     content = hashlib.sha256(digest.encode()).hexdigest()[:10] if digest else ""
-    path = pseudonyms.pseudonym(key, item.dataset.name, digest, item.relative_path, digits=16)
+    path = pseudonyms.pseudonym(key, item.dataset.name, digest, item.place, digits=16)
     return f"{item.dataset.name}-{(content + path)[:16]}"
 
 
@@ -118,8 +159,7 @@ def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = 
         CorpusError: See `scan`.
     """
     parts = (
-        f"{item.dataset.name} {hash_content(item.file.path, store).digest} "
-        f"{item.relative_path} {hash_sidecars(item, store)}"
+        f"{item.dataset.name} {hash_content(item.file.path, store).digest} {item.place} {hash_sidecars(item, store)}"
         for item in scan(data, datasets)
     )
     return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -135,6 +175,16 @@ def locate_recordings(
         if identifier in ids:
             paths[identifier] = item.file.path.relative_to(data)
     return paths
+
+
+def _root(dataset: Dataset, folder: Path, data: Path) -> str:
+    return folder.relative_to(data).as_posix() if dataset.ids_of_folder and folder != data else ""
+
+
+def _stated(item: Item, data: Path, pattern: str) -> Item:
+    if item.file.subject_source != "guessed" or item.file.quarantined:
+        return item
+    return replace(item, file=subjects.state(item.file, item.file.path.relative_to(data).as_posix(), pattern))
 
 
 def _content(files: Sequence[Path], store: Store | None) -> Content:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from labram.corpus.catalogue import ACCEPTED, SPLITS, Corpus, Split
-from labram.errors import LabelError, Reason
+from labram.errors import CorpusError, LabelError, Reason
 from labram.recipe import SplitRecipe
 
 MIN_SUBJECTS = len(SPLITS)
@@ -50,7 +50,17 @@ def require_labels(corpus: Corpus, task: str, dataset: str, split: SplitRecipe |
 
     Raises:
         LabelError: If it has none in one of them.
+        CorpusError: If subjects of recordings with labels are guessed: one might be in two splits.
     """
+    guessed = set(corpus.guessed(dataset)["recording_id"]) & set(
+        corpus.intervals(task, dataset=dataset)["recording_id"]
+    )
+    if guessed:
+        raise CorpusError(
+            f"the subjects of {len(guessed)} recordings of task {task!r} are guessed from names",
+            field="corpus.subject",
+            remedy=r"State them in the recipe by a pattern of the recordings' paths, such as (?P<subject>P\d+)/",
+        )
     present = set(corpus.intervals(task, dataset=dataset)["split"])
     if not present:
         raise LabelError(

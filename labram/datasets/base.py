@@ -36,6 +36,10 @@ class Group(IntEnum):
     GENERIC = 4
 
 
+SubjectSource = Literal["adapter", "pattern", "bids", "guessed"]
+"""What states a recording's subject: the dataset's layout, `corpus.subject`, BIDS entities, or nothing."""
+
+
 @dataclass(frozen=True)
 class RecordingFile:
     """One recording of a dataset, described by its path before the file is read.
@@ -53,6 +57,7 @@ class RecordingFile:
         reference: Recording reference of this recording; empty: that of the dataset.
         excluded_channels: Names of channels that are bad or not EEG by the dataset's metadata; they are left out.
         notes: Warning codes of metadata that were repaired or not understood (docs/quality.md).
+        subject_source: What states the subject. A guessed one may be used for pre-training only.
     """
 
     dataset: str
@@ -66,6 +71,7 @@ class RecordingFile:
     reference: str = ""
     excluded_channels: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    subject_source: SubjectSource = "adapter"
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class Dataset:
             `labram.corpus.pseudonyms`), because technicians write names into annotations.
         population: Name shared by datasets with common subject IDs, so that a person is one subject in all of them;
             empty: the IDs belong to this dataset alone.
+        ids_of_folder: Whether equal IDs in two folders of this adapter are different subjects.
         group: What the paper used it for. The released weights of LaBraM were pre-trained on the datasets in
             `Group.PRETRAINING` (paper, appendix D).
         suffixes: Lower-case suffixes of its recordings. Every file with an EEG suffix is a catalogue row; of other
@@ -131,6 +138,7 @@ class Dataset:
     tasks: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     event_codes: ClassVar[frozenset[str]] = frozenset()
     population: ClassVar[str] = ""
+    ids_of_folder: ClassVar[bool] = False
     group: ClassVar[Group] = Group.OTHER
     suffixes: ClassVar[frozenset[str]] = EEG_SUFFIXES
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labram.datasets.base import Dataset, Group, RecordingFile
 from labram.datasets.bids_sidecars import read_facts
+from labram.datasets.subjects import guess
 from labram.errors import Reason
 
 _COPIES = frozenset({"derivatives", "sourcedata"})
@@ -30,6 +31,7 @@ class Bids(Dataset):
     citation = "see its dataset_description.json; Pernet CR, et al. Sci Data 2019;6:103"
     obtain = "your own recordings, or https://openneuro.org"
     group = Group.GENERIC
+    ids_of_folder = True
     layout = ("dataset_description.json",)
 
     def recognises(self, folder: Path) -> bool:
@@ -41,11 +43,13 @@ class Bids(Dataset):
         for file in super().recordings(folder):
             parents = file.path.relative_to(folder).parts[:-1]
             match = _ENTITIES.fullmatch(file.path.stem)
-            subject = next((part for part in parents if part.startswith("sub-")), file.subject)
+            folders = [part for part in parents if part.startswith("sub-")]
+            stated = match["subject"] if match else next(iter(folders), "")
             facts = read_facts(file.path, folder)
             yield replace(
                 file,
-                subject=match["subject"] if match else subject,
+                subject=stated or guess(file.path.relative_to(folder).as_posix()),
+                subject_source="bids" if stated else "guessed",
                 session=(match["session"] if match else None) or "",
                 line_freq_hz=facts.line_freq_hz,
                 reference=facts.reference,

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labram.datasets.base import Dataset, Group, RecordingFile, list_files
+from labram.datasets.subjects import guess
 from labram.signals.readers import SHARED_SUFFIXES, is_recording
 
 
 class Folder(Dataset):
-    """Each EEG file is a recording; its subject is its folder, or the file name if it lies in the root.
+    """Each EEG file is a recording; its subject is guessed from folder and file names (see `labram.datasets.subjects`).
 
     There are no labels. Units are taken as the files state them; a line frequency of 50 Hz is assumed and stated in the
     catalogue.
@@ -46,8 +47,8 @@ class Folder(Dataset):
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Yield every EEG file."""
         for path in self.eeg_files(folder):
-            parent = path.relative_to(folder).parent.as_posix()
-            yield RecordingFile(self.name, path, path.stem if parent == "." else parent, path.name)
+            place = path.relative_to(folder).as_posix()
+            yield RecordingFile(self.name, path, guess(place), place, subject_source="guessed")
 
 
 def _is_recognised(path: Path) -> bool:

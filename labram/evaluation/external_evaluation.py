@@ -8,6 +8,7 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import check_quality
+from labram.corpus.scan import require_stated_subjects, scan
 from labram.errors import LabelError, LabramWarning, RecipeError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.leakage import Ledger
@@ -32,6 +33,7 @@ def score_folder(
     corpus_version: str = "",
     monitor: Monitor | None = None,
     out: Path | None = None,
+    subject: str = "",
 ) -> Evaluation:
     """Evaluate a model on all labelled windows of a folder, preprocessed and checked as its training recordings were.
 
@@ -44,6 +46,7 @@ def score_folder(
         corpus_version: Version of `data`.
         monitor: Receives progress, recording by recording.
         out: Folder for ``evaluation.json`` and ``predictions.parquet``; None: nothing is written.
+        subject: Pattern of subjects (see `labram.corpus.scan.scan`); empty: that of the model's recipe.
 
     Returns:
         The evaluation. `overlap` counts recordings that were used in training, by content or subject; a warning says
@@ -51,13 +54,15 @@ def score_folder(
 
     Raises:
         RecipeError: If the model was trained for another task.
-        CorpusError: If the folder holds no recording of the task's dataset, or none can be used.
+        CorpusError: If the folder holds no recording of the task's dataset, none can be used, or subjects are guessed.
         LabelError: If no recording has labels of the task.
     """
     settings = _task_of(model, task)
     recipe, notes = _recipe_of(model)
     preprocessing = recipe.preprocessing if recipe else PreprocessingRecipe()
     quality = recipe.quality if recipe else QualityRecipe()
+    subject = subject or (recipe.corpus.subject if recipe else "")
+    require_stated_subjects(scan(data, [settings.dataset], subject), data, settings.name, settings.dataset)
     with tempfile.TemporaryDirectory() as temporary:
         shard, judged = Path(temporary) / "shard", Path(temporary) / "corpus"
         ingest(
@@ -70,6 +75,7 @@ def score_folder(
             shards=1,
             subject_key=subject_key,
             monitor=monitor or NullMonitor(),
+            subject=subject,
         )
         summary = check_quality([shard], judged, quality, "test", tasks={settings.name: settings.dataset})
         corpus = Corpus.load(judged)

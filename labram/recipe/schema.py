@@ -1,8 +1,9 @@
 """The settings of a run: frozen pydantic models, one for each section of a recipe."""
 
+import re
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from labram import metrics
 from labram.errors import RecipeError
@@ -27,7 +28,27 @@ class CorpusRecipe(FrozenModel):
     datasets: tuple[str, ...] = Field(
         default=(), description="Dataset adapters to use; empty: every adapter that recognises a sub-folder."
     )
+    subject: str = Field(
+        default="",
+        description="Regular expression with the named groups subject and, optionally, session, searched in the path "
+        "of each recording relative to --data, for recordings whose dataset does not state the subject. Empty: "
+        "subjects are guessed from names, and no task may be trained on them.",
+    )
     shards: Positive = Field(default=2, description="Parallel ingest tasks.")
+
+    @field_validator("subject")
+    @classmethod
+    def _has_groups(cls, pattern: str) -> str:
+        example = r"such as (?P<subject>P\d+)/(?P<session>session\d+)/"
+        try:
+            groups = set(re.compile(pattern).groupindex)
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error}); write a pattern {example}") from None
+        if pattern and "subject" not in groups:
+            raise ValueError(f"the pattern has no group named 'subject'; write a pattern {example}")
+        if unknown := groups - {"subject", "session"}:
+            raise ValueError(f"the pattern has a group {min(unknown)!r}; name groups subject and session only")
+        return pattern
 
 
 class PreprocessingRecipe(FrozenModel):

@@ -28,12 +28,14 @@ class TrainingData:
         subjects: Number of their subjects.
         hours: Their total duration.
         datasets: Adapter names.
+        guessed: What subjects are guessed from; empty if all are stated.
     """
 
     recordings: int
     subjects: int
     hours: float
     datasets: tuple[str, ...]
+    guessed: str = ""
 
     @classmethod
     def from_corpus(cls, corpus: Corpus, dataset: str | None = None) -> "TrainingData":
@@ -45,6 +47,7 @@ class TrainingData:
             subjects=int(rows["subject_key"].nunique()),
             hours=float(rows["seconds"].sum()) / 3600,
             datasets=tuple(sorted(set(rows["dataset"]))),
+            guessed=corpus.subjects_guessed_from or "",
         )
 
 
@@ -81,9 +84,11 @@ def _card(name: str, description: str, data: TrainingData, results: str, lineage
     sources = "\n".join(_source(dataset) for dataset in data.datasets)
     origin = "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items()) if value)
     simulated = ", including simulated signals" if any("simulated" in name for name in data.datasets) else ""
+    guessed = f"**Subjects: {data.guessed}.** One person may be several subjects.\n\n" if data.guessed else ""
     return (
         f"# {name}\n\n{description}\n\n## Input\n\n{INPUT}\n\n## Data\n\n"
-        f"{data.recordings} recordings of {data.subjects} subjects, {data.hours:.2f} hours{simulated}.\n\n{sources}\n\n"
+        f"{data.recordings} recordings of {data.subjects} subjects, {data.hours:.2f} hours{simulated}.\n\n"
+        f"{guessed}{sources}\n\n"
         f"## Results\n\n{results}\n\n## Limits and intended use\n\nResearch on EEG representations. {NOT_FOR}\n\n"
         f"## Licence\n\nCode and weights: MIT. The recordings keep their own licences, named above.\n\n"
         f"## Lineage\n\n{origin}\n"

@@ -34,7 +34,7 @@ def _accepted(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> ReportSection:
     montages = len({tuple(montage) for montage in rows["montage"]})
     lead = (
         f"{count(len(everything), 'recording')}: {len(rows)} accepted and {quarantined} quarantined. "
-        "Splits are by subject: no subject is in two of training, validation and test."
+        f"Splits are by subject: {_identity(corpus)}"
     )
     tiles = (
         (str(len(everything)), "recordings"),
@@ -48,6 +48,16 @@ def _accepted(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> ReportSection:
         return ReportSection("corpus", "Corpus", (lead, "No recording was accepted, so no model was trained."), tiles)
     tables = (_datasets(everything, rows), _montages(rows), *_labels(corpus, tasks), *_warnings(rows))
     return ReportSection("corpus", "Corpus", (lead,), tiles, (_hours(rows),), tables)
+
+
+def _identity(corpus: Corpus) -> str:
+    """State that no subject is in two splits, or that this is unknown because subjects are guessed."""
+    if (source := corpus.subjects_guessed_from) is None:
+        return "no subject is in two of training, validation and test."
+    return (
+        f"subjects: {source}. It is not known that no person is in two of training, validation and test: state the "
+        "subjects in the recipe (`corpus.subject`)."
+    )
 
 
 def _hours(rows: pd.DataFrame) -> EmbeddedFigure:

@@ -56,7 +56,7 @@ def write(corpus: Path, out: Path) -> Path:
             kicker="labram quality report",
             title="Data quality",
             simulated=False,
-            answer=_answer(rows),
+            answer=_answer(rows) + (f" Subjects: {source}." if (source := everything.subjects_guessed_from) else ""),
             sections=sections,
             note="Recordings are identified by ids; file names and personal names are not included.",
         )

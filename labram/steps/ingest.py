@@ -12,7 +12,9 @@ from labram.store.store import Store
 from labram.tracking.mlflow_runs import tracked
 
 
-def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], preprocessing: str, out: str) -> None:
+def ingest(
+    *, data: str, workspace: str, shard: str, datasets: Sequence[str], subject: str = "", preprocessing: str, out: str
+) -> None:
     """Read, filter and store every recording of a shard; write the shard's part of the catalogue.
 
     Recordings are processed in as many processes as `labram.platform.cores.ingest_workers` allows.
@@ -22,6 +24,7 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
         workspace: The workspace.
         shard: ``k/n``: every n-th recording from the k-th.
         datasets: Names of dataset adapters; empty: all that recognise a folder.
+        subject: Recipe key `corpus.subject`.
         preprocessing: Recipe section `preprocessing`, as JSON.
         out: Folder for the part of the catalogue.
     """
@@ -40,5 +43,6 @@ def ingest(*, data: str, workspace: str, shard: str, datasets: Sequence[str], pr
             subject_key=load_key(layout.root, shared=store.is_bucket),
             monitor=run,
             workers=ingest_workers(),
+            subject=subject,
         )
         run.note(str(counts))

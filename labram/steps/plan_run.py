@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labram.corpus import dvc_versions
-from labram.datasets import find
+from labram.corpus.scan import propose_subjects, require_stated_subjects, scan
+from labram.datasets.subjects import SubjectPatternError
 from labram.datasets.task_check import check_task
 from labram.events import emit, step
 from labram.platform.doctor import require, services
@@ -45,7 +46,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
 
     Raises:
         PlatformError: If the workspace cannot be written to.
-        CorpusError: If the folder has no recordings.
+        CorpusError: If the folder has no recordings, or a task's subjects are not stated.
         LabelError: If a task's classes are not those of its dataset's labels.
         RegistryError: If the registry does not have the backbone.
         WeightsError: If the backbone's weights cannot be used.
@@ -53,9 +54,13 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
     settings, layout = Recipe.from_json(recipe), Workspace.at(workspace)
     with step("plan_run") as reporter:
         require([services.workspace(layout.root)])
-        find(corpus_folder(data), settings.corpus.datasets)
+        try:
+            items = scan(corpus_folder(data), settings.corpus.datasets, settings.corpus.subject)
+        except SubjectPatternError as error:
+            raise error.without_path() from None
         for task in settings.tasks:
             check_task(task)
+            require_stated_subjects(items, corpus_folder(data), task.name, task.dataset)
         version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(layout.store))
         mlflow_runs.configure(layout.root)
         start = pin(backbone) if backbone else ""
@@ -66,6 +71,8 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
             emit("unchanged", step="plan_run", since=finished[mlflow_runs.RUN_TAG])
             return Plan("unchanged", version, start)
         reporter.note(f"corpus version {version}")
+        if (proposal := propose_subjects(items, corpus_folder(data))) is not None:
+            reporter.note(f"subjects: guessed from names: {proposal.counts}. {proposal.remedy}")
         mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)
     return Plan("changed", version, start)
 

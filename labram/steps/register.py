@@ -47,6 +47,7 @@ def register(
             "pipeline_run": mlflow_runs.pipeline_run_name()
         }
         data = model_card.TrainingData.from_corpus(Corpus.load(Path(corpus)))
+        origin |= {"subjects": data.guessed} if data.guessed else {}
         parent = mlflow_runs.find_parent_run(mlflow_runs.pipeline_run_name()) or run.run_id
 
         def log_model(name: str, folder: str, card: str, extra_files: Sequence[Path] = ()) -> str:

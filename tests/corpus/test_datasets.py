@@ -143,7 +143,7 @@ class TestFolder:
             "muse.csv": "muse",
             "p1/b.BDF": "p1",
             "p1/c.vhdr": "p1",
-            "p2/x/d.set": "p2/x",
+            "p2/x/d.set": "p2",
             "p3/e_raw.fif": "p3",
             "p3/lost.eeg": "p3",
         }
