@@ -23,7 +23,7 @@ def add(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a 
     """Copy a folder of recordings into ./data and record the new corpus version in ./data.dvc.
 
     Files of the same name are replaced; no file is removed. `labram corpus add data` records manual changes in ./data.
-    A link that leads out of the folder is refused.
+    A link that leads out of the folder is an error.
 
     Exit codes: 0 done; 1 error.
     """
