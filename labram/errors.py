@@ -137,6 +137,7 @@ class Reason(StrEnum):
     NOT_EEG = "not_eeg"
     EPOCHED = "epoched"
     NO_CANONICAL_CHANNELS = "no_canonical_channels"
+    CHANNELS_LOST = "channels_lost"
     TOO_SHORT = "too_short"
     LOW_RATE = "low_rate"
     FLAT = "flat"

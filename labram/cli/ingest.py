@@ -47,7 +47,8 @@ def ingest(
     """Ingest recordings into a patch store: read, filter, apply the quality rules, write the catalogue.
 
     Recordings that were ingested before are reused. Quarantined recordings are listed with path and reason codes
-    (docs/quality.md); paths are printed only, never written to disk.
+    (docs/quality.md), and so are labels of channels that look like EEG and were left out; both are printed only, never
+    written to disk.
 
     Exit codes: 0 done; 1 error, or all recordings are quarantined.
     """
@@ -130,6 +131,14 @@ def _show(done: "FolderIngest") -> None:
         console.print(table)
     for path, reasons in done.quarantined:
         console.print(f"  {path}: {', '.join(reasons)}", soft_wrap=True)
+    for lost in done.lost:
+        labels = ", ".join(map(ascii, lost.labels)) or "labels are known to the dataset's adapter only"
+        console.print(
+            f"{lost.recordings} recordings lost {lost.channels} channels each, such as {lost.example}: {labels}",
+            style="yellow",
+            soft_wrap=True,
+            markup=False,
+        )
     if done.unused:
         console.print(
             f"EEG not covered by the datasets in use: {', '.join(done.unused)}", style="yellow", soft_wrap=True

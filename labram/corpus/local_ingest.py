@@ -16,13 +16,32 @@ from filelock import FileLock, Timeout
 from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
-from labram.corpus.quality import Summary, check_quality, summarise
+from labram.corpus.quality import Summary, check_quality, count_lost, summarise
 from labram.datasets.subjects import Proposal
-from labram.errors import CorpusError
+from labram.errors import CorpusError, ReadError
 from labram.events import Monitor
 from labram.recipe import Recipe
+from labram.signals.lost_channels import lost_channels
+from labram.signals.readers import read
 from labram.store.patch_file import wrap_write_errors
 from labram.store.store import CORPORA, Store
+
+
+@dataclass(frozen=True)
+class LostChannels:
+    """Recordings of one dataset and montage that lost equally many channels.
+
+    Attributes:
+        recordings: Their number.
+        channels: Channels that each lost.
+        example: Path of one of them, relative to the corpus folder.
+        labels: Labels of its lost channels; empty if only the dataset's adapter can read the file.
+    """
+
+    recordings: int
+    channels: int
+    example: Path
+    labels: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,7 @@ class FolderIngest:
         summary: Its counts.
         quarantined: Path, relative to the corpus folder, and reason codes of each quarantined recording. The paths are
             for display only, never to be stored.
+        lost: Channels that look like EEG and were left out, by montage. For display only.
         reused: Recordings whose metadata was in the store.
         unused: Names of folders and files with EEG that belong to no dataset in use. For display only.
         seconds: Duration of the ingest.
@@ -43,6 +63,7 @@ class FolderIngest:
     corpus: Corpus
     summary: Summary
     quarantined: Sequence[tuple[Path, Sequence[str]]]
+    lost: Sequence[LostChannels]
     reused: int
     unused: Sequence[str]
     seconds: float
@@ -96,11 +117,30 @@ def ingest_folder(
         corpus=corpus,
         summary=summary,
         quarantined=sorted((done.paths[recording], codes) for recording, codes in reasons.items()),
+        lost=_lost(data, corpus, done.paths),
         reused=done.reused,
         unused=done.unused,
         seconds=time.monotonic() - started,
         proposal=done.proposal,
     )
+
+
+def _lost(data: Path, corpus: Corpus, paths: Mapping[str, Path]) -> list[LostChannels]:
+    """Return the channels that were lost, by montage; labels are read again, since no artefact may hold them."""
+    rows = corpus.catalogue
+    rows = rows.assign(lost=rows["warnings"].map(count_lost), names=rows["montage"].map(tuple))
+    lost = []
+    for (_, _, channels), group in rows[rows["lost"] > 0].groupby(["dataset", "names", "lost"]):
+        example = min(paths[recording] for recording in group["recording_id"])
+        lost.append(LostChannels(len(group), int(channels), example, _lost_labels(data / example)))
+    return lost
+
+
+def _lost_labels(path: Path) -> tuple[str, ...]:
+    try:
+        return lost_channels(read(path).channels)
+    except ReadError:
+        return ()
 
 
 def published_corpora(store: Store) -> Mapping[str, Corpus]:

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED
 from labram.corpus.pseudonyms import withhold_unknown_events
+from labram.corpus.rules import LOST
 from labram.corpus.scan import Item
 from labram.corpus.signal_metrics import SignalMetrics
 from labram.errors import LabelError, NonFinitePatchesError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import canonical_names, repeated_electrodes
+from labram.signals.lost_channels import lost_channels
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording, Samples
 from labram.store.patch_file import require_finite
@@ -117,8 +119,8 @@ def _montage(recording: Recording, excluded: frozenset[str]) -> tuple[list[int],
 
 def _channel_warnings(labels: Sequence[str]) -> list[str]:
     """Return warnings that count the channels that were left out."""
-    repeated = repeated_electrodes(labels)
-    return [f"repeated_electrodes={repeated}"] if repeated else []
+    counts = {LOST: len(lost_channels(labels)), "repeated_electrodes": repeated_electrodes(labels)}
+    return [f"{code}={count}" for code, count in counts.items() if count]
 
 
 def _blocks(recording: Recording, picks: list[int]) -> Iterator[Samples]:

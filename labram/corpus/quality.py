@@ -13,7 +13,7 @@ import pandas as pd
 
 from labram.corpus import splits
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, Corpus, Split
-from labram.corpus.rules import Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
+from labram.corpus.rules import LOST, Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
 from labram.corpus.spectra import unit_correction
 from labram.errors import CorpusError
 from labram.recipe import QualityRecipe, SplitRecipe
@@ -185,7 +185,15 @@ def _metrics(corpus: Corpus, quality: QualityRecipe) -> pd.DataFrame:
     """Return the columns that the rules check, for the recordings that could be read."""
     rows = corpus.accepted()
     scalar = [name for name in rows.columns if not rows[name].map(lambda value: isinstance(value, list)).any()]
-    return rows[scalar].assign(channels=rows["montage"].map(len), band_rms_uv=_eeg_rms(rows, quality))
+    channels, lost = rows["montage"].map(len), rows["warnings"].map(count_lost)
+    return rows[scalar].assign(
+        channels=channels, lost_fraction=lost / (lost + channels).clip(lower=1), band_rms_uv=_eeg_rms(rows, quality)
+    )
+
+
+def count_lost(warnings: Sequence[str]) -> int:
+    """Return the lost channels of a recording, from its warnings."""
+    return next((int(count) for code, _, count in (text.partition("=") for text in warnings) if code == LOST), 0)
 
 
 def _with_copies(corpus: Corpus) -> Corpus:

@@ -6,7 +6,7 @@ Reasons quarantine a recording; a recording with warnings is used.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from labram.corpus.rules import SHARED
+from labram.corpus.rules import LOST, SHARED
 from labram.errors import Reason
 
 
@@ -43,6 +43,11 @@ REASONS: Mapping[str, Explanation] = {
     ),
     Reason.NO_CANONICAL_CHANNELS: Explanation(
         "too few channels are electrodes that the model knows", "check the channel names"
+    ),
+    Reason.CHANNELS_LOST: Explanation(
+        "more than `quality.max_lost_fraction` of the channels that look like EEG are no electrodes of the model: "
+        "unknown names or bipolar derivations",
+        "rename the channels, or export them against one reference; `labram corpus ingest` prints their labels",
     ),
     Reason.TOO_SHORT: Explanation("shorter than `quality.min_seconds`", "remove it"),
     Reason.LOW_RATE: Explanation(
@@ -101,6 +106,10 @@ WARNINGS: Mapping[str, Explanation] = {
     "gaps_unknown": Explanation(
         "the file does not tell whether, or how long, the recording paused: the gap rule was not applied",
         "compare events or durations with your notes; export it with dates of its segments",
+    ),
+    LOST: Explanation(
+        "channels that look like EEG and were left out, because their labels are no electrodes that the model knows",
+        "rename them; `labram corpus ingest` prints the labels",
     ),
     "repeated_electrodes": Explanation(
         "channels that name an electrode twice, in any spelling; the first of each is used", "check the montage"

@@ -20,6 +20,8 @@ MAX_CHANNELS_WITHOUT_CORRELATION = 2
 Severity = Literal["critical", "warning"]
 SHARED = "shared_recording"
 """Warning code of a recording that is also stored under another subject."""
+LOST = "lost_channels"
+"""Warning code that counts the channels that look like EEG and are no electrode of the model."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def recording_rules(recipe: QualityRecipe) -> list[Rule]:
     return [
         Rule("duration", "critical", Reason.TOO_SHORT, "seconds", least=recipe.min_seconds),
         Rule("channels", "critical", Reason.NO_CANONICAL_CHANNELS, "channels", least=recipe.min_channels),
+        Rule("few lost channels", "critical", Reason.CHANNELS_LOST, "lost_fraction", most=recipe.max_lost_fraction),
         Rule("sampling rate", "critical", Reason.LOW_RATE, "rate_hz", least=recipe.min_rate_hz),
         Rule("few flat channels", "critical", Reason.FLAT, "flat_fraction", most=recipe.max_flat_fraction),
         Rule("unit", "critical", Reason.IMPLAUSIBLE_UNIT, "band_rms_uv", least=least_rms, most=most_rms),

@@ -76,6 +76,10 @@ class QualityRecipe(FrozenModel):
     min_channels: Positive = Field(
         default=2, description="Recordings with fewer channels of known position are quarantined."
     )
+    max_lost_fraction: Fraction = Field(
+        default=0.7,
+        description="Largest accepted fraction of channels that look like EEG and are no electrodes of the model.",
+    )
     min_rate_hz: PositiveFloat = Field(
         default=80.0, description="Recordings with a lower sampling rate are quarantined."
     )

@@ -59,7 +59,7 @@ def canonical_name(label: str) -> str | None:
     bipolar derivation, valid only if the table contains it. Ear-to-ear derivations (``A2-A1``) return None, as do
     electrode numbers of a net (``E22``), whose positions differ between nets, and displaced positions (``C3'``).
     """
-    electrode, reference = _parts(label)
+    electrode, reference = split_label(label)
     if not reference:
         return _BY_CAPITALS.get(electrode)
     if (pair := f"{electrode}-{reference}") in _SCALP_BIPOLAR:
@@ -79,7 +79,7 @@ def canonical_names(labels: Sequence[str]) -> tuple[str | None, ...]:
     """
     seen: set[str] = set()
     names: list[str | None] = []
-    for name in _all_names(labels):
+    for name in electrode_names(labels):
         names.append(None if name in seen else name)
         if name:
             seen.add(name)
@@ -88,13 +88,13 @@ def canonical_names(labels: Sequence[str]) -> tuple[str | None, ...]:
 
 def repeated_electrodes(labels: Sequence[str]) -> int:
     """Return how many labels of one recording name an electrode that an earlier label names, in any spelling."""
-    names = [name for name in _all_names(labels) if name]
+    names = [name for name in electrode_names(labels) if name]
     return len(names) - len(set(names))
 
 
-def _all_names(labels: Sequence[str]) -> list[str | None]:
-    """Return the canonical names, repeated ones included."""
-    parts = [_parts(label) for label in labels]
+def electrode_names(labels: Sequence[str]) -> list[str | None]:
+    """Return the canonical names as `canonical_names` does, but repeated ones too."""
+    parts = [split_label(label) for label in labels]
     grid = any(_beyond_positions(electrode) for electrode, _ in parts)
     common = _common_reference(parts)
     names: list[str | None] = []
@@ -130,7 +130,7 @@ def _common_reference(parts: Sequence[tuple[str, str]]) -> str:
     return against.pop()
 
 
-def _parts(label: str) -> tuple[str, str]:
+def split_label(label: str) -> tuple[str, str]:
     """Return electrode and reference of a label, in capitals and without prefix, separators, quotes and padding dots.
 
     The reference is empty if there is none, and consists of letters and digits only.

@@ -72,3 +72,22 @@ def test_a_store_without_a_corpus_says_what_to_do(tmp_path: Path) -> None:
     done = labram("corpus", "status", "--store", tmp_path)
     with pytest.raises(CorpusError, match="labram corpus ingest"):
         raise done.exception or AssertionError
+
+
+def test_labels_of_lost_channels_are_printed_without_control_characters(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    steps = rng.normal(0, 5, (len(CHANNELS) + 1, 3000)).cumsum(axis=1)
+    edf = edfio.Edf(
+        [
+            edfio.EdfSignal(signal - signal.mean(), 100, label=name, physical_dimension="uV")
+            for name, signal in zip((*CHANNELS, "Fpx[red]"), steps, strict=True)
+        ]
+    )
+    edf.write(tmp_path / "a.edf")
+    content = (tmp_path / "a.edf").read_bytes()
+    (tmp_path / "a.edf").unlink()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.edf").write_bytes(content.replace(b"Fpx[red]", b"F\x1bx[red]"))
+    done = labram("corpus", "ingest", tmp_path / "data", "--store", tmp_path / "store", "--workers", 1)
+    assert done.exit_code == 0, done.output
+    assert "1 recordings lost 1 channels each, such as a.edf: 'F\\x1bx[red]'" in done.output

@@ -195,3 +195,24 @@ def test_a_store_that_cannot_be_written_is_a_store_error(
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be written"):
         brought(data, Store(tmp_path / "file" / "store"), recipe)
+
+
+def test_lost_channels_are_counted_and_their_labels_are_stored_nowhere(
+    tmp_path: Path, write_edf: WriteEdf, store: Store, recipe: Recipe
+) -> None:
+    known = ("Fp1", "Fp2", "C3", "C4", "O1", "O2")
+    for name, lost in (("whole", 0), ("part", 14), ("most", 16)):
+        labels = (*known, *(f"Zeldovich{number}" for number in range(lost)), "ECG")
+        write_edf(tmp_path / "data" / f"{name}.edf", seed=lost, channels=labels)
+    done = brought(tmp_path / "data", store, recipe)
+    assert [(path.name, list(reasons)) for path, reasons in done.quarantined] == [("most.edf", ["channels_lost"])]
+    rows = done.corpus.catalogue
+    assert sorted(code for codes in rows["warnings"] for code in codes) == ["lost_channels=14", "lost_channels=16"]
+    assert [(lost.example.name, lost.recordings, lost.channels) for lost in done.lost] == [
+        ("part.edf", 1, 14),
+        ("most.edf", 1, 16),
+    ]
+    assert done.lost[0].labels == tuple(f"Zeldovich{number}" for number in range(14))
+    files = [path for path in store.root.rglob("*") if path.is_file()]
+    assert files
+    assert not any(b"Zeldovich" in path.read_bytes() for path in files)
