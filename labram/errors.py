@@ -130,6 +130,7 @@ class Reason(StrEnum):
     """Reason for which a recording is quarantined. The value is the reason code in catalogues and reports."""
 
     UNREADABLE = "unreadable"
+    NOT_DOWNLOADED = "not_downloaded"
     UNSUPPORTED = "unsupported_format"
     DAMAGED = "damaged"
     TRUNCATED = "truncated"

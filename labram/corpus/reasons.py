@@ -22,6 +22,10 @@ REASONS: Mapping[str, Explanation] = {
         "the file cannot be opened, its header is invalid, or it changed while it was read",
         "check permissions; copy it again; ingest again when no program writes to it",
     ),
+    Reason.NOT_DOWNLOADED: Explanation(
+        "a link or pointer of git-annex or Git LFS in place of the file",
+        "run `datalad get` (git-annex) or `git lfs pull` (Git LFS) in the dataset",
+    ),
     Reason.UNSUPPORTED: Explanation("no reader knows this format", "convert it to EDF+ or BrainVision"),
     Reason.DAMAGED: Explanation(
         "bytes were changed (for example by a text-mode transfer), values are missing or absurdly large, or "
@@ -113,6 +117,9 @@ WARNINGS: Mapping[str, Explanation] = {
     ),
     "repeated_electrodes": Explanation(
         "channels that name an electrode twice, in any spelling; the first of each is used", "check the montage"
+    ),
+    "files_renamed": Explanation(
+        "the header names a file that is not there; the one with the header's own name was read", "nothing"
     ),
     "unit_not_stated": Explanation("the file states no unit; µV was assumed", "set `unit_scale` in the adapter"),
     "rate_from_time_stamps": Explanation("the sampling rate was computed from the time stamps", "nothing"),

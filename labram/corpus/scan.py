@@ -12,7 +12,7 @@ from labram.corpus import pseudonyms
 from labram.datasets import find, subjects
 from labram.datasets.base import Dataset, RecordingFile, list_files
 from labram.errors import CorpusError, ReadError, Reason
-from labram.signals.readers import content_files
+from labram.signals.readers import content_files, require_content
 from labram.store.store import Store
 
 _CHUNK = 1 << 20
@@ -118,8 +118,10 @@ def hash_content(path: Path, store: Store | None = None) -> Content:
         store: Caches hashes of unchanged files.
     """
     try:
+        require_content(path)
         _require_file(path)
         files = tuple(list_files(path)) if path.is_dir() else content_files(path)
+        require_content(path, *files)
     except OSError as error:
         return Content("", 0, _unreadable(error))
     except ReadError as error:

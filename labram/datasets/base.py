@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, Self
 
 from labram.datasets.fetch import Download
 from labram.errors import LabelError, Reason
-from labram.signals.readers import EEG_SUFFIXES, is_later_part, read
+from labram.signals.readers import EEG_SUFFIXES, are_samples, is_later_part, read
 from labram.signals.recording import Recording
 from labram.source_hash import hash_with_imports
 
@@ -283,7 +283,7 @@ def _accompanies(path: Path) -> bool:
     A BrainVision sample file without its header counts as a recording; reading it fails with a clear error.
     """
     if path.suffix.lower() == ".eeg":
-        return path.with_suffix(".vhdr").exists()
+        return are_samples(path)
     if _OTHER_FIF.search(path.name) is not None:
         return True
     return path.suffix.lower() == ".fif" and is_later_part(path)

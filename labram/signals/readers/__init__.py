@@ -28,9 +28,11 @@ from labram.signals.readers import (
     text,
     xdf,
 )
+from labram.signals.readers.brainvision import are_samples
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.fif import read_events
 from labram.signals.readers.fif_parts import is_later_part
+from labram.signals.readers.placeholders import require_content
 from labram.signals.recording import Recording
 
 __all__ = [
@@ -38,12 +40,14 @@ __all__ = [
     "FORMATS",
     "SHARED_SUFFIXES",
     "Format",
+    "are_samples",
     "content_files",
     "format_of",
     "is_later_part",
     "is_recording",
     "read",
     "read_events",
+    "require_content",
 ]
 
 
@@ -135,6 +139,8 @@ def read(path: Path, *, unit_scale: float = 1.0) -> Recording:
         ReadError: If the file has no supported format, is damaged, truncated, unreadable or not EEG.
     """
     try:
+        require_content(path)
+        require_content(path, *content_files(path))
         file_format = _format(path)
         fragile = file_format is not None and file_format.fragile
         opened = isolated_reader.open_isolated(path) if fragile else open_here(path)

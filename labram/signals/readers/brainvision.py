@@ -3,15 +3,19 @@
 Described in the "BrainVision Core Data Format 1.0" document of Brain Products.
 """
 
+import codecs
 import re
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import mne
 
 from labram.errors import ReadError, Reason
+from labram.signals.readers.companions import find_beside, with_suffix
 from labram.signals.readers.errors import epoched, outside, truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
@@ -38,11 +42,10 @@ def read(path: Path) -> Recording:
     header = _header(path)
     _require_continuous(path, header)
     notes = _completeness(path, header, files[1].stat().st_size)
-    raw = open_raw(path, mne.io.read_raw_brainvision)
-    if not files[1].samefile(raw.filenames[0]):
-        raise unreadable(path, "its DataFile entry is ambiguous")
-    recording = to_recording(path, raw, notes=notes)
-    markers = files[2].read_text("latin1") if len(files) > 2 else ""
+    if any(_named(path, header, key) is None for key in ("DataFile", "MarkerFile") if _value(header, key)):
+        notes = (*notes, "files_renamed")
+    markers = _decoded(files[2].read_bytes()) if len(files) > 2 else ""
+    recording = to_recording(path, _open(path, header, files[1], markers), notes=notes)
     return replace(recording, gap_seconds=_longest_gap(markers, recording.sfreq) if markers else None)
 
 
@@ -60,11 +63,11 @@ def content_files(path: Path) -> tuple[Path, ...]:
             raise unreadable(path, "no DataFile entry")
         if name is None:
             continue
-        # $b stands for the header's base name.
-        part = path.parent / name.replace("$b", path.stem).replace("\\", "/")
-        if part.parent != path.parent:
+        part = _named(path, header, key)
+        if part is None and "/" in name.replace("\\", "/"):
             raise outside(path, f"the {key}")
-        if not part.is_file():
+        part = part or _of_same_name(path, key)
+        if part is None:
             raise ReadError(
                 f"{key} is not beside the header",
                 reason=Reason.UNREADABLE,
@@ -76,8 +79,67 @@ def content_files(path: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
+def are_samples(path: Path) -> bool:
+    """Return whether an ``.eeg`` file belongs to a BrainVision header beside it, of the same name or naming it."""
+    if with_suffix(path, ".vhdr"):
+        return True
+    for header in (other for other in path.parent.iterdir() if other.suffix.lower() == ".vhdr"):
+        try:
+            if path in content_files(header):
+                return True
+        except (OSError, ReadError):
+            continue
+    return False
+
+
+def _named(path: Path, header: str, key: str) -> Path | None:
+    """Return the file that the header names; `$b` stands for its base name, and folders in the name are ignored."""
+    name = (_value(header, key) or "").replace("$b", path.stem).replace("\\", "/").rsplit("/", 1)[-1]
+    return find_beside(path, name) if name else None
+
+
+def _of_same_name(path: Path, key: str) -> Path | None:
+    """Return the file with the header's own name, for a recording that was renamed without the names inside."""
+    suffixes = (".eeg", ".dat") if key == "DataFile" else (".vmrk",)
+    return next(filter(None, (with_suffix(path, suffix) for suffix in suffixes)), None)
+
+
+def _open(path: Path, header: str, samples: Path, markers: str) -> Any:
+    """Open with MNE, which needs exact names and UTF-8: it gets a copy of the header and of the markers."""
+    with TemporaryDirectory(prefix="labram-") as name:
+        folder = Path(name)
+        link = folder / f"samples{samples.suffix.lower()}"
+        link.symlink_to(samples.absolute())
+        names = {"DataFile": link.name, "MarkerFile": "markers.vmrk", "Codepage": "UTF-8"}
+        for file, text in (("header.vhdr", header), ("markers.vmrk", markers)):
+            for key, value in names.items():
+                text = re.sub(rf"^{key}\s*=.*$", f"{key}={value}", text, flags=re.MULTILINE | re.IGNORECASE)
+            if not re.search(r"^Codepage=", text, re.MULTILINE):
+                text = text.replace("[Common Infos]", "[Common Infos]\nCodepage=UTF-8", 1)
+            (folder / file).write_text(text, encoding="utf-8")
+        try:
+            raw = open_raw(folder / "header.vhdr", mne.io.read_raw_brainvision)
+        except ReadError as error:
+            error.file = path.name
+            raise
+        raw.filenames = [samples.absolute()]
+    return raw
+
+
+def _decoded(content: bytes) -> str:
+    """Return text as UTF-8 if it is, else in the declared code page, else as Windows-1252 ("ANSI")."""
+    declared = re.search(rb"^Codepage\s*=\s*([\w-]+)", content, re.MULTILINE | re.IGNORECASE)
+    for encoding in ("utf-8-sig", declared[1].decode("ascii") if declared else "", "cp1252"):
+        try:
+            codecs.lookup(encoding)
+            return content.decode(encoding).replace("\r\n", "\n")
+        except (LookupError, UnicodeError):
+            continue
+    return content.decode("latin1").replace("\r\n", "\n")
+
+
 def _header(path: Path) -> str:
-    text = path.read_bytes().decode("latin1")
+    text = _decoded(path.read_bytes())
     if "brain vision" not in text[:200].lower() and "brainvision" not in text[:200].lower():
         raise unreadable(path, "no BrainVision signature")
     return text

@@ -3,6 +3,7 @@
 Recorders under Windows, where case does not matter, write `A.EEG` and name it `a.eeg`; libraries look for exact names.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,12 @@ def find_beside(path: Path, name: str) -> Path | None:
     exact = path.with_name(name)
     if exact.is_file() or exact.is_symlink():
         return exact
-    wanted = name.casefold()
-    return next((other for other in sorted(path.parent.iterdir()) if other.name.casefold() == wanted), None)
+    return next((other for other in sorted(path.parent.iterdir()) if _key(other.name) == _key(name)), None)
+
+
+def _key(name: str) -> str:
+    """Return a name without case and in one Unicode form: macOS decomposes umlauts, Windows does not."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def with_suffix(path: Path, suffix: str) -> Path | None:

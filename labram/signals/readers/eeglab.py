@@ -7,9 +7,11 @@ from typing import Any
 import mne
 import numpy as np
 import pymatreader
+from scipy.io import loadmat, savemat
 
 from labram.errors import ReadError, Reason
-from labram.signals.readers.errors import epoched, outside, truncated
+from labram.signals.readers.companions import linked, with_suffix
+from labram.signals.readers.errors import epoched, outside, truncated, unreadable
 from labram.signals.readers.hdf5_links import require_self_contained
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Recording
@@ -34,7 +36,10 @@ def read(path: Path) -> Recording:
     except ReadError:
         if _is_epoched(path):
             raise epoched(path) from None
-        raise
+        samples = with_suffix(path, ".fdt")
+        if samples is None:
+            raise
+        raw = _open_renamed(path, samples)
     _check_samples(path, raw)
     recording = to_recording(path, raw)
     if not any(event.code == _BOUNDARY for event in recording.events):
@@ -45,8 +50,30 @@ def read(path: Path) -> Recording:
 
 def content_files(path: Path) -> tuple[Path, ...]:
     """Return the ``.set`` file and, if it exists, the ``.fdt`` file of the same name."""
-    samples = path.with_suffix(".fdt")
-    return (path, samples) if samples.exists() else (path,)
+    samples = with_suffix(path, ".fdt")
+    return (path, samples) if samples else (path,)
+
+
+def _open_renamed(path: Path, samples: Path) -> Any:
+    """Open a dataset whose samples MNE does not find: it knows `.fdt` in lower case only."""
+    try:
+        content = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+        fields = content["EEG"][0, 0] if "EEG" in content else content
+        named = str(np.ravel(fields["data"])[0])
+        fields["data"] = "recording.fdt" if fields is content else np.array(["recording.fdt"])
+    except Exception as error:  # SciPy's parser raises arbitrary exceptions
+        raise unreadable(path, type(error).__name__) from None
+    if named.casefold() != samples.name.casefold():
+        raise _other_name(path)
+    with linked({"recording.fdt": samples}) as folder:
+        savemat(folder / "recording.set", content, appendmat=False)
+        try:
+            raw = open_raw(folder / "recording.set", mne.io.read_raw_eeglab)
+        except ReadError as error:
+            error.file = path.name
+            raise
+    raw.filenames = [samples.absolute()]
+    return raw
 
 
 def _is_epoched(path: Path) -> bool:
@@ -75,11 +102,15 @@ def _check_samples(path: Path, raw: Any) -> None:
     if samples.absolute().parent.resolve() != path.absolute().parent.resolve():
         raise outside(path, "the sample file")
     if not any(samples.samefile(part) for part in content_files(path)):
-        raise ReadError(
-            "the samples are in a file of another name",
-            reason=Reason.UNREADABLE,
-            file=path.name,
-            remedy="Give the .fdt file the name of the .set file",
-        )
-    if samples.suffix == ".fdt" and samples.stat().st_size < _VALUE_BYTES * len(raw.ch_names) * raw.n_times:
+        raise _other_name(path)
+    if samples.suffix.lower() == ".fdt" and samples.stat().st_size < _VALUE_BYTES * len(raw.ch_names) * raw.n_times:
         raise truncated(path, "the .fdt file ends before the last sample")
+
+
+def _other_name(path: Path) -> ReadError:
+    return ReadError(
+        "the samples are in a file of another name",
+        reason=Reason.UNREADABLE,
+        file=path.name,
+        remedy="Give the .fdt file the name of the .set file",
+    )

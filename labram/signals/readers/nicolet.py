@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mne
 
+from labram.errors import ReadError
+from labram.signals.readers.companions import linked, with_suffix
 from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
@@ -14,8 +17,8 @@ _SAMPLE_BYTES = 2
 
 def recognises(path: Path) -> bool:
     """Return whether a ``.data`` file has a Nicolet header beside it."""
-    header = path.with_suffix(".head")
-    return header.is_file() and {"sample_freq", "num_channels"} <= _fields(header).keys()
+    header = with_suffix(path, ".head")
+    return header is not None and header.is_file() and {"sample_freq", "num_channels"} <= _fields(header).keys()
 
 
 def read(path: Path) -> Recording:
@@ -26,19 +29,31 @@ def read(path: Path) -> Recording:
     Raises:
         ReadError: TRUNCATED if it is shorter than its header states, else UNREADABLE.
     """
-    fields = _fields(path.with_suffix(".head"))
+    header = content_files(path)[1]
+    fields = _fields(header)
     try:
         expected = int(fields["num_samples"]) * int(fields["num_channels"]) * _SAMPLE_BYTES
     except (KeyError, ValueError):
         raise unreadable(path, "non-numeric header fields") from None
     if path.stat().st_size < expected:
         raise truncated(path, "the file ends before the last sample")
-    return replace(to_recording(path, open_raw(path, mne.io.read_raw_nicolet, ch_type="eeg")), gap_seconds=None)
+    return replace(to_recording(path, _open(path, header)), gap_seconds=None)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
     """Return the sample file and its header."""
-    return path, path.with_suffix(".head")
+    return path, with_suffix(path, ".head") or path.with_suffix(".head")
+
+
+def _open(path: Path, header: Path) -> Any:
+    with linked({"recording.data": path, "recording.head": header}) as folder:
+        try:
+            raw = open_raw(folder / "recording.data", mne.io.read_raw_nicolet, ch_type="eeg")
+        except ReadError as error:
+            error.file = path.name
+            raise
+    raw.filenames = [path.absolute()]
+    return raw
 
 
 def _fields(header: Path) -> dict[str, str]:
