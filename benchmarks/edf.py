@@ -102,7 +102,7 @@ def main() -> None:
                 done = subprocess.run(
                     [sys.executable, __file__, "--read", reader, str(path)],
                     capture_output=True,
-                    text=True,
+                    encoding="utf-8",
                     check=True,
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                 )

@@ -190,7 +190,7 @@ def _ingest(load: Load, repeats: int) -> Mapping[str, object]:
 def _memory(load: Load) -> Mapping[str, object]:
     """Measure peak memory and time of the ingest of a long recording, including generation of the signal."""
     command = [sys.executable, __file__, MEASURE_MEMORY, f"{load.channels} {load.rate} {load.minutes}"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
     facts: dict[str, object] = json.loads(done.stdout)
     goal = "" if float(str(facts["peak_mib"])) < MEMORY_GOAL_MIB else ", NOT"
     print(f"memory   {load}: peak {facts['peak_mib']:.0f} MiB in {facts['seconds']:.0f} s{goal} below 1 GB")
@@ -204,7 +204,9 @@ def _memory_here(name: str) -> Mapping[str, float]:
         found = process_recording(item, Store(Path(folder, "store")), "memory", PreprocessingRecipe())
         assert found["row"]["verdict"] == ACCEPTED
         seconds = time.monotonic() - started
-    status = dict(line.split(":", maxsplit=1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(
+        line.split(":", maxsplit=1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    )
     return {"peak_mib": int(status["VmHWM"].split()[0]) / 1024, "seconds": seconds}
 
 
@@ -256,7 +258,11 @@ def _write_edf(path: Path, load: Load, number: int) -> None:
 
 def _machine() -> dict[str, str]:
     model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     packages = {name: version(name) for name in ("mne", "numpy", "scipy")}

@@ -121,7 +121,7 @@ class Throughput(FrozenModel):
         """Write the result to a folder and return the file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self.file
-        path.write_text(self.model_dump_json(indent=2) + "\n")
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return path
 
     @classmethod
@@ -132,7 +132,7 @@ class Throughput(FrozenModel):
             PlatformError: If the file is absent or not a result.
         """
         try:
-            return cls.from_json(path.read_text())
+            return cls.from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValidationError) as error:
             raise PlatformError(
                 "not a result of `labram bench throughput`",
@@ -355,7 +355,7 @@ def _machine(device: str, precisions: Sequence[Precision]) -> Machine:
 
 
 def _processor() -> str:
-    with Path("/proc/cpuinfo").open() as lines:
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
         names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
         return next(names, platform.machine())
 

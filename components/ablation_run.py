@@ -29,5 +29,5 @@ def ablation_run(
         model=model.path,
     )
     for path, text in ((task, run.task.to_json()), (run_seed, str(run.seed)), (label, run.label)):
-        with open(path, "w") as file:
+        with open(path, "w", encoding="utf-8") as file:
             file.write(text)

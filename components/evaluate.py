@@ -38,10 +38,10 @@ def evaluate(
         label=label,
     )
     metrics.metadata.update(values)
-    with open(f"{evaluation.path}/evaluation.json") as file:
+    with open(f"{evaluation.path}/evaluation.json", encoding="utf-8") as file:
         evaluated = json.load(file)
     if evaluated["confusion"]:
         confusion.log_confusion_matrix(evaluated["classes"], evaluated["confusion"])
     for artifact in (metrics, confusion):
-        with open(artifact.path, "w") as file:
+        with open(artifact.path, "w", encoding="utf-8") as file:
             json.dump(artifact.metadata, file)

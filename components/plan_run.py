@@ -21,6 +21,6 @@ def plan_run(
 
     plan = plan_run(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, backbone=backbone)
     for path, text in ((corpus_version, plan.corpus_version), (start, plan.start)):
-        with open(path, "w") as file:
+        with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     return plan.decision

@@ -33,5 +33,5 @@ def pretrain(
         summary=summary.path,
     )
     metrics.metadata.update(values)
-    with open(metrics.path, "w") as file:
+    with open(metrics.path, "w", encoding="utf-8") as file:
         json.dump(values, file)

@@ -31,5 +31,5 @@ def tokenizer(
         summary=summary.path,
     )
     metrics.metadata.update(values)
-    with open(metrics.path, "w") as file:
+    with open(metrics.path, "w", encoding="utf-8") as file:
         json.dump(values, file)

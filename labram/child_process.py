@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 
+OUTPUT_ENCODING = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""Environment of a child process: whatever it, or a library, prints, the locale's encoding is no error."""
+
 
 class ChildProcess:
     """A running child process, seen from its parent.
@@ -38,7 +41,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **OUTPUT_ENCODING, **(environment or {})},
             )
 
     def wait(self) -> int:

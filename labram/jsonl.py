@@ -23,7 +23,7 @@ def append_rows(path: Path | str, *rows: Row) -> None:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write a file that holds exactly these rows."""
-    path.write_text(_text(rows))
+    path.write_text(_text(rows), encoding="utf-8")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         OSError: If the file cannot be read.
         ValueError: If a line is not JSON.
     """
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _text(rows: Iterable[Row]) -> str:

@@ -4,6 +4,7 @@
 caller.
 """
 
+import io
 import json
 import logging
 import os
@@ -59,8 +60,16 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+def escape_unencodable() -> None:
+    """Let standard output and error escape characters that the terminal's encoding lacks: output never fails for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def configure() -> None:
     """Write logs, warnings and an uncaught exception as JSON to standard output, if ``LABRAM_LOG`` is ``json``."""
+    escape_unencodable()
     if os.environ.get(VARIABLE) != "json":
         return
     handler = logging.StreamHandler(sys.stdout)

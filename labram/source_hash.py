@@ -8,7 +8,7 @@ from pathlib import Path
 
 def normalized_source(path: Path) -> bytes:
     """Return a module's source without comments, docstrings and layout."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         for _, body in ast.iter_fields(node):
             if isinstance(body, list):
@@ -42,7 +42,7 @@ def hash_with_imports(path: Path, package: str, folder: Path) -> str:
 
 
 def _imports(path: Path, package: str, folder: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

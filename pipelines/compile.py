@@ -44,7 +44,7 @@ def compile_pipeline(name: str, recipe: Recipe, out: Path, **arguments: Any) -> 
     out.mkdir(parents=True, exist_ok=True)
     defaults = module.arguments(recipe, **{"data": DATA, "workspace": WORKSPACE, **arguments})
     compiler.Compiler().compile(getattr(module, name), str(path), pipeline_parameters=defaults)
-    path.write_text(HEADER.sub("", path.read_text()))
+    path.write_text(HEADER.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
     check(path)
     return path
 

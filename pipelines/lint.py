@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         PlatformError: If the file is not a compiled pipeline.
     """
     try:
-        pipeline, platforms = yaml.safe_load_all(path.read_text())
+        pipeline, platforms = yaml.safe_load_all(path.read_text(encoding="utf-8"))
         json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
         return pipeline, platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json_format.ParseError) as error:

@@ -79,7 +79,7 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     request = Path(sys.argv[1])
     try:
-        run(request.parent, **json.loads(request.read_text()))
+        run(request.parent, **json.loads(request.read_text(encoding="utf-8")))
     except LabramError as error:  # errors before the first step
         emit("failed", step="start", kind=type(error).__name__, text=str(error))
         sys.exit(1)

@@ -38,7 +38,7 @@ def test_asking_for_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.stem)
 def test_a_component_is_thin(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     modules = {node.module.split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom) and node.module}
     assert modules <= {"kfp", "components"}, "only kfp at module scope: the body runs alone in its task"
     (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef))

@@ -93,7 +93,7 @@ def _extract_sbom(target: str, image: str) -> Path:
     """Copy the SBOM out of an image."""
     path = ROOT / ".labram" / "images" / f"{target}.cdx.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_output("run", "--rm", "--network", "none", "--entrypoint", "cat", image, SBOM))
+    path.write_text(_output("run", "--rm", "--network", "none", "--entrypoint", "cat", image, SBOM), encoding="utf-8")
     return path.relative_to(ROOT)
 
 
@@ -116,18 +116,20 @@ def _push(reference: str) -> str:
     with TemporaryDirectory() as folder:  # Podman's `inspect` shows the digest of the uncompressed image
         file = Path(folder, "digest")
         _run("push", "--quiet", "--digestfile", str(file), reference)
-        return file.read_text().strip()
+        return file.read_text(encoding="utf-8").strip()
 
 
 def write_digest(path: Path, name: str, reference: str) -> None:
     """Set an image of a kustomization to the reference ``NAME@DIGEST``. Comments are kept."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     new_name, _, digest = reference.partition("@")
     for entry in yaml.safe_load(text)["images"]:
         if entry["name"] == name:
             head, found, tail = text.partition(f"- name: {name}\n")
             tail = tail.replace(f"newName: {entry['newName']}", f"newName: {new_name}", 1)
-            path.write_text(head + found + tail.replace(f"digest: {entry['digest']}", f"digest: {digest}", 1))
+            path.write_text(
+                head + found + tail.replace(f"digest: {entry['digest']}", f"digest: {digest}", 1), encoding="utf-8"
+            )
 
 
 def _run(*arguments: str) -> None:
@@ -139,7 +141,7 @@ def _run(*arguments: str) -> None:
 
 
 def _output(*arguments: str) -> str:
-    done = subprocess.run([engine(), *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([engine(), *arguments], capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise PlatformError(
             f"`{engine()} {arguments[0]}` failed: {done.stderr.strip()}",

@@ -27,7 +27,7 @@ EXTRA = {"torch-cpu": "--extra-index-url https://download.pytorch.org/whl/cpu\n"
 
 def main() -> None:
     """Write one file for each part of an image."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     names = {canonicalize_name(Requirement(line).name): line for line in declared}
     torch = {"cpu": f"torch=={_pin('torch')}+cpu", "gpu": f"torch==={_pin('torch')}"}
     library = [line for name, line in names.items() if name not in CLIENTS | {"torch"}]
@@ -43,12 +43,12 @@ def main() -> None:
     }
     for part, lines in parts.items():
         (HERE / f"{part}.txt").write_text(
-            HEAD + EXTRA.get(part, "") + "".join(f"{lines[name]}\n" for name in sorted(lines))
+            HEAD + EXTRA.get(part, "") + "".join(f"{lines[name]}\n" for name in sorted(lines)), encoding="utf-8"
         )
 
 
 def _pin(name: str) -> str:
-    lines = (line.partition("==") for line in CONSTRAINTS.read_text().splitlines())
+    lines = (line.partition("==") for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines())
     return next(version for pinned, _, version in lines if pinned == name)
 
 
@@ -60,7 +60,7 @@ def _resolve(*requirements: str) -> dict[str, str]:
             [*PIP, "--report", report, "--constraint", CONSTRAINTS, *requirements],
             check=True,
         )
-        installed = json.loads(report.read_text())["install"]
+        installed = json.loads(report.read_text(encoding="utf-8"))["install"]
     return {
         canonicalize_name(item["metadata"]["name"]): f"{item['metadata']['name']}=={item['metadata']['version']} "
         f"--hash=sha256:{item['download_info']['archive_info']['hashes']['sha256']}"

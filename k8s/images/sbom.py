@@ -17,7 +17,7 @@ def main(path: Path) -> None:
     """Write the SBOM. The same packages always produce the same bytes."""
     components = sorted([*_python(), *_debian()], key=lambda component: component["purl"])
     sbom = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
-    path.write_text(json.dumps(sbom, indent=1) + "\n")
+    path.write_text(json.dumps(sbom, indent=1) + "\n", encoding="utf-8")
 
 
 def _python() -> list[dict[str, object]]:
@@ -38,7 +38,9 @@ def _licence(one: Distribution) -> dict[str, object]:
 
 
 def _debian() -> list[dict[str, object]]:
-    listed = subprocess.run(["dpkg-query", "--show", "--showformat", QUERY], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["dpkg-query", "--show", "--showformat", QUERY], capture_output=True, encoding="utf-8", check=True
+    )
     components = []
     for line in listed.stdout.splitlines():
         name, version, architecture, source = line.split("\t")

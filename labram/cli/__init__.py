@@ -8,6 +8,7 @@ import typer
 from labram import __version__
 from labram.cli import bench, corpus, doctor, evaluate, models, pipeline, recipe, run, tokenize, train, weights
 from labram.errors import LabramError
+from labram.logs import escape_unencodable
 
 app = typer.Typer(
     name="labram",
@@ -57,6 +58,7 @@ def _main(
 
 def main() -> None:
     """Run the command line; print a `LabramError` as one message without traceback and exit with code 1."""
+    escape_unencodable()
     try:
         app()
     except LabramError as error:

@@ -76,7 +76,8 @@ def ingest(
         raise CorpusError(
             f"all {done.summary.recordings} recordings are quarantined",
             file=data,
-            remedy="Look up the reason codes in docs/quality.md",
+            remedy="Look up the reason codes in docs/quality.md"
+            + ("" if done.published else "; the store still has the catalogue of the last ingest that accepted some"),
         )
 
 

@@ -66,9 +66,10 @@ def compiled(name: str, recipe: str, override: list[str], image: str, out: Path)
     request = {"pipeline": name, "recipe": recipes.load(recipe, override).to_json(), "out": str(out.absolute())}
     process = subprocess.run(
         [sys.executable, "-m", "pipelines.compile", json.dumps(request)],
-        env={**os.environ, "LABRAM_IMAGE": image},
+        env={**os.environ, "LABRAM_IMAGE": image, "PYTHONIOENCODING": "utf-8:surrogateescape"},
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
         check=False,
     )
     if process.returncode:

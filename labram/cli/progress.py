@@ -32,9 +32,10 @@ class Times(ProgressColumn):
 
 
 def bars() -> Progress:
-    """Return a live display with one bar per step."""
+    """Return a live display with one bar per step, in characters that the terminal's encoding has."""
+    spinner, finished = ("line", "*") if console.options.ascii_only else ("dots", "✓")
     return Progress(
-        SpinnerColumn(finished_text="✓"),
+        SpinnerColumn(spinner, finished_text=finished),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[metrics]}", markup=False),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from labram.atomic import atomic_folder, atomic_path
+from labram.child_process import OUTPUT_ENCODING
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
 from labram.git import git, without_locations
@@ -56,7 +57,7 @@ def dvc_file(data: Path) -> Path | None:
 
 def recorded_version(pointer: Path) -> str:
     """Return the content address in a `.dvc` file."""
-    return _version_in(pointer.read_text())
+    return _version_in(pointer.read_text(encoding="utf-8"))
 
 
 def is_clean(pointer: Path) -> bool:
@@ -84,10 +85,10 @@ def checkout(pointer: Path, monitor: Monitor) -> None:
     from labram.simulation.simulate import simulate
 
     simulate(data, monitor=monitor)
-    recorded = pointer.read_text()
+    recorded = pointer.read_text(encoding="utf-8")
     _dvc(pointer.parent, "commit", "--force", pointer.name)  # hashes the data and puts them into the cache
-    if pointer.read_text() != recorded:
-        pointer.write_text(recorded)
+    if pointer.read_text(encoding="utf-8") != recorded:
+        pointer.write_text(recorded, encoding="utf-8")
         shutil.rmtree(data)
         raise CorpusError(
             f"DVC does not have the corpus, and the simulated one is not the one that {pointer.name} records",
@@ -303,7 +304,7 @@ def _require_versioned(out: Path, version: str) -> None:
     """Raise unless the `.dvc` file beside a folder, or any commit of it, records its version."""
     pointer = dvc_file(out)
     history = git(out.parent, "log", "--all", "--patch", "--format=", "--", f"./{out.name}.dvc") or ""
-    if version not in (pointer.read_text() if pointer else "") + history:
+    if version not in (pointer.read_text(encoding="utf-8") if pointer else "") + history:
         raise CorpusError(
             "the folder has files that no version of the corpus has",
             file=out,
@@ -335,13 +336,14 @@ def _has_remote(folder: Path) -> bool:
 
 def _dvc(folder: Path, *arguments: str, check: bool = True) -> str | None:
     """Return the standard output of a DVC command; None if it failed and `check` is off."""
-    environment = {**without_locations(os.environ), "DVC_NO_ANALYTICS": "1", "PYTHONSAFEPATH": "1"}
+    environment = {**without_locations(os.environ), **OUTPUT_ENCODING, "DVC_NO_ANALYTICS": "1", "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode == 0:

@@ -58,6 +58,7 @@ class FolderIngest:
         unused: Names of folders and files with EEG that belong to no dataset in use. For display only.
         seconds: Duration of the ingest.
         proposal: Subjects that are guessed from names; None if all are stated. For display only.
+        published: Whether the store has this catalogue. One without accepted recordings does not replace one with some.
     """
 
     corpus: Corpus
@@ -68,6 +69,7 @@ class FolderIngest:
     unused: Sequence[str]
     seconds: float
     proposal: Proposal | None = None
+    published: bool = True
 
 
 def ingest_folder(
@@ -109,8 +111,10 @@ def ingest_folder(
             subject=recipe.corpus.subject,
         )
         summary = _check_quality(part, checked, recipe)
-        store.publish(checked, name)
         corpus = Corpus.load(checked)
+        published = bool(summary.accepted) or not _has_usable_catalogue(store, name)
+        if published:
+            store.publish(checked, name)
     rows = corpus.quarantined()
     reasons = dict(zip(rows["recording_id"], rows["reasons"], strict=True))
     return FolderIngest(
@@ -122,7 +126,16 @@ def ingest_folder(
         unused=done.unused,
         seconds=time.monotonic() - started,
         proposal=done.proposal,
+        published=published,
     )
+
+
+def _has_usable_catalogue(store: Store, name: str) -> bool:
+    """Return whether the store has a catalogue of that name with accepted recordings."""
+    try:
+        return any(folder.name == name and len(Corpus.load(folder).accepted()) for folder in store.corpora())
+    except CorpusError:
+        return False
 
 
 def _lost(data: Path, corpus: Corpus, paths: Mapping[str, Path]) -> list[LostChannels]:

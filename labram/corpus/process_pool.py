@@ -122,7 +122,7 @@ def serve(descriptor: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(OSError):  # if memory runs out, the kernel should kill this process, not its parent
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="utf-8")
     keep_freed_memory()
     connection = connect(descriptor)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):

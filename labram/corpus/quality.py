@@ -91,9 +91,11 @@ def check_quality(
     corpus = splits.split_corpus(corpus, split, seed)
     summary = summarise(corpus)
     corpus.save(out)
-    (out / SUMMARY_FILE).write_text(summary.to_json())
-    (out / QUALITY_FILE).write_text(_rules_json((*recordings.outcomes, *copies.outcomes)))
-    (out / VALIDATION_FILE).write_text(json.dumps({"recordings": recordings.validation, "copies": copies.validation}))
+    (out / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
+    (out / QUALITY_FILE).write_text(_rules_json((*recordings.outcomes, *copies.outcomes)), encoding="utf-8")
+    (out / VALIDATION_FILE).write_text(
+        json.dumps({"recordings": recordings.validation, "copies": copies.validation}), encoding="utf-8"
+    )
     if not summary.accepted:
         raise CorpusError(
             f"none of {summary.recordings} recordings can be used ({_counted(summary.reasons)})",

@@ -34,7 +34,7 @@ class _Simulated(Dataset):
     def recognises(self, folder: Path) -> bool:
         """Return whether the folder's marker file names this dataset."""
         try:
-            return bool(json.loads((folder / MARKER_FILE).read_text()).get("dataset") == self.name)
+            return bool(json.loads((folder / MARKER_FILE).read_text(encoding="utf-8")).get("dataset") == self.name)
         except (OSError, ValueError, AttributeError):
             return False
 

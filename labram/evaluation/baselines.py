@@ -171,14 +171,14 @@ class Baseline:
     def save(self, folder: Path) -> None:
         """Write `baseline.npz` and `baseline.json`."""
         np.savez(folder / "baseline.npz", mean=self.mean, scale=self.scale, weights=self.weights, bias=self.bias)
-        (folder / "baseline.json").write_text(self.card.to_json() + "\n")
+        (folder / "baseline.json").write_text(self.card.to_json() + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Baseline | None":
         """Return the baseline in a folder; None if it has none."""
         if not (folder / "baseline.json").is_file():
             return None
-        card = BaselineCard.from_json((folder / "baseline.json").read_text())
+        card = BaselineCard.from_json((folder / "baseline.json").read_text(encoding="utf-8"))
         with np.load(folder / "baseline.npz", allow_pickle=False) as arrays:
             return cls(card, arrays["mean"], arrays["scale"], arrays["weights"], arrays["bias"])
 

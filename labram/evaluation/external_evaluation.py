@@ -117,7 +117,7 @@ def _task_of(model: Path, task: str) -> TaskRecipe:
 def _recipe_of(model: Path) -> tuple[Recipe | None, tuple[str, ...]]:
     path = model / MODEL_FILE
     if path.is_file():
-        return Recipe.from_json(path.read_text()), ()
+        return Recipe.from_json(path.read_text(encoding="utf-8")), ()
     return None, ("The model has no recipe: preprocessing and quality thresholds are the defaults.",)
 
 

@@ -73,13 +73,13 @@ class Ledger(FrozenModel):
 
     def write(self, folder: Path) -> None:
         """Write `FILE` to a model's folder."""
-        (folder / FILE).write_text(self.to_json() + "\n")
+        (folder / FILE).write_text(self.to_json() + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Ledger":
         """Return the ledger in a model's folder; an empty one if it has none."""
         path = folder / FILE
-        return cls.from_json(path.read_text()) if path.is_file() else cls()
+        return cls.from_json(path.read_text(encoding="utf-8")) if path.is_file() else cls()
 
 
 def _shared(stages: Mapping[str, tuple[str, ...]], evaluated: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

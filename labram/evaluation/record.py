@@ -125,12 +125,12 @@ class Evaluation(FrozenModel):
 
     def write(self, path: Path) -> None:
         """Write indented JSON."""
-        path.write_text(self.model_dump_json(indent=1) + "\n")
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> "Evaluation":
         """Return the evaluation that `write` wrote."""
-        return cls.model_validate_json(path.read_text())
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def summarise(

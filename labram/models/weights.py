@@ -53,7 +53,9 @@ def save(model: LabramModel, folder: Path) -> str:
         temporary.chmod(mode)  # safetensors writes files that only their owner may read; containers run as another user
     value = _digest_of(weights)
     with atomic_path(config) as temporary:
-        temporary.write_text(json.dumps(_describe(model) | {"digest": value}, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(
+            json.dumps(_describe(model) | {"digest": value}, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
     return value
 
 
@@ -165,7 +167,7 @@ def _build(description: Mapping[str, Any], source: Path) -> LabramModel:
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     try:
-        description = json.loads(file.read_text())
+        description = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"the configuration cannot be read ({type(error).__name__})",

@@ -15,7 +15,7 @@ def available_cores() -> int:
     """Return the number of cores: those of the machine, or the container's CPU limit if that is lower."""
     cores = len(os.sched_getaffinity(0))
     try:
-        quota, period = CPU_MAX.read_text().split()
+        quota, period = CPU_MAX.read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))

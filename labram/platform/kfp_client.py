@@ -80,7 +80,7 @@ class PipelinePackage:
         Raises:
             PlatformError: If it lacks one; the remedy lists those that it has.
         """
-        (pipeline, *_) = yaml.safe_load_all(self.path.read_text())
+        (pipeline, *_) = yaml.safe_load_all(self.path.read_text(encoding="utf-8"))
         defined = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
         if unknown := sorted(set(parameters) - set(defined)):
             raise PlatformError(
@@ -109,7 +109,7 @@ class KfpClient:
             self._session.mount(scheme, HTTPAdapter(max_retries=policy))
         token = os.environ.get(TOKEN_FILE)
         if token:
-            self._session.headers["Authorization"] = f"Bearer {Path(token).read_text().strip()}"
+            self._session.headers["Authorization"] = f"Bearer {Path(token).read_text(encoding='utf-8').strip()}"
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import yaml
 
+from labram.child_process import OUTPUT_ENCODING
 from labram.corpus.pseudonyms import load_key, pseudonym
 from labram.errors import PlatformError
 from labram.logs import CORPUS_VARIABLE
@@ -67,14 +68,16 @@ def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: 
     identity = pseudonym(load_key(workspace.root), code_version(), str(data), text)
     for folder in sorted(workspace.run("").glob("*"), reverse=True):
         marker = folder / IDENTITY
-        if marker.exists() and marker.read_text() == identity and not (folder / RESULT).exists():
+        if marker.exists() and marker.read_text(encoding="utf-8") == identity and not (folder / RESULT).exists():
             return LocalRun(folder.name, folder, resumed=True)
     name = f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = workspace.run(name)
     folder.mkdir(parents=True)
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-    (folder / REQUEST).write_text(text)
-    (folder / IDENTITY).write_text(identity)
+    (folder / "recipe.yaml").write_text(
+        yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+    )
+    (folder / REQUEST).write_text(text, encoding="utf-8")
+    (folder / IDENTITY).write_text(identity, encoding="utf-8")
     return LocalRun(name, folder, resumed=False)
 
 
@@ -82,6 +85,7 @@ def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
     """Start the pipeline in a new process group. Its output is appended to the run's log."""
     environment = {
         **os.environ,
+        **OUTPUT_ENCODING,
         "LABRAM_RUN": run.name,
         CORPUS_VARIABLE: str(data),
         "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
@@ -106,7 +110,7 @@ def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
 
 def follow(run: LocalRun, process: "subprocess.Popen[bytes]") -> Iterator[dict[str, object]]:
     """Yield the run's events until the pipeline's process has ended."""
-    with (run.folder / EVENTS).open() as file:
+    with (run.folder / EVENTS).open(encoding="utf-8") as file:
         if run.resumed:
             file.seek(0, os.SEEK_END)
         while process.poll() is None:
@@ -182,5 +186,5 @@ def read_result(workspace: Workspace, name: str) -> dict[str, Any]:
 
 def log_tail(run: LocalRun, count: int = 15) -> str:
     """Return the last lines of the run's log, for failures that no event reports."""
-    lines = (run.folder / LOG).read_text(errors="replace").splitlines()
+    lines = (run.folder / LOG).read_text(errors="replace", encoding="utf-8").splitlines()
     return "\n".join(lines[-count:])

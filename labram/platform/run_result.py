@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 def read_result(path: Path) -> dict[str, Any]:
     """Return the contents of a `result.json`, those of earlier releases in today's words."""
-    result = dict(json.loads(path.read_text()))
+    result = dict(json.loads(path.read_text(encoding="utf-8")))
     if result["outcome"] == "refused":
         result["outcome"] = Outcome.NOT_PROMOTED.value
     if "refused" in result:

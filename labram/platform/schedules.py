@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[Schedule, ...]:
         PlatformError: If the file cannot be read, or has an invalid key or value.
     """
     try:
-        return Schedules.model_validate(yaml.safe_load(path.read_text())).schedules
+        return Schedules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).schedules
     except (OSError, yaml.YAMLError) as error:
         raise PlatformError(f"cannot be read ({error})", file=path, remedy="Name the schedules file") from error
     except ValidationError as error:

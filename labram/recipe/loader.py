@@ -82,7 +82,9 @@ def merge(base: Any, changes: Any) -> Any:
 
 def _read(name_or_path: str) -> tuple[str, str]:
     if name_or_path in available():
-        return name_or_path, resources.files("labram.recipes").joinpath(f"{name_or_path}.yaml").read_text()
+        return name_or_path, resources.files("labram.recipes").joinpath(f"{name_or_path}.yaml").read_text(
+            encoding="utf-8"
+        )
     path = Path(name_or_path)
     if path.is_file():
         try:

@@ -282,7 +282,7 @@ def _stage(staged: Path, folder: Path, extra_files: Sequence[Path], texts: Mappi
         if path.is_file() and not path.name.startswith("."):
             shutil.copyfile(path, staged / path.name)
     for name, text in texts.items():
-        (staged / name).write_text(text)
+        (staged / name).write_text(text, encoding="utf-8")
     return staged
 
 

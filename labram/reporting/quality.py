@@ -123,7 +123,7 @@ def rules_table(folder: Path | None) -> list[Table]:
 
 def _suite(folder: Path) -> list[dict[str, Any]]:
     path = folder / QUALITY_FILE
-    return list(json.loads(path.read_text())) if path.is_file() else []
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
 
 def _answer(rows: pd.DataFrame) -> str:

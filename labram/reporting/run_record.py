@@ -73,9 +73,9 @@ class History:
         path = folder / "history.jsonl" if folder else None
         if path is None or not path.is_file():
             return cls(())
-        rows = tuple(row for line in path.read_text().splitlines() if (row := _row(line)) is not None)
+        rows = tuple(row for line in path.read_text(encoding="utf-8").splitlines() if (row := _row(line)) is not None)
         resumed = path.with_name("resumed.json")
-        return cls(rows, tuple(json.loads(resumed.read_text())) if resumed.is_file() else ())
+        return cls(rows, tuple(json.loads(resumed.read_text(encoding="utf-8"))) if resumed.is_file() else ())
 
     def line(self, metric: str, *, phase: str = "training") -> tuple[list[float], list[float]]:
         """Return the steps and values of a metric in one phase."""

@@ -156,7 +156,7 @@ def _masked_verdict(history: History) -> tuple[str, ...]:
 def _codebook(folder: Path | None) -> dict[str, Any]:
     """Read ``codebook.json`` of `labram.training.codebook`, or return an empty mapping."""
     path = folder / "codebook.json" if folder else None
-    return dict(json.loads(path.read_text())) if path and path.is_file() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path and path.is_file() else {}
 
 
 def _counts(codes: dict[str, Any]) -> list[int]:

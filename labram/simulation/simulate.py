@@ -96,7 +96,7 @@ def _is_replaceable(folder: Path) -> bool:
     if not folder.is_dir() or not any(folder.iterdir()):
         return folder.is_dir()
     try:
-        listed = set(json.loads((folder / MARKER_FILE).read_text())["files"])
+        listed = set(json.loads((folder / MARKER_FILE).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return set(_files(folder)) <= listed | {MARKER_FILE}

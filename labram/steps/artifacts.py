@@ -77,8 +77,8 @@ def _dumped(models: Iterable[BaseModel]) -> list[dict[str, Any]]:
 
 def _write(folder: str | Path, name: str, content: object) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
-    (Path(folder) / name).write_text(json.dumps(content, indent=1))
+    (Path(folder) / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _read(folder: str | Path, name: str) -> Any:
-    return json.loads((Path(folder) / name).read_text())
+    return json.loads((Path(folder) / name).read_text(encoding="utf-8"))

@@ -31,5 +31,5 @@ def close_run(
     shutil.copyfile(page, folder / REPORT_FILE)
     run.log_artifacts(folder, REPORT_FILE, "recipe.yaml")
     with atomic_path(folder / RESULT) as temporary:
-        temporary.write_text(json.dumps(result, indent=1))
+        temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     mlflow_runs.close_parent_run(parent, result["outcome"])

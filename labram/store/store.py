@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from labram.atomic import TEMPORARY_FILES, atomic_path
+from labram.atomic import TEMPORARY_FILES, atomic_folder, atomic_path
 from labram.errors import StoreError
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.store import patch_file
@@ -188,22 +188,26 @@ class Store:
         return result
 
     def gc(self) -> None:
-        """Delete temporary files of killed writers: unfinished files last modified more than an hour ago."""
+        """Delete temporary files and folders of killed writers, last modified more than an hour ago."""
         for path in self.root.rglob(TEMPORARY_FILES):
             with suppress(OSError):  # another process deleted it first, or it belongs to another user
                 if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def publish(self, folder: Path, name: str) -> None:
-        """Store the files of a corpus under a name, each replacing its previous version atomically.
+        """Store the files of a corpus under a name; they replace those of its previous version at once.
 
         Raises:
             StoreError: If the store cannot be written, or the disk is full.
         """
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target = self.root / CORPORA / name / path.relative_to(folder)
-            with self._replacing(target) as temporary, wrap_write_errors(self.location):
-                shutil.copyfile(path, temporary)
+        target = self.root / CORPORA / name
+        with wrap_write_errors(self.location):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_folder(target) as temporary:
+                shutil.copytree(folder, temporary)
+        if self._bucket is not None:
+            for path in sorted(path for path in target.rglob("*") if path.is_file()):
+                self._bucket.upload(path, self._object_name(path))
 
     def corpora(self) -> list[Path]:
         """Return the local folders of all published corpora.
@@ -215,7 +219,9 @@ class Store:
             for name in self._bucket.list_names(CORPORA):
                 self._fetch(self._bucket, self.root / name)
         try:
-            return sorted(folder for folder in (self.root / CORPORA).iterdir() if folder.is_dir())
+            return sorted(
+                folder for folder in (self.root / CORPORA).iterdir() if folder.is_dir() and folder.name[0] != "."
+            )
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -378,7 +384,7 @@ def _stats(files: Sequence[Path]) -> list[tuple[str, int, int, int]] | None:
 
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
     with wrap_write_errors(path.parent):
-        path.write_text(json.dumps(values, sort_keys=True))
+        path.write_text(json.dumps(values, sort_keys=True), encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

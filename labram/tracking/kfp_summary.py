@@ -11,7 +11,7 @@ MLFLOW_PAGE = "LABRAM_MLFLOW_PAGE"
 def write(path: Path, title: str, *parts: str) -> None:
     """Write a Markdown file with a title and its parts, separated by blank lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n\n".join([f"### {title}", *parts]) + "\n")
+    path.write_text("\n\n".join([f"### {title}", *parts]) + "\n", encoding="utf-8")
 
 
 def link_to_run(run_id: str) -> str:

@@ -102,11 +102,11 @@ def _send_all(file: Path, send: Send) -> None:
     """Send the unsent metrics of a buffer file in batches."""
     sent_bytes = _sent_bytes_file(file)
     with file.open("rb") as stream:
-        stream.seek(int(sent_bytes.read_text()) if sent_bytes.exists() else 0)
+        stream.seek(int(sent_bytes.read_text(encoding="utf-8")) if sent_bytes.exists() else 0)
         for batch, position in _batches(stream):
             send(file.stem, batch)
             with atomic_path(sent_bytes) as temporary:
-                temporary.write_text(str(position))
+                temporary.write_text(str(position), encoding="utf-8")
 
 
 def _batches(stream: IO[bytes]) -> Iterator[tuple[list[dict[str, Any]], int]]:

@@ -122,7 +122,7 @@ class Checkpoints:
         """
         newest_first = self._folders()[::-1]
         try:
-            latest = self.folder / (self.folder / LATEST).read_text().strip()
+            latest = self.folder / (self.folder / LATEST).read_text(encoding="utf-8").strip()
         except OSError:
             return newest_first
         return sorted(newest_first, key=lambda folder: folder != latest)
@@ -134,14 +134,14 @@ class Checkpoints:
     def _best(self) -> tuple[str, float] | None:
         """Return name and loss of the best checkpoint so far."""
         try:
-            name, loss = (self.folder / BEST).read_text().split()
+            name, loss = (self.folder / BEST).read_text(encoding="utf-8").split()
             return name, float(loss)
         except (OSError, ValueError):
             return None
 
     def _write_pointer(self, pointer: str, text: str) -> None:
         with atomic_path(self.folder / pointer) as temporary:
-            temporary.write_text(f"{text}\n")
+            temporary.write_text(f"{text}\n", encoding="utf-8")
 
     def _delete_old(self) -> None:
         """Delete checkpoints that are neither newest nor best, and temporary files of killed writers."""
@@ -183,12 +183,12 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "digests": {file.name: _digest(file) for file in sorted(folder.iterdir())},
     }
     text = json.dumps(content, sort_keys=True)
-    (folder / STATE).write_text(json.dumps({"content": content, "digest": _digest_of(text)}))
+    (folder / STATE).write_text(json.dumps({"content": content, "digest": _digest_of(text)}), encoding="utf-8")
 
 
 def _read(folder: Path) -> Checkpoint:
     """Read a checkpoint; raise `ValueError`, `KeyError`, `OSError` or `SafetensorError` if it is damaged."""
-    stored = json.loads((folder / STATE).read_text())
+    stored = json.loads((folder / STATE).read_text(encoding="utf-8"))
     content = stored["content"]
     if _digest_of(json.dumps(content, sort_keys=True)) != stored["digest"]:
         raise ValueError(f"{STATE}: checksum mismatch")

@@ -37,7 +37,7 @@ def write_codebook_usage(model: Tokenizer, batches: Sequence[WindowBatch], out: 
         "datasets": {name: _usage(counts[name]) for name in sorted(counts)},
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "codebook.json").write_text(json.dumps(usage) + "\n")
+    (out / "codebook.json").write_text(json.dumps(usage) + "\n", encoding="utf-8")
 
 
 def _usage(counts: Tensor) -> dict[str, float]:

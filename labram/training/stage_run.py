@@ -77,5 +77,5 @@ class StageRun:
         if ProcessGroup.current().is_main:
             weights.save(model, self.out)
             write_rows(self.out / HISTORY, result.history)
-            (self.out / RESUMED).write_text(json.dumps(result.resumed) + "\n")
+            (self.out / RESUMED).write_text(json.dumps(result.resumed) + "\n", encoding="utf-8")
         return result.metrics | {"steps": float(result.step), "skipped_steps": float(result.skipped_steps)}

@@ -36,7 +36,7 @@ class TaskMetadata(FrozenModel):
         """
         file = folder / cls.NAME
         try:
-            return cls.from_json(file.read_text())
+            return cls.from_json(file.read_text(encoding="utf-8"))
         except (OSError, ValidationError) as error:
             raise WeightsError(
                 f"the task metadata cannot be read ({type(error).__name__})",
@@ -46,4 +46,4 @@ class TaskMetadata(FrozenModel):
 
     def write(self, folder: Path) -> None:
         """Write the metadata beside the weights."""
-        (folder / self.NAME).write_text(self.to_json() + "\n")
+        (folder / self.NAME).write_text(self.to_json() + "\n", encoding="utf-8")

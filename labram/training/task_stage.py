@@ -74,7 +74,7 @@ def train_task_model(corpus: Corpus, store: Store, backbone: Path, task: TaskRec
     metrics = run.write_model(model, result)
     if ProcessGroup.current().is_main:
         metadata.write(run.out)
-        (run.out / "load_report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        (run.out / "load_report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return metrics
 
 

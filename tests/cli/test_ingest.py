@@ -56,6 +56,18 @@ def test_a_folder_is_ingested_and_counted(data: Path, tmp_path: Path) -> None:
     assert corpus["recordings"] == 3
 
 
+def test_a_catalogue_of_usable_recordings_is_not_replaced_by_one_without(data: Path, tmp_path: Path) -> None:
+    arguments = ("corpus", "ingest", data, "--store", tmp_path / "store", "--workers", 1, "--json")
+    assert labram(*arguments).exit_code == 0
+    before = labram("corpus", "status", "--store", tmp_path / "store", "--json").stdout
+    for path in data.iterdir():
+        path.write_bytes(b"")
+    failed = labram(*arguments)
+    assert isinstance(failed.exception, CorpusError)
+    assert "the store still has the catalogue of the last ingest" in failed.exception.remedy
+    assert labram("corpus", "status", "--store", tmp_path / "store", "--json").stdout == before
+
+
 def test_a_folder_without_usable_recordings_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.edf").write_bytes(b"")

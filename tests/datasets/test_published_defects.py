@@ -178,7 +178,7 @@ def test_defect_30_a_file_a_recording_in_16_bits_read_by_any_process(
 
 
 def test_every_defect_of_preparing_data_has_a_test_and_a_line_in_the_documentation() -> None:
-    tests = set(re.findall(r"def (test_defect_\d+_\w+)", Path(__file__).read_text()))
+    tests = set(re.findall(r"def (test_defect_\d+_\w+)", Path(__file__).read_text(encoding="utf-8")))
     table = re.findall(r"^\| (\d+) \|.*`(test_defect_\w+)`", (ROOT / "docs" / "datasets.md").read_text(), re.M)
     assert {number for number, _ in table} == {"7", "9", "10", "11", "30"}
     for number, name in table:

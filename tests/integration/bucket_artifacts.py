@@ -89,14 +89,14 @@ def _fetch(bucket: Bucket, name: str, scratch: Path) -> Path:
 
 def _send(bucket: Bucket, output_file: Path, scratch: Path) -> None:
     """Upload the task's outputs, and write their addresses to the file from which KFP reads them."""
-    answer = json.loads(output_file.read_text())
+    answer = json.loads(output_file.read_text(encoding="utf-8"))
     for artifact in _artifacts(answer):
         output = Path(artifact["uri"])
         for path in sorted(output.rglob("*")) if output.is_dir() else [output]:
             if path.is_file():
                 bucket.upload(path, path.relative_to(scratch).as_posix())
         artifact["uri"] = f"{bucket.uri}/{output.relative_to(scratch).as_posix()}"
-    output_file.write_text(json.dumps(answer))
+    output_file.write_text(json.dumps(answer), encoding="utf-8")
 
 
 if __name__ == "__main__":

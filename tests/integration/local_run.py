@@ -15,7 +15,9 @@ _load_pipeline = local.load_pipeline
 def load_pipeline(file: Path) -> Any:
     """Load a compiled pipeline whose tasks keep their artifacts in the bucket."""
     pipeline = _load_pipeline(file)
-    through_bucket(pipeline, Workspace.at(json.loads(Path(sys.argv[1]).read_text())["workspace"]).pipeline)
+    through_bucket(
+        pipeline, Workspace.at(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["workspace"]).pipeline
+    )
     return pipeline
 
 

@@ -118,7 +118,7 @@ def tracking(database: str, artifacts: str, log: Path) -> Iterator[dict[str, str
     admin, port = secrets.token_hex(8), _free_port()
     with TemporaryDirectory(prefix="labram-mlflow-") as home:
         accounts = Path(home, "basic_auth.ini")
-        accounts.write_text(ACCOUNTS.format(database=database))
+        accounts.write_text(ACCOUNTS.format(database=database), encoding="utf-8")
         environment = (
             os.environ
             | stated
@@ -145,7 +145,7 @@ def _server(
     name: str, command: list[str], answers: str, log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[None]:
     """Run a server until the end of the context; wait until it answers."""
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         deadline = time.monotonic() + SECONDS_TO_START

@@ -28,7 +28,7 @@ def arguments(name: str, *overrides: str) -> dict[str, object]:
 
 def compiled_to(path: Path, name: str) -> dict:
     compiler.Compiler().compile(getattr(import_module(f"pipelines.{name}"), name), str(path))
-    return next(yaml.safe_load_all(path.read_text()))
+    return next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module", params=PIPELINES)

@@ -162,7 +162,7 @@ def test_a_source_without_a_known_commit_has_no_name(host, state, monkeypatch) -
 
 
 def declare(path: Path, *schedules: dict) -> Path:
-    path.write_text(yaml.safe_dump({"schedules": list(schedules)}))
+    path.write_text(yaml.safe_dump({"schedules": list(schedules)}), encoding="utf-8")
     return path
 
 

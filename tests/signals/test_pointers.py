@@ -32,7 +32,9 @@ def test_a_brainvision_header_that_names_a_file_elsewhere_is_refused(
     header: Path, take_in: Callable[..., tuple[object, Corpus]], entry: str, named: str, place: str
 ) -> None:
     elsewhere = place.format(absolute=header.parents[1] / "private") + named
-    header.write_text(header.read_text().replace(f"{entry}={named}", f"{entry}={elsewhere}"))
+    header.write_text(
+        header.read_text(encoding="utf-8").replace(f"{entry}={named}", f"{entry}={elsewhere}"), encoding="utf-8"
+    )
     (row,) = take_in(header.parent)[1].catalogue.to_dict("records")
     assert list(row["reasons"]) == ["outside_folder"]
     with pytest.raises(ReadError, match=f"{entry} lies outside"):
@@ -40,7 +42,10 @@ def test_a_brainvision_header_that_names_a_file_elsewhere_is_refused(
 
 
 def test_only_the_section_that_brainvision_defines_names_its_files(header: Path) -> None:
-    header.write_text(header.read_text().replace("[Common Infos]", "[Comment]\nDataFile=a.vmrk\n\n[Common Infos]"))
+    header.write_text(
+        header.read_text(encoding="utf-8").replace("[Common Infos]", "[Comment]\nDataFile=a.vmrk\n\n[Common Infos]"),
+        encoding="utf-8",
+    )
     assert [part.name for part in content_files(header)] == ["a.vhdr", "a.eeg", "a.vmrk"]
 
 

@@ -378,7 +378,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 
 def muse(path: Path, *, hole: float = 0.0, marker: str = "Marker0") -> Path:
     rows = (f"{1e9 + i / RATE + hole * (i > 300):.3f},{i}.5,-{i}.25,{21 * (i == 128)}" for i in range(600))
-    path.write_text("\n".join([f"timestamps,TP9,AF7,{marker}", *rows, ""]))
+    path.write_text("\n".join([f"timestamps,TP9,AF7,{marker}", *rows, ""]), encoding="utf-8")
     return path
 
 

@@ -141,7 +141,7 @@ DAY = 45000.0
 def segments(path: Path, *parts: tuple[float, int]) -> None:
     """Write the list of all segments but the first: seconds of their start on `DAY`, and samples."""
     lines = [f"{DAY + int(start) / 86400:.9f} {start % 1:.6f} {count}" for start, count in parts]
-    path.write_text("\n".join([f"NumberSegments={len(parts) + 1}", *lines, ""]))
+    path.write_text("\n".join([f"NumberSegments={len(parts) + 1}", *lines, ""]), encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["a.seg", "A.SEG"])

@@ -15,7 +15,9 @@ EPOC = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4
 def arff(path: Path, labels: tuple[str, ...] = EPOC) -> Path:
     columns = [f"@ATTRIBUTE {label} NUMERIC" for label in labels]
     rows = [",".join([*(f"{4000 + i + n}" for n in range(len(labels))), str(int(i >= 128))]) for i in range(256)]
-    path.write_text("\n".join(["@RELATION EEG", *columns, "@ATTRIBUTE eyes {0,1}", "@DATA", *rows, ""]))
+    path.write_text(
+        "\n".join(["@RELATION EEG", *columns, "@ATTRIBUTE eyes {0,1}", "@DATA", *rows, ""]), encoding="utf-8"
+    )
     return path
 
 
@@ -38,7 +40,7 @@ def muse_monitor(path: Path, step_ms: int) -> Path:
         for i in range(300)
     ]
     rows.insert(2, "2017-11-02 12:00:00.001,,,")
-    path.write_text("\n".join(["TimeStamp,Delta_TP9,RAW_TP9,RAW_AF7", *rows, ""]))
+    path.write_text("\n".join(["TimeStamp,Delta_TP9,RAW_TP9,RAW_AF7", *rows, ""]), encoding="utf-8")
     return path
 
 

@@ -64,8 +64,8 @@ def test_a_step_is_added_as_described(tmp_path) -> None:
 
 def insert(file: Path, code: str, *, at: str, replace: bool = False) -> None:
     """Insert lines before those of `at`, or in their place, with the same indentation."""
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     assert text.count(at) == 1
     margin = at[: len(at) - len(at.lstrip())]
     lines = "".join(f"{margin}{line}\n" for line in code.splitlines())
-    file.write_text(text.replace(at, lines if replace else lines + at))
+    file.write_text(text.replace(at, lines if replace else lines + at), encoding="utf-8")

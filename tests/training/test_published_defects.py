@@ -228,7 +228,7 @@ def test_defect_34_baselines_are_logged_beside_the_loss(windows, architecture, t
 
 
 def test_every_defect_of_the_training_has_a_test_and_a_line_in_the_documentation():
-    tests = Path(__file__).read_text()
+    tests = Path(__file__).read_text(encoding="utf-8")
     table = re.findall(r"^\| (\d+) \|.*`(test_defect_\w+)`", (ROOT / "docs" / "training.md").read_text(), re.M)
     assert {int(number) for number, _ in table} == OF_THE_TRAINING
     for number, name in table:

@@ -44,7 +44,7 @@ def check_pod(pool: Pool, claim: str) -> Iterator[Finding]:
     yield kubernetes.settings(os.environ)
     if ENDPOINT in os.environ:
         yield attempt("Kubeflow Pipelines", services.pipelines, KfpClient(os.environ[ENDPOINT], retries=0))
-    namespace = (kubernetes.ACCOUNT / "namespace").read_text().strip()
+    namespace = (kubernetes.ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
     yield attempt(f"volume {claim}", kubernetes.volume, namespace, claim)
     yield from _trainings(os.environ, pool)
 

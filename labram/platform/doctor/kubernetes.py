@@ -59,7 +59,7 @@ def get(path: str) -> dict[str, Any] | None:
 def _as_pod(path: str) -> dict[str, Any] | None:
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     address = f"https://[{host}]:{port}{path}" if ":" in host else f"https://{host}:{port}{path}"
-    token = (ACCOUNT / "token").read_text().strip()
+    token = (ACCOUNT / "token").read_text(encoding="utf-8").strip()
     try:
         response = requests.get(
             address, headers={"Authorization": f"Bearer {token}"}, verify=str(ACCOUNT / "ca.crt"), timeout=SECONDS
@@ -82,7 +82,9 @@ def _as_pod(path: str) -> dict[str, Any] | None:
 def _by_kubectl(path: str) -> dict[str, Any] | None:
     command = ["kubectl", "get", "--raw", path, f"--request-timeout={SECONDS}s"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=3 * SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=3 * SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PlatformError(f"kubectl cannot be run ({error})", remedy="Install kubectl") from error
     if done.returncode == 0:

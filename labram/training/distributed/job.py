@@ -60,7 +60,7 @@ def job_folder(job: Job) -> Iterator[Path]:
     folder = job.checkpoints / f".job-{uuid.uuid4().hex[:12]}"
     try:
         folder.mkdir(parents=True)
-        (folder / JOB_FILE).write_text(job.to_json())
+        (folder / JOB_FILE).write_text(job.to_json(), encoding="utf-8")
     except OSError as error:
         raise PlatformError(
             f"the job file for the worker processes cannot be written ({error.strerror})",

@@ -33,7 +33,9 @@ def main(job_file: Path, events_file: Path) -> int:
     sender = EventSender(events_file)
     try:
         with init_process_group() as group:
-            metrics = run_stage(Job.from_json(job_file.read_text()), sender if group.is_main else NullMonitor())
+            metrics = run_stage(
+                Job.from_json(job_file.read_text(encoding="utf-8")), sender if group.is_main else NullMonitor()
+            )
             if group.is_main:
                 sender.finished(metrics)
     except LabramError as error:

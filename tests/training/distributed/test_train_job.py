@@ -287,7 +287,7 @@ class JobSet:
 
     def _done(self, found: dict) -> int:
         file = Path(found["spec"]["trainer"]["args"][1])
-        told = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        told = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
         return max((line["done"] for line in told if line["event"] == "progress"), default=0)
 
     def _start(self, trainer: dict) -> None:
