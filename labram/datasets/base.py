@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from labram.datasets.fetch import Download
+from labram.datasets.subjects import guess
 from labram.errors import LabelError, Reason
 from labram.signals.readers import EEG_SUFFIXES, are_samples, is_later_part, read
 from labram.signals.recording import Recording
@@ -143,6 +144,8 @@ class Dataset:
     suffixes: ClassVar[frozenset[str]] = EEG_SUFFIXES
 
     published = False
+    apart: tuple[Path, ...] = ()
+    """Files and folders inside the dataset's folder that are not the dataset's (see `without`)."""
 
     @property
     def simulated(self) -> bool:
@@ -155,16 +158,31 @@ class Dataset:
         published.published = True
         return published
 
+    def without(self, *apart: Path) -> Self:
+        """Return an adapter that leaves out some files and folders, because they belong to other datasets."""
+        limited = copy(self)
+        limited.apart = apart
+        return limited
+
+    def owns(self, path: Path) -> bool:
+        """Return whether a file in the dataset's folder is not left out (see `without`)."""
+        return not any(path.is_relative_to(other) for other in self.apart)
+
     def recognises(self, folder: Path) -> bool:
         """Return whether `folder` has the dataset's layout."""
         return any(self.file_name.fullmatch(path.name) for glob in self.layout for path in folder.glob(glob))
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Yield every EEG file below `folder` in a fixed order; a file with another name becomes a separate subject."""
+        """Yield every EEG file below `folder` in a fixed order; the subject of a file with another name is guessed."""
         for path in self.eeg_files(folder):
             match = self.file_name.fullmatch(path.name)
             parts = match.groupdict() if match else {}
-            yield RecordingFile(self.name, path, parts.get("subject") or path.stem, parts.get("session") or "")
+            subject, session = parts.get("subject"), parts.get("session") or ""
+            if subject:
+                yield RecordingFile(self.name, path, subject, session)
+            else:
+                place = path.relative_to(folder).as_posix()
+                yield RecordingFile(self.name, path, guess(place), session or place, subject_source="guessed")
 
     def labels(self, file: RecordingFile, recording: Recording) -> Sequence[LabelSpan]:
         """Return the labelled spans of a recording.
@@ -212,6 +230,7 @@ class Dataset:
             path
             for path in list_files(folder)
             if (path.suffix.lower() in self.suffixes and self._is_recording(path)) or path.is_dir()
+            if self.owns(path)
         ]
 
     def _is_recording(self, path: Path) -> bool:

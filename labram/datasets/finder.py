@@ -28,9 +28,9 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
         return [found for name in names for found in _find_named(data, name)]
     adapters = [adapter for adapter in ADAPTERS.values() if adapter is not FOLDER]
     datasets = _search(data, adapters)
-    if any(folder == data for _, folder in datasets):
+    if any(folder == data and not dataset.apart for dataset, folder in datasets):
         return datasets
-    rest = Folder(*(folder for _, folder in datasets)) if datasets else FOLDER
+    rest = Folder(*datasets) if datasets else FOLDER
     if rest.recognises(data):
         datasets.append((rest, data))
     if not datasets:
@@ -44,13 +44,8 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
 
 def unused(data: Path, datasets: Sequence[tuple[Dataset, Path]]) -> list[str]:
     """Return the names of EEG files, and folders with EEG, directly below `data` that belong to none of `datasets`."""
-    used = [folder.resolve() for _, folder in datasets]
-    if data.resolve() in used:
-        return []
-    rest = Folder(*(folder for _, folder in datasets))
-    folders = [path for path in _subfolders(data) if path.resolve() not in used and rest.recognises(path)]
-    files = [path for path in data.iterdir() if path.is_file() and path.suffix.lower() in FOLDER.suffixes]
-    return sorted(path.name for path in (*folders, *files))
+    left = [path.relative_to(data).parts[0] for path in Folder(*datasets).eeg_files(data)]
+    return sorted(set(left))
 
 
 def _check(data: Path) -> None:
@@ -63,8 +58,8 @@ def _check(data: Path) -> None:
 def _search(data: Path, adapters: Sequence[Dataset]) -> list[tuple[Dataset, Path]]:
     """Return the topmost folders in the layout of a dataset, at any depth, in the order of the adapters.
 
-    A folder in a dataset's layout is that dataset, even if its subfolders look like other datasets. Symbolic links are
-    followed, but each real folder is visited once.
+    A folder in a dataset's layout is that dataset, even if its subfolders look like other datasets, except for folders
+    without any file named as the dataset's. Symbolic links are followed, but each real folder is visited once.
     """
     found: list[tuple[Dataset, Path]] = []
     seen: set[str] = set()
@@ -76,14 +71,32 @@ def _search(data: Path, adapters: Sequence[Dataset]) -> list[tuple[Dataset, Path
         seen.add(real)
         found += here
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.lower().endswith(".mff"))
-    return sorted(found, key=lambda entry: adapters.index(entry[0]))
+    parts = [part for adapter, folder in found for part in _without_others(adapter, folder, adapters)]
+    order = [adapter.name for adapter in adapters]
+    return sorted(parts, key=lambda entry: order.index(entry[0].name))
+
+
+def _without_others(adapter: Dataset, folder: Path, adapters: Sequence[Dataset]) -> list[tuple[Dataset, Path]]:
+    """Return a dataset without files that lie in folders of their own, and the datasets in these folders."""
+    if adapter.file_name is Dataset.file_name:
+        return [(adapter, folder)]
+    names = [path.relative_to(folder) for path in (*adapter.eeg_files(folder), *FOLDER.eeg_files(folder))]
+    own = [name for name in names if adapter.file_name.fullmatch(name.name)]
+    beside, above = {name.parent for name in own}, {parent for name in own for parent in name.parents}
+    others = {name for name in names if name.parent not in beside}
+    if not own or not others:
+        return [(adapter, folder)]
+    apart = {next((parent for parent in list(name.parents)[::-1] if parent not in above), name) for name in others}
+    paths = [folder / name for name in sorted(apart)]
+    nested = [found for path in paths if path.is_dir() for found in _search(path, adapters)]
+    return [(adapter.without(*paths), folder), *nested]
 
 
 def _find_named(data: Path, name: str) -> list[tuple[Dataset, Path]]:
     adapter = get_adapter(name)
     subfolder = data / name
     if subfolder.is_dir() and adapter.recognises(subfolder):
-        return [(adapter, subfolder)]
+        return _without_others(adapter, subfolder, [adapter])
     if found := _search(data, [adapter]):
         return found
     cause = f"the folder {name} does not have its layout" if subfolder.is_dir() else f"there is no folder {name}"
@@ -93,7 +106,3 @@ def _find_named(data: Path, name: str) -> list[tuple[Dataset, Path]]:
         field="corpus.datasets",
         remedy=f"Remove it from the datasets, or obtain it: {adapter.obtain}",
     )
-
-
-def _subfolders(data: Path) -> list[Path]:
-    return sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))

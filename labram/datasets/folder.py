@@ -15,7 +15,7 @@ class Folder(Dataset):
     catalogue.
 
     Args:
-        excluded: Folders to leave out because they belong to other datasets.
+        others: Datasets, each with its folder, whose files are left out.
     """
 
     name = "folder"
@@ -27,8 +27,8 @@ class Folder(Dataset):
     obtain = "your own recordings"
     group = Group.GENERIC
 
-    def __init__(self, *excluded: Path) -> None:
-        self._excluded = excluded
+    def __init__(self, *others: tuple[Dataset, Path]) -> None:
+        self._others = {folder: dataset for dataset, folder in others}
 
     def recognises(self, folder: Path) -> bool:
         """Return whether the folder has any EEG file."""
@@ -40,7 +40,7 @@ class Folder(Dataset):
         return [
             path
             for path in list_files(folder)
-            if not any(path.is_relative_to(other) for other in self._excluded)
+            if not any(path.is_relative_to(other) and dataset.owns(path) for other, dataset in self._others.items())
             if path in by_suffix or _is_recognised(path)
         ]
 

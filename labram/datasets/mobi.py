@@ -52,8 +52,9 @@ class Mobi(Dataset):
         """Yield every `eeg.txt`; subject and session come from the folder name."""
         for file in super().recordings(folder):
             match = _FOLDER_NAME.match(file.path.parent.name)
-            parts = match.groupdict() if match else {"subject": file.path.parent.name, "session": ""}
-            yield replace(file, subject=parts["subject"], session=parts["session"])
+            if match:
+                file = replace(file, subject=match["subject"], session=match["session"], subject_source="adapter")
+            yield file
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
         """Return the file of joint angles."""

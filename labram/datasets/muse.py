@@ -8,7 +8,8 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from labram.datasets.base import Dataset, LabelSpan, RecordingFile
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile, SubjectSource
+from labram.datasets.subjects import guess
 from labram.errors import LabelError
 from labram.signals.recording import Recording
 
@@ -44,11 +45,13 @@ class Muse(Dataset):
         return any(True for _ in folder.glob("*/subject*/session*/*.csv"))
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Yield every CSV file; outside the layout, the folder is the subject."""
+        """Yield every CSV file; outside the layout, the subject is guessed."""
         for path in self.eeg_files(folder):
             parts = path.relative_to(folder).parts[:-1]
-            subject = next((part for part in parts if _SUBJECT.fullmatch(part)), "/".join(parts) or path.stem)
-            yield RecordingFile(self.name, path, subject, "/".join((*parts, path.stem)))
+            stated = next((part for part in parts if _SUBJECT.fullmatch(part)), "")
+            subject = stated or guess(path.relative_to(folder).as_posix())
+            source: SubjectSource = "adapter" if stated else "guessed"
+            yield RecordingFile(self.name, path, subject, "/".join((*parts, path.stem)), subject_source=source)
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
         """Return the behavioural files."""

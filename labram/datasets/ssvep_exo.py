@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.datasets.base import Dataset, LabelSpan, RecordingFile
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile, SubjectSource
 from labram.errors import LabelError, ReadError
 from labram.signals.readers import read_events
 from labram.signals.recording import Recording
@@ -50,7 +50,9 @@ class SsvepExo(Dataset):
             session = match["session"] if match else path.stem
             preferred = path.with_name(f"{session}.gdf")
             alternate = preferred if preferred in present and preferred != path else None
-            yield RecordingFile(self.name, path, path.parent.name, session, alternate_of=alternate)
+            subject = path.parent.name
+            source: SubjectSource = "adapter" if subject.startswith("subject") else "guessed"
+            yield RecordingFile(self.name, path, subject, session, alternate_of=alternate, subject_source=source)
 
     def sidecars(self, file: RecordingFile) -> list[Path]:
         """Return the event file."""

@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from labram.datasets.base import RecordingFile
 from labram.errors import CorpusError
+
+if TYPE_CHECKING:
+    from labram.datasets.base import RecordingFile
 
 FIELD = "corpus.subject"
 
@@ -84,7 +87,7 @@ def propose(paths: Iterable[str]) -> Proposal:
     return Proposal(Counter(guess(path) for path in listed), next(fitting, _FILE_NAME))
 
 
-def state(file: RecordingFile, path: str, pattern: str) -> RecordingFile:
+def state(file: "RecordingFile", path: str, pattern: str) -> "RecordingFile":
     """Return a recording with subject and session by the pattern.
 
     Args:

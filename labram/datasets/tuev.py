@@ -40,7 +40,7 @@ class Tuev(Tuh):
         for file in super().recordings(folder):
             number = file.path.parent.name
             if file.split == "test" and number.isdigit():
-                file = replace(file, subject=f"eval {number}", session=file.path.stem)
+                file = replace(file, subject=f"eval {number}", session=file.path.stem, subject_source="adapter")
             yield file
 
     def sidecars(self, file: RecordingFile) -> list[Path]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.datasets.base import Dataset, RecordingFile
+from labram.datasets.base import Dataset, RecordingFile, SubjectSource
 
 _NAME = re.compile(r"(?P<subject>co\d[ac]\d+)\.rd\.(?P<trial>\d+)\.gz")
 
@@ -26,8 +26,9 @@ class UciSmni(Dataset):
         return any(_NAME.fullmatch(path.name) for path in folder.glob("co*/co*.rd.*.gz"))
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
-        """Yield every gzip file; a file with another name belongs to the subject of its folder."""
+        """Yield every gzip file; the subject of one with another name is guessed to be its folder."""
         for path in self.eeg_files(folder):
             match = _NAME.fullmatch(path.name)
             subject, trial = (match["subject"], match["trial"]) if match else (path.parent.name, path.stem)
-            yield RecordingFile(self.name, path, subject, trial)
+            source: SubjectSource = "adapter" if match else "guessed"
+            yield RecordingFile(self.name, path, subject, trial, subject_source=source)

@@ -94,3 +94,14 @@ def labels_of() -> Callable[[Corpus, str], Rows]:
         ]
 
     return rows
+
+
+@pytest.fixture
+def warnings_of() -> Callable[[Corpus], list[list[str]]]:
+    """Return the warnings of each accepted recording, without those that count channels."""
+
+    def warnings(corpus: Corpus) -> list[list[str]]:
+        listed = corpus.accepted()["warnings"]
+        return sorted([code for code in codes if not code.startswith(("lost_", "repeated_"))] for codes in listed)
+
+    return warnings

@@ -13,6 +13,7 @@ import pytest
 from labram.corpus.catalogue import Corpus
 
 TakeIn = Callable[..., tuple[object, Corpus]]
+WarningsOf = Callable[[Corpus], list[list[str]]]
 WriteEdf = Callable[..., Path]
 LabelsOf = Callable[[Corpus, str], list[tuple[float, float, tuple[float, ...]]]]
 
@@ -66,12 +67,8 @@ Seizure 2 End Time: 20 seconds
 """
 
 
-def warnings(corpus: Corpus) -> list[list[str]]:
-    return sorted(list(found) for found in corpus.accepted()["warnings"])
-
-
 def test_siena_seizures_by_the_clock_past_midnight_and_lists_with_mistakes(
-    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, labels_of: LabelsOf
+    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, warnings_of: WarningsOf, labels_of: LabelsOf
 ) -> None:
     folder = tmp_path / "siena" / "PN00"
     for number in (1, 2, 3):
@@ -84,11 +81,11 @@ def test_siena_seizures_by_the_clock_past_midnight_and_lists_with_mistakes(
     assert corpus.accepted()["subject_key"].nunique() == 1
     # The first file's seizure passes midnight; the second's ends after the recording; the third is not in the list.
     assert labels_of(corpus, "seizure") == [(0, 5, (0.0,)), (5, 7, (1.0,)), (12, 8, (0.0,))]
-    assert warnings(corpus) == [[], ["missing_label"], ["missing_label"]]
+    assert warnings_of(corpus) == [[], ["missing_label"], ["missing_label"]]
 
 
 def test_chb_mit_summaries_and_the_girl_who_came_twice(
-    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, labels_of: LabelsOf
+    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, warnings_of: WarningsOf, labels_of: LabelsOf
 ) -> None:
     for seed, place in enumerate(("chb01/chb01_01", "chb01/chb01_03", "chb17/chb17a_03", "chb21/chb21_01")):
         write_edf(tmp_path / f"{place}.edf", seed=seed, seconds=20, rate=256, channels=CHB.split(","))
@@ -103,21 +100,21 @@ def test_chb_mit_summaries_and_the_girl_who_came_twice(
     }
     seizures = [(0, 4, (0.0,)), (4, 4, (1.0,)), (8, 4, (0.0,)), (12, 8, (1.0,))]
     assert sorted(labels_of(corpus, "seizure")) == sorted([(0, 20, (0.0,)), (0, 20, (0.0,)), *seizures])
-    assert warnings(corpus) == [[], [], [], ["missing_label"]]
+    assert warnings_of(corpus) == [[], [], [], ["missing_label"]]
 
 
 @pytest.mark.parametrize("end", ["2 seconds", "30 seconds", "soon"])
 def test_chb_mit_a_summary_that_contradicts_the_recording_is_no_label(
-    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, end: str
+    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, warnings_of: WarningsOf, end: str
 ) -> None:
     write_edf(tmp_path / "chb01/chb01_03.edf", seconds=20, rate=256, channels=CHB.split(","))
     (tmp_path / "chb01/chb01-summary.txt").write_text(SUMMARY.replace("8 seconds", end))
     _, corpus = take_in(tmp_path)
-    assert warnings(corpus) == [["missing_label"]]
+    assert warnings_of(corpus) == [["missing_label"]]
 
 
 def test_sleep_edf_hypnograms_are_labels_and_no_recordings(
-    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, labels_of: LabelsOf
+    tmp_path: Path, write_edf: WriteEdf, take_in: TakeIn, warnings_of: WarningsOf, labels_of: LabelsOf
 ) -> None:
     folder = tmp_path / "sleep-cassette"
     channels = ["EEG Fpz-Cz", "EEG Pz-Oz", "EOG horizontal", "Resp oro-nasal", "EMG submental", "Temp rectal"]
@@ -131,11 +128,11 @@ def test_sleep_edf_hypnograms_are_labels_and_no_recordings(
     assert corpus.accepted()["subject_key"].nunique() == 1
     assert [tuple(montage) for montage in corpus.accepted()["montage"]] == [("FPZ", "PZ")] * 2
     assert labels_of(corpus, "sleep_stage") == [(0, 30, (0.0,)), (30, 30, (3.0,)), (70, 25, (4.0,))]
-    assert warnings(corpus) == [[], ["missing_label"]]
+    assert warnings_of(corpus) == [[], ["missing_label"]]
 
 
 def test_eegmmidb_what_an_annotation_means_depends_on_the_run(
-    tmp_path: Path, take_in: TakeIn, labels_of: LabelsOf
+    tmp_path: Path, take_in: TakeIn, warnings_of: WarningsOf, labels_of: LabelsOf
 ) -> None:
     def write(place: str, annotations: list[tuple[float, float, str]], seed: int) -> None:
         noise = np.cumsum(np.random.default_rng(seed).standard_normal((2, 20 * 160)), axis=1)
@@ -155,4 +152,4 @@ def test_eegmmidb_what_an_annotation_means_depends_on_the_run(
     assert sorted(labels_of(corpus, "eyes")) == [(0, 20, (0.0,)), (0, 20, (1.0,))]
     assert labels_of(corpus, "motor_execution") == [(4.2, 4.1, (1.0,)), (12.5, 4.1, (0.0,))]
     assert labels_of(corpus, "motor_imagery") == [(2.0, 4.1, (1.0,)), (4.2, 4.1, (3.0,)), (12.5, 4.1, (2.0,))]
-    assert warnings(corpus) == [[], [], [], [], ["excluded_overlapping_annotations=1"]]
+    assert warnings_of(corpus) == [[], [], [], [], ["excluded_overlapping_annotations=1"]]

@@ -12,6 +12,7 @@ from labram.datasets import find
 from labram.datasets.biosemi import ELECTRODE_OF_INPUT, ELECTRODES
 
 TakeIn = Callable[..., tuple[object, Corpus]]
+WarningsOf = Callable[[Corpus], list[list[str]]]
 LabelsOf = Callable[[Corpus, str], list[tuple[float, float, tuple[float, ...]]]]
 WriteCnt = Callable[..., Path]
 WriteBdf = Callable[..., Path]
@@ -52,22 +53,22 @@ class TestSeedV:
 
     @pytest.mark.parametrize("text", ["", "Session 1:\nstart_second: [1, 2]\nend_second: [2, 3]\n"])
     def test_a_table_of_other_films_is_no_label(
-        self, tmp_path: Path, write_cnt: WriteCnt, take_in: TakeIn, text: str
+        self, tmp_path: Path, write_cnt: WriteCnt, take_in: TakeIn, warnings_of: WarningsOf, text: str
     ) -> None:
         write_cnt(tmp_path / "EEG_raw/1_1_20180804.cnt", SEED, seconds=3)
         (tmp_path / "trial_start_end_timestamp.txt").write_text(text)
         _, corpus = take_in(tmp_path)
-        assert [list(found) for found in corpus.accepted()["warnings"]] == [["missing_label"]]
+        assert warnings_of(corpus) == [["missing_label"]]
 
 
 def test_seed_films_beyond_a_short_session_are_counted(
-    tmp_path: Path, write_cnt: WriteCnt, take_in: TakeIn, labels_of: LabelsOf
+    tmp_path: Path, write_cnt: WriteCnt, take_in: TakeIn, warnings_of: WarningsOf, labels_of: LabelsOf
 ) -> None:
     write_cnt(tmp_path / "SEED_EEG/SEED_RAW_EEG/1_1.cnt", SEED, seconds=30)
     _, corpus = take_in(tmp_path)
     assert set(corpus.accepted()["dataset"]) == {"seed"}
     assert labels_of(corpus, "emotion") == [(27, 3, (2.0,))]
-    assert [list(found) for found in corpus.accepted()["warnings"]] == [["excluded_beyond_recording=14"]]
+    assert warnings_of(corpus) == [["excluded_beyond_recording=14"]]
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ class TestMobi:
         return write
 
     def test_angles_at_the_end_of_windows_of_two_seconds(
-        self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn, labels_of: LabelsOf
+        self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn, warnings_of: WarningsOf, labels_of: LabelsOf
     ) -> None:
         write(tmp_path / "SL01-T01")
         write(tmp_path / "SL02-T01", joints=400)
@@ -158,7 +159,7 @@ class TestMobi:
         assert [start for start, _, _ in labels] == [round(0.05 * number, 2) for number in range(61)]
         assert {seconds for _, seconds, _ in labels} == {2.0}
         np.testing.assert_allclose(labels[0][2], [0.199] * 6 + [-0.199] * 6, atol=1e-6)
-        assert sorted(list(found) for found in rows["warnings"]) == [[], ["missing_label"]]
+        assert warnings_of(corpus) == [[], ["missing_label"]]
 
     def test_without_the_names_of_its_channels_it_cannot_be_read(
         self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn

@@ -148,6 +148,37 @@ class TestDepth:
         found = {item.relative_path: item.dataset.name for item in scan(tmp_path) if item.dataset.name != "bids"}
         assert found == {"a/c/S01.edf": "folder", "Subject01_1.edf": "eegmat"}
 
+    @pytest.mark.parametrize(
+        "place", ["2a/A01T.gdf", "S001/S001R01.edf", "chb01/chb01_01.edf", "x/subject_1_session_1.mat"]
+    )
+    def test_a_layout_claims_no_folder_without_its_names(self, tmp_path: Path, place: str) -> None:
+        touch(bids(tmp_path / "ds1", "sub-01").parent, place, "mine/P07/x.edf", "mine/P07/y.edf", "above.edf")
+        items = scan(tmp_path)
+        found = {item.file.path.relative_to(tmp_path).as_posix(): item for item in items}
+        assert len(items) == len(found) == 6
+        named = {path: (item.dataset.name, item.file.subject_source) for path, item in found.items()}
+        assert named["mine/P07/x.edf"] == named["mine/P07/y.edf"] == named["above.edf"] == ("folder", "guessed")
+        assert named["ds1/sub-01/ses-a/eeg/sub-01_ses-a_task-rest_eeg.edf"] == ("bids", "bids")
+        assert named[place][0] not in ("folder", "bids")
+        assert named[place][1] == "adapter"
+        assert unused(tmp_path, find(tmp_path, ())) == []
+        assert unused(tmp_path, find(tmp_path, (named[place][0],))) == ["above.edf", "ds1", "mine"]
+
+    def test_a_name_that_a_dataset_does_not_know_is_a_guessed_subject(self, tmp_path: Path) -> None:
+        touch(tmp_path, "S001/S001R01.edf", "S001/again_S001.edf", "S002/S002R01.edf")
+        found = {item.relative_path: (item.dataset.name, item.file.subject_source) for item in scan(tmp_path)}
+        assert found == {
+            "S001/S001R01.edf": ("eegmmidb", "adapter"),
+            "S001/again_S001.edf": ("eegmmidb", "guessed"),
+            "S002/S002R01.edf": ("eegmmidb", "adapter"),
+        }
+
+    def test_subjects_do_not_depend_on_where_the_folder_is(self, tmp_path: Path) -> None:
+        for name in ("here", "there/below"):
+            touch(bids(tmp_path / name / "archive/ds1", "sub-01"), "../mine/P01.edf")
+        here, there = ({item.subject for item in scan(tmp_path / name)} for name in ("here", "there/below"))
+        assert here == there == {"archive/ds1\0sub-01", "p1"}
+
     def test_links_in_circles_end(self, tmp_path: Path) -> None:
         bids(tmp_path / "a", "sub-01")
         (tmp_path / "loop").symlink_to(tmp_path)
