@@ -54,6 +54,10 @@ class CorpusError(LabramError):
     """An unusable corpus folder."""
 
 
+class DamagedFileError(LabramError):
+    """A file of a run or corpus that differs from its checksum, or lacks one that it needs."""
+
+
 class LabelError(LabramError):
     """Labels that are missing or contradict the recordings."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labram import __version__
-from labram.cli import bench, corpus, doctor, evaluate, models, pipeline, recipe, run, tokenize, train, weights
+from labram.cli import bench, corpus, doctor, evaluate, models, pipeline, recipe, run, store, tokenize, train, weights
 from labram.errors import LabramError
 from labram.logs import escape_unencodable
 
@@ -32,6 +32,7 @@ app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(weights.app, name="weights")
+app.add_typer(store.app, name="store")
 bench.add_to(app)
 
 

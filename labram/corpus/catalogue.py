@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labram.errors import CorpusError
+from labram import checksums
+from labram.errors import CorpusError, DamagedFileError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -242,17 +243,18 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
-    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(None)
-    pq.write_table(table, path)
+    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({checksums.KEY: checksums.PLACEHOLDER}), path)
+    checksums.seal(path)
 
 
 def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(checksums.read_checked(path)))
         if "subject_source" in schema.names and "subject_source" not in table.column_names:
             table = table.append_column("subject_source", pa.nulls(len(table), pa.string()))
         missing = sorted(set(schema.names) - set(table.column_names))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, DamagedFileError) as error:
         raise CorpusError(
             "the catalogue is absent or damaged", file=path.name, remedy="Run `labram run` to ingest again"
         ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from labram import checksums
 from labram.frozen_model import FrozenModel
 
 FILE = "ledger.json"
@@ -73,13 +74,17 @@ class Ledger(FrozenModel):
 
     def write(self, folder: Path) -> None:
         """Write `FILE` to a model's folder."""
-        (folder / FILE).write_text(self.to_json() + "\n", encoding="utf-8")
+        checksums.write_json(folder / FILE, self.model_dump(mode="json"), sort_keys=True)
 
     @classmethod
     def read(cls, folder: Path) -> "Ledger":
-        """Return the ledger in a model's folder; an empty one if it has none."""
+        """Return the ledger in a model's folder; an empty one if it has none.
+
+        Raises:
+            DamagedFileError: If the file was altered.
+        """
         path = folder / FILE
-        return cls.from_json(path.read_text(encoding="utf-8")) if path.is_file() else cls()
+        return cls.model_validate(checksums.loads(checksums.read_checked(path))) if path.is_file() else cls()
 
 
 def _shared(stages: Mapping[str, tuple[str, ...]], evaluated: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import AliasChoices, Field
 
-from labram import metrics
+from labram import checksums, metrics
 from labram.errors import LabelError
 from labram.evaluation import statistics
 from labram.evaluation.statistics import Estimate
@@ -51,7 +53,9 @@ class Predictions:
         }
         if self.baseline is not None:
             columns["baseline"] = _lists(self.baseline)
-        pd.DataFrame(columns).to_parquet(path, index=False)
+        table = pa.Table.from_pydict(columns).replace_schema_metadata({checksums.KEY: checksums.PLACEHOLDER})
+        pq.write_table(table, path)
+        checksums.seal(path)
 
     def same_windows(self, other: "Predictions") -> bool:
         """Return whether both are about the same windows with the same labels, in the same order."""
@@ -64,8 +68,12 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """Return the predictions that `write` wrote."""
-        table = pd.read_parquet(path)
+        """Return the predictions that `write` wrote.
+
+        Raises:
+            DamagedFileError: If the file was altered.
+        """
+        table = pq.read_table(pa.BufferReader(checksums.read_checked(path))).to_pandas()
         return cls(
             recording_id=table["recording_id"].to_numpy(dtype=object),
             subject_key=table["subject_key"].to_numpy(dtype=object),
@@ -124,13 +132,17 @@ class Evaluation(FrozenModel):
         return metrics.better(self.metric, worst, floor)
 
     def write(self, path: Path) -> None:
-        """Write indented JSON."""
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Write indented JSON with a digest (see `labram.checksums`)."""
+        checksums.write_json(path, self.model_dump(mode="json"), indent=1)
 
     @classmethod
     def read(cls, path: Path) -> "Evaluation":
-        """Return the evaluation that `write` wrote."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Return the evaluation that `write` wrote.
+
+        Raises:
+            DamagedFileError: If the file was altered.
+        """
+        return cls.model_validate(checksums.loads(checksums.read_checked(path)))
 
 
 def summarise(

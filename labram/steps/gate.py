@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.evaluation.leakage import Ledger
 from labram.evaluation.scoring import champion_predictions
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe, TaskRecipe
@@ -16,6 +15,7 @@ from labram.steps.artifacts import (
     last_validation,
     read_codebook,
     read_evaluation,
+    read_ledger,
     read_predictions,
     read_versions,
     write_verdicts,
@@ -100,7 +100,7 @@ def _task_verdict(
             seed=recipe.seed,
         )
     evaluated = seen(corpus, "test", dataset=task.dataset)
-    leak = gates.leakage(Ledger.read(folder), evaluated, allow=recipe.gates.allow_overlap)
+    leak = gates.leakage(read_ledger(folder), evaluated, allow=recipe.gates.allow_overlap)
     return _verdict(name, registered[name], [better, leak, *smoke_test(name, registered[name])])
 
 

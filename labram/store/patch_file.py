@@ -4,6 +4,9 @@ One row per second; column `patches` is a fixed-size list of C·200 float16 valu
 read. The Arrow header and footer have the same length for any number of rows. Patches can therefore be streamed, and
 the header is rewritten at the end.
 
+Two checksums are in the metadata: `crc32` of the patches, and `header_crc32` of channel names, duration and `crc32`.
+Files of earlier versions lack the latter.
+
 Shape letters: C channels, S seconds.
 """
 
@@ -34,19 +37,22 @@ class PatchFile(NamedTuple):
         montage: C canonical channel names.
         crc32: CRC-32 of the patches, computed when they were written.
         offset: Byte offset of the patches in the file.
+        header_checked: Whether the file has a checksum of its header; it was compared when the file was opened.
     """
 
     patches: NDArray[np.float16]
     montage: tuple[str, ...]
     crc32: int
     offset: int
+    header_checked: bool
 
 
 def open_mapped(path: Path) -> PatchFile:
     """Memory-map a patch file.
 
     Raises:
-        OSError, pyarrow.ArrowException, LookupError, TypeError, ValueError: If the file is absent or not a patch file.
+        OSError, pyarrow.ArrowException, LookupError, TypeError, ValueError: If the file is absent, not a patch file, or
+            has a header that does not match its checksum.
     """
     with pa.memory_map(str(path)) as file:
         mapped = file.read_buffer()
@@ -57,7 +63,14 @@ def open_mapped(path: Path) -> PatchFile:
     values = column.flatten()
     offset = values.buffers()[1].address - mapped.address
     patches = values.to_numpy(zero_copy_only=True).reshape(len(column), len(montage), SAMPLE_RATE_HZ)
-    return PatchFile(patches, montage, int(metadata[b"crc32"]), offset)
+    crc, stated = int(metadata[b"crc32"]), metadata.get(b"header_crc32")
+    if stated is not None and int(stated) != (actual := _header_crc32(montage, len(column), crc)):
+        raise ValueError(f"checksum mismatch in the header: expected {int(stated)}, got {actual}")
+    return PatchFile(patches, montage, crc, offset, stated is not None)
+
+
+def _header_crc32(montage: tuple[str, ...], seconds: int, crc: int) -> int:
+    return zlib.crc32(json.dumps([montage, seconds, crc]).encode())
 
 
 def compute_crc32(path: Path, mapped: PatchFile) -> int:
@@ -82,6 +95,17 @@ def require_finite(patches: NDArray[np.float16]) -> None:
             "patches with NaN or infinite values are not stored",
             remedy="Remove the recording from the corpus, or export it again",
         )
+
+
+def require_intact(path: Path, mapped: PatchFile) -> None:
+    """Compare the patches now in a file with their checksum.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If they differ.
+    """
+    if (actual := compute_crc32(path, mapped)) != mapped.crc32:
+        raise ValueError(f"checksum mismatch: expected {mapped.crc32}, got {actual}")
 
 
 @contextmanager
@@ -168,7 +192,11 @@ def _header_and_footer(montage: tuple[str, ...], seconds: int, crc: int) -> tupl
     body = pa.py_buffer(_placeholder(seconds * row * _BYTES))
     values = pa.Array.from_buffers(pa.float16(), seconds * row, [None, body])
     column = pa.FixedSizeListArray.from_arrays(values, row)
-    metadata = {"montage": json.dumps(montage), "crc32": f"{crc:010d}"}
+    metadata = {
+        "montage": json.dumps(montage),
+        "crc32": f"{crc:010d}",
+        "header_crc32": f"{_header_crc32(montage, seconds, crc):010d}",
+    }
     schema = pa.schema([pa.field("patches", column.type, nullable=False)], metadata=metadata)
     sink = _SkipBody(body)
     with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), schema) as writer:

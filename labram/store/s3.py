@@ -51,6 +51,11 @@ class Bucket:
                 return False
             return True
 
+    def delete(self, name: str) -> None:
+        """Delete an object."""
+        with self._store_errors():
+            self._filesystem.delete_file(self._path(name))
+
     def list_names(self, folder: str) -> list[str]:
         """Return the names of all objects below a folder, sorted."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True, recursive=True)

@@ -9,20 +9,23 @@ Shape letters: C channels, S seconds of a recording, A seconds of a window; a pa
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from labram import checksums
 from labram.atomic import TEMPORARY_FILES, atomic_folder, atomic_path
-from labram.errors import StoreError
+from labram.errors import DamagedFileError, StoreError
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.store import patch_file
 from labram.store.patch_file import PatchFile, PatchWriter, wrap_write_errors
@@ -32,8 +35,12 @@ LIMIT_UV = 32_767.0
 """Clipping limit: float16 overflows at 65504, and no amplifier outputs EEG of 33 mV."""
 OPEN_FILES = 256
 CORPORA = "corpora"
+INGEST_AGAIN = "Run `labram corpus ingest DIR`, with the recipe of the run, to ingest again"
+_VERIFIED: set[tuple[str, int, int, int]] = set()
+"""Path, size, modification time and inode of the files that this process has compared with their checksums."""
 _MTIME_SETTLED_NS = 2_000_000_000
 _ABANDONED_SECONDS = 3600
+_CHECKED = re.compile(rf"[^/]{{2}}/[^/.][^/]*\.(arrow|json|npy)|{CORPORA}/[^/]+/[^/.][^/]*\.parquet")
 
 
 def to_patches(signal: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -131,7 +138,7 @@ class Store:
         self._open.cache_clear()
 
     def put_metadata(self, key: str, metadata: Mapping[str, object]) -> None:
-        """Store JSON metadata under a key.
+        """Store JSON metadata, with their checksum, under a key.
 
         Raises:
             StoreError: If the store cannot be written, or the disk is full.
@@ -154,14 +161,21 @@ class Store:
         path = self._array_path(key, name)
         with self._replacing(path) as temporary, wrap_write_errors(self.location), temporary.open("wb") as file:
             np.save(file, values, allow_pickle=False)
+            file.write(checksums.PLACEHOLDER.encode())
+            file.flush()
+            checksums.seal(temporary)
 
     def get_array(self, key: str, name: str) -> NDArray[np.uint16] | None:
-        """Return a stored array, memory-mapped; None if absent or damaged."""
+        """Return a stored array, memory-mapped; None if absent or damaged.
+
+        Its first use in a process compares it with its checksum; arrays of earlier versions have none.
+        """
         path = self._array_path(key, name)
         self._fetch_if_missing(path)
         try:
+            _verify_once(path, lambda: checksums.read_checked(path))
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, DamagedFileError):
             return None
 
     def cached_by_stat(self, files: Sequence[Path], compute: Callable[[], Mapping[str, object]]) -> Mapping[str, Any]:
@@ -234,6 +248,8 @@ class Store:
     def patches(self, key: str) -> NDArray[np.float16]:
         """Return all patches of an entry: a read-only float16 [S, C, 200] view of the mapped file, in µV.
 
+        The first use of an entry in a process compares it with its checksums.
+
         Raises:
             StoreError: If the entry is absent or damaged.
         """
@@ -274,7 +290,7 @@ class Store:
         return window
 
     def verify(self, key: str) -> bool:
-        """Return whether an entry exists and its patches match their checksum.
+        """Return whether an entry exists and its header and patches match their checksums.
 
         A local file is read once and again after each change. An object that is in the bucket but not in the local
         cache counts as valid: it is verified when it is fetched.
@@ -290,28 +306,76 @@ class Store:
                 return True
         return bool(self.cached_by_stat((path,), lambda: {"intact": self._matches_checksum(key)})["intact"])
 
+    def names(self) -> list[str]:
+        """Return the names of all files with a checksum: entries, metadata, arrays and tables of corpora.
+
+        Raises:
+            StoreError: If the bucket is unreachable.
+        """
+        listed = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
+        names = self._bucket.list_names("") if self._bucket is not None else listed
+        return sorted(name for name in names if _CHECKED.fullmatch(name))
+
+    def is_intact(self, name: str) -> bool:
+        """Read a whole file of the store and return whether it matches its checksum; nothing is cached.
+
+        Args:
+            name: See `names`.
+
+        Raises:
+            StoreError: If the bucket is unreachable.
+        """
+        path = self.root / name
+        with (
+            suppress(OSError, pa.ArrowException, LookupError, TypeError, ValueError, DamagedFileError),
+            ExitStack() as s,
+        ):
+            if self._bucket is not None:
+                path = Path(s.enter_context(TemporaryDirectory()), path.name)
+                self._bucket.download(name, path)
+            if path.suffix == ".arrow":
+                patch_file.require_intact(path, patch_file.open_mapped(path))
+            else:
+                content = checksums.read_checked(path)
+                if path.suffix == ".json":
+                    json.loads(content)
+            return True
+        return False
+
+    def remove(self, name: str) -> None:
+        """Delete a file of the store (see `names`).
+
+        Raises:
+            StoreError: If it cannot be deleted.
+        """
+        if self._bucket is not None:
+            self._bucket.delete(name)
+        with wrap_write_errors(self.location):
+            (self.root / name).unlink(missing_ok=True)
+        self._open.cache_clear()
+
     def _matches_checksum(self, key: str) -> bool:
         try:
-            mapped = self._open(key)
-            return patch_file.compute_crc32(self.path(key), mapped) == mapped.crc32
-        except (StoreError, OSError):
+            path = self.path(key)
+            patch_file.require_intact(path, patch_file.open_mapped(path))
+        except (OSError, pa.ArrowException, LookupError, TypeError, ValueError):
             return False
+        return True
 
     def _open_mapped(self, key: str) -> PatchFile:
+        """Open an entry; on its first use in this process, compare its patches with their checksum."""
         path = self.path(key)
         try:
             if self._bucket is not None and not path.exists():
                 self._fetch(self._bucket, path)
-            return patch_file.open_mapped(path)
+            return _open_verified(path)
         except FileNotFoundError as error:
-            raise StoreError(
-                "the patch store has no such entry", file=path.name, remedy="Run `labram run` to ingest again"
-            ) from error
+            raise StoreError("the patch store has no such entry", file=path.name, remedy=INGEST_AGAIN) from error
         except (OSError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
             raise StoreError(
                 "this entry of the patch store is damaged",
                 file=path.name,
-                remedy="Delete the file and run `labram run` to ingest again",
+                remedy="Run `labram store verify --remove`, then `labram corpus ingest DIR` with the recipe of the run",
             ) from error
 
     def _metadata_path(self, key: str) -> Path:
@@ -352,10 +416,7 @@ class Store:
             if not bucket.download(self._object_name(path), temporary):
                 raise FileNotFoundError(path.name)
             if path.suffix == ".arrow":
-                mapped = patch_file.open_mapped(temporary)
-                actual = patch_file.compute_crc32(temporary, mapped)
-                if actual != mapped.crc32:
-                    raise ValueError(f"checksum mismatch: expected {mapped.crc32}, got {actual}")
+                patch_file.require_intact(temporary, patch_file.open_mapped(temporary))
 
 
 def _require_supported(location: str) -> None:
@@ -373,6 +434,21 @@ def _cache_folder(bucket: Bucket) -> Path:
     return folder / "labram" / "stores" / hashlib.sha256(bucket.uri.encode()).hexdigest()[:16]
 
 
+def _open_verified(path: Path) -> PatchFile:
+    """Map an entry whose patches match their checksum; they are compared once per process."""
+    mapped = patch_file.open_mapped(path)
+    _verify_once(path, lambda: patch_file.require_intact(path, mapped))
+    return mapped
+
+
+def _verify_once(path: Path, verify: Callable[[], object]) -> None:
+    """Call `verify` unless this process has done so for the file as it is now."""
+    states = set(_stats((path,)) or ())
+    if not states or states - _VERIFIED:
+        verify()
+        _VERIFIED.update(states)
+
+
 def _stats(files: Sequence[Path]) -> list[tuple[str, int, int, int]] | None:
     """Return path, size, mtime in ns and inode of each file; None if there are no files or a stat fails."""
     try:
@@ -384,12 +460,12 @@ def _stats(files: Sequence[Path]) -> list[tuple[str, int, int, int]] | None:
 
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
     with wrap_write_errors(path.parent):
-        path.write_text(json.dumps(values, sort_keys=True), encoding="utf-8")
+        checksums.write_json(path, values, sort_keys=True)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        values = checksums.loads(checksums.read_checked(path))
+    except (OSError, ValueError, DamagedFileError):
         return None
     return values if isinstance(values, dict) else None

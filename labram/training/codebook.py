@@ -1,6 +1,5 @@
 """Codebook usage and reconstruction examples on the validation windows, for gates and reports; collapse warnings."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from labram import checksums
 from labram.events import Monitor
 from labram.input_spec import PATCH_SAMPLES
 from labram.models.tokenizer import Tokenizer
@@ -37,7 +37,7 @@ def write_codebook_usage(model: Tokenizer, batches: Sequence[WindowBatch], out: 
         "datasets": {name: _usage(counts[name]) for name in sorted(counts)},
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "codebook.json").write_text(json.dumps(usage) + "\n", encoding="utf-8")
+    checksums.write_json(out / "codebook.json", usage)
 
 
 def _usage(counts: Tensor) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from labram import checksums
 from labram.corpus.catalogue import Corpus
 from labram.events import Monitor
 from labram.frozen_model import FrozenModel
@@ -76,6 +77,7 @@ class StageRun:
         """
         if ProcessGroup.current().is_main:
             weights.save(model, self.out)
-            write_rows(self.out / HISTORY, result.history)
+            write_rows(self.out / HISTORY, [*result.history, {checksums.KEY: checksums.PLACEHOLDER}])
+            checksums.seal(self.out / HISTORY)
             (self.out / RESUMED).write_text(json.dumps(result.resumed) + "\n", encoding="utf-8")
         return result.metrics | {"steps": float(result.step), "skipped_steps": float(result.skipped_steps)}

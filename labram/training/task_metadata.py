@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import ValidationError
-
-from labram.errors import WeightsError
+from labram import checksums
+from labram.errors import DamagedFileError, WeightsError
 from labram.frozen_model import FrozenModel
 from labram.recipe import TaskRecipe
 
@@ -36,8 +35,8 @@ class TaskMetadata(FrozenModel):
         """
         file = folder / cls.NAME
         try:
-            return cls.from_json(file.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+            return cls.model_validate(checksums.loads(checksums.read_checked(file)))
+        except (OSError, ValueError, DamagedFileError) as error:
             raise WeightsError(
                 f"the task metadata cannot be read ({type(error).__name__})",
                 file=file,
@@ -46,4 +45,4 @@ class TaskMetadata(FrozenModel):
 
     def write(self, folder: Path) -> None:
         """Write the metadata beside the weights."""
-        (folder / self.NAME).write_text(self.to_json() + "\n", encoding="utf-8")
+        checksums.write_json(folder / self.NAME, self.model_dump(mode="json"), sort_keys=True)

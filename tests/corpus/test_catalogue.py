@@ -91,6 +91,18 @@ def test_a_catalogue_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
 def test_a_catalogue_of_another_version_says_so(corpus: Corpus, tmp_path: Path) -> None:
     corpus.save(tmp_path)
     path = tmp_path / "catalogue.parquet"
-    pq.write_table(pq.read_table(path).drop_columns("psd_slope"), path)
+    pq.write_table(pq.read_table(path).drop_columns("psd_slope").replace_schema_metadata(None), path)
     with pytest.raises(CorpusError, match="psd_slope"):
         Corpus.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["catalogue.parquet", "labels.parquet"])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9, 0.99])
+def test_a_flipped_bit_is_noticed(corpus: Corpus, tmp_path: Path, name: str, place: float) -> None:
+    corpus.save(tmp_path)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[int(place * len(content))] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match="damaged") as caught:
+        Corpus.load(tmp_path)
+    assert caught.value.file == name

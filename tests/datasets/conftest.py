@@ -102,6 +102,8 @@ def warnings_of() -> Callable[[Corpus], list[list[str]]]:
 
     def warnings(corpus: Corpus) -> list[list[str]]:
         listed = corpus.accepted()["warnings"]
-        return sorted([code for code in codes if not code.startswith(("lost_", "repeated_", "gaps_"))] for codes in listed)
+        return sorted(
+            [code for code in codes if not code.startswith(("lost_", "repeated_", "gaps_"))] for codes in listed
+        )
 
     return warnings

@@ -1,6 +1,5 @@
 """The report of a run: complete, honest, self-contained, and the same for the same run."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from labram import recipe as recipes
+from labram.evaluation.record import Evaluation
 from labram.registry.gates import Gate, Verdict
 from labram.reporting import plots, run_report
 from labram.reporting.run_report import RunRecord
@@ -157,7 +157,7 @@ def test_a_model_that_does_not_is_said_not_to(make_run: MakeRun, tmp_path: Path)
 def test_recordings_that_training_has_seen_are_pointed_out(make_run: MakeRun, tmp_path: Path) -> None:
     record = make_run()
     path = record.tasks["ssvep"] / "evaluation.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"overlap": 2}))
+    Evaluation.read(path).model_copy(update={"overlap": 2}).write(path)
     assert "Warning: training used 2 of these recordings." in text_of(page_of(record, tmp_path))
 
 
@@ -188,7 +188,7 @@ def test_text_from_outside_cannot_become_markup(make_run: MakeRun, tmp_path: Pat
     evil = '<script>alert("x")</script>$\\frac$'
     record = make_run()
     path = record.tasks["workload"] / "evaluation.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": [evil, "b"], "notes": [evil]}))
+    Evaluation.read(path).model_copy(update={"classes": (evil, "b"), "notes": (evil,)}).write(path)
     record = replace(
         record,
         run_name=evil,

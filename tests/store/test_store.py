@@ -9,10 +9,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from labram.cli import app
 from labram.errors import NonFinitePatchesError, StoreError
 from labram.input_spec import SAMPLE_RATE_HZ
-from labram.store.store import LIMIT_UV, Store, to_patches
+from labram.store.patch_file import open_mapped
+from labram.store.store import _VERIFIED, LIMIT_UV, Store, to_patches
 
 MONTAGE = ("FP1", "CZ", "O2")
 
@@ -109,6 +112,114 @@ def test_changed_values_are_noticed(store: Store, key: str) -> None:
     content[len(content) // 2] ^= 0xFF
     store.path(key).write_bytes(content)
     assert not Store(store.root).verify(key)
+
+
+def altered(path: Path, old: bytes, new: bytes) -> None:
+    """Replace bytes wherever they are, and keep the modification time, as decay of a disk does."""
+    stat, content = path.stat(), path.read_bytes()
+    assert len(old) == len(new)
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def read_in_another_process(store: Store, key: str) -> subprocess.CompletedProcess[str]:
+    code = f"from labram.store.store import Store; print(Store({str(store.root)!r}).read({key!r}, 0, 2).sum())"
+    return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+
+
+def test_damaged_patches_are_noticed_on_first_use_of_another_process(store: Store, key: str) -> None:
+    expected = store.read(key, 0, 2).sum()
+    sound = read_in_another_process(store, key)
+    assert float(sound.stdout) == pytest.approx(float(expected), rel=1e-5)
+    last = store.patches(key)[6, 2, 192:].tobytes()
+    altered(store.path(key), last, bytes(len(last)))  # in a second that is not read
+    damaged = read_in_another_process(store, key)
+    assert damaged.returncode != 0
+    assert "this entry of the patch store is damaged" in damaged.stderr
+
+
+def test_swapped_channel_names_are_noticed(store: Store, key: str) -> None:
+    names, swapped = b'["FP1", "CZ", "O2"]', b'["FP1", "O2", "CZ"]'
+    altered(store.path(key), names, swapped)
+    fresh = Store(store.root)
+    with pytest.raises(StoreError, match="damaged"):
+        fresh.montage(key)
+    assert not fresh.verify(key)
+
+
+def test_an_entry_is_compared_once_per_process(store: Store, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.read(key, 0, 1)
+    monkeypatch.setattr("labram.store.patch_file.compute_crc32", lambda *_: 1 / 0)
+    assert Store(store.root).seconds(key) == 7
+
+
+def test_an_entry_without_a_checksum_of_its_header_still_loads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As earlier versions wrote it; damaged patches are noticed there, too."""
+    schema = pa.schema
+
+    def without(fields: list[pa.Field], metadata: dict[str, str]) -> pa.Schema:
+        return schema(fields, metadata={name: text for name, text in metadata.items() if name != "header_crc32"})
+
+    monkeypatch.setattr(pa, "schema", without)
+    store.write("k" * 32, to_patches(signal()), MONTAGE)
+    monkeypatch.undo()
+    mapped = open_mapped(store.path("k" * 32))
+    assert not mapped.header_checked
+    assert store.montage("k" * 32) == MONTAGE
+    assert np.array_equal(store.patches("k" * 32), to_patches(signal()))
+    assert store.verify("k" * 32)
+    altered(store.path("k" * 32), mapped.patches[6, 2, 192:].tobytes(), bytes(16))
+    os.utime(store.path("k" * 32))
+    with pytest.raises(StoreError, match="damaged"):
+        Store(store.root).patches("k" * 32)
+
+
+def test_damaged_codes_and_metadata_are_absent(store: Store, key: str) -> None:
+    codes = np.arange(3000, dtype=np.uint16)
+    store.put_array(key, "codes", codes)
+    store.put_metadata(key, {"seconds": 7})
+    read = store.get_array(key, "codes")
+    assert read is not None
+    assert np.array_equal(read, codes)
+    assert isinstance(read, np.memmap)
+    assert store.get_metadata(key) == {"seconds": 7}
+    altered(store._array_path(key, "codes"), codes[7:9].tobytes(), codes[8:10].tobytes())
+    altered(store._metadata_path(key), b"7", b"8")
+    _VERIFIED.clear()  # as in another process
+    assert store.get_array(key, "codes") is None
+    assert store.get_metadata(key) is None
+
+
+def test_codes_and_metadata_of_earlier_versions_are_read(store: Store, key: str) -> None:
+    np.save(store._array_path(key, "codes"), np.arange(3, dtype=np.uint16))
+    store._metadata_path(key).write_text('{"seconds": 7}')
+    read = store.get_array(key, "codes")
+    assert read is not None
+    assert read.tolist() == [0, 1, 2]
+    assert store.get_metadata(key) == {"seconds": 7}
+
+
+def test_damage_is_found_in_all_files_whatever_their_times_and_can_be_removed(store: Store, key: str) -> None:
+    store.put_array(key, "codes", np.arange(3000, dtype=np.uint16))
+    store.put_metadata(key, {"seconds": 7})
+    assert store.verify(key)  # and cached
+    names = store.names()
+    assert [Path(name).suffix for name in names] == [".arrow", ".npy", ".json"]
+    assert all(map(store.is_intact, names))
+    altered(store.path(key), store.patches(key)[3, 1, :8].tobytes(), bytes(16))
+    altered(store._array_path(key, "codes"), b"\x07\x00\x08", b"\x07\x00\x09")
+    altered(store._metadata_path(key), b"7", b"8")
+    assert not any(map(store.is_intact, names))
+    arguments = ["store", "verify", "--store", str(store.root)]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 1
+    assert all(name in found.output for name in names)
+    assert "--remove" in str(found.exception)
+    removed = CliRunner().invoke(app, [*arguments, "--remove", "--json"])
+    assert removed.exit_code == 0
+    assert '"removed": true' in removed.output
+    assert store.names() == []
 
 
 def test_the_key_depends_on_all_that_the_patches_depend_on() -> None:

@@ -148,7 +148,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(forks, tiny, architectu
     assert not (killed.out / "model.safetensors").exists()
     assert forks.run(killed) == 0
     assert results(killed) == results(job("whole"))
-    steps = [json.loads(line)["step"] for line in (killed.out / "history.jsonl").read_text().splitlines()]
+    steps = [json.loads(line)["step"] for line in (killed.out / "history.jsonl").read_text().splitlines()[:-1]]
     assert len(steps) > 8 * KILLS
 
 

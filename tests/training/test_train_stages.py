@@ -36,7 +36,7 @@ class Trainer:
         return train_task_model(self.tiny.corpus, self.tiny.store, self.folder / backbone, task, self.run(name))
 
     def history(self, name):
-        return [json.loads(line) for line in (self.folder / name / "history.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.folder / name / "history.jsonl").read_text().splitlines()[:-1]]
 
 
 @pytest.fixture

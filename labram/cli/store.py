@@ -1,0 +1,60 @@
+"""`labram store`: check the files of a patch store."""
+
+import json as text
+from typing import Annotated
+
+import typer
+
+from labram.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from labram.errors import StoreError
+
+app = typer.Typer(help="Check a patch store.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `verify` a subcommand while it is the only one."""
+
+
+@app.command()
+def verify(
+    store: StoreOption = DEFAULT_STORE,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete damaged files, so that the next ingest writes them again.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Read every file of a patch store and compare it with its checksum: entries, metadata, codes, catalogues.
+
+    Nothing is cached: damage that keeps a file's size and modification time is found, too. Files of earlier versions
+    without a checksum are only read.
+
+    Exit codes: 0 all intact, or damaged files were deleted; 1 error, or damaged files.
+    """
+    from labram.cli.progress import Bar
+    from labram.store.store import INGEST_AGAIN, Store
+
+    opened = Store(store)
+    names = opened.names()
+    if not names:
+        raise StoreError("the store is empty", file=store, remedy="Run `labram corpus ingest DIR` first")
+    damaged = []
+    with Bar("verify") as bar:
+        for done, name in enumerate(names, start=1):
+            if not opened.is_intact(name):
+                damaged.append(name)
+            bar.progress(done, len(names))
+    for name in damaged if remove else ():
+        opened.remove(name)
+    if json:
+        typer.echo(text.dumps({"files": len(names), "damaged": damaged, "removed": remove and bool(damaged)}))
+    else:
+        typer.echo("\n".join([*damaged, f"{len(names)} files, {len(damaged)} damaged"]))
+    if damaged and not remove:
+        raise StoreError(
+            f"{len(damaged)} of {len(names)} files are damaged",
+            file=store,
+            remedy="Run `labram store verify --remove`, then `labram corpus ingest DIR` with the recipe of the run",
+        )
+    if damaged:
+        typer.echo(f"{INGEST_AGAIN}.", err=True)
