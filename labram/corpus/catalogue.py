@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
         _field(
             "recording_id",
             pa.string(),
-            "Dataset and 16 hexadecimal digits: of its content, and a keyed hash of its path",
+            "Dataset and hexadecimal digits: 10 of its content, 16 of a keyed hash of its path",
         ),
         _field("dataset", pa.string(), "Name of the adapter"),
         _field(

@@ -30,11 +30,11 @@ _REFERENCE_TERMS = frozenset(_TERMS.split())
 
 
 def subject_key(key: bytes, dataset: str, subject: str) -> str:
-    """Return a subject's key in catalogues: the dataset and 10 hexadecimal digits of a keyed hash."""
+    """Return a subject's key in catalogues: the dataset and 16 hexadecimal digits of a keyed hash."""
     return f"{dataset}-{pseudonym(key, dataset, subject)}"
 
 
-def pseudonym(key: bytes, *parts: str, digits: int = 10) -> str:
+def pseudonym(key: bytes, *parts: str, digits: int = 16) -> str:
     """Return hexadecimal digits of HMAC-SHA-256 over the parts."""
     return hmac.new(key, "\0".join(parts).encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:digits]
 

@@ -130,14 +130,14 @@ def hash_content(path: Path, store: Store | None = None) -> Content:
 
 
 def recording_id(item: Item, digest: str, key: bytes) -> str:
-    """Return the dataset, 10 hexadecimal digits of the content hash and 6 of a keyed hash of the path.
+    """Return the dataset, 10 hexadecimal digits of the content hash and 16 of a keyed hash of the path.
 
     The path part distinguishes copies. It is keyed, so file names cannot be guessed from it without the key. The order
     of ids, which is that of training, is the same under every key. Unreadable recordings are identified by path alone.
     """
     content = hashlib.sha256(digest.encode()).hexdigest()[:10] if digest else ""
-    path = pseudonyms.pseudonym(key, item.dataset.name, digest, item.place, digits=16)
-    return f"{item.dataset.name}-{(content + path)[:16]}"
+    path = pseudonyms.pseudonym(key, item.dataset.name, digest, item.place)
+    return f"{item.dataset.name}-{content}{path}"
 
 
 def hash_sidecars(item: Item, store: Store | None = None) -> str:

@@ -14,6 +14,7 @@ from labram.frozen_model import FrozenModel
 
 FILE = "ledger.json"
 PRETRAINING = "pretraining"
+_DIGITS_BEFORE = 10
 
 
 class Seen(FrozenModel):
@@ -88,5 +89,15 @@ class Ledger(FrozenModel):
 
 
 def _shared(stages: Mapping[str, tuple[str, ...]], evaluated: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    overlap = {stage: tuple(sorted(set(seen) & set(evaluated))) for stage, seen in stages.items()}
+    overlap = {stage: _common(set(seen), evaluated) for stage, seen in stages.items()}
     return {stage: shared for stage, shared in overlap.items() if shared}
+
+
+def _common(seen: set[str], evaluated: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({entry for entry in evaluated if entry in seen or _shortened(entry) in seen}))
+
+
+def _shortened(subject_key: str) -> str:
+    """Return a subject key as ledgers of earlier versions have it, with 10 digits of the same keyed hash."""
+    dataset, _, digits = subject_key.rpartition("-")
+    return f"{dataset}-{digits[:_DIGITS_BEFORE]}"
