@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labram.corpus import splits
+from labram.corpus import copies, splits
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, Corpus, Split
 from labram.corpus.rules import LOST, Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
 from labram.corpus.spectra import unit_correction
 from labram.errors import CorpusError
 from labram.recipe import QualityRecipe, SplitRecipe
+from labram.store.store import Store
 
 QUALITY_FILE, SUMMARY_FILE, VALIDATION_FILE = "quality.json", "summary.json", "great_expectations.json"
 
@@ -62,6 +63,7 @@ def check_quality(
     *,
     seed: int = 0,
     tasks: Mapping[str, str] | None = None,
+    store: Store | None = None,
 ) -> Summary:
     """Merge the shards of an ingest into one quality-checked corpus.
 
@@ -75,26 +77,30 @@ def check_quality(
         split: Shares of validation and test subjects, or one split for all recordings.
         seed: Seed of the split.
         tasks: Tasks that must have labels in each split, with the dataset that must have them.
+        store: Store of the patches, to compare those of recordings of equal signal hash; None: the hash decides.
 
     Returns:
         Counts.
 
     Raises:
+        StoreError: If the store has not, or not intact, the patches of recordings of equal signal hash.
         CorpusError: If no recording is accepted.
         LabelError: If a task has no labels to train or evaluate on.
     """
     corpus = Corpus.merged(Corpus.load(shard) for shard in shards)
     corpus = _with_derived_columns(corpus, quality)
     corpus, recordings = _with_verdicts(corpus, recording_rules(quality), _metrics(corpus, quality))
+    if store is not None:
+        corpus = Corpus(copies.distinguish(corpus.catalogue, store), corpus.labels)
     corpus = _with_copies(corpus)
-    corpus, copies = _with_verdicts(corpus, copy_rules(), _copy_metrics(corpus))
+    corpus, copied = _with_verdicts(corpus, copy_rules(), _copy_metrics(corpus))
     corpus = splits.split_corpus(corpus, split, seed)
     summary = summarise(corpus)
     corpus.save(out)
     (out / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
-    (out / QUALITY_FILE).write_text(_rules_json((*recordings.outcomes, *copies.outcomes)), encoding="utf-8")
+    (out / QUALITY_FILE).write_text(_rules_json((*recordings.outcomes, *copied.outcomes)), encoding="utf-8")
     (out / VALIDATION_FILE).write_text(
-        json.dumps({"recordings": recordings.validation, "copies": copies.validation}), encoding="utf-8"
+        json.dumps({"recordings": recordings.validation, "copies": copied.validation}), encoding="utf-8"
     )
     if not summary.accepted:
         raise CorpusError(
@@ -210,13 +216,13 @@ def _with_copies(corpus: Corpus) -> Corpus:
     labels = rows["recording_id"].map(lambda recording: texts.get(recording, ""))
     ranked = rows.assign(labels=labels, unlabelled=labels == "")[rows["verdict"] == ACCEPTED]
     ordered = ranked.sort_values(["unlabelled", "labels", "recording_id"])
-    copies: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for column in ("content_hash", "signal_hash"):
         known = ordered[ordered[column].fillna("") != ""]
         first = known.groupby(column, sort=False)["recording_id"].transform("first")
         pairs = zip(known["recording_id"], first, strict=True)
-        copies |= {copy: original for copy, original in pairs if copy != original}
-    rows["copy_of"] = [copies.get(recording, "") for recording in rows["recording_id"]]
+        originals |= {copy: original for copy, original in pairs if copy != original}
+    rows["copy_of"] = [originals.get(recording, "") for recording in rows["recording_id"]]
     return Corpus(rows, corpus.labels)
 
 

@@ -7,7 +7,6 @@ Shape letters: C channels, S seconds, N samples; a patch has 200 samples.
 """
 
 import hashlib
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +35,9 @@ _LIMIT_BITS = np.float16(LIMIT_UV).view(np.uint16)
 _BIN_SAMPLES = 5
 _HASHED_BINS = 32
 _HASH_STEP = 0.5
+_HASH_LIMIT = 4.0
+_SD_OF_MAD = 1.4826
+"""Standard deviation of normally distributed values over their median absolute deviation."""
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -261,16 +263,18 @@ class _StoredMetrics:
         """Return a SHA-256 of the rounded signal that does not depend on format, header or unit; empty without signal.
 
         The channels, in the order of their names, are alternately added and subtracted. Of the averages of the result
-        over 100 ms, 32 that are spread over the recording are hashed.
+        over 100 ms, 32 that are spread over the recording are hashed. They are divided by their median absolute
+        deviation and limited to a few of it, so that an artefact decides neither the scale nor the hash.
         """
         if not self._mixed:
             return ""
         course = np.concatenate(self._mixed).astype(np.float64)
         points = course[np.unique(np.linspace(0, len(course) - 1, _HASHED_BINS).round().astype(int))]
-        points = points - points.mean()
-        scale = math.sqrt(float(np.square(points).mean()))
+        points = points - np.median(points)
+        scale = _SD_OF_MAD * float(np.median(np.abs(points)))
         if scale <= _TINY:
             return ""
-        steps = np.round(points / (scale * _HASH_STEP)).astype("<i4")
+        limited = np.clip(points / scale, -_HASH_LIMIT, _HASH_LIMIT)
+        steps = np.round(limited / _HASH_STEP).astype("<i4")
         channels = len(self._signs).to_bytes(4, "little")
         return hashlib.sha256(channels + self._seconds.to_bytes(8, "little") + steps.tobytes()).hexdigest()

@@ -77,7 +77,8 @@ def score_folder(
             monitor=monitor or NullMonitor(),
             subject=subject,
         )
-        summary = check_quality([shard], judged, quality, "test", tasks={settings.name: settings.dataset})
+        tasks = {settings.name: settings.dataset}
+        summary = check_quality([shard], judged, quality, "test", tasks=tasks, store=store)
         corpus = Corpus.load(judged)
     if summary.quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))

@@ -7,6 +7,7 @@ from labram.corpus.quality import QUALITY_FILE, SUMMARY_FILE, check_quality
 from labram.platform.workspace import Workspace
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.reporting import run_report
+from labram.store.store import Store
 from labram.tracking.mlflow_runs import tracked
 
 
@@ -31,7 +32,8 @@ def quality(
         seed: Seed of the split.
         out: Folder for the corpus.
     """
-    with tracked("quality", Workspace.at(workspace).root) as run:
+    layout = Workspace.at(workspace)
+    with tracked("quality", layout.root) as run:
         try:
             summary = check_quality(
                 [Path(part) for part in parts],
@@ -40,6 +42,7 @@ def quality(
                 split=SplitRecipe.from_json(split),
                 seed=seed,
                 tasks=label_sources,
+                store=Store(layout.store),
             )
         finally:  # also if the corpus cannot be used
             if (Path(out) / QUALITY_FILE).is_file():

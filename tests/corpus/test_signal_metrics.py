@@ -13,6 +13,8 @@ from labram.corpus.rules import check_rules, recording_rules
 from labram.corpus.signal_metrics import SignalMetrics
 from labram.corpus.spectra import unit_correction
 from labram.recipe import QualityRecipe
+from labram.signals.preprocessing import preprocess
+from labram.signals.recording import Recording
 from labram.store.store import to_patches
 
 MONTAGE = ("FP1", "FP2", "C3", "C4", "O1", "O2")
@@ -206,6 +208,28 @@ def test_two_recordings_are_not_taken_for_one(seed: int, seconds: int) -> None:
     one, other = (figures_of(eeg(number, seconds=seconds))["signal_hash"] for number in (seed, seed + 1))
     assert one != other
     assert figures_of(eeg(seed, seconds=seconds)[:5])["signal_hash"] != one
+
+
+@pytest.mark.parametrize("seconds", [10, 60])
+def test_recordings_of_many_subjects_with_the_same_artefact_are_not_copies(seconds: int) -> None:
+    """The first 0.1 s of one channel at the rail of the amplifier, before the filters spread it."""
+    hashes = set()
+    for subject in range(8):
+        raw = eeg(subject, seconds=seconds)
+        raw[2, :20] = 32_700.0
+        blocks = preprocess(Recording(raw, MONTAGE, 200.0), range(len(MONTAGE)), line_freq_hz=50.0)
+        metrics = SignalMetrics(MONTAGE, 200.0, 50.0)
+        for block in blocks:
+            metrics.add_patches(to_patches(block))
+        hashes.add(metrics.row()["signal_hash"])
+    assert len(hashes) == 8
+    assert "" not in hashes
+
+
+def test_an_artefact_does_not_hide_a_copy_in_another_rounding() -> None:
+    raw = eeg()
+    raw[2, :20] = 32_700.0
+    assert figures_of(np.round(raw, 1))["signal_hash"] == figures_of(raw)["signal_hash"] != ""
 
 
 def test_a_recording_without_a_signal_has_no_hash() -> None:
