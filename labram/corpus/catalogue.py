@@ -96,6 +96,11 @@ SCHEMA = pa.schema(
         ),
         _field("bad_channels", pa.int32(), "Channels with too large an SD, or saturated, by the recipe", "channels"),
         _field("bad_fraction", pa.float64(), "bad_channels as a fraction of the montage"),
+        _field(
+            "interpolated_channels", _NAMES, "Flat and bad channels, which windows have interpolated, by the recipe"
+        ),
+        _field("excluded_seconds", _COUNTS, "Seconds that no window has, because of `max_window_uv`; from 0", "s"),
+        _field("excluded_fraction", pa.float64(), "excluded_seconds as a fraction of the recording"),
         _field("channel_sd_uv", _NUMBERS, "SD of each channel, after preprocessing", "µV"),
         _field("channel_p50_uv", _NUMBERS, "Median absolute amplitude of each channel, after preprocessing", "µV"),
         _field("channel_p95_uv", _NUMBERS, "95th percentile of the absolute amplitude", "µV"),
@@ -115,6 +120,9 @@ SCHEMA = pa.schema(
         _field("split", pa.string(), "train, validation or test; empty if quarantined"),
     ]
 )
+
+_ADDED = {"subject_source", "interpolated_channels", "excluded_seconds", "excluded_fraction"}
+"""Columns that catalogues of version 0.1 lack; they are null when such a catalogue is read."""
 
 LABELS = pa.schema(
     [
@@ -251,8 +259,8 @@ def _write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
 def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
     try:
         table = pq.read_table(pa.BufferReader(checksums.read_checked(path)))
-        if "subject_source" in schema.names and "subject_source" not in table.column_names:
-            table = table.append_column("subject_source", pa.nulls(len(table), pa.string()))
+        for name in sorted(_ADDED & set(schema.names) - set(table.column_names)):
+            table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
         missing = sorted(set(schema.names) - set(table.column_names))
     except (OSError, pa.ArrowException, DamagedFileError) as error:
         raise CorpusError(

@@ -15,7 +15,7 @@ from labram import datasets as adapters
 from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
 from labram.corpus.process_pool import map_unordered
-from labram.corpus.process_recording import process_recording, quarantined_row
+from labram.corpus.process_recording import PEAKS, process_recording, quarantined_row
 from labram.corpus.scan import Content, Item, hash_content, hash_sidecars, propose_subjects, recording_id, scan
 from labram.datasets.subjects import Proposal
 from labram.errors import LabramError, Reason
@@ -193,7 +193,10 @@ def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, su
             raise _ChangedError
 
     metadata = store.get_metadata(metadata_key)
-    reused = metadata is not None and (not metadata["row"].get("store_key") or store.verify(patches_key))
+    reused = metadata is not None and (
+        not metadata["row"].get("store_key")
+        or (store.verify(patches_key) and store.get_array(patches_key, PEAKS) is not None)
+    )
     if metadata is None or not reused:
         try:
             metadata = process_recording(item, store, patches_key, preprocessing, confirm=confirm_unchanged)

@@ -110,7 +110,7 @@ def ingest_folder(
             workers=workers,
             subject=recipe.corpus.subject,
         )
-        summary = _check_quality(part, checked, recipe, store)
+        summary = _check_quality(part, checked, store, recipe)
         corpus = Corpus.load(checked)
         published = bool(summary.accepted) or not _has_usable_catalogue(store, name)
         if published:
@@ -182,10 +182,10 @@ def _lock(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
         file_lock.release()
 
 
-def _check_quality(part: Path, out: Path, recipe: Recipe, store: Store) -> Summary:
+def _check_quality(part: Path, out: Path, store: Store, recipe: Recipe) -> Summary:
     """Check the quality; return counts also for a corpus in which no recording is accepted."""
     try:
-        return check_quality([part], out, recipe.quality, recipe.split, seed=recipe.seed, store=store)
+        return check_quality([part], out, recipe.quality, recipe.split, store=store, seed=recipe.seed)
     except CorpusError:
         if not out.exists():
             raise

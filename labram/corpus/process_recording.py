@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED
 from labram.corpus.pseudonyms import withhold_unknown_events
-from labram.corpus.rules import LOST
+from labram.corpus.rules import GAPS_UNKNOWN, LOST
 from labram.corpus.scan import Item
 from labram.corpus.signal_metrics import SignalMetrics
 from labram.errors import LabelError, NonFinitePatchesError, ReadError, Reason
@@ -21,6 +21,8 @@ from labram.signals.recording import Recording, Samples
 from labram.store.patch_file import require_finite
 from labram.store.store import Store, to_patches
 
+PEAKS = "peaks"
+"""Name of the stored array with the largest absolute value of each second and channel, float16 [S, C] as uint16."""
 _SECONDS_AT_ONCE = 60
 
 
@@ -69,9 +71,10 @@ def process_recording(
         return quarantined_row(error.reason)
     except NonFinitePatchesError:
         return quarantined_row(Reason.DAMAGED)
+    store.put_array(key, PEAKS, metrics.peaks.view(np.uint16))
     seconds = store.seconds(key)
     labels, warnings = _labels(item, recording, seconds)
-    unknown_gaps = ["gaps_unknown"] if recording.gap_seconds is None else []
+    unknown_gaps = [GAPS_UNKNOWN] if recording.gap_seconds is None else []
     row = {
         "montage": list(montage),
         "dropped": len(recording.channels) - len(montage),

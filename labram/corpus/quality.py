@@ -1,19 +1,17 @@
 """Quality check: merge ingest shards into one corpus, accept or quarantine each recording, and split the subjects."""
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from labram.corpus import copies, splits
+from labram.corpus import copies, splits, window_quality
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, Corpus, Split
-from labram.corpus.rules import LOST, Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
+from labram.corpus.rules import GAPS_UNKNOWN, LOST, Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
 from labram.corpus.spectra import unit_correction
 from labram.errors import CorpusError
 from labram.recipe import QualityRecipe, SplitRecipe
@@ -37,6 +35,7 @@ class Summary:
         reasons: Recordings by reason code.
         warnings: Recordings, or what the warning counts, by warning code.
         labels: Labelled intervals by task and split.
+        windows: Seconds by split, and those that no window has because of `max_window_uv`.
     """
 
     recordings: int
@@ -49,6 +48,7 @@ class Summary:
     reasons: Mapping[str, int]
     warnings: Mapping[str, int]
     labels: Mapping[str, Mapping[str, int]]
+    windows: Mapping[str, Mapping[str, int]]
 
     def to_json(self) -> str:
         """Return the counts as JSON."""
@@ -61,9 +61,9 @@ def check_quality(
     quality: QualityRecipe,
     split: SplitRecipe | Split,
     *,
+    store: Store,
     seed: int = 0,
     tasks: Mapping[str, str] | None = None,
-    store: Store | None = None,
 ) -> Summary:
     """Merge the shards of an ingest into one quality-checked corpus.
 
@@ -75,25 +75,26 @@ def check_quality(
         out: Folder for the corpus.
         quality: Thresholds.
         split: Shares of validation and test subjects, or one split for all recordings.
+        store: Store with the patches and amplitudes of the recordings.
         seed: Seed of the split.
         tasks: Tasks that must have labels in each split, with the dataset that must have them.
-        store: Store of the patches, to compare those of recordings of equal signal hash; None: the hash decides.
 
     Returns:
         Counts.
 
     Raises:
-        StoreError: If the store has not, or not intact, the patches of recordings of equal signal hash.
+        StoreError: If the store lacks the amplitudes of a recording, or the patches of recordings of equal signal hash.
         CorpusError: If no recording is accepted.
         LabelError: If a task has no labels to train or evaluate on.
     """
     corpus = Corpus.merged(Corpus.load(shard) for shard in shards)
     corpus = _with_derived_columns(corpus, quality)
+    corpus = window_quality.with_window_columns(corpus, quality, store)
     corpus, recordings = _with_verdicts(corpus, recording_rules(quality), _metrics(corpus, quality))
-    if store is not None:
-        corpus = Corpus(copies.distinguish(corpus.catalogue, store), corpus.labels)
+    corpus = Corpus(copies.distinguish(corpus.catalogue, store), corpus.labels)
     corpus = _with_copies(corpus)
     corpus, copied = _with_verdicts(corpus, copy_rules(), _copy_metrics(corpus))
+    corpus = window_quality.with_window_warnings(corpus)
     corpus = splits.split_corpus(corpus, split, seed)
     summary = summarise(corpus)
     corpus.save(out)
@@ -128,6 +129,7 @@ def summarise(corpus: Corpus) -> Summary:
         reasons=_tally(quarantined["reasons"]),
         warnings=_tally(rows["warnings"]),
         labels=_nested(labels, "task"),
+        windows=window_quality.count_excluded(accepted),
     )
 
 
@@ -136,9 +138,10 @@ def _with_derived_columns(corpus: Corpus, quality: QualityRecipe) -> Corpus:
     rows = corpus.catalogue.copy()
     read = rows["store_key"] != ""
     rows["unit_correction"] = [unit_correction(rms, quality.typical_rms_uv) for rms in _eeg_rms(rows, quality)]
-    counts = [_bad_channels(row, quality) for row in rows.to_dict("records")]
+    masks = [window_quality.bad_channels(row, quality) for row in rows.to_dict("records")]
     for kind, name in enumerate(("flat_channels", "saturated_channels", "bad_channels")):
-        rows[name] = pd.Series([count[kind] for count in counts], index=rows.index, dtype="Int32").where(read)
+        counts = [int(mask[kind].sum()) for mask in masks]
+        rows[name] = pd.Series(counts, index=rows.index, dtype="Int32").where(read)
     channels = rows["montage"].map(len).clip(lower=1)
     for name in ("flat", "bad"):
         rows[f"{name}_fraction"] = (rows[f"{name}_channels"] / channels).astype("Float64").where(read)
@@ -148,25 +151,6 @@ def _with_derived_columns(corpus: Corpus, quality: QualityRecipe) -> Corpus:
 def _eeg_rms(rows: pd.DataFrame, quality: QualityRecipe) -> "pd.Series[float]":
     """Return amplitudes, without those of noise: the noise of an open input is small whatever its unit."""
     return rows["band_rms_uv"].mask(rows["psd_slope"] > quality.max_psd_slope)
-
-
-def _bad_channels(row: Mapping[Hashable, Any], quality: QualityRecipe) -> tuple[int, int, int]:
-    """Count flat, saturated and bad channels of a recording. A wrong unit makes no channel flat.
-
-    A channel with an undefined metric counts as if it were beyond the threshold.
-    """
-    unknown = [math.nan] * len(row["montage"])
-    sd, still, extreme = (
-        np.asarray(row[name] or unknown, np.float64)
-        for name in ("channel_sd_uv", "channel_flat_fraction", "channel_saturated_fraction")
-    )
-    correction = max(1.0, row["unit_correction"])
-    saturated = ~(extreme <= quality.max_saturated)
-    return (
-        int(((sd * correction < quality.flat_sd_uv) | ~(still <= quality.max_constant_fraction)).sum()),
-        int(saturated.sum()),
-        int((~(sd <= quality.max_channel_sd_uv) | saturated).sum()),
-    )
 
 
 def _with_verdicts(corpus: Corpus, suite: Sequence[Rule], metrics: pd.DataFrame) -> tuple[Corpus, SuiteResult]:
@@ -195,7 +179,10 @@ def _metrics(corpus: Corpus, quality: QualityRecipe) -> pd.DataFrame:
     scalar = [name for name in rows.columns if not rows[name].map(lambda value: isinstance(value, list)).any()]
     channels, lost = rows["montage"].map(len), rows["warnings"].map(count_lost)
     return rows[scalar].assign(
-        channels=channels, lost_fraction=lost / (lost + channels).clip(lower=1), band_rms_uv=_eeg_rms(rows, quality)
+        channels=channels,
+        lost_fraction=lost / (lost + channels).clip(lower=1),
+        band_rms_uv=_eeg_rms(rows, quality),
+        **{GAPS_UNKNOWN: rows["warnings"].map(lambda codes: GAPS_UNKNOWN in codes).astype(bool)},
     )
 
 

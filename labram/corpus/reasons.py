@@ -92,6 +92,13 @@ WARNINGS: Mapping[str, Explanation] = {
     "dropouts": Explanation("seconds in which all channels are constant: nothing was recorded", "remove them"),
     "saturated": Explanation("a channel stays at its extreme value", "inspect it"),
     "clipped": Explanation("values beyond ±32 767 µV, clipped in the store", "check for loose electrodes"),
+    "excluded_seconds": Explanation(
+        "seconds with values beyond `quality.max_window_uv`, which no window has", "check for loose electrodes"
+    ),
+    "interpolated_channels": Explanation(
+        "flat or bad channels, which windows have interpolated from the others (`quality.bad_channels`)",
+        "check the electrodes",
+    ),
     SHARED: Explanation("the same recording is stored under another subject", "see `duplicate_subject`"),
     "truncated_tail": Explanation("the file ends up to 5 % early", "copy it again"),
     "record_count_unknown": Explanation(

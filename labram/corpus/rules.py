@@ -20,6 +20,8 @@ MAX_CHANNELS_WITHOUT_CORRELATION = 2
 Severity = Literal["critical", "warning"]
 SHARED = "shared_recording"
 """Warning code of a recording that is also stored under another subject."""
+GAPS_UNKNOWN = "gaps_unknown"
+"""Warning code, and column of the metrics, of a recording whose file does not tell whether it paused."""
 LOST = "lost_channels"
 """Warning code that counts the channels that look like EEG and are no electrode of the model."""
 
@@ -80,6 +82,13 @@ def recording_rules(recipe: QualityRecipe) -> list[Rule]:
         Rule("unit", "critical", Reason.IMPLAUSIBLE_UNIT, "band_rms_uv", least=least_rms, most=most_rms),
         Rule("amplitude", "critical", Reason.EXCESSIVE_AMPLITUDE, "median_sd_uv", most=recipe.max_median_sd_uv),
         Rule("few bad channels", "critical", Reason.EXCESSIVE_AMPLITUDE, "bad_fraction", most=recipe.max_bad_fraction),
+        Rule(
+            "few excluded seconds",
+            "critical",
+            Reason.EXCESSIVE_AMPLITUDE,
+            "excluded_fraction",
+            most=recipe.max_excluded_fraction,
+        ),
         Rule("no gaps", "critical", Reason.GAPS, "gap_seconds", most=recipe.max_gap_seconds),
         Rule("EEG spectrum", "critical", Reason.NOT_EEG, "psd_slope", **slopes),
         Rule("broadband spectrum", "critical", Reason.NOT_EEG, "spectral_flatness", least=recipe.min_spectral_flatness),
@@ -110,7 +119,8 @@ def check_rules(metrics: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
     Args:
         metrics: One row per recording: `recording_id` and the columns of the rules. A missing value breaks no rule of
             severity `warning`. It breaks a critical one, unless the recording breaks another critical rule anyway (a
-            flat recording has no spectrum), or has fewer than three channels, which have no correlation.
+            flat recording has no spectrum), has fewer than three channels, which have no correlation, or has the
+            warning `gaps_unknown`.
         suite: See `recording_rules` and `copy_rules`.
     """
     if metrics.empty:
@@ -138,6 +148,8 @@ def _without(metrics: pd.DataFrame, rule: Rule) -> list[str]:
     missing = metrics[rule.column].isna()
     if rule.column == "channel_correlation":
         missing &= metrics["channels"] > MAX_CHANNELS_WITHOUT_CORRELATION
+    if rule.column == "gap_seconds" and GAPS_UNKNOWN in metrics:
+        missing &= ~metrics[GAPS_UNKNOWN]
     return [str(recording) for recording in metrics["recording_id"][missing]]
 
 

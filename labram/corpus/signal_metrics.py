@@ -66,6 +66,11 @@ class SignalMetrics:
         """Add the next block of stored patches, float16 [S, C, 200] in µV."""
         self._stored.add(block)
 
+    @property
+    def peaks(self) -> NDArray[np.float16]:
+        """Largest absolute value of each stored second and channel, float16 [S, C] in µV."""
+        return self._stored.peaks()
+
     def row(self) -> Row:
         """Return catalogue columns; None if the recording is too short or its sampling rate too low."""
         return {**self._raw.row(), **self._stored.row()}
@@ -222,6 +227,7 @@ class _StoredMetrics:
         self._amplitudes = np.zeros(channels * _AMPLITUDES, np.int64)
         self._first_bin = np.arange(0, len(self._amplitudes), _AMPLITUDES)[:, None]
         self._mixed: list[NDArray[np.float32]] = []
+        self._peaks: list[NDArray[np.uint16]] = [np.empty((0, channels), np.uint16)]
 
     def add(self, block: NDArray[np.float16]) -> None:
         for start in range(0, len(block), _SECONDS_AT_ONCE):
@@ -230,7 +236,9 @@ class _StoredMetrics:
 
     def _add_part(self, stored: NDArray[np.float16]) -> None:
         sizes = stored.view(np.uint16) & 0x7FFF  # without the sign, the bits of float16 are in the order of its values
-        if sizes.max() >= _LIMIT_BITS:
+        peaks = sizes.max(axis=2)
+        self._peaks.append(peaks)
+        if peaks.max() >= _LIMIT_BITS:
             self._clipped += np.count_nonzero(sizes >= _LIMIT_BITS, axis=(0, 2))
         values = stored[:, :, ::_STRIDE].astype(np.float32)
         self._sum += values.sum(axis=2).sum(axis=0, dtype=np.float64)
@@ -238,6 +246,9 @@ class _StoredMetrics:
         bins = (sizes[:, :, ::_STRIDE] >> _AMPLITUDE_BITS) + self._first_bin
         self._amplitudes += np.bincount(bins.ravel(), minlength=len(self._amplitudes))
         self._mixed.append((self._signs @ values).reshape(-1, _BIN_SAMPLES).mean(axis=1))
+
+    def peaks(self) -> NDArray[np.float16]:
+        return np.concatenate(self._peaks).view(np.float16)
 
     def row(self) -> Row:
         samples = max(1, self._seconds * SAMPLE_RATE_HZ // _STRIDE)

@@ -103,6 +103,18 @@ class QualityRecipe(FrozenModel):
         default=0.05, description="A channel that is at its extreme value for a larger fraction of samples is bad."
     )
     max_bad_fraction: Fraction = Field(default=0.3, description="Largest accepted fraction of bad channels.")
+    bad_channels: Literal["interpolate", "keep"] = Field(
+        default="interpolate",
+        description="What windows have of the flat and bad channels of an accepted recording. interpolate: spherical "
+        "splines of the other channels; keep: the channels as recorded.",
+    )
+    max_window_uv: PositiveFloat = Field(
+        default=2000.0,
+        description="Seconds with a larger absolute value, in a channel that is not interpolated, are in no window.",
+    )
+    max_excluded_fraction: Fraction = Field(
+        default=0.5, description="Largest accepted fraction of seconds that max_window_uv excludes."
+    )
     max_gap_seconds: PositiveFloat = Field(default=1.0, description="Longest accepted gap between samples.")
     max_psd_slope: float = Field(
         default=-0.3, description="Largest accepted 1/f slope of the spectrum: noise has a flatter one."

@@ -48,7 +48,8 @@ def write(corpus: Path, out: Path) -> Path:
     everything, suite = Corpus.load(corpus), _suite(corpus)
     rows = everything.catalogue
     with plots.styled():
-        sections = [_verdicts(rows), _distributions(rows, suite), _rules(suite), quarantine(everything), _warned(rows)]
+        sections = [_verdicts(rows), _distributions(rows, suite), _rules(suite), quarantine(everything)]
+    sections += [_windows(rows), _warned(rows)]
     page = (
         environment()
         .get_template("sections.html")
@@ -241,6 +242,45 @@ def _warned(rows: pd.DataFrame) -> ReportSection:
     head = ("warning", "meaning", "what to do", "recordings")
     table = Table("Accepted with warnings", head, body, frozenset({3}))
     return ReportSection("warnings", "Warnings", tables=(table,))
+
+
+def _windows(rows: pd.DataFrame) -> ReportSection:
+    """Return the section on what windows lack of the accepted recordings: loud seconds and bad channels."""
+    accepted = rows[rows["verdict"] == "accepted"]
+    excluded = accepted["excluded_seconds"].map(lambda seconds: len(seconds or ()))
+    interpolated = accepted["interpolated_channels"].map(lambda names: len(names or ()))
+    parts = list(accepted.groupby(["dataset", "split"]))
+    by_split = tuple(
+        (*map(str, names), str(len(part)), *_lost(part, excluded), str(int(interpolated[part.index].sum())))
+        for names, part in parts
+    )
+    affected = accepted[(excluded > 0) | (interpolated > 0)]
+    by_recording = tuple(
+        (str(row["recording_id"]), str(row["split"]), *_lost(accepted.loc[[index]], excluded), str(interpolated[index]))
+        for index, row in affected.iterrows()
+    )
+    columns = ("seconds", "excluded", "excluded (%)", "interpolated channels")
+    tables = (
+        Table("Splits", ("dataset", "split", "recordings", *columns), by_split, frozenset(range(2, 7))),
+        Table(
+            "Recordings",
+            ("recording", "split", *columns),
+            by_recording,
+            frozenset(range(2, 6)),
+            folded=len(by_recording) > MOST_ROWS_UNFOLDED,
+        ),
+    )
+    lead = (
+        "No window has a second with values beyond quality.max_window_uv; in every split, windows have flat and bad "
+        "channels interpolated from the others (quality.bad_channels)."
+    )
+    return ReportSection("windows", "Windows", (lead,), tables=tables if by_recording else tables[:1])
+
+
+def _lost(part: pd.DataFrame, excluded: "pd.Series[int]") -> tuple[str, str, str]:
+    """Return seconds, excluded seconds, and their percentage."""
+    seconds, lost = int(part["seconds"].sum()), int(excluded[part.index].sum())
+    return str(seconds), str(lost), number(100 * lost / max(1, seconds), 2)
 
 
 def _explained(code: str) -> tuple[str, ...]:

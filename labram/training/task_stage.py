@@ -50,7 +50,12 @@ def train_task_model(corpus: Corpus, store: Store, backbone: Path, task: TaskRec
         TrainingError: If the loss diverged, or if a step has fewer windows than there are processes.
     """
     windows = _training_windows(corpus, store, task)
-    validation = list(LabelledWindows.load(corpus, store, task, "validation").batches(task.batch))
+    held_out = LabelledWindows.load(corpus, store, task, "validation")
+    if windows.excluded or held_out.excluded:
+        run.monitor.note(
+            f"quality.max_window_uv excludes {windows.excluded} training and {held_out.excluded} validation windows"
+        )
+    validation = list(held_out.batches(task.batch))
     if not validation:
         warn_user(
             run.monitor, f"no validation subject has windows of {task.name}: keeping the last epoch, not the best"

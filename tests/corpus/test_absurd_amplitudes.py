@@ -8,11 +8,14 @@ import pytest
 
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import IngestResult
+from labram.corpus.quality import check_quality
 from labram.corpus.signal_metrics import SignalMetrics
 from labram.errors import ReadError, Reason
+from labram.recipe import QualityRecipe
 from labram.signals.preprocessing import BackEnd, preprocess
 from labram.signals.recording import Recording
 from labram.store.store import Store, to_patches
+from labram.training.data.windows import WindowSampler
 
 TakeIn = Callable[..., tuple[IngestResult, Corpus]]
 RATE = 250
@@ -94,3 +97,22 @@ def test_a_spectrum_that_overflows_in_one_channel_leaves_the_others_as_they_are(
     assert slopes[2] is None
     assert slopes[:2] + slopes[3:] == pytest.approx(channels[:2] + channels[3:])
     assert all(value is None or np.isfinite(value) for value in found.values() if isinstance(value, float))
+
+
+def test_the_seconds_of_an_electrode_that_comes_off_are_excluded_and_a_bad_channel_is_interpolated(
+    tmp_path: Path, take_in: TakeIn
+) -> None:
+    off, bad = eeg(60), eeg(60, seed=1)
+    off[2, 30 * RATE + 50 : 30 * RATE + 75] += 5000.0
+    bad[4] *= 40.0
+    for name, signal in (("P01/off", off), ("P02/bad", bad)):
+        write_float_brainvision((tmp_path / "data" / "any" / name).with_suffix(".vhdr"), signal)
+    take_in(tmp_path / "data", ["folder"])
+    store, shards = Store(tmp_path / "store"), [tmp_path / "shards" / "0-1"]
+    check_quality(shards, tmp_path / "corpus", QualityRecipe(), "train", store=store)
+    corpus = Corpus.load(tmp_path / "corpus")
+    columns = corpus.accepted()[["excluded_seconds", "interpolated_channels"]]
+    assert sorted(columns.to_numpy().tolist()) == [[[], ["O1"]], [[30], []]]
+    limits = {"patches": 60, "micro_batches": 4, "window_patches": 30, "window_seconds": 5}
+    windows = WindowSampler.of(corpus, store, split="train", seed=0, **limits)
+    assert max(np.abs(batch.x).max() for step in range(10) for batch in windows.batch(step)) < 3.0

@@ -275,7 +275,9 @@ def test_every_hostile_file_becomes_what_is_stated(
         | other_formats(data)
     )
     take_in(data)
-    summary = check_quality([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), "test")
+    summary = check_quality(
+        [tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), "test", store=Store(tmp_path / "store")
+    )
     assert summary.recordings == summary.accepted + summary.quarantined == len(expected)
     assert outcomes(data, Corpus.load(tmp_path / "corpus")) == expected
 

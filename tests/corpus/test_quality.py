@@ -1,15 +1,19 @@
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from labram.corpus.catalogue import Corpus
+from labram.corpus.process_recording import PEAKS
 from labram.corpus.quality import Summary, check_quality
 from labram.corpus.rules import copy_rules, recording_rules
-from labram.errors import CorpusError, LabelError, Reason
+from labram.errors import CorpusError, LabelError, Reason, StoreError
 from labram.recipe import QualityRecipe, SplitRecipe
+from labram.signals.electrodes import CANONICAL
+from labram.store.store import Store
 
 FIGURES = {
     "rate_hz": 256.0,
@@ -30,7 +34,7 @@ FIGURES = {
 Judge = Callable[..., tuple[Summary, Corpus]]
 
 
-def row(number: int, **columns: object) -> dict[str, object]:
+def row(number: int, **columns: object) -> dict[str, Any]:
     return {
         "recording_id": f"set-{number:04d}",
         "dataset": "set",
@@ -51,7 +55,10 @@ def row(number: int, **columns: object) -> dict[str, object]:
 @pytest.fixture
 def judged(tmp_path: Path) -> Judge:
     def run(
-        rows: list[dict[str, object]], labels: Mapping[int, float] | tuple[int, ...] = (), **settings: object
+        rows: list[dict[str, Any]],
+        labels: Mapping[int, float] | tuple[int, ...] = (),
+        loud: Mapping[str, Sequence[tuple[int, int, float]]] | None = None,
+        **settings: Any,
     ) -> tuple[Summary, Corpus]:
         values = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, 1.0)
         intervals = [
@@ -61,11 +68,17 @@ def judged(tmp_path: Path) -> Judge:
         half = len(rows) // 2
         Corpus.of(rows[:half], intervals).save(tmp_path / "a")
         Corpus.of(rows[half:], []).save(tmp_path / "b")
-        shards = [tmp_path / "a", tmp_path / "b"]
-        split = settings.pop("split", SplitRecipe())
-        return check_quality(shards, tmp_path / "out", QualityRecipe(), split, **settings), Corpus.load(
-            tmp_path / "out"
-        )
+        shards, store = [tmp_path / "a", tmp_path / "b"], Store(tmp_path / "store")
+        for each in rows:
+            peaks = np.full((each["seconds"], len(each["montage"])), 50.0, np.float16)
+            for second, channel, value in (loud or {}).get(each["recording_id"], ()):
+                peaks[second, channel] = value
+            store.put_array(each["store_key"], PEAKS, peaks.view(np.uint16))
+            if sum(other["signal_hash"] == each["signal_hash"] for other in rows) > 1:
+                store.write(each["store_key"], np.ones((1, 10, 200), np.float16), CANONICAL[:10])
+        quality, split = settings.pop("quality", QualityRecipe()), settings.pop("split", SplitRecipe())
+        summary = check_quality(shards, tmp_path / "out", quality, split, store=store, **settings)
+        return summary, Corpus.load(tmp_path / "out")
 
     return run
 
@@ -125,6 +138,12 @@ def test_a_critical_rule_without_its_metric_quarantines(
     summary, corpus = judged([row(1), row(2, **{metric: None if metric == "seconds" else value}), row(3)])
     assert summary.reasons == {reason.value: 1}
     assert corpus.quarantined()["recording_id"].tolist() == ["set-0002"]
+
+
+def test_unknown_gaps_are_a_warning_and_no_reason(judged: Judge) -> None:
+    _, corpus = judged([row(1, gap_seconds=None, warnings=["gaps_unknown"]), row(2, gap_seconds=None)], split="test")
+    assert corpus.accepted()["warnings"].tolist() == [["gaps_unknown"]]
+    assert corpus.quarantined()["reasons"].tolist() == [[Reason.GAPS.value]]
 
 
 def test_metrics_of_each_channel_that_are_absent_altogether_quarantine(judged: Judge) -> None:
@@ -277,3 +296,50 @@ def test_a_fixed_split_holds_for_everything(judged: Judge) -> None:
     summary, corpus = judged([row(1), row(2)], labels=(1,), split="test", tasks={"task": "set"})
     assert corpus.accepted()["split"].tolist() == ["test", "test"]
     assert summary.labels == {"task": {"test": 1}}
+
+
+def test_seconds_of_absurd_amplitude_are_excluded_and_counted_by_recording_and_split(judged: Judge) -> None:
+    loud = {"set-0001": [(3, 0, 2000.0), (5, 0, 2100.0), (5, 1, 9000.0), (59, 9, np.nan)]}
+    summary, corpus = judged([row(1), row(2)], loud=loud, split="test")
+    assert corpus.catalogue["excluded_seconds"].tolist() == [[5, 59], []]
+    assert corpus.catalogue["excluded_fraction"].tolist() == pytest.approx([2 / 60, 0.0])
+    assert corpus.catalogue["warnings"].tolist() == [["excluded_seconds=2"], []]
+    assert summary.warnings == {"excluded_seconds": 2}
+    assert summary.windows == {
+        "test": {"recordings": 2, "seconds": 120, "excluded_seconds": 2, "recordings_with_excluded_seconds": 1}
+    }
+
+
+def test_a_recording_that_loses_too_many_seconds_is_quarantined(judged: Judge) -> None:
+    loud = {"set-0001": [(second, 4, 3000.0) for second in range(31)]}
+    _, corpus = judged([row(1), row(2)], loud=loud, split="test")
+    assert corpus.quarantined()["reasons"].tolist() == [[Reason.EXCESSIVE_AMPLITUDE.value]]
+    assert corpus.quarantined()["warnings"].tolist() == [[]]
+
+
+def test_the_limit_of_a_window_is_a_setting(judged: Judge) -> None:
+    settings = QualityRecipe(max_window_uv=40.0, max_excluded_fraction=0.99)
+    loud = {"set-0001": [(second, channel, 30.0) for second in range(30) for channel in range(10)]}
+    _, corpus = judged([row(1)], loud=loud, split="test", quality=settings)
+    assert corpus.catalogue["excluded_seconds"].tolist() == [list(range(30, 60))]
+
+
+def test_bad_and_flat_channels_are_interpolated_and_exclude_no_second(judged: Judge) -> None:
+    bad = row(1, channel_sd_uv=[20.0] * 8 + [900.0, 0.01], montage=[f"E{n}" for n in range(10)])
+    loud = {"set-0001": [(second, 8, 30_000.0) for second in range(60)]}
+    summary, corpus = judged([bad], loud=loud, split="test")
+    assert corpus.accepted()["interpolated_channels"].tolist() == [["E8", "E9"]]
+    assert corpus.accepted()["excluded_seconds"].tolist() == [[]]
+    assert summary.warnings == {"interpolated_channels": 2}
+
+
+def test_bad_channels_that_are_kept_are_not_interpolated(judged: Judge) -> None:
+    bad = row(1, channel_sd_uv=[20.0] * 9 + [900.0])
+    _, corpus = judged([bad], split="test", quality=QualityRecipe(bad_channels="keep"))
+    assert corpus.accepted()["interpolated_channels"].tolist() == [[]]
+
+
+def test_amplitudes_that_the_store_lacks_are_an_error(tmp_path: Path) -> None:
+    Corpus.of([row(1)], []).save(tmp_path / "shard")
+    with pytest.raises(StoreError, match="lacks the amplitudes"):
+        check_quality([tmp_path / "shard"], tmp_path / "out", QualityRecipe(), "test", store=Store(tmp_path / "store"))

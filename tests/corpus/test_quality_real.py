@@ -17,6 +17,7 @@ from labram.corpus.rules import check_rules, recording_rules
 from labram.corpus.signal_metrics import SignalMetrics
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.signals.readers import read
+from labram.store.store import Store
 
 pytestmark = pytest.mark.real
 TakeIn = Callable[..., tuple[IngestResult, Corpus]]
@@ -30,7 +31,13 @@ def judged(take_in: TakeIn, tmp_path: Path) -> Judged:
     def run(data: Path, *datasets: str) -> pd.DataFrame:
         """Rows of the catalogue, in the order of their ids."""
         take_in(data, datasets)
-        check_quality([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), SplitRecipe())
+        check_quality(
+            [tmp_path / "shards" / "0-1"],
+            tmp_path / "corpus",
+            QualityRecipe(),
+            SplitRecipe(),
+            store=Store(tmp_path / "store"),
+        )
         return Corpus.load(tmp_path / "corpus").catalogue
 
     return run

@@ -139,7 +139,7 @@ def judged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         monitor=NullMonitor(),
         workers=0,
     )
-    check_quality([out / "shard"], out / "corpus", QualityRecipe(), SplitRecipe())
+    check_quality([out / "shard"], out / "corpus", QualityRecipe(), SplitRecipe(), store=Store(out / "store"))
     corpus = Corpus.load(out / "corpus")
     assert done.recordings == len(corpus.catalogue) == len(corpus.accepted()) + len(corpus.quarantined())
     places = {recording_id(item, hash_content(item.file.path).digest, KEY): item.relative_path for item in scan(folder)}

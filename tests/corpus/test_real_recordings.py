@@ -11,6 +11,7 @@ from labram.corpus.quality import check_quality
 from labram.corpus.scan import hash_content, recording_id, scan
 from labram.datasets import ADAPTERS, find
 from labram.recipe import QualityRecipe, SplitRecipe, load
+from labram.store.store import Store
 
 pytestmark = pytest.mark.real
 TakeIn = Callable[..., tuple[IngestResult, Corpus]]
@@ -27,7 +28,14 @@ def judged(real_eeg: Path, take_in: TakeIn, tmp_path: Path) -> Callable[..., Cor
             (data / dataset / place).parent.mkdir(parents=True, exist_ok=True)
             (data / dataset / place).symlink_to(real_eeg / dataset / place)
         take_in(data if places else real_eeg, (dataset,))
-        check_quality([tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), SPLIT, tasks=tasks)
+        check_quality(
+            [tmp_path / "shards" / "0-1"],
+            tmp_path / "corpus",
+            QualityRecipe(),
+            SPLIT,
+            store=Store(tmp_path / "store"),
+            tasks=tasks,
+        )
         return Corpus.load(tmp_path / "corpus")
 
     return run

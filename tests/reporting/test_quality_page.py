@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from labram.corpus.catalogue import Corpus
+from labram.corpus.process_recording import PEAKS
 from labram.corpus.quality import check_quality
 from labram.corpus.reasons import REASONS, WARNINGS, describe, explain
 from labram.corpus.rules import copy_rules, recording_rules
@@ -13,6 +15,7 @@ from labram.errors import Reason
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.reporting import quality
 from labram.reporting.run_report import RunRecord
+from labram.store.store import Store
 
 DOCS = Path(__file__).parents[2] / "docs" / "quality.md"
 GOOD = {
@@ -59,7 +62,14 @@ def corpus(tmp_path: Path) -> Path:
     unread = {"store_key": "", "montage": [], "seconds": 0, "verdict": "quarantined", "reasons": ["damaged"]}
     rows[5] = {name: value for name, value in rows[5].items() if name not in GOOD} | unread
     Corpus.of(rows, []).save(tmp_path / "shard")
-    check_quality([tmp_path / "shard"], tmp_path / "corpus", QualityRecipe(), SplitRecipe())
+    store = Store(tmp_path / "store")
+    for each in rows:
+        if each["store_key"]:
+            peaks = np.full((60, 3), 50.0, np.float16)
+            peaks[7:10] = 4000.0 if each["recording_id"] == "set-0007" else 50.0
+            store.put_array(each["store_key"], PEAKS, peaks.view(np.uint16))
+            store.write(each["store_key"], np.ones((1, 3, 200), np.float16), ("C3", "CZ", "C4"))
+    check_quality([tmp_path / "shard"], tmp_path / "corpus", QualityRecipe(), SplitRecipe(), store=store)
     return tmp_path / "corpus"
 
 
@@ -70,13 +80,14 @@ def text_of(page: str) -> str:
 
 def test_the_page_says_what_was_found_and_what_to_do(corpus: Path, tmp_path: Path) -> None:
     text = text_of(quality.write(corpus, tmp_path / "quality.html").read_text())
-    assert "7 recordings: 3 accepted, 2 of them with a warning; 4 quarantined." in text
+    assert "7 recordings: 3 accepted, 3 of them with a warning; 4 quarantined." in text
     assert "4 recordings of 7 were quarantined" in text
     assert "set-0002 edf 60 implausible_unit multiply by 1000" in text
     assert re.search(r"set-0005 edf 60 duplicate_content, duplicate_subject copy of set-0001", text)
     assert "EEG spectrum psd_slope -5 to -0.3 not_eeg critical 1 set-0003" in text
     assert "line noise line_noise_ratio at most 0.5 line_noise warning 1 set-0004" in text
     assert explain("damaged").remedy in text
+    assert re.search(r"set-0007 (train|validation|test) 60 3 5.00 0", text), "seconds beyond quality.max_window_uv"
 
 
 def test_nothing_is_loaded_from_anywhere(corpus: Path, tmp_path: Path) -> None:

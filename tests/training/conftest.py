@@ -18,7 +18,7 @@ class TinyCorpus:
         self.store = Store(folder)
         self.rows, self.labels = [], []
 
-    def add(self, name, montage, signal, *, subject="", split="train", dataset="tiny"):
+    def add(self, name, montage, signal, *, subject="", split="train", dataset="tiny", **columns):
         key = Store.key(name)
         patches = to_patches(np.asarray(signal, dtype=np.float32))
         self.store.write(key, patches, montage)
@@ -33,6 +33,7 @@ class TinyCorpus:
                 "store_key": key,
                 "verdict": "accepted",
                 "split": split,
+                **columns,
             }
         )
 

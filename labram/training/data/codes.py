@@ -2,7 +2,7 @@
 
 A patch's code depends on its whole window, because the tokenizer's normalisation and attention span it. Codes therefore
 belong to a window, and can be reused only if training sees the same windows again: consecutive windows of the recipe's
-length from the first usable second of a recording, without the remainder at its end. Codes are computed in float32 on
+length from the first second of a segment, without the remainder at its end. Codes are computed in float32 on
 any device, and named by the tokenizer's digest and the window length.
 
 Shape letters: B windows, N channels, A seconds.
@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 
 from labram.events import Monitor
-from labram.input_spec import SAMPLE_RATE_HZ, to_model_unit
 from labram.models.tokenizer import Tokenizer
 from labram.store.store import Store
 from labram.training.data.windows import Pool, WindowSampler
@@ -42,11 +41,10 @@ def with_stored_codes(sampler: WindowSampler, tokenizer: Tokenizer, digest: str,
     computed = 0
     for done, (pool, index) in enumerate(todo, start=1):
         key, count = pool.keys[index], int(pool.consecutive[index])
-        stored = store.get_array(key, pool.codes_name(name))
+        stored = store.get_array(key, pool.codes_name(name, index))
         if stored is None or len(stored) < count:
-            store.put_array(
-                key, pool.codes_name(name), np.concatenate(list(_codes(store, pool, key, count, tokenizer)))
-            )
+            codes = np.concatenate(list(_codes(store, pool, index, count, tokenizer)))
+            store.put_array(key, pool.codes_name(name, index), codes)
             computed += 1
         monitor.progress(done, len(todo))
     group.barrier()
@@ -56,12 +54,11 @@ def with_stored_codes(sampler: WindowSampler, tokenizer: Tokenizer, digest: str,
 
 
 @torch.no_grad()
-def _codes(store: Store, pool: Pool, key: str, count: int, tokenizer: Tokenizer) -> Iterator[NDArray[np.uint16]]:
-    """Yield the codes [B, N·A] of a recording's windows, one micro-batch at a time."""
+def _codes(store: Store, pool: Pool, index: int, count: int, tokenizer: Tokenizer) -> Iterator[NDArray[np.uint16]]:
+    """Yield the codes [B, N·A] of a segment's windows, one micro-batch at a time."""
     device = next(tokenizer.parameters()).device
     rows_N = torch.tensor(pool.rows, device=device)
     for start in range(0, count, pool.windows):
-        starts = range(start * pool.seconds, min(start + pool.windows, count) * pool.seconds, pool.seconds)
-        x_BNAT = to_model_unit(np.stack([store.read(key, second * SAMPLE_RATE_HZ, pool.seconds) for second in starts]))
+        x_BNAT = pool.consecutive_windows(store, index, range(start, min(start + pool.windows, count)))
         codes_BL = tokenizer.encode(torch.from_numpy(x_BNAT).to(device), rows_N)
         yield codes_BL.cpu().numpy().astype(np.uint16)

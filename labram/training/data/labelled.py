@@ -3,7 +3,7 @@
 Shape letters: n windows, N channels, A seconds, M regression targets.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from labram.errors import LabelError, RecipeError
 from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
 from labram.recipe import TaskRecipe
 from labram.signals.electrodes import rows
+from labram.signals.interpolation import interpolate
 from labram.store.store import Store
 from labram.training.data import seeds
 from labram.training.data.windows import ALL
@@ -64,6 +65,7 @@ class LabelledGroup:
     recording_ids: NDArray[np.str_]
     starts: NDArray[np.int64]
     _keys: NDArray[np.str_]
+    _interpolated: Mapping[str, Sequence[str]]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -96,7 +98,8 @@ class LabelledGroup:
     def _read(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, SAMPLE_RATE_HZ), dtype=np.float32)
         for row, index in enumerate(indices):
-            x_BNAT[row] = self._window(str(self._keys[index]), int(self.starts[index]))
+            key = str(self._keys[index])
+            x_BNAT[row] = interpolate(self._window(key, int(self.starts[index])), self.montage, self._interpolated[key])
         return x_BNAT
 
     def _window(self, key: str, start: int) -> NDArray[np.float32]:
@@ -118,9 +121,11 @@ class LabelledWindows:
 
     Attributes:
         groups: One group per montage, sorted. `y`, `subject_keys` and `recording_ids` follow their order.
+        excluded: Number of windows that are left out because of seconds that the quality check excluded.
     """
 
     groups: tuple[LabelledGroup, ...]
+    excluded: int = 0
 
     @classmethod
     def load(cls, corpus: Corpus, store: Store, task: TaskRecipe, split: Split | None) -> "LabelledWindows":
@@ -136,7 +141,8 @@ class LabelledWindows:
             LabelError: If a label is not one of the task's classes, or has the wrong number of targets.
             RecipeError: If the windows would have more than 256 patches.
         """
-        table = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds)
+        cut = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds)
+        table = cut[_without_excluded(cut, task.seconds)].reset_index(drop=True)
         labels = _labels(table, task)
         montages = [tuple(names) for names in table["montage"]]
         groups = []
@@ -154,9 +160,13 @@ class LabelledWindows:
                     recording_ids=part["recording_id"].to_numpy(dtype=np.str_),
                     starts=part["first_sample"].to_numpy(dtype=np.int64),
                     _keys=part["store_key"].to_numpy(dtype=np.str_),
+                    _interpolated={
+                        key: names or ()
+                        for key, names in zip(part["store_key"], part["interpolated_channels"], strict=True)
+                    },
                 )
             )
-        return cls(tuple(groups))
+        return cls(tuple(groups), excluded=len(cut) - len(table))
 
     def __len__(self) -> int:
         return sum(len(group) for group in self.groups)
@@ -242,6 +252,17 @@ def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
     number = np.concatenate([np.arange(count) for count in counts]) if len(counts) else np.empty(0, np.int64)
     windows = repeated.assign(first_sample=np.repeat(first, counts) + number * seconds * SAMPLE_RATE_HZ)
     return windows.sort_values(["recording_id", "first_sample"], ignore_index=True, kind="stable")
+
+
+def _without_excluded(windows: pd.DataFrame, seconds: int) -> NDArray[np.bool_]:
+    """Return which windows have none of their recording's excluded seconds."""
+    kept = np.ones(len(windows), bool)
+    columns = (windows["excluded_seconds"], windows["first_sample"], windows["recording_seconds"])
+    for row, (excluded, start, length) in enumerate(zip(*columns, strict=True)):
+        if excluded:
+            covered = range(start // SAMPLE_RATE_HZ, -(-start // SAMPLE_RATE_HZ) + seconds)
+            kept[row] = not {second % length for second in covered} & set(excluded)
+    return kept
 
 
 def _labels(table: pd.DataFrame, task: TaskRecipe) -> NDArray[np.float64]:

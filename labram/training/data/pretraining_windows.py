@@ -29,8 +29,9 @@ def pretraining_windows(
             remedy="Set it to a multiple of the number of processes",
         )
     if not corpus.accepted("validation").empty:
-        validation = _sampler(corpus, store, recipe, seed, "validation")
-        return _sampler(corpus, store, recipe, seed, "train"), validation.fixed(recipe.validation_batches)
+        training, validation = (_sampler(corpus, store, recipe, seed, split) for split in ("train", "validation"))
+        _note_excluded(monitor, training, validation)
+        return training, validation.fixed(recipe.validation_batches)
     warn_user(monitor, "there are no validation subjects: validating on the last tenth of the training recordings")
     try:
         training, validation = (_sampler(corpus, store, recipe, seed, "train", span) for span in ("beginning", "end"))
@@ -39,7 +40,15 @@ def pretraining_windows(
             "the training recordings are too short to keep a tenth of them for validation",
             remedy="Add subjects, so that some can be kept for validation",
         ) from None
+    _note_excluded(monitor, training, validation)
     return training, validation.fixed(recipe.validation_batches)
+
+
+def _note_excluded(monitor: Monitor, training: WindowSampler, validation: WindowSampler) -> None:
+    if training.excluded or validation.excluded:
+        monitor.note(
+            f"quality.max_window_uv excludes {training.excluded} training and {validation.excluded} validation windows"
+        )
 
 
 def _sampler(

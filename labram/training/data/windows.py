@@ -1,8 +1,9 @@
 """Windows for self-supervised training. The windows of a step are a function of seed, step and catalogue.
 
 Recordings with the same montage and window length form a pool. A micro-batch comes from one pool, so it needs no
-padding. Pools are sampled so that every recording is visited in proportion to its duration, and the micro-batches of
-one step are spread over the pools.
+padding. Seconds that the quality check excluded are in no window, and channels that it found bad are interpolated
+(`labram.corpus.window_quality`): a recording with excluded seconds has several segments. Pools are sampled so that
+every recording is visited in proportion to its duration, and the micro-batches of one step are spread over the pools.
 
 Shape letters: B windows, N channels, A seconds, T = 200 samples.
 """
@@ -21,6 +22,7 @@ from labram.corpus.catalogue import Corpus, Split
 from labram.errors import CorpusError, StoreError
 from labram.input_spec import SAMPLE_RATE_HZ, to_model_unit
 from labram.signals.electrodes import rows
+from labram.signals.interpolation import interpolate
 from labram.store.store import Store
 from labram.training.data import seeds
 
@@ -66,10 +68,11 @@ class Pool:
         montage: Canonical channel names.
         seconds: Length A of the windows.
         windows: Number of windows B in a micro-batch.
-        keys: Store key of each recording.
-        recording_ids: ID of each recording.
-        first: First usable second of each recording.
-        lengths: Usable seconds of each recording, at least A.
+        keys: Store key of each segment's recording.
+        recording_ids: ID of each segment's recording.
+        first: First second of each segment.
+        lengths: Seconds of each segment, at least A.
+        interpolated: Names of the channels to interpolate in each segment.
     """
 
     montage: tuple[str, ...]
@@ -79,6 +82,7 @@ class Pool:
     recording_ids: tuple[str, ...]
     first: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    interpolated: tuple[tuple[str, ...], ...]
 
     @cached_property
     def weight(self) -> float:
@@ -92,12 +96,20 @@ class Pool:
 
     @cached_property
     def consecutive(self) -> NDArray[np.int64]:
-        """Number of consecutive, non-overlapping windows of each recording."""
+        """Number of consecutive, non-overlapping windows of each segment."""
         return self.lengths // self.seconds
 
-    def codes_name(self, codes: str) -> str:
-        """Return the name under which the store has the codes of these windows."""
-        return f"{codes}-{self.seconds}s"
+    def codes_name(self, codes: str, index: int) -> str:
+        """Return the name under which the store has the codes of the consecutive windows of a segment."""
+        name, first, interpolated = f"{codes}-{self.seconds}s", int(self.first[index]), self.interpolated[index]
+        if not first and not interpolated:
+            return name
+        return f"{name}-{hashlib.sha256(f'{first} {interpolated}'.encode()).hexdigest()[:16]}"
+
+    def consecutive_windows(self, store: Store, index: int, numbers: Sequence[int] | range) -> NDArray[np.float32]:
+        """Read consecutive windows of one segment by number, float32 [B, N, A, 200] in units of 100 µV."""
+        starts = (int(self.first[index]) + np.asarray(numbers, np.int64) * self.seconds) * SAMPLE_RATE_HZ
+        return self._read(store, np.full(len(starts), index), starts, self.seconds).x
 
     def draw(self, store: Store, random: np.random.Generator, min_seconds: int | None = None) -> WindowBatch:
         """Draw a micro-batch: recordings in proportion to their duration, windows that start at any sample.
@@ -116,7 +128,7 @@ class Pool:
         return self._read(store, recordings, starts, seconds)
 
     def draw_coded(self, store: Store, random: np.random.Generator, codes: str) -> WindowBatch:
-        """Draw a micro-batch of consecutive windows, counted from each recording's start, with their stored codes.
+        """Draw a micro-batch of consecutive windows, counted from each segment's start, with their stored codes.
 
         Args:
             store: Store with patches and codes.
@@ -124,9 +136,12 @@ class Pool:
             codes: Prefix of the codes' name in the store, see `labram.training.data.codes`.
         """
         recordings, number = _draw(self.consecutive, self.windows, random)
-        batch = self._read(store, recordings, number * self.seconds * SAMPLE_RATE_HZ, self.seconds)
-        name = self.codes_name(codes)
-        codes_BL = [_codes(store, self.keys[index], name)[row] for index, row in zip(recordings, number, strict=True)]
+        starts = (self.first[recordings] + number * self.seconds) * SAMPLE_RATE_HZ
+        batch = self._read(store, recordings, starts, self.seconds)
+        codes_BL = [
+            _codes(store, self.keys[index], self.codes_name(codes, index))[row]
+            for index, row in zip(recordings.tolist(), number, strict=True)
+        ]
         return replace(batch, codes=np.stack(codes_BL))
 
     def _read(
@@ -134,7 +149,9 @@ class Pool:
     ) -> WindowBatch:
         x_BNAT = np.empty((len(recordings), len(self.montage), seconds, SAMPLE_RATE_HZ), dtype=np.float32)
         for window, (recording, start) in enumerate(zip(recordings, starts, strict=True)):
-            to_model_unit(store.read(self.keys[recording], int(start), seconds), out=x_BNAT[window])
+            signals_NAT = store.read(self.keys[recording], int(start), seconds)
+            interpolate(signals_NAT, self.montage, self.interpolated[recording])
+            to_model_unit(signals_NAT, out=x_BNAT[window])
         return WindowBatch(x_BNAT, self.rows, self.montage, tuple(self.recording_ids[index] for index in recordings))
 
 
@@ -150,6 +167,7 @@ class WindowSampler:
         temperature: 1: recordings are visited in proportion to their duration; 0: montages are visited equally often.
         min_seconds: Minimum of the drawn window lengths, in seconds; None: windows are as long as possible.
         codes: Name of the stored codes to load; None: windows start at any sample.
+        excluded: Number of consecutive windows lost to excluded seconds.
     """
 
     store: Store
@@ -159,6 +177,7 @@ class WindowSampler:
     temperature: float = 1.0
     min_seconds: int | None = None
     codes: str | None = None
+    excluded: int = 0
 
     @cached_property
     def _cumulative(self) -> NDArray[np.float64]:
@@ -206,14 +225,18 @@ class WindowSampler:
         Raises:
             CorpusError: If the split has no recordings.
         """
-        table = _usable(corpus.accepted(split), span)
+        accepted = corpus.accepted(split)
+        table = _usable(accepted, span)
         if table.empty:
             raise CorpusError(
                 f"no accepted recording belongs to the {split} split",
                 remedy="Add subjects, or lower the recipe's split.validation and split.test",
             )
         pools = tuple(_pools(table, patches, window_patches, window_seconds))
-        return cls(store, pools, seed, micro_batches, temperature, min_seconds)
+        whole = _usable(accepted.assign(excluded_seconds=None), span)
+        possible = _count_windows(_pools(whole, patches, window_patches, window_seconds))
+        excluded = possible - _count_windows(pools)
+        return cls(store, pools, seed, micro_batches, temperature, min_seconds, excluded=excluded)
 
     def batch(self, step: int, share: slice = ALL) -> list[WindowBatch]:
         """Return the micro-batches of a step, counted from 0, or a slice of them. A function of the arguments only."""
@@ -249,6 +272,10 @@ class WindowSampler:
         return self.pools[int(np.searchsorted(self._cumulative, point, side="right").clip(max=len(self.pools) - 1))]
 
 
+def _count_windows(pools: Iterable[Pool]) -> int:
+    return sum(int(pool.consecutive.sum()) for pool in pools)
+
+
 def _draw(
     lengths: NDArray[np.int64], count: int, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -273,6 +300,7 @@ def _codes(store: Store, key: str, name: str) -> NDArray[np.uint16]:
 def catalogue_digest(corpus: Corpus) -> str:
     """Return a hash of everything in a catalogue that training depends on: patches, split, montages and labels."""
     columns = ["recording_id", "dataset", "subject_key", "store_key", "seconds", "split", "montage"]
+    columns += ["interpolated_channels", "excluded_seconds"]
     rows_of = corpus.accepted()[columns].sort_values("recording_id")
     labels = corpus.labels.sort_values(["recording_id", "task", "start"])
     text = rows_of.to_json(orient="values") + labels.to_json(orient="values")
@@ -280,20 +308,34 @@ def catalogue_digest(corpus: Corpus) -> str:
 
 
 def _usable(table: pd.DataFrame, span: Span) -> pd.DataFrame:
-    """Return the catalogue's rows with `first` and `length` of the usable part, in seconds."""
+    """Return one row of the catalogue per segment without excluded seconds, with its `first` second and `length`."""
     cut = np.ceil(TRAINING_FRACTION * table["seconds"].to_numpy()).astype(np.int64)
     first = cut if span == "end" else np.zeros_like(cut)
     last = cut if span == "beginning" else table["seconds"].to_numpy().astype(np.int64)
-    usable = table.assign(first=first, length=last - first)
-    return usable[usable["length"] > 0].sort_values("recording_id", ignore_index=True)
+    excluded = table["excluded_seconds"]
+    segments = [list(_segments(*each)) for each in zip(first.tolist(), last.tolist(), excluded, strict=True)]
+    usable = table.assign(segment=segments).explode("segment").dropna(subset=["segment"])
+    first, length = np.array(usable.pop("segment").tolist(), np.int64).reshape(-1, 2).T
+    return usable.assign(first=first, length=length).sort_values(["recording_id", "first"], ignore_index=True)
+
+
+def _segments(first: int, last: int, excluded: Sequence[int] | None) -> Iterable[tuple[int, int]]:
+    """Yield first second and length of the parts of a recording between excluded seconds."""
+    for second in [*(each for each in excluded or () if first <= each < last), last]:
+        if second > first:
+            yield first, second - first
+        first = second + 1
 
 
 def _pools(table: pd.DataFrame, patches: int, window_patches: int, window_seconds: int) -> Iterable[Pool]:
     montages: Sequence[tuple[str, ...]] = [tuple(names) for names in table["montage"]]
     limits = np.array([max(1, min(window_seconds, window_patches // len(names))) for names in montages])
-    seconds = np.minimum(limits, table["length"].to_numpy())
+    longest = table.groupby("recording_id")["length"].transform("max").to_numpy()
+    seconds = np.minimum(limits, longest)  # one window length per recording: shorter segments are left out
     members: dict[tuple[tuple[str, ...], int], list[int]] = {}
-    for index, (montage, length) in enumerate(zip(montages, seconds, strict=True)):
+    for index, (montage, length, available) in enumerate(zip(montages, seconds, table["length"], strict=True)):
+        if available < length:
+            continue
         members.setdefault((montage, int(length)), []).append(index)
     for (montage, length), indices in sorted(members.items()):
         part = table.iloc[indices]
@@ -305,4 +347,5 @@ def _pools(table: pd.DataFrame, patches: int, window_patches: int, window_second
             recording_ids=tuple(part["recording_id"]),
             first=part["first"].to_numpy(),
             lengths=part["length"].to_numpy(),
+            interpolated=tuple(tuple(names or ()) for names in part["interpolated_channels"]),
         )

@@ -88,3 +88,27 @@ def test_windows_of_more_than_256_patches_are_an_error_with_a_remedy(tiny, task_
     tiny.label("big", "rhythm", 0.0, 4.0, 1)
     with pytest.raises(RecipeError, match="Set it to 2 or less"):
         LabelledWindows.load(tiny.corpus, tiny.store, task_recipe(seconds=4), None)
+
+
+def test_windows_with_an_excluded_second_are_left_out_and_counted(tiny, task_recipe):
+    tiny.add("a", MONTAGE, np.zeros((2, 2000)), excluded_seconds=[4])
+    tiny.label("a", "rhythm", 0.5, 9.0, 1)
+    windows = LabelledWindows.load(tiny.corpus, tiny.store, task_recipe(), "train")
+    assert windows.groups[0].starts.tolist() == [100, 1300]
+    assert windows.excluded == 2
+
+
+def test_a_window_that_wraps_around_has_the_seconds_of_both_ends(tiny, task_recipe):
+    for name, second in (("a", 8), ("b", 0), ("c", 5)):
+        tiny.add(name, MONTAGE, np.zeros((2, 2000)), excluded_seconds=[second])
+        tiny.label(name, "rhythm", -1.5, 2.0, 1)
+    windows = LabelledWindows.load(tiny.corpus, tiny.store, task_recipe(), None)
+    assert windows.recording_ids.tolist() == ["c"]
+
+
+def test_bad_channels_of_labelled_windows_are_interpolated(tiny, task_recipe):
+    signal = np.tile(np.array([[10.0], [20.0], [30_000.0]]), (1, 2000))
+    tiny.add("a", ("TP9", "AF7", "AF8"), signal, interpolated_channels=["AF8"])
+    tiny.label("a", "rhythm", 0.0, 4.0, 1)
+    (group,) = LabelledWindows.load(tiny.corpus, tiny.store, task_recipe(), "train").groups
+    np.testing.assert_allclose(next(group.signals(2))[:, 2], 15.0, atol=1e-3)

@@ -187,3 +187,39 @@ def test_the_digest_sees_what_training_depends_on(mixed):
     before = catalogue_digest(mixed.corpus)
     mixed.rows[0]["split"] = "test"
     assert catalogue_digest(mixed.corpus) != before
+
+
+def test_no_window_has_an_excluded_second(tiny):
+    signal = np.full((2, 40 * 200), 10.0)
+    for second in (7, 20, 21):
+        signal[:, second * 200 : (second + 1) * 200] = 9000.0
+    tiny.add("loud", ("FP1", "FP2"), signal, excluded_seconds=[7, 20, 21])
+    windows = sampler(tiny, window_seconds=5)
+    assert [(pool.first.tolist(), pool.lengths.tolist(), pool.seconds) for pool in windows.pools] == [
+        ([0, 8, 22], [7, 12, 18], 5)
+    ]
+    assert all(batch.x.max() < 1 for step in range(30) for batch in windows.batch(step))
+    assert windows.excluded == 40 // 5 - (7 // 5 + 12 // 5 + 18 // 5)
+
+
+def test_segments_shorter_than_the_recordings_windows_are_left_out(tiny):
+    tiny.add("loud", ("FP1",), np.zeros((1, 4000)), excluded_seconds=[3, 12])
+    (pool,) = sampler(tiny, window_seconds=8).pools
+    assert (pool.seconds, pool.first.tolist(), pool.lengths.tolist()) == (8, [4], [8])
+
+
+def test_bad_channels_are_interpolated_in_windows_and_kept_in_the_store(tiny):
+    signal = np.tile(np.array([[10.0], [20.0], [30_000.0]]), (1, 2000))
+    tiny.add("bad", ("TP9", "AF7", "AF8"), signal, interpolated_channels=["AF8"])
+    (batch, _) = sampler(tiny).batch(0)
+    np.testing.assert_allclose(batch.x[:, 2], 0.15, atol=1e-3)
+    assert tiny.store.read(tiny.rows[0]["store_key"], 0, 1)[2].min() > 29_000
+
+
+def test_what_windows_lack_is_part_of_the_catalogues_digest(tiny, make_tiny, tmp_path):
+    digests = set()
+    for number, columns in enumerate(({}, {"excluded_seconds": [3]}, {"interpolated_channels": ["FP1"]})):
+        corpus = make_tiny(tmp_path / str(number))
+        corpus.add("same", ("FP1", "FP2"), np.zeros((2, 2000)), **columns)
+        digests.add(catalogue_digest(corpus.corpus))
+    assert len(digests) == 3
