@@ -69,20 +69,24 @@ class Labram:
         self.model = model.eval()
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, workspace: str | Path | None = None) -> Self:
+    def from_pretrained(
+        cls, source: str | Path, *, workspace: str | Path | None = None, device: str | None = None
+    ) -> Self:
         """Load a model.
 
         Args:
             source: A model folder (`labram weights import` converts published weights to one), or the URI of a
                 registered model such as ``models:/labram-backbone@champion``.
             workspace: Workspace with the registry of the URI; default: ``$LABRAM_WORKSPACE``, else ``.labram``.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: ``$LABRAM_DEVICE``, else ``auto``.
 
         Raises:
             WeightsError: If the folder does not hold a complete model, or holds a tokenizer.
             RegistryError: If the model is not registered.
+            PlatformError: If the device is not available.
         """
         folder = _registered(str(source), workspace) if str(source).startswith("models:/") else Path(source)
-        model = Predictor(folder).model
+        model = Predictor(folder, device=device).model
         if not isinstance(model, DownstreamModel):
             raise MisfitWeightsError(
                 "a tokenizer has no embeddings", file=folder, remedy="Name the folder of a backbone or a task model"
@@ -154,7 +158,10 @@ class Labram:
     @torch.inference_mode()
     def _embed(self, windows: Signals, known: Electrodes) -> Embedding:
         batches, rows_N = model_input(windows, known.names)
-        pooled, patches = zip(*(self.model.all_features(x_BNAT, rows_N) for x_BNAT in batches), strict=True)
+        device = next(self.model.parameters()).device
+        rows_N = rows_N.to(device)
+        features = (self.model.all_features(x_BNAT.to(device), rows_N) for x_BNAT in batches)
+        pooled, patches = zip(*((pooled.cpu(), patches.cpu()) for pooled, patches in features), strict=True)
         shape = (len(windows), len(known.names), -1, self.width)
         return Embedding(
             torch.cat(pooled).numpy(), torch.cat(patches).numpy().reshape(shape), known.names, known.dropped
@@ -170,6 +177,7 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         sfreq: Sampling rate in Hz.
         unit: Unit of the signals.
         on_unknown: ``raise`` or ``drop``, see `Labram.embed`.
+        device: Device of a model that is loaded here, see `Labram.from_pretrained`.
 
     Attributes:
         labram_: The loaded model.
@@ -185,12 +193,14 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         sfreq: float = SAMPLE_RATE_HZ,
         unit: str = "uV",
         on_unknown: Unknown = "raise",
+        device: str | None = None,
     ) -> None:
         self.model = model
         self.channels = channels
         self.sfreq = sfreq
         self.unit = unit
         self.on_unknown = on_unknown
+        self.device = device
 
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Load the model and check the channel names; `X` and `y` are unused.
@@ -199,7 +209,8 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             RecipeError: If a channel is unknown.
         """
         del X, y
-        self.labram_ = self.model if isinstance(self.model, Labram) else Labram.from_pretrained(self.model)
+        loaded = isinstance(self.model, Labram)
+        self.labram_ = self.model if loaded else Labram.from_pretrained(self.model, device=self.device)
         self.dropped_ = electrodes(self.channels, drop_unknown=self.on_unknown == "drop").dropped
         self.settings_: dict[str, Any] = {
             "channels": label_tuple(self.channels),

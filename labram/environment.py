@@ -28,7 +28,12 @@ SETTINGS = (
     Variable("LABRAM_IMAGE", "Image of all pipeline tasks, by digest or by commit tag.", "the source tree"),
     Variable("LABRAM_WORKERS", "Worker processes of an ingest task.", "one per core that the task may use"),
     Variable("LABRAM_PARALLELISM", "Tasks of a loop that run at once, set when a pipeline is compiled.", "2"),
-    Variable("LABRAM_PROCESSES", "Training processes per node.", "one per GPU, else 1"),
+    Variable("LABRAM_DEVICE", "`auto`, `cpu`, `cuda` or `cuda:N`, for training, evaluation and serving.", "`auto`"),
+    Variable(
+        "LABRAM_PROCESSES",
+        "Most training processes per node; as many are used as divide `micro_batches`.",
+        "one per GPU, else 1",
+    ),
     Variable("LABRAM_NODES", "Nodes of a training; more than one starts a Kubeflow TrainJob.", "1"),
     Variable("LABRAM_TRAIN_JOB", "Pod settings of a TrainJob, as JSON ([cluster](kubernetes.md)).", "`{}`"),
     Variable("LABRAM_COMPILE", "`1` compiles models with `torch.compile` for training.", "`0`"),

@@ -26,6 +26,9 @@ def evaluate(
             help="Pattern of the subjects, as in a recipe's corpus.subject. Default: that of the model's recipe."
         ),
     ] = "",
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: LABRAM_DEVICE, else auto.")
+    ] = None,
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
@@ -60,6 +63,7 @@ def evaluate(
             store=store,
             subject_key=load_key(opened.root),
             subject=subject,
+            device=device,
             corpus_version=f"sha256-{fingerprint(data, store=store)}",
         )
     if json:

@@ -50,8 +50,9 @@ def train(
     Training resumes from the newest checkpoint, if there is one. It is an error if corpus or recipe differ from those
     of the checkpoint: the message lists the changes, and --allow resumes anyway.
 
-    One process per GPU, or one process without GPU; LABRAM_PROCESSES and LABRAM_NODES override that. LABRAM_COMPILE=1
-    compiles the model with torch.compile, which needs a C compiler.
+    One process per GPU, or one process without GPU; LABRAM_PROCESSES and LABRAM_NODES override that. Of these, as many
+    are used as divide the recipe's micro_batches. LABRAM_DEVICE=cpu leaves GPUs out. LABRAM_COMPILE=1 compiles the
+    model with torch.compile, which needs a C compiler.
 
     Exit codes: 0 done; 1 error; 143 SIGTERM received, after a checkpoint was written.
     """
@@ -76,10 +77,11 @@ def train(
         allow=allow,
     )
     if json:
-        typer.echo(text.dumps({"event": "finished", "metrics": select_launcher().launch(job, Lines())}))
+        lines = Lines()
+        typer.echo(text.dumps({"event": "finished", "metrics": select_launcher(job, lines).launch(job, lines)}))
         return
     with Bar(str(stage)) as bar:
-        metrics = select_launcher().launch(job, bar)
+        metrics = select_launcher(job, bar).launch(job, bar)
     for name, value in sorted(metrics.items()):
         typer.echo(f"{name:24} {value:.5g}")
 

@@ -13,7 +13,7 @@ from labram.errors import LabelError, LabramWarning, RecipeError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.leakage import Ledger
 from labram.evaluation.record import Evaluation, Predictions, summarise
-from labram.evaluation.scoring import EVALUATION, PREDICTIONS, evaluated, predict
+from labram.evaluation.scoring import EVALUATION, PREDICTIONS, evaluated, excluded_windows, predict
 from labram.events import Monitor, NullMonitor
 from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
 from labram.store.store import Store
@@ -34,6 +34,7 @@ def score_folder(
     monitor: Monitor | None = None,
     out: Path | None = None,
     subject: str = "",
+    device: str | None = None,
 ) -> Evaluation:
     """Evaluate a model on all labelled windows of a folder, preprocessed and checked as its training recordings were.
 
@@ -47,6 +48,7 @@ def score_folder(
         monitor: Receives progress, recording by recording.
         out: Folder for ``evaluation.json`` and ``predictions.parquet``; None: nothing is written.
         subject: Pattern of subjects (see `labram.corpus.scan.scan`); empty: that of the model's recipe.
+        device: Device of the model, see `labram.training.device.select_device`.
 
     Returns:
         The evaluation. `overlap` counts recordings that were used in training, by content or subject; a warning says
@@ -83,7 +85,7 @@ def score_folder(
     if summary.quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))
         notes += (f"{summary.quarantined} of {summary.recordings} recordings were quarantined: {reasons}.",)
-    predictions, method, doubts = _predictions(model, corpus, store, settings)
+    predictions, method, doubts = _predictions(model, corpus, store, settings, device)
     overlap, warning = _overlap(model, corpus, predictions)
     gates = recipe.gates if recipe else GateRecipe()
     evaluation = summarise(
@@ -123,17 +125,17 @@ def _recipe_of(model: Path) -> tuple[Recipe | None, tuple[str, ...]]:
 
 
 def _predictions(
-    model: Path, corpus: Corpus, store: Store, task: TaskRecipe
+    model: Path, corpus: Corpus, store: Store, task: TaskRecipe, device: str | None
 ) -> tuple[Predictions, str, tuple[str, ...]]:
     """Return predictions, a description of the baseline, and notes on why it could not be used."""
     windows = LabelledWindows.load(corpus, store, task, "test")
-    baseline = Baseline.load(model)
+    notes, baseline = excluded_windows(windows), Baseline.load(model)
     if baseline is None:
-        return predict(model, windows, None), "", ("The model has no baseline.",)
+        return predict(model, windows, None, device=device), "", (*notes, "The model has no baseline.")
     try:
-        return predict(model, windows, baseline), baseline.card.describe(), ()
+        return predict(model, windows, baseline, device=device), baseline.card.describe(), notes
     except LabelError as error:
-        return predict(model, windows, None), "", (str(error),)
+        return predict(model, windows, None, device=device), "", (*notes, str(error))
 
 
 def _overlap(model: Path, corpus: Corpus, predictions: Predictions) -> tuple[int, tuple[str, ...]]:

@@ -33,6 +33,7 @@ def evaluate(
     seed: int,
     out: Path,
     corpus_version: str = "",
+    device: str | None = None,
 ) -> Evaluation:
     """Evaluate a model on the test subjects, and a baseline fitted to the training and validation subjects.
 
@@ -47,6 +48,7 @@ def evaluate(
         seed: Seed of the draws.
         out: Folder for the results.
         corpus_version: Version of the corpus, for the record.
+        device: Device of the model, see `labram.training.device.select_device`.
 
     Raises:
         LabelError: If the task has no test windows, or no training windows for the baseline.
@@ -55,9 +57,10 @@ def evaluate(
     baseline = fit_baseline(corpus, store, task, also=test)
     out.mkdir(parents=True, exist_ok=True)
     baseline.save(out)
-    predictions = predict(model, test, baseline)
+    predictions = predict(model, test, baseline, device=device)
     predictions.write(out / PREDICTIONS)
     notes = (baseline.card.note,) if baseline.card.note else ()
+    notes += excluded_windows(test)
     evaluation = summarise(
         predictions,
         task,
@@ -96,13 +99,16 @@ def fit_baseline(corpus: Corpus, store: Store, task: TaskRecipe, *, also: Labell
     return baselines.fit(fitted, y, subjects.tolist(), task, channels=channels)
 
 
-def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) -> Predictions:
+def predict(
+    model: Path, windows: LabelledWindows, baseline: Baseline | None, *, device: str | None = None
+) -> Predictions:
     """Return predictions of a model, and of a baseline if there is one, for the same windows.
 
     Args:
         model: Folder of the task's model.
         windows: Labelled windows.
         baseline: Fitted baseline, or None.
+        device: Device of the model, see `labram.training.device.select_device`.
 
     Raises:
         LabelError: If there are no windows, or the baseline does not fit their montage.
@@ -110,7 +116,7 @@ def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) ->
     if not len(windows):
         raise _no_windows("to evaluate")
     groups = window_groups(windows)
-    predictor = Predictor(model)
+    predictor = Predictor(model, device=device)
     parts = [predictor.predict_prepared(signals, group.channels) for group in groups for signals in group.signals]
     return Predictions(
         recording_id=windows.recording_ids.astype(object),
@@ -120,6 +126,14 @@ def predict(model: Path, windows: LabelledWindows, baseline: Baseline | None) ->
         prediction=np.concatenate(parts).astype(float),
         baseline=baseline.predict(groups) if baseline else None,
     )
+
+
+def excluded_windows(windows: LabelledWindows) -> tuple[str, ...]:
+    """Return a note on the labelled windows that the quality check excluded, if any."""
+    if not windows.excluded:
+        return ()
+    total = windows.excluded + len(windows)
+    return (f"{windows.excluded} of {total} labelled windows exceed quality.max_window_uv and were left out.",)
 
 
 def champion_predictions(corpus: Corpus, store: Store, model: Path, task: TaskRecipe) -> Predictions:

@@ -23,6 +23,7 @@ from labram.models import weights
 from labram.models.downstream import DownstreamModel, prediction
 from labram.models.tokenizer import Tokenizer
 from labram.signals.electrodes import canonical_name, canonical_names, rows
+from labram.training.device import select_device
 from labram.training.task_metadata import TaskMetadata
 
 MAX_SFREQ = 100_000
@@ -36,17 +37,23 @@ class Predictor:
 
     Args:
         folder: Model folder; that of a task model also holds its ``task.json``.
+        device: See `labram.training.device.select_device`.
+
+    Raises:
+        PlatformError: If the device is not available.
 
     Attributes:
+        device: The device.
         task: Recipe and target scale of the task; None for a tokenizer or a backbone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, device: str | None = None) -> None:
+        self.device = select_device(device)
         self.task = TaskMetadata.read(folder) if (folder / TaskMetadata.NAME).is_file() else None
         model = weights.load(folder)
         if not isinstance(model, DownstreamModel | Tokenizer):
             model, _ = weights.backbone_to_downstream(folder, outputs=1)
-        self.model = model.eval()
+        self.model = model.eval().to(self.device)
 
     def predict(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[Any]:
         """Predict from windows at any sampling rate.
@@ -81,13 +88,14 @@ class Predictor:
             [n, patches], channel-major.
         """
         batches, rows_N = model_input(signals, channels)
-        return np.concatenate([self._predict(batch, rows_N) for batch in batches])
+        rows_N = rows_N.to(self.device)
+        return np.concatenate([self._predict(batch.to(self.device), rows_N) for batch in batches])
 
     def _predict(self, x_BNAT: Tensor, rows_N: Tensor) -> npt.NDArray[Any]:
         if isinstance(self.model, Tokenizer):
-            return np.asarray(self.model.encode(x_BNAT, rows_N))
+            return np.asarray(self.model.encode(x_BNAT, rows_N).cpu())
         if self.task is None:
-            return np.asarray(self.model.features(x_BNAT, rows_N))
+            return np.asarray(self.model.features(x_BNAT, rows_N).cpu())
         output = self.model(x_BNAT, rows_N)
         return prediction(output, self.task.recipe.kind, self.task.target_mean, self.task.target_sd)
 

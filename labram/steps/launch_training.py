@@ -42,7 +42,7 @@ def launch_training(job: Job, run: TrackedStep, ledger: Ledger, summary: str) ->
         ledger: What the model has seen after this training.
         summary: Markdown file for Kubeflow Pipelines.
     """
-    metrics = select_launcher().launch(job, run)
+    metrics = select_launcher(job, run).launch(job, run)
     ledger.write(job.out)
     run.metrics(0, {f"final/{name}": value for name, value in metrics.items()})
     run.log_artifacts(job.out, "*.json", HISTORY_FILE)

@@ -1,6 +1,7 @@
 """Device, precision and compilation of training."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +10,41 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from labram.errors import TrainingError
+from labram.errors import PlatformError, TrainingError
 from labram.models.compilation import compile_blocks
 
 Model = TypeVar("Model", bound=nn.Module)
+DEVICE = "LABRAM_DEVICE"
+"""Environment variable: the device of training, evaluation, embedding and serving, see `select_device`."""
 COMPILE = "LABRAM_COMPILE"
 """Environment variable: 1 compiles transformer blocks. It is not part of the recipe, as it only changes rounding."""
 
 
-def select_device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def select_device(device: str | None = None) -> torch.device:
+    """Return the device to use.
+
+    Args:
+        device: ``auto`` (the GPU if there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``; None: the environment
+            variable ``LABRAM_DEVICE``, by default ``auto``.
+
+    Raises:
+        PlatformError: If it is none of these, or a GPU that is not there.
+    """
+    name = device or os.environ.get(DEVICE) or "auto"
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    if (match := re.fullmatch(r"cpu|cuda(?::(\d+))?", name)) is None:
+        raise PlatformError(
+            f"expected auto, cpu, cuda or cuda:N, got {name!r}", field="device", remedy="Pass one of these"
+        )
+    if name != "cpu" and int(match[1] or 0) >= gpus:
+        raise PlatformError(
+            f"{name} is not available: PyTorch finds {gpus} GPUs",
+            field="device",
+            remedy="Pass auto or cpu, or install a driver and a PyTorch build for the GPU",
+        )
+    return torch.device(name)
 
 
 def prepare_model(model: Model) -> Model:

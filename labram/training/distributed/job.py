@@ -15,6 +15,7 @@ from labram.errors import LabramError, PlatformError, TrainingError
 from labram.events import SECONDS_BETWEEN_REPORTS, Monitor
 from labram.frozen_model import FrozenModel
 from labram.jsonl import append_rows
+from labram.recipe import PretrainingRecipe, TokenizerRecipe
 
 WORKER_MODULE = "labram.training.distributed.worker"
 JOB_FILE, EVENTS_FILE = "job.json", "events.jsonl"
@@ -48,6 +49,14 @@ class Job(FrozenModel):
     checkpoints: Path
     out: Path
     allow: bool = False
+
+    @property
+    def micro_batches(self) -> int | None:
+        """Micro-batches of a step, which the processes share evenly; None for `finetune`, which shares windows."""
+        if self.stage == "finetune":
+            return None
+        recipe = TokenizerRecipe if self.stage == "tokenizer" else PretrainingRecipe
+        return recipe.from_json(self.settings).micro_batches
 
 
 @contextmanager

@@ -50,6 +50,7 @@ class Launcher(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class InProcessLauncher:
     """Trains in this process."""
 
@@ -103,18 +104,37 @@ class TorchrunLauncher:
         elastic_launch(config, sys.executable)("-m", WORKER_MODULE, str(folder / JOB_FILE), str(folder / EVENTS_FILE))
 
 
-def select_launcher() -> Launcher:
+def select_launcher(job: Job, monitor: Monitor) -> Launcher:
     """Return the launcher for `LABRAM_NODES` and `LABRAM_PROCESSES`; by default one node, one process per GPU.
+
+    Of these, as many are used as divide the job's `micro_batches`, and a note says so if they are fewer.
 
     Raises:
         PlatformError: If one of the variables is not a positive integer.
     """
     import torch
 
-    nodes, processes = _count(NODES, 1), _count(PROCESSES, max(1, torch.cuda.device_count()))
-    if nodes > 1:
+    from labram.training.device import select_device
+
+    present = torch.cuda.device_count() if select_device() == torch.device("cuda") else 1
+    most = _count(NODES, 1), _count(PROCESSES, present)
+    nodes, processes = _dividing(job.micro_batches, *most)
+    if (nodes, processes) != most:
+        monitor.note(
+            f"using {nodes * processes} of {most[0] * most[1]} processes or GPUs: more do not divide "
+            f"{job.micro_batches} micro-batches a step evenly"
+        )
+    if most[0] > 1:
         return TrainJobLauncher(nodes, processes, TrainJobSettings.from_environment(os.environ, nodes))
     return TorchrunLauncher(processes) if processes > 1 else InProcessLauncher()
+
+
+def _dividing(micro_batches: int | None, nodes: int, processes: int) -> tuple[int, int]:
+    """Return the nodes and processes per node, of these at most, with the most processes that divide a step evenly."""
+    if micro_batches is None:
+        return nodes, processes
+    choices = [(n, p) for n in range(1, nodes + 1) for p in range(1, processes + 1) if micro_batches % (n * p) == 0]
+    return max(choices, key=lambda choice: (choice[0] * choice[1], choice[1]))
 
 
 def _count(variable: str, default: int) -> int:

@@ -49,7 +49,7 @@ API_OUTAGE_SECONDS = 600
 """Tolerated outage of the API server: running pods do not need it."""
 LOG_TAIL_LINES = 30
 NOT_FOUND, SERVER_ERROR = 404, 500
-FORWARDED_VARIABLES = ("LABRAM_RUN", "LABRAM_LOG", "LABRAM_COMPILE")
+FORWARDED_VARIABLES = ("LABRAM_RUN", "LABRAM_LOG", "LABRAM_COMPILE", "LABRAM_DEVICE")
 """Environment variables that are copied to the pods."""
 
 

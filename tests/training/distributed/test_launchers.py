@@ -6,11 +6,12 @@ import signal
 import psutil
 import pytest
 
+from labram import recipe as recipes
 from labram.errors import CheckpointError, PlatformError, TrainingError
 from labram.events import NullMonitor
 from labram.training.distributed import process_group, worker
 from labram.training.distributed.job import EventReceiver, EventSender, Job
-from labram.training.distributed.launchers import InProcessLauncher, TorchrunLauncher, select_launcher
+from labram.training.distributed.launchers import InProcessLauncher, TorchrunLauncher, _dividing, select_launcher
 
 
 class Recorder(NullMonitor):
@@ -131,16 +132,53 @@ def test_an_incomplete_line_is_read_when_it_is_complete(tmp_path):
     ("processes", "expected"),
     [(None, InProcessLauncher()), ("1", InProcessLauncher()), ("4", TorchrunLauncher(4)), ("", InProcessLauncher())],
 )
-def test_the_launcher_is_selected_by_environment_variables(monkeypatch, processes, expected):
+def test_the_launcher_is_selected_by_environment_variables(monkeypatch, job, processes, expected):
     if processes is not None:
         monkeypatch.setenv("LABRAM_PROCESSES", processes)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert type(select_launcher()) is type(expected)
-    assert vars(select_launcher()) == vars(expected)
+    monitor = Recorder()
+    assert select_launcher(job(micro_batches=8), monitor) == expected
+    assert monitor.notes == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "gpus", "used"),
+    [("base", 2, 2), ("base", 3, 2), ("base", 6, 4), ("base", 8, 8), ("demo", 8, 2), ("real-small", 4, 3)],
+)
+def test_the_most_gpus_that_divide_the_micro_batches_are_used(monkeypatch, job, recipe, gpus, used):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monitor = Recorder()
+    tokenizer = job().model_copy(update={"settings": recipes.load(recipe).tokenizer.to_json()})
+    assert select_launcher(tokenizer, monitor) == TorchrunLauncher(used)
+    notes = [note for note in monitor.notes if f"using {used} of {gpus} processes or GPUs" in note]
+    assert len(notes) == len(monitor.notes) == (used < gpus)
+
+
+@pytest.mark.parametrize(
+    ("micro_batches", "nodes", "processes", "used"),
+    [
+        (8, 2, 4, (2, 4)),
+        (8, 3, 4, (2, 4)),
+        (6, 2, 4, (2, 3)),
+        (1, 2, 8, (1, 1)),
+        (7, 2, 4, (1, 1)),
+        (None, 3, 5, (3, 5)),
+    ],
+)
+def test_nodes_and_processes_divide_the_micro_batches_together(micro_batches, nodes, processes, used):
+    assert _dividing(micro_batches, nodes, processes) == used
+
+
+def test_a_forced_cpu_is_one_process(monkeypatch, job):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setenv("LABRAM_DEVICE", "cpu")
+    assert select_launcher(job(micro_batches=8), Recorder()) == InProcessLauncher()
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two"])
-def test_an_invalid_number_of_processes_is_an_error(monkeypatch, value):
+def test_an_invalid_number_of_processes_is_an_error(monkeypatch, job, value):
     monkeypatch.setenv("LABRAM_PROCESSES", value)
     with pytest.raises(PlatformError, match="LABRAM_PROCESSES"):
-        select_launcher()
+        select_launcher(job(), Recorder())

@@ -345,13 +345,14 @@ def test_a_workspace_outside_the_mounted_volume_is_an_error(launcher, job):
         launcher.launch(job.model_copy(update={"checkpoints": Path("/elsewhere")}), NullMonitor())
 
 
-def test_settings_are_read_from_the_environment(monkeypatch):
+def test_settings_are_read_from_the_environment(monkeypatch, job):
+    job = job.model_copy(update={"stage": "finetune"})
     monkeypatch.setenv("LABRAM_NODES", "2")
     monkeypatch.setenv("LABRAM_PROCESSES", "8")
     with pytest.raises(PlatformError, match=r"LABRAM_TRAIN_JOB\.image"):
-        select_launcher()
+        select_launcher(job, NullMonitor())
     monkeypatch.setenv("LABRAM_TRAIN_JOB", '{"image": "labram:1"}')
-    assert select_launcher() == TrainJobLauncher(2, 8, TrainJobSettings(image="labram:1"))
+    assert select_launcher(job, NullMonitor()) == TrainJobLauncher(2, 8, TrainJobSettings(image="labram:1"))
 
 
 def test_an_invalid_toleration_is_an_error(launcher, tmp_path):
