@@ -64,6 +64,10 @@ SCHEMA = pa.schema(
         _field("seconds", pa.int64(), "Duration in the store, whole seconds", "s"),
         _field("store_key", pa.string(), "Key in the patch store; empty: no patches"),
         _field("signal_hash", pa.string(), "SHA-256 of the rounded signal: independent of format and unit"),
+        _field("signal_sketch", _COUNTS, "16 hashes of 6 s, which recordings with common seconds share"),
+        _field("patient_hash", pa.string(), "Keyed hash of the header's patient code and name; empty: not stated"),
+        _field("start_hash", pa.string(), "Keyed hash of device and start time, in steps of 2 s; empty: not stated"),
+        _field("end_hashes", _NAMES, "The same of the end, with the steps before and after"),
         _field("gap_seconds", pa.float64(), "Longest gap in the time stamps; empty: the file does not tell", "s"),
         _field("missing_samples", pa.int64(), "Samples that are NaN or infinite, over all channels", "samples"),
         _field("dead_seconds", pa.int64(), "Seconds in which all channels are constant (dropouts)", "s"),
@@ -121,7 +125,10 @@ SCHEMA = pa.schema(
     ]
 )
 
-_ADDED = {"subject_source", "interpolated_channels", "excluded_seconds", "excluded_fraction"}
+_ADDED = {
+    "subject_source", "signal_sketch", "patient_hash", "start_hash", "end_hashes", "interpolated_channels",
+    "excluded_seconds", "excluded_fraction",
+}  # fmt: skip
 """Columns that catalogues of version 0.1 lack; they are null when such a catalogue is read."""
 
 LABELS = pa.schema(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from labram import datasets as adapters
 from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
+from labram.corpus.evidence import origin_columns
 from labram.corpus.process_pool import map_unordered
 from labram.corpus.process_recording import PEAKS, process_recording, quarantined_row
 from labram.corpus.scan import Content, Item, hash_content, hash_sidecars, propose_subjects, recording_id, scan
@@ -21,6 +22,7 @@ from labram.datasets.subjects import Proposal
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
+from labram.signals.readers.origin import read as read_origin
 from labram.signals.version import VERSION as SIGNALS
 from labram.source_hash import hash_sources
 from labram.store.store import Store
@@ -208,6 +210,9 @@ def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, su
         except Exception as error:  # one recording must not stop the ingest of all others
             return _merge(identity, quarantined_row(Reason.UNPROCESSABLE), failure=type(error).__name__)
         store.put_metadata(metadata_key, metadata)
+    if metadata["row"].get("seconds"):
+        population = item.dataset.population or item.dataset.name
+        identity |= origin_columns(read_origin(item.file.path), population, metadata["row"]["seconds"], subject_key)
     return _merge(identity, metadata, reused=reused)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from labram.corpus import copies, splits, window_quality
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, Corpus, Split
+from labram.corpus.evidence import find_ties
 from labram.corpus.rules import GAPS_UNKNOWN, LOST, Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
 from labram.corpus.spectra import unit_correction
 from labram.errors import CorpusError
@@ -95,7 +96,7 @@ def check_quality(
     corpus = _with_copies(corpus)
     corpus, copied = _with_verdicts(corpus, copy_rules(), _copy_metrics(corpus))
     corpus = window_quality.with_window_warnings(corpus)
-    corpus = splits.split_corpus(corpus, split, seed)
+    corpus = splits.split_corpus(_with_ties(corpus), split, seed)
     summary = summarise(corpus)
     corpus.save(out)
     (out / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
@@ -210,6 +211,20 @@ def _with_copies(corpus: Corpus) -> Corpus:
         pairs = zip(known["recording_id"], first, strict=True)
         originals |= {copy: original for copy, original in pairs if copy != original}
     rows["copy_of"] = [originals.get(recording, "") for recording in rows["recording_id"]]
+    return Corpus(rows, corpus.labels)
+
+
+def _with_ties(corpus: Corpus) -> Corpus:
+    """Add the warnings of evidence that recordings of two subjects are of one person."""
+    rows = corpus.catalogue.copy()
+    codes: dict[str, list[str]] = defaultdict(list)
+    for tie in find_ties(rows[rows["verdict"] == ACCEPTED]):
+        for recording in tie.recordings:
+            codes[recording].append(tie.code)
+    rows["warnings"] = [
+        list(dict.fromkeys([*present, *codes.get(recording, ())]))
+        for recording, present in zip(rows["recording_id"], rows["warnings"], strict=True)
+    ]
     return Corpus(rows, corpus.labels)
 
 

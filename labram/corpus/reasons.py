@@ -6,6 +6,7 @@ Reasons quarantine a recording; a recording with warnings is used.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from labram.corpus.evidence import ADJOINING, NEAR_DUPLICATE, SAME_PATIENT
 from labram.corpus.rules import LOST, SHARED
 from labram.errors import Reason
 
@@ -100,6 +101,20 @@ WARNINGS: Mapping[str, Explanation] = {
         "check the electrodes",
     ),
     SHARED: Explanation("the same recording is stored under another subject", "see `duplicate_subject`"),
+    NEAR_DUPLICATE: Explanation(
+        "its signal has seconds in common with a recording of another subject; both subjects are in the same split",
+        "find out the subject, and state it (`corpus.subject`)",
+    ),
+    SAME_PATIENT: Explanation(
+        "its header states the same patient as that of another subject; both are in the same split, unless most "
+        "subjects have that text",
+        "find out the subject, and state it (`corpus.subject`)",
+    ),
+    ADJOINING: Explanation(
+        "one recording begins where this one ends, or the reverse, on the same device, with another subject; both "
+        "subjects are in the same split",
+        "find out the subject, and state it (`corpus.subject`)",
+    ),
     "truncated_tail": Explanation("the file ends up to 5 % early", "copy it again"),
     "record_count_unknown": Explanation(
         "the recorder did not close the file; all complete records are used", "nothing"

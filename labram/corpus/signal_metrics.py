@@ -38,6 +38,10 @@ _HASH_STEP = 0.5
 _HASH_LIMIT = 4.0
 _SD_OF_MAD = 1.4826
 """Standard deviation of normally distributed values over their median absolute deviation."""
+_SKETCH = 16
+_SKETCHED_BINS = 60
+_BINS_A_SECOND = SAMPLE_RATE_HZ // (_STRIDE * _BIN_SAMPLES)
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -261,6 +265,7 @@ class _StoredMetrics:
             "clipped_samples": int(self._clipped.sum()),
             "channel_clipped_samples": self._clipped.tolist(),
             "signal_hash": self._hash(),
+            "signal_sketch": self._sketch(),
         }
 
     def _percentile(self, share: int) -> NDArray[np.float64]:
@@ -269,6 +274,22 @@ class _StoredMetrics:
         reached = (cumulated * 100 < share * cumulated[:, -1:]).sum(axis=1).clip(max=_AMPLITUDES - 1)
         middle = (reached << _AMPLITUDE_BITS) + (1 << (_AMPLITUDE_BITS - 1)) * (reached > 0)
         return np.asarray(middle.astype(np.uint16).view(np.float16), np.float64)
+
+    def _sketch(self) -> list[int]:
+        """Return hashes of 6 s that begin at a whole second, the smallest ones of the recording (MinHash).
+
+        Hashed is whether the averages over 100 ms (see `_hash`) rise or fall. Two recordings with common seconds have
+        common hashes, however many seconds one of them lacks at either end. Constant parts are left out.
+        """
+        course = np.concatenate(self._mixed).astype(np.float64) if self._mixed else np.empty(0)
+        if len(course) <= _SKETCHED_BINS:
+            return []
+        steps = np.lib.stride_tricks.sliding_window_view(np.diff(course), _SKETCHED_BINS)[::_BINS_A_SECOND]
+        moving = (np.abs(steps) > _TINY).all(axis=1)
+        bits = (steps[moving] > 0).astype(np.uint64) << np.arange(_SKETCHED_BINS, dtype=np.uint64)
+        mixed = bits.sum(axis=1, dtype=np.uint64) * _MIXER
+        smallest = np.unique(mixed ^ (mixed >> np.uint64(32)))[:_SKETCH]
+        return smallest.view(np.int64).tolist()
 
     def _hash(self) -> str:
         """Return a SHA-256 of the rounded signal that does not depend on format, header or unit; empty without signal.

@@ -1,7 +1,8 @@
 """Train, validation and test split by subject; every stage of a run uses the same one.
 
 Subjects are ordered by a hash of their recordings' content and the seed. The split depends neither on file names nor on
-the subject key. Subjects who share a recording, by its bytes or its signal, are in the same split.
+the subject key. Subjects who share a recording, by its bytes or its signal, or whom evidence ties together (see
+`labram.corpus.evidence`), are in the same split.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from labram.corpus.catalogue import ACCEPTED, SPLITS, Corpus, Split
+from labram.corpus.evidence import find_ties
 from labram.errors import CorpusError, LabelError, Reason
 from labram.recipe import SplitRecipe
 
@@ -166,7 +168,7 @@ def _groups(corpus: Corpus, seed: int) -> list[_Group]:
 
 
 def _connected_subjects(catalogue: pd.DataFrame) -> dict[str, str]:
-    """Return, for each subject who shares content with another, one representative of the connected subjects."""
+    """Return, for each subject who shares content or a tie with another, a representative of the connected subjects."""
     shared = catalogue[
         (catalogue["verdict"] == ACCEPTED) | catalogue["reasons"].map(lambda reasons: bool(_SHARED & set(reasons)))
     ]
@@ -177,11 +179,15 @@ def _connected_subjects(catalogue: pd.DataFrame) -> dict[str, str]:
             subject = parent[subject]
         return subject
 
-    for column in ("content_hash", "signal_hash"):
-        for _, subjects in shared[shared[column].fillna("") != ""].groupby(column)["subject_key"]:
-            first, *others = sorted(set(subjects))
-            for other in others:
-                parent[root(other)] = root(first)
+    groups = [
+        sorted(set(subjects))
+        for column in ("content_hash", "signal_hash")
+        for _, subjects in shared[shared[column].fillna("") != ""].groupby(column)["subject_key"]
+    ]
+    groups += [sorted(tie.subjects) for tie in find_ties(catalogue[catalogue["verdict"] == ACCEPTED]) if tie.binding]
+    for first, *others in groups:
+        for other in others:
+            parent[root(other)] = root(first)
     return {subject: root(subject) for subject in list(parent)}
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from labram.corpus.catalogue import SPLITS, Corpus
+from labram.corpus.evidence import find_ties
 from labram.errors import CorpusError
 from labram.recipe import TaskRecipe
 from labram.reporting import plots, quality
@@ -52,12 +53,18 @@ def _accepted(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> ReportSection:
 
 def _identity(corpus: Corpus) -> str:
     """State that no subject is in two splits, or that this is unknown because subjects are guessed."""
+    ties = find_ties(corpus.accepted())
+    bound, loose = ({tie.subjects for tie in ties if tie.binding is binding} for binding in (True, False))
+    pairs = count(len(bound), "pair")
+    kinds = f"Signals, headers or times tie {pairs} of subjects together, which are in the same split."
+    doubt = "Most subjects have the same patient field, so that the headers do not tell whether they are one person."
+    notes = " ".join([kinds] * bool(bound) + [doubt] * bool(loose))
     if (source := corpus.subjects_guessed_from) is None:
-        return "no subject is in two of training, validation and test."
+        return f"no subject is in two of training, validation and test. {notes}".rstrip()
     return (
         f"subjects: {source}. It is not known that no person is in two of training, validation and test: state the "
-        "subjects in the recipe (`corpus.subject`)."
-    )
+        f"subjects in the recipe (`corpus.subject`). {notes}"
+    ).rstrip()
 
 
 def _hours(rows: pd.DataFrame) -> EmbeddedFigure:

@@ -232,8 +232,20 @@ def test_an_artefact_does_not_hide_a_copy_in_another_rounding() -> None:
     assert figures_of(np.round(raw, 1))["signal_hash"] == figures_of(raw)["signal_hash"] != ""
 
 
+@pytest.mark.parametrize("change", [lambda raw: raw[:, 600:], lambda raw: raw[:, :-1000], lambda raw: np.round(raw, 1)])
+def test_recordings_with_common_seconds_have_a_common_sketch(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    def sketch(raw: np.ndarray) -> set[int]:
+        return set(figures_of(raw)["signal_sketch"])  # type: ignore[call-overload]
+
+    raw = eeg(seconds=60)
+    assert len(sketch(raw)) == 16
+    assert len(sketch(raw) & sketch(change(raw))) >= 10
+    assert not any(sketch(raw) & sketch(eeg(seed, seconds=60)) for seed in range(1, 20))
+
+
 def test_a_recording_without_a_signal_has_no_hash() -> None:
-    assert figures_of(np.zeros((6, 2000), np.float32))["signal_hash"] == ""
+    row = figures_of(np.zeros((6, 2000), np.float32))
+    assert (row["signal_hash"], row["signal_sketch"]) == ("", [])
 
 
 def test_a_day_is_sampled_from_end_to_end_in_little_memory() -> None:
