@@ -168,15 +168,16 @@ def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace_dir: Path
     """Run a pipeline under the workspace's lock and exit with its exit code."""
     from labram.platform import local_runs
     from labram.platform.workspace import Workspace
+    from labram.scratch_folder import scratch_folder
 
     workspace = Workspace.at(workspace_dir)
-    with local_runs.lock_workspace(workspace):
-        code = _run_locked(pipeline, recipe, _corpus(data), workspace, arguments)
+    with local_runs.lock_workspace(workspace), scratch_folder() as scratch:
+        code = _run_locked(pipeline, recipe, _corpus(data), workspace, scratch, arguments)
     raise typer.Exit(code)
 
 
 def _run_locked(
-    pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspace", arguments: Mapping[str, object]
+    pipeline: str, recipe: "Recipe", data: Path, workspace: "Workspace", scratch: Path, arguments: Mapping[str, object]
 ) -> int:
     from labram.cli.progress import StepDisplay, console
     from labram.cli.result import show_result
@@ -190,7 +191,7 @@ def _run_locked(
     local = local_runs.create_or_resume(workspace, pipeline, recipe, data, **arguments)
     console.print(f"{'resuming' if local.resumed else 'run'} {local.name}", style="bold")
     console.print(recipe.description)
-    process = local_runs.start(local, data)
+    process = local_runs.start(local, data, scratch)
     with StepDisplay() as display:
         try:
             for event in local_runs.follow(local, process):

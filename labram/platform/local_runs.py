@@ -29,6 +29,7 @@ from labram.logs import CORPUS_VARIABLE
 from labram.platform import run_result
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
+from labram.scratch_folder import shared_folder
 from labram.tracking.lineage import code_version, image_tag
 
 REQUEST, RESULT, IDENTITY = "request.json", "result.json", "identity"
@@ -81,15 +82,24 @@ def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: 
     return LocalRun(name, folder, resumed=False)
 
 
-def start(run: LocalRun, data: Path) -> "subprocess.Popen[bytes]":
-    """Start the pipeline in a new process group. Its output is appended to the run's log."""
+def start(run: LocalRun, data: Path, scratch: Path) -> "subprocess.Popen[bytes]":
+    """Start the pipeline in a new process group. Its output is appended to the run's log.
+
+    Args:
+        run: The run.
+        data: The corpus folder.
+        scratch: Folder for temporary files of all its processes. Compiled kernels are kept where other runs find them.
+    """
+    kernels = shared_folder() / f"torchinductor_{os.getuid()}"
     environment = {
+        "TORCHINDUCTOR_CACHE_DIR": str(kernels),
         **os.environ,
         **OUTPUT_ENCODING,
         "LABRAM_RUN": run.name,
         CORPUS_VARIABLE: str(data),
         "LABRAM_EVENTS": str((run.folder / EVENTS).absolute()),
         "LABRAM_IMAGE": f"localhost/labram-python:{image_tag()}",
+        "TMPDIR": str(scratch),
         "PYTHONUNBUFFERED": "1",
         "PYTHONSAFEPATH": "1",  # modules in the current folder must not shadow installed ones
         "GX_ANALYTICS_ENABLED": "false",

@@ -7,7 +7,6 @@ and only if the champion is still the one that the gates compared with.
 import getpass
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from labram.frozen_model import FrozenModel
 from labram.registry import model_registry
 from labram.registry.gates import Verdict
 from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion
+from labram.scratch_folder import shared_folder
 
 SECONDS_TO_WAIT = 120
 
@@ -136,7 +136,7 @@ def _locked() -> Iterator[None]:
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///")).with_name("promotion.lock")
     else:
-        path = Path(tempfile.gettempdir()) / f"labram-promotion-{hashlib.sha256(uri.encode()).hexdigest()[:12]}.lock"
+        path = shared_folder() / f"labram-promotion-{hashlib.sha256(uri.encode()).hexdigest()[:12]}.lock"
     try:
         with FileLock(path, timeout=SECONDS_TO_WAIT):
             yield

@@ -132,4 +132,4 @@ def test_ingest_hashes_the_header_and_finds_a_trimmed_copy(
     found = {(tie.code, tie.binding) for tie in find_ties(corpus.accepted())}
     assert found == {("same_patient", True), ("near_duplicate", True), ("adjoining", True)}
     text = corpus.catalogue.to_json()
-    assert not any(word in text for word in ("muster", "Muster", "K7", "k7", "2019"))
+    assert not any(word in text for word in ("muster", "Muster", "K7"))
