@@ -128,7 +128,7 @@ def throughput(
     place = device.select_device().type
     result = measure(
         recipes.load(recipe, [*SMALL, *(override or [])]),
-        commit=lineage.commit() + "+" * lineage.dirty(),
+        commit=lineage.commit() + "+" * bool(lineage.dirty()),
         steps=_validated(step, _STEPS, "--step"),
         precisions=("bf16",) if place == "cuda" else ("fp32", "bf16"),
         modes=_validated(mode, _MODES, "--mode"),

@@ -209,8 +209,8 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             RecipeError: If a channel is unknown.
         """
         del X, y
-        loaded = isinstance(self.model, Labram)
-        self.labram_ = self.model if loaded else Labram.from_pretrained(self.model, device=self.device)
+        model = self.model
+        self.labram_ = model if isinstance(model, Labram) else Labram.from_pretrained(model, device=self.device)
         self.dropped_ = electrodes(self.channels, drop_unknown=self.on_unknown == "drop").dropped
         self.settings_: dict[str, Any] = {
             "channels": label_tuple(self.channels),

@@ -145,7 +145,7 @@ def _lost(data: Path, corpus: Corpus, paths: Mapping[str, Path]) -> list[LostCha
     lost = []
     for (_, _, channels), group in rows[rows["lost"] > 0].groupby(["dataset", "names", "lost"]):
         example = min(paths[recording] for recording in group["recording_id"])
-        lost.append(LostChannels(len(group), int(channels), example, _lost_labels(data / example)))
+        lost.append(LostChannels(len(group), int(str(channels)), example, _lost_labels(data / example)))
     return lost
 
 

@@ -62,15 +62,15 @@ def with_window_columns(corpus: Corpus, quality: QualityRecipe, store: Store) ->
 
 def with_window_warnings(corpus: Corpus) -> Corpus:
     """Add to each accepted recording the warnings that count its interpolated channels and excluded seconds."""
-    rows = corpus.catalogue
-    warnings = [
+    rows = corpus.catalogue.copy()
+    rows["warnings"] = [
         [
             *row["warnings"],
             *(f"{code}={len(row[code])}" for code in COUNTED if row["verdict"] == ACCEPTED and row[code]),
         ]
         for row in rows.to_dict("records")
     ]
-    return Corpus(rows.assign(warnings=warnings), corpus.labels)
+    return Corpus(rows, corpus.labels)
 
 
 def _interpolated(row: Mapping[Hashable, Any], quality: QualityRecipe) -> Mask:

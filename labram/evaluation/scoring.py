@@ -59,8 +59,7 @@ def evaluate(
     baseline.save(out)
     predictions = predict(model, test, baseline, device=device)
     predictions.write(out / PREDICTIONS)
-    notes = (baseline.card.note,) if baseline.card.note else ()
-    notes += excluded_windows(test)
+    notes = (*([baseline.card.note] if baseline.card.note else []), *excluded_windows(test))
     evaluation = summarise(
         predictions,
         task,

@@ -256,8 +256,8 @@ def _windows(rows: pd.DataFrame) -> ReportSection:
     )
     affected = accepted[(excluded > 0) | (interpolated > 0)]
     by_recording = tuple(
-        (str(row["recording_id"]), str(row["split"]), *_lost(accepted.loc[[index]], excluded), str(interpolated[index]))
-        for index, row in affected.iterrows()
+        (*map(str, names), *_lost(part, excluded), str(int(interpolated[part.index].sum())))
+        for names, part in affected.groupby(["recording_id", "split"])
     )
     columns = ("seconds", "excluded", "excluded (%)", "interpolated channels")
     tables = (

@@ -116,7 +116,7 @@ class _GdfSignal:
 
 def _without_value(values: NDArray[np.generic], channel: Channel) -> NDArray[np.bool_]:
     if channel.type.kind == "f":
-        return np.isnan(values)  # type: ignore[call-overload, no-any-return]
+        return np.isnan(values)  # type: ignore[no-any-return]
     return (values <= channel.lowest) | (values >= channel.highest)  # type: ignore[operator, no-any-return]
 
 

@@ -313,10 +313,14 @@ def _usable(table: pd.DataFrame, span: Span) -> pd.DataFrame:
     first = cut if span == "end" else np.zeros_like(cut)
     last = cut if span == "beginning" else table["seconds"].to_numpy().astype(np.int64)
     excluded = table["excluded_seconds"]
-    segments = [list(_segments(*each)) for each in zip(first.tolist(), last.tolist(), excluded, strict=True)]
-    usable = table.assign(segment=segments).explode("segment").dropna(subset=["segment"])
-    first, length = np.array(usable.pop("segment").tolist(), np.int64).reshape(-1, 2).T
-    return usable.assign(first=first, length=length).sort_values(["recording_id", "first"], ignore_index=True)
+    segments = [
+        (row, *segment)
+        for row, each in enumerate(zip(first.tolist(), last.tolist(), excluded, strict=True))
+        for segment in _segments(*each)
+    ]
+    rows_S, first_S, length_S = np.array(segments, np.int64).reshape(-1, 3).T
+    usable = table.iloc[rows_S].assign(first=first_S, length=length_S)
+    return usable.sort_values(["recording_id", "first"], ignore_index=True)
 
 
 def _segments(first: int, last: int, excluded: Sequence[int] | None) -> Iterable[tuple[int, int]]:
