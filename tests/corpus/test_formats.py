@@ -42,4 +42,7 @@ def test_an_electrode_that_is_named_twice_is_used_once_and_counted(
     write_edf(tmp_path / "data" / "a.edf", channels=labels)
     _, corpus = take_in(tmp_path / "data")
     row = corpus.catalogue.iloc[0]
-    assert (list(row["montage"]), list(row["warnings"])) == (["FP1", "FP2", "C3"], ["repeated_electrodes=2"])
+    assert (list(row["montage"]), list(row["warnings"])) == (
+        ["FP1", "FP2", "C3"],
+        ["lost_channels=1", "repeated_electrodes=2"],
+    )

@@ -63,10 +63,9 @@ def content_files(path: Path) -> tuple[Path, ...]:
             raise unreadable(path, "no DataFile entry")
         if name is None:
             continue
-        part = _named(path, header, key)
-        if part is None and "/" in name.replace("\\", "/"):
+        if (path.parent / name.replace("\\", "/")).parent != path.parent:
             raise outside(path, f"the {key}")
-        part = part or _of_same_name(path, key)
+        part = _named(path, header, key) or _of_same_name(path, key)
         if part is None:
             raise ReadError(
                 f"{key} is not beside the header",
@@ -93,8 +92,8 @@ def are_samples(path: Path) -> bool:
 
 
 def _named(path: Path, header: str, key: str) -> Path | None:
-    """Return the file that the header names; `$b` stands for its base name, and folders in the name are ignored."""
-    name = (_value(header, key) or "").replace("$b", path.stem).replace("\\", "/").rsplit("/", 1)[-1]
+    """Return the file that the header names; `$b` stands for its base name."""
+    name = Path((_value(header, key) or "").replace("$b", path.stem).replace("\\", "/")).name
     return find_beside(path, name) if name else None
 
 
