@@ -140,6 +140,7 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"
     OUTSIDE = "outside_folder"
     NOT_EEG = "not_eeg"
+    ANNOTATIONS_ONLY = "annotations_only"
     EPOCHED = "epoched"
     NO_CANONICAL_CHANNELS = "no_canonical_channels"
     CHANNELS_LOST = "channels_lost"

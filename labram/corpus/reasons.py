@@ -29,7 +29,7 @@ REASONS: Mapping[str, Explanation] = {
     ),
     Reason.UNSUPPORTED: Explanation("no reader knows this format", "convert it to EDF+ or BrainVision"),
     Reason.DAMAGED: Explanation(
-        "bytes were changed (for example by a text-mode transfer), values are missing or absurdly large, or "
+        "bytes were changed (for example by a transfer as text), values are missing or absurdly large, or "
         "the file is empty",
         "copy it again, in binary mode; export it again",
     ),
@@ -37,6 +37,10 @@ REASONS: Mapping[str, Explanation] = {
     Reason.OUTSIDE: Explanation(
         "the file refers to another file outside its folder, which is not read",
         "put all files of the recording into one folder, and correct the reference",
+    ),
+    Reason.ANNOTATIONS_ONLY: Explanation(
+        "annotations without signals, such as a hypnogram in EDF+: a companion of a recording",
+        "nothing; for labels, write an adapter that reads it",
     ),
     Reason.EPOCHED: Explanation(
         "cut into epochs or averages, not a continuous recording", "export the continuous recording"

@@ -133,9 +133,9 @@ EDF: dict[str, tuple[Damage, str]] = {
     "physical range of a lightning": (signal("physical_max", "1e300"), "accepted channels_without_scale"),
     "unit blank": (signal("unit", ""), "accepted unit_not_stated"),
     "unit in UTF-8, twice, and in Shift-JIS": (signal("unit", "Î¼V", "ÂµV", "\x83Êv"), "accepted"),
-    "label in Latin-1": (signal("label", "Fühler 1"), "accepted"),
+    "label in Latin-1": (signal("label", "Fühler 1"), "accepted lost_channels=1"),
     "label of control characters": (signal("label", "\0\1\xff\x1b[2J"), "accepted"),
-    "labels repeated": (signal("label", "Fp1", "Fp1", "Fp1"), "accepted"),
+    "labels repeated": (signal("label", "Fp1", "Fp1", "Fp1"), "accepted repeated_electrodes=2"),
     "labels all unknown": (signal("label", *"ABCDEF"), "no_canonical_channels"),
     "empty": (lambda edf: b"", "damaged"),
     "copied in text mode": (lambda edf: edf[:1792] + edf[1792:].replace(b"\n", b"\r\n"), "damaged"),
@@ -189,7 +189,8 @@ def files_that_are_no_files(folder: Path) -> dict[str, str]:
         (folder / "input error.edf").symlink_to("/proc/self/mem")
     (folder / os.fsdecode(b"no \xff text.edf")).write_bytes(b"0       ")
     names = ("no \udcff text", "zip bomb", "itself", "nowhere", "endless", "pipe", "input error")
-    return {f"{name}.edf": "unreadable" for name in names if os.path.lexists(folder / f"{name}.edf")}
+    found = {f"{name}.edf": "unreadable" for name in names if os.path.lexists(folder / f"{name}.edf")}
+    return found | ({"input error.edf": "damaged"} if "input error.edf" in found else {})  # of no size
 
 
 def other_formats(folder: Path) -> dict[str, str]:

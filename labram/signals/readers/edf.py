@@ -13,7 +13,7 @@ import numpy as np
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
 from labram.signals.readers.edf_annotations import MOST_EVENTS, Annotation, parse, record_times, to_events
-from labram.signals.readers.edf_header import RATES_HZ, Channel, Header, read_header
+from labram.signals.readers.edf_header import RATES_HZ, Channel, Header, read_header, text_copy
 from labram.signals.readers.edf_samples import EdfSignal, digital, texts
 from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.readers.triggers import rising_edges
@@ -24,8 +24,17 @@ MIN_RECORDS_FRACTION = 0.95
 
 _LINE_FEED, _CARRIAGE_RETURN = 0x0A, 0x0D
 _MIN_LINE_FEEDS = 64
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES, _TEXT_BYTES = 1 << 20, 1 << 14
 _TRIGGER_LABELS = frozenset({"status", "trigger"})
+
+
+def recognises(path: Path) -> bool:
+    """Return whether a file starts with version 0 of EDF and a header whose size fits its number of signals."""
+    with path.open("rb") as file:
+        start = file.read(256)
+    size, signals = start[184:192].strip(), start[252:256].strip()
+    sound = start[:8].rstrip(b" \0") == b"0" and size.isdigit() and signals.isdigit()
+    return sound and int(size) == 256 * (int(signals) + 1)
 
 
 def read(path: Path) -> Recording:
@@ -38,9 +47,9 @@ def read(path: Path) -> Recording:
     UTF-8), ``events_cut`` (more than a million).
 
     Raises:
-        ReadError: UNREADABLE if the header is malformed; TRUNCATED if records are missing; DAMAGED if a text-mode copy
-            inserted a carriage return before every line feed of the samples, if no channel has a scale, or if the
-            records of an interrupted file have no onsets; NOT_EEG if no channel has a plausible sampling rate.
+        ReadError: UNREADABLE if the header is malformed; TRUNCATED if records are missing; DAMAGED if the file was
+            copied as text, if no channel has a scale, or if the records of an interrupted file have no onsets;
+            ANNOTATIONS_ONLY if there is no signal; NOT_EEG if no channel has a plausible sampling rate.
     """
     try:
         header = read_header(path)
@@ -74,13 +83,15 @@ def _completeness(path: Path, header: Header) -> tuple[int, list[str]]:
 
 
 def _detect_text_mode_copy(path: Path, header: Header) -> None:
-    """Detect a text-mode copy, which inserts a byte 0x0D before each 0x0A.
+    """Detect a text-mode copy, which inserts a byte 0x0D before each 0x0A, and a copy as UTF-8.
 
     In samples, a line feed follows a carriage return by chance in 1 of 256 cases. A text-mode copy is certain if every
     one of many line feeds does, at varying bytes of a sample (a constant signal of 0x0A0D would be at the same). The
     file size may be unchanged, because a mirror can crop the file. The first lone line feed ends the check, so usually
     only the start of the file is read.
     """
+    if _is_utf8(path, header):
+        raise text_copy(path)
     width = header.sample_bytes
     byte_counts = np.zeros(width, int)
     before, at = b"", 0
@@ -94,12 +105,21 @@ def _detect_text_mode_copy(path: Path, header: Header) -> None:
             byte_counts += np.bincount((line_feeds + at - len(before)) % width, minlength=width)
             before, at = block[-1:], at + len(block)
     if byte_counts.sum() >= _MIN_LINE_FEEDS and byte_counts.min() * 10 >= byte_counts.sum() / width:
-        raise ReadError(
-            "damaged by a text-mode copy (a carriage return before every line feed)",
-            reason=Reason.DAMAGED,
-            file=path.name,
-            remedy="Download the file again in binary mode",
-        )
+        raise text_copy(path)
+
+
+def _is_utf8(path: Path, header: Header) -> bool:
+    """Whether the first samples are UTF-8 with many characters beyond ASCII, which those of a recording never are."""
+    with path.open("rb") as file:
+        file.seek(header.size)
+        block = file.read(_TEXT_BYTES)
+    try:
+        text = block.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(block) - 3:
+            return False
+        text = block[: error.start].decode("utf-8")
+    return len(text) - len(text.encode("ascii", "ignore")) >= _MIN_LINE_FEEDS
 
 
 def _channels(path: Path, header: Header) -> tuple[tuple[Channel, ...], list[str]]:

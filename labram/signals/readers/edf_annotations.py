@@ -19,7 +19,8 @@ from labram.signals.recording import Event
 MOST_EVENTS = 1_000_000
 """More events are noise on a trigger line, or a malicious file."""
 
-_HEAD = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?)?)?")
+_HEAD = re.compile(rb"([+-]\d+(?:[.,]\d*)?)(?:\x15(\d+(?:[.,]\d*)?)?)?")
+"""Onset and duration; some recorders write decimal commas."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def parse(records: Iterable[bytes]) -> tuple[NDArray[np.float64], list[Annotatio
         for index, entry in enumerate(record.split(b"\0")):
             head, *words = entry.split(b"\x14")
             match = _HEAD.fullmatch(head)
-            onset, duration = (float(match[1]), float(match[2] or 0)) if match else (math.inf, 0.0)
+            onset, duration = (_number(match[1]), _number(match[2] or b"0")) if match else (math.inf, 0.0)
             if not words or not math.isfinite(onset + duration):
                 continue
             if index == 0 and not words[0]:
@@ -80,6 +81,10 @@ def parse(records: Iterable[bytes]) -> tuple[NDArray[np.float64], list[Annotatio
                 annotations += [Annotation(onset, duration, word) for word in words if word]
         times.append(first)
     return np.array(times), annotations
+
+
+def _number(text: bytes) -> float:
+    return float(text.replace(b",", b"."))
 
 
 def record_times(onsets: NDArray[np.float64], duration: float) -> RecordTimes | None:

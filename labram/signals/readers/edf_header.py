@@ -12,20 +12,19 @@ from pathlib import Path
 
 from labram.errors import ReadError, Reason
 from labram.signals.readers.errors import unreadable
+from labram.signals.readers.units import microvolts
 from labram.signals.recording import UNITS
 
 RATES_HZ = (1.0, 1e6)
 """Plausible sampling rates of EEG."""
-ANNOTATION_LABELS = frozenset({"EDF Annotations", "BDF Annotations"})
+ANNOTATION_LABELS = frozenset({"edf annotations", "bdf annotations"})
 
-_SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
+_SAMPLE_BYTES = {b"0": 2, b"\xffBIOSEMI": 3}
 _FIXED_BYTES = 256
 _WIDTHS = {
     "label": 16, "transducer": 80, "unit": 8, "physical_min": 8, "physical_max": 8, "digital_min": 8, "digital_max": 8,
     "prefilter": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
-_PREFIXES = {"": 1e6, "m": 1e3, "u": 1.0, "µ": 1.0, "Âµ": 1.0, "Î¼": 1.0, "\x83Ê": 1.0, "n": 1e-3}
-"""Prefixes of V, in µV. Micro may be ASCII, Latin-1, UTF-8 (two code points) or Shift-JIS, all decoded as Latin-1."""
 _MICROVOLTS_RANGE = (1e-9, 1e9)
 """Plausible physical ranges; values outside it would become zeros or infinities."""
 
@@ -53,7 +52,7 @@ class Channel:
     @property
     def annotates(self) -> bool:
         """Whether it is an annotation signal."""
-        return self.label in ANNOTATION_LABELS
+        return self.label.lower() in ANNOTATION_LABELS
 
     @property
     def scaled(self) -> bool:
@@ -91,14 +90,15 @@ def read_header(path: Path) -> Header:
     """Read and check the header.
 
     Raises:
-        ReadError: UNREADABLE if it is no such header or its fields are inconsistent; NOT_EEG if no signal has a
-            plausible sampling rate.
+        ReadError: UNREADABLE if it is no such header or its fields are inconsistent; DAMAGED if it was copied as text;
+            ANNOTATIONS_ONLY if there is no signal; NOT_EEG if no signal has a plausible sampling rate.
         OSError: If the file cannot be read.
     """
     with path.open("rb") as file:
         fixed = file.read(_FIXED_BYTES)
-        if fixed[:8] not in _SAMPLE_BYTES:
-            raise unreadable(path, "no EDF or BDF signature")
+        sample_bytes = _SAMPLE_BYTES.get(fixed[:8].rstrip(b" \0"))
+        if sample_bytes is None:
+            raise text_copy(path) if _was_text(fixed) else unreadable(path, "no EDF or BDF signature")
         try:
             size, records, count = (_whole(fixed[at : at + width]) for at, width in ((184, 8), (236, 8), (252, 4)))
             record_seconds = _number(fixed[244:252])
@@ -107,6 +107,13 @@ def read_header(path: Path) -> Header:
             channels = tuple(_channels(file.read(size - _FIXED_BYTES), count))
         except (ValueError, OverflowError):
             raise unreadable(path, "non-numeric header fields") from None
+    if all(channel.annotates for channel in channels):
+        raise ReadError(
+            "has annotations and no signals",
+            reason=Reason.ANNOTATIONS_ONLY,
+            file=path.name,
+            remedy="Keep it beside its recording; nothing is missing",
+        )
     if not 0 < record_seconds < math.inf or min(channel.samples for channel in channels) < 1:
         raise unreadable(path, "inconsistent header fields")
     slowest, fastest = RATES_HZ
@@ -117,8 +124,27 @@ def read_header(path: Path) -> Header:
             file=path.name,
             remedy="Remove the file from the corpus",
         )
-    interrupted = fixed[192:197] in (b"EDF+D", b"BDF+D")
-    return Header(size, records, record_seconds, _SAMPLE_BYTES[fixed[:8]], channels, interrupted)
+    interrupted = fixed[192:236].strip().upper().startswith((b"EDF+D", b"BDF+D"))
+    return Header(size, records, record_seconds, sample_bytes, channels, interrupted)
+
+
+def text_copy(path: Path) -> ReadError:
+    """Return the error for a file that a program changed because it took it for text."""
+    return ReadError(
+        "damaged by a program that took it for text (line ends, a byte-order mark or UTF-8)",
+        reason=Reason.DAMAGED,
+        file=path.name,
+        remedy="Take the original, or download the file again in binary mode",
+    )
+
+
+def _was_text(fixed: bytes) -> bool:
+    """Whether a signature follows a byte-order mark, or is in UTF-8 or UTF-16."""
+    for encoding in ("utf-8-sig", "utf-16"):
+        text = fixed.decode(encoding, "replace")
+        if text.startswith(("0       ", "\xffBIOSEMI", "\ufffdBIOSEMI")):
+            return True
+    return False
 
 
 def _channels(described: bytes, count: int) -> Iterator[Channel]:
@@ -130,7 +156,7 @@ def _channels(described: bytes, count: int) -> Iterator[Channel]:
     samples = [_whole(field) for field in fields["samples"]]
     for i, start in enumerate(accumulate(samples[:-1], initial=0)):
         unit = _text(fields["unit"][i])
-        factor = _PREFIXES.get(unit[:-1]) if unit[-1:] in ("V", "v") else None
+        factor = microvolts(unit)
         gain, offset = _scale(fields, i, factor or 1.0)
         yield Channel(_text(fields["label"][i]), samples[i], start, gain, offset, UNITS[factor] if factor else "")
 
@@ -156,7 +182,11 @@ def _text(field: bytes) -> str:
 
 
 def _whole(field: bytes) -> int:
-    return int(_text(field))
+    """Return a field as a whole number; some recorders write ``20.0``."""
+    number = _number(field)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
 
 
 def _number(field: bytes) -> float:
