@@ -5,7 +5,6 @@ a reason code or a warning.
 """
 
 import inspect
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -17,8 +16,10 @@ from typing import ClassVar, Literal, Self
 
 from labram.datasets.fetch import Download
 from labram.datasets.subjects import guess
-from labram.errors import LabelError, Reason
-from labram.signals.readers import EEG_SUFFIXES, are_samples, is_later_part, read
+from labram.datasets.walk import walk
+from labram.errors import LabelError, ReadError, Reason
+from labram.signals.readers import EEG_SUFFIXES, are_samples, is_compressed, is_later_part, read
+from labram.signals.readers.limits import read_bytes
 from labram.signals.recording import Recording
 from labram.source_hash import hash_with_imports
 
@@ -229,7 +230,11 @@ class Dataset:
         return [
             path
             for path in list_files(folder)
-            if (path.suffix.lower() in self.suffixes and self._is_recording(path)) or path.is_dir()
+            if (
+                (path.suffix.lower() in self.suffixes and self._is_recording(path))
+                or is_compressed(path)
+                or _is_folder(path)
+            )
             if self.owns(path)
         ]
 
@@ -247,11 +252,11 @@ def read_label_text(path: Path) -> str:
     """Return the text of a label file.
 
     Raises:
-        LabelError: If the file is missing or not UTF-8 text.
+        LabelError: If the file is missing, no regular file of at most 64 MiB, or not UTF-8 text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig", errors="strict")
-    except (OSError, UnicodeDecodeError):
+        return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except (OSError, UnicodeDecodeError, ReadError):
         raise LabelError(
             "the label file is missing or not UTF-8 text", file=path.name, remedy="Restore the dataset's original file"
         ) from None
@@ -278,21 +283,23 @@ def list_files(folder: Path) -> list[Path]:
     without read permission is one entry too, so that it is reported as unreadable.
     """
     paths: list[Path] = []
-    seen: set[str] = set()
 
     def keep_unreadable(error: OSError) -> None:
         paths.append(Path(error.filename))
 
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=keep_unreadable):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
+    for parent, folders, files in walk(folder, keep_unreadable):
         bundles = [name for name in folders if name.lower().endswith(".mff")]
-        folders[:] = sorted(name for name in folders if name not in bundles and not name.startswith("."))
-        paths += [Path(parent, name) for name in (*files, *bundles) if not name.startswith(".")]
+        folders[:] = [name for name in folders if name not in bundles and not name.startswith(".")]
+        paths += [parent / name for name in (*files, *bundles) if not name.startswith(".")]
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder, or one that cannot be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:  # such as a path that is too long
+        return True
 
 
 def _accompanies(path: Path) -> bool:

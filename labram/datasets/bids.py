@@ -11,6 +11,7 @@ from labram.datasets.subjects import guess
 from labram.errors import Reason
 
 _COPIES = frozenset({"derivatives", "sourcedata"})
+_PLACES = ("sub-*", "sub-*/ses-*")
 _ENTITIES = re.compile(r"(?P<subject>sub-[^_]+)_(?:(?P<session>.+)_)?eeg")
 
 
@@ -36,7 +37,7 @@ class Bids(Dataset):
 
     def recognises(self, folder: Path) -> bool:
         """Return whether the folder has a dataset description and EEG of at least one subject."""
-        return super().recognises(folder) and any(folder.glob("sub-*/**/eeg/*_eeg.*"))
+        return super().recognises(folder) and any(any(folder.glob(f"{place}/eeg/*_eeg.*")) for place in _PLACES)
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Yield every EEG file, with line frequency and reference of its sidecars."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
+from zipfile import BadZipFile, ZipFile
 
 from labram.errors import CorpusError, PlatformError
 from labram.events import Monitor
@@ -21,6 +22,8 @@ _CHUNK = 1 << 16
 _TIMEOUT_SECONDS = 60
 _PARTIAL = 206
 _BEYOND_THE_END = 416
+_MOST_RATIO, _LEAST_BYTES = 50, 1 << 26
+"""An archive of recordings unpacks to less than so many times its size, or to less than the number of bytes."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def _fetch_one(entry: Entry, path: Path, resuming: "_Resuming") -> None:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    unpack = pooch.Unzip() if path.suffix == ".zip" else None
+    unpack = _unzip if path.suffix == ".zip" else None
     try:
         pooch.retrieve(
             entry.url, entry.checksum, fname=path.name, path=path.parent, downloader=resuming, processor=unpack
@@ -173,6 +176,31 @@ def _fetch_one(entry: Entry, path: Path, resuming: "_Resuming") -> None:
             file=entry.path,
             remedy="Run the command again; if the error persists, report it to the archive",
         ) from None
+
+
+def _unzip(archive: str, action: str, _: object) -> list[str]:
+    """Unpack an archive unless it states a size out of proportion; no member unpacks to more than it states.
+
+    Raises:
+        CorpusError: If it does, or is no archive; it is deleted.
+    """
+    import pooch
+
+    path = Path(archive)
+    try:
+        with ZipFile(path) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+    except BadZipFile:
+        size = None
+    if size is None or size > max(_MOST_RATIO * path.stat().st_size, _LEAST_BYTES):
+        path.unlink()
+        raise CorpusError(
+            "no ZIP archive" if size is None else f"unpacks to more than {_MOST_RATIO} times its size; it was deleted",
+            file=path.name,
+            remedy="Report it to the archive; download the dataset's files by hand",
+        )
+    unpacked: list[str] = pooch.Unzip()(archive, action, None)
+    return unpacked
 
 
 class _Resuming:

@@ -1,12 +1,12 @@
 """Recognise the datasets of a corpus folder by their layout."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from labram.datasets.base import Dataset
 from labram.datasets.folder import Folder
 from labram.datasets.registry import ADAPTERS, get_adapter
+from labram.datasets.walk import walk
 from labram.errors import CorpusError
 
 FOLDER = ADAPTERS[Folder.name]
@@ -62,15 +62,11 @@ def _search(data: Path, adapters: Sequence[Dataset]) -> list[tuple[Dataset, Path
     without any file named as the dataset's. Symbolic links are followed, but each real folder is visited once.
     """
     found: list[tuple[Dataset, Path]] = []
-    seen: set[str] = set()
-    for parent, folders, _ in os.walk(data, followlinks=True):
-        folder, real = Path(parent), os.path.realpath(parent)
-        here = [] if real in seen else [(adapter, folder) for adapter in adapters if adapter.recognises(folder)]
-        if here or real in seen:
-            folders.clear()
-        seen.add(real)
+    for folder, folders, _ in walk(data):
+        here = [(adapter, folder) for adapter in adapters if adapter.recognises(folder)]
         found += here
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.lower().endswith(".mff"))
+        entered = [name for name in folders if not name.startswith(".") and not name.lower().endswith(".mff")]
+        folders[:] = [] if here else entered
     parts = [part for adapter, folder in found for part in _without_others(adapter, folder, adapters)]
     order = [adapter.name for adapter in adapters]
     return sorted(parts, key=lambda entry: order.index(entry[0].name))

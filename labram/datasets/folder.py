@@ -52,10 +52,10 @@ class Folder(Dataset):
 
 
 def _is_recognised(path: Path) -> bool:
-    """Whether an EEG format recognises the file. An unreadable file counts: it is quarantined by name."""
-    if path.suffix.lower() not in SHARED_SUFFIXES or path.is_fifo():
+    """Whether an EEG format recognises the file, not a pipe or device. An unreadable one is quarantined by name."""
+    if path.suffix.lower() not in SHARED_SUFFIXES:
         return False
     try:
-        return is_recording(path)
+        return path.is_file() and is_recording(path)
     except OSError:
         return True

@@ -6,6 +6,7 @@ width, K codes, F frequency bins.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -16,6 +17,9 @@ POSITIONS = 25
 """Time steps per patch after the temporal encoder; width = 25 x conv_channels."""
 ROWS = 129
 """Rows of the spatial table: row 0 for the CLS token, row i for the i-th canonical electrode."""
+
+_BLOCK_VALUES = 12
+"""Values of a transformer block, in squares of the width: attention has 4, the MLP 8."""
 
 Compatibility = Literal["corrected", "published"]
 """`published` reproduces the published code with its errors, which docs/model.md lists."""
@@ -47,15 +51,29 @@ class _Config:
     compatibility: Compatibility = "corrected"
 
     def __post_init__(self) -> None:
+        self._require_types()
+        counts = (self.depth, self.codes, self.heads, self.conv_channels)
+        self._require(min(counts) >= 1, "depth, codes, heads, conv_channels", "at least 1")
         self._require(self.width == POSITIONS * self.conv_channels, "width", f"{POSITIONS} x conv_channels")
         self._require(self.conv_channels % 4 == 0, "conv_channels", "a multiple of 4, the number of its groups")
         self._require(self.width % self.heads == 0, "heads", f"a divisor of width {self.width}")
-        self._require(min(self.depth, self.codes) >= 1, "depth, codes", "at least 1")
         self._require(self.compatibility in ("corrected", "published"), "compatibility", "corrected or published")
 
     def _require(self, holds: bool, field: str, expected: str) -> None:  # noqa: FBT001
         if not holds:
             raise WeightsError(f"must be {expected}", field=field, remedy="Correct the model's dimensions")
+
+    def _require_types(self) -> None:
+        """Raise unless each field has the type of its default; a whole number may stand for a float."""
+        for field in dataclasses.fields(self):
+            value, expected = getattr(self, field.name), type(field.default)
+            sound = type(value) is expected or (expected is float and type(value) is int)
+            self._require(sound and not (expected is float and not math.isfinite(value)), field.name, expected.__name__)
+
+    @property
+    def least_values(self) -> int:
+        """A lower bound of the number of values in the weights of any model of these dimensions."""
+        return _BLOCK_VALUES * self.width**2 * self.depth
 
     def to_json(self) -> dict[str, Any]:
         """Return the dimensions as plain JSON values."""
@@ -66,8 +84,14 @@ class _Config:
         """Return the configuration that `to_json` described.
 
         Raises:
-            WeightsError: If a field is missing or unknown.
+            WeightsError: If a field is missing, unknown, or of another type.
         """
+        if not isinstance(values, Mapping):
+            raise WeightsError(
+                "the model's configuration has no fields",
+                field="config",
+                remedy="Use the config.json that was written with these weights",
+            )
         known = {field.name for field in dataclasses.fields(cls)}
         if set(values) != known:
             wrong = ", ".join(sorted(known ^ set(values)))
@@ -86,6 +110,15 @@ class TokenizerConfig(_Config):
     decoder_depth: int = 3
     code_width: int = 64
     ema_decay: float = 0.99
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(min(self.decoder_depth, self.code_width) >= 1, "decoder_depth, code_width", "at least 1")
+
+    @property
+    def least_values(self) -> int:
+        """A lower bound of the number of values in the weights."""
+        return super().least_values + _BLOCK_VALUES * self.width**2 * self.decoder_depth + self.codes * self.code_width
 
     @classmethod
     def base(cls) -> Self:

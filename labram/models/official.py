@@ -51,6 +51,8 @@ _UNUSED_REASON = "stored by the published code, read by no computation"
 _IGNORED_REASON = "the published loader ignores this prefix"
 _NO_TENSOR_REASON = "not a tensor"
 _NO_HEAD_REASON = "the file has no head: it starts from zero"
+_MOST_RATIO = 2
+"""Largest ratio of what a file holds to its size; above 1 for tensors that share their values."""
 _NO_CHECKPOINT = (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
@@ -153,6 +155,7 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
             file=file,
             remedy="Name the .pth file; model folders of labram need no import",
         )
+    _require_proportionate(file)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
@@ -170,6 +173,24 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise _damaged(file)
     return content
+
+
+def _require_proportionate(file: Path) -> None:
+    """Raise for a pipe or device, and for an archive that unpacks to more than its size: PyTorch does not compress.
+
+    Raises:
+        DamagedWeightsError: If it is one.
+    """
+    if not file.is_file():
+        raise _damaged(file)
+    if zipfile.is_zipfile(file):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+        except (zipfile.BadZipFile, *_NO_CHECKPOINT) as error:
+            raise _damaged(file) from error
+        if size > _MOST_RATIO * file.stat().st_size:
+            raise _damaged(file)
 
 
 def _whole(file: Path) -> bool:
@@ -212,7 +233,17 @@ def _state_dict(content: Mapping[str, Any], file: Path, *, average: bool) -> tup
             remedy="Save them as dense tensors",
             unmatched={"not plain": unsupported},
         )
+    if sum(map(_bytes, tensors.values())) > _MOST_RATIO * file.stat().st_size:
+        raise DamagedWeightsError(
+            "the tensors state more values than the file has",
+            file=file,
+            remedy="Download the file again, or save its tensors with `contiguous()`",
+        )
     return tensors, dict.fromkeys((str(name) for name in state if str(name) not in tensors), _NO_TENSOR_REASON)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _plain(tensor: Tensor) -> bool:
@@ -259,11 +290,15 @@ def _model_for(official: Mapping[str, Tensor], kind: Kind, file: Path, stated: M
         )
     try:
         if model_class is Tokenizer:
-            return Tokenizer(_tokenizer_config(official, file, stated))
+            tokenizer = _tokenizer_config(official, file, stated)
+            weights.require_fitting(tokenizer.least_values, file)
+            return Tokenizer(tokenizer)
+        backbone = _backbone_config(official, "student." if model_class is MaskedModel else "", file, stated)
+        weights.require_fitting(backbone.least_values, file)
         if model_class is MaskedModel:
-            return MaskedModel(_backbone_config(official, "student.", file, stated))
+            return MaskedModel(backbone)
         return DownstreamModel(
-            _backbone_config(official, "", file, stated),
+            backbone,
             _size(official, "head.weight", 2, file)[0] if "head.weight" in official else 1,
             pooling="cls" if "norm.weight" in official else "mean",
         )

@@ -28,6 +28,7 @@ __all__ = ["LoadReport", "backbone_to_downstream", "digest", "load", "save"]
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 FORMAT = 1
+_MOST_CONFIG_BYTES, _LEAST_VALUE_BYTES = 1 << 20, 2
 
 
 def save(model: LabramModel, folder: Path) -> str:
@@ -69,7 +70,7 @@ def load(folder: Path) -> LabramModel:
     """
     description = _read_config(folder)
     digest(folder)
-    model = _build(description, folder / CONFIG)
+    model = _build(description, folder)
     try:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
@@ -140,7 +141,26 @@ def _describe(model: LabramModel) -> dict[str, Any]:
     return description
 
 
-def _build(description: Mapping[str, Any], source: Path) -> LabramModel:
+def require_fitting(values: int, file: Path) -> None:
+    """Raise if a model has more values than the file of its weights can hold, before the model is built.
+
+    Args:
+        values: Lower bound of the number of its values, of at least two bytes each.
+        file: File of the weights.
+
+    Raises:
+        DamagedWeightsError: If it has.
+    """
+    if values * _LEAST_VALUE_BYTES > file.stat().st_size:
+        raise DamagedWeightsError(
+            f"the stated dimensions need at least {values} values, more than the file can hold",
+            file=file,
+            remedy="Download or train the weights again",
+        )
+
+
+def _build(description: Mapping[str, Any], folder: Path) -> LabramModel:
+    source = folder / CONFIG
     kind = description.get("kind")
     if kind not in ("tokenizer", "masked", "downstream") or description.get("format") != FORMAT:
         raise WeightsError(
@@ -148,27 +168,40 @@ def _build(description: Mapping[str, Any], source: Path) -> LabramModel:
             file=source,
             remedy="Use the labram version that wrote it",
         )
-    if tuple(description.get("electrodes", ())) != CANONICAL:
+    if description.get("electrodes") != list(CANONICAL):
         raise ElectrodeTableError(
             "the spatial table is for other electrodes, or the same electrodes in another order",
             file=source,
             field="electrodes",
             remedy="Use the labram version that wrote it",
         )
-    dimensions = description.get("config", {})
+    dimensions: Any = description.get("config", {})
     if kind == "tokenizer":
-        return Tokenizer(TokenizerConfig.from_json(dimensions))
+        tokenizer = TokenizerConfig.from_json(dimensions)
+        require_fitting(tokenizer.least_values, folder / WEIGHTS)
+        return Tokenizer(tokenizer)
     backbone = BackboneConfig.from_json(dimensions)
     if kind == "masked":
+        require_fitting(backbone.least_values + backbone.codes * backbone.width, folder / WEIGHTS)
         return MaskedModel(backbone)
-    return DownstreamModel(backbone, int(description["outputs"]), pooling=description["pooling"])
+    outputs, pooling = description.get("outputs"), description.get("pooling")
+    if type(outputs) is not int or outputs < 1 or pooling not in ("mean", "cls"):
+        raise WeightsError(
+            f"invalid head: {outputs!r} outputs, pooling {pooling!r}",
+            file=source,
+            field="outputs, pooling",
+            remedy="Use the config.json that was written with these weights",
+        )
+    require_fitting(backbone.least_values + outputs * backbone.width, folder / WEIGHTS)
+    return DownstreamModel(backbone, outputs, pooling=pooling)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        large = file.is_file() and file.stat().st_size > _MOST_CONFIG_BYTES
+        description = json.loads("" if large or file.is_fifo() else file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"the configuration cannot be read ({type(error).__name__})",
             file=file,

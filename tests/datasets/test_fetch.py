@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from labram.cli import app
 from labram.datasets import ADAPTERS
 from labram.datasets.eegmat import Eegmat
-from labram.datasets.fetch import Dataverse, Download, Fetched, PhysioNet, Zenodo, fetch
+from labram.datasets.fetch import Dataverse, Download, Fetched, PhysioNet, Zenodo, _unzip, fetch
 from labram.errors import CorpusError, PlatformError
 from labram.events import NullMonitor
 
@@ -278,3 +278,16 @@ class TestCommand:
             "chb_mit",
             "sleep_edf",
         }
+
+
+@pytest.mark.parametrize("bomb", [True, False])
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_deleted(tmp_path: Path, *, bomb: bool) -> None:
+    path = tmp_path / "a.zip"
+    if bomb:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("a.mat", bytes(1 << 27))
+    else:
+        path.write_bytes(b"no archive")
+    with pytest.raises(CorpusError, match="50 times" if bomb else "no ZIP archive"):
+        _unzip(str(path), "download", None)
+    assert not list(tmp_path.iterdir())

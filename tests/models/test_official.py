@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -371,3 +372,27 @@ def test_defect_25_dimensions_of_the_codebook_come_from_the_checkpoint(tiny_toke
     """Published: a flag, whose default does not fit the released tokenizer."""
     import_checkpoint(checkpoint(to_official(Tokenizer(tiny_tokenizer_config))), kind="tokenizer", out=tmp_path / "in")
     assert weights.load(tmp_path / "in").config == tiny_tokenizer_config
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_is_refused(checkpoint, state, tmp_path):
+    file = checkpoint(state | {"cls_token": torch.zeros(1 << 22)})
+    packed = tmp_path / "packed.pth"
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for member in source.infolist():
+            target.writestr(member.filename, source.read(member))
+    with pytest.raises(DamagedWeightsError):
+        import_checkpoint(packed, kind="backbone", out=tmp_path / "model")
+
+
+def test_a_tensor_that_repeats_a_value_without_end_is_refused(checkpoint, state, tmp_path):
+    file = checkpoint(state | {"lm_head.weight": torch.zeros(1).expand(1 << 40)})
+    with pytest.raises(DamagedWeightsError, match="more values than the file has"):
+        import_checkpoint(file, kind="backbone", out=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_width_that_no_tensor_fills_is_refused(checkpoint, state, tmp_path):
+    name = next(name for name in state if name.endswith("cls_token"))
+    file = checkpoint(state | {name: torch.zeros(1, 1, 25 << 12)})
+    with pytest.raises(WeightsError):
+        import_checkpoint(file, kind="backbone", out=tmp_path / "model")

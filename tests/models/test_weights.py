@@ -136,3 +136,42 @@ def test_a_tokenizer_is_no_backbone(models, tmp_path):
     weights.save(models["tokenizer"], tmp_path)
     with pytest.raises(WeightsError, match="expected a pre-trained backbone, got a tokenizer"):
         weights.backbone_to_downstream(tmp_path, 2)
+
+
+CHANGES = {
+    "width in words": {"width": "100"},
+    "heads 0": {"heads": 0},
+    "heads negative": {"heads": -1},
+    "depth true": {"depth": True},
+    "layer scale not finite": {"layer_scale": float("nan")},
+    "flag as a number": {"qk_norm": 1},
+    "layers without end": {"depth": 1 << 40},
+    "terabytes of codes": {"codes": 1 << 36},
+    "terabytes of width": {"width": 25 << 18, "conv_channels": 1 << 18, "heads": 1},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_dimensions_of_another_type_or_beyond_the_file_are_refused_before_a_model_is_built(saved, name):
+    description = json.loads((saved / "config.json").read_text())
+    description["config"] |= CHANGES[name]
+    (saved / "config.json").write_text(json.dumps(description))
+    with pytest.raises(WeightsError):
+        weights.load(saved)
+
+
+@pytest.mark.parametrize(
+    "change", [{"config": []}, {"electrodes": 5}, {"kind": []}, {"kind": "downstream", "outputs": "2"}]
+)
+def test_a_configuration_of_another_shape_is_refused(saved, change):
+    description = json.loads((saved / "config.json").read_text()) | change
+    (saved / "config.json").write_text(json.dumps(description))
+    with pytest.raises(WeightsError):
+        weights.load(saved)
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, " " * (1 << 21), "\xff"])
+def test_a_configuration_that_is_too_deep_too_large_or_no_text_is_refused(saved, content):
+    (saved / "config.json").write_text(content, encoding="latin1")
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        weights.load(saved)

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labram.errors import ReadError, Reason
 from labram.signals.readers import (
     ant,
     arff,
     brainvision,
+    compressed,
     edf,
     eeglab,
     egi,
+    enobio,
     fif,
     fif_parts,
     gdf,
@@ -24,8 +25,11 @@ from labram.signals.readers import (
     muse_monitor,
     neuroscan,
     nicolet,
+    nihon_kohden,
+    persyst,
     smni,
     text,
+    unsupported,
     xdf,
 )
 from labram.signals.readers.brainvision import are_samples
@@ -43,6 +47,7 @@ __all__ = [
     "are_samples",
     "content_files",
     "format_of",
+    "is_compressed",
     "is_later_part",
     "is_recording",
     "read",
@@ -78,13 +83,25 @@ class Format:
     fragile: bool = False
 
 
+def is_compressed(path: Path) -> bool:
+    """Return whether the name is that of a compressed recording, such as ``a.edf.gz``."""
+    return compressed.inner_suffix(path) in EEG_SUFFIXES | {".rec"}
+
+
 FORMATS = (
     Format("EDF", (".edf",), edf.read),
     Format("BDF", (".bdf",), edf.read),
+    Format("EDF", (".rec",), edf.read, edf.recognises),
     Format("GDF", (".gdf",), gdf.read),
     Format("FIF", (".fif",), fif.read, lambda path: not fif.is_events(path), fif_parts.content_files, unit="V"),
-    Format("BrainVision", (".vhdr",), brainvision.read, content_files=brainvision.content_files),
+    Format("BrainVision", brainvision.HEADERS, brainvision.read, content_files=brainvision.content_files),
     Format("EEGLAB", (".set",), eeglab.read, content_files=eeglab.content_files, unit="µV", fragile=True),
+    Format("Persyst", (".lay",), persyst.read, content_files=persyst.content_files),
+    Format("Neuroelectrics NEDF", (".nedf",), enobio.read),
+    Format(
+        "Nihon Kohden", (".eeg",), nihon_kohden.read, nihon_kohden.recognises, nihon_kohden.content_files, fragile=True
+    ),
+    Format("Neuroscan epochs", (".eeg", ".avg"), neuroscan.read_epochs, neuroscan.recognises_epochs),
     Format("ANT CNT", (".cnt",), ant.read, ant.recognises, ant.content_files, fragile=True),
     Format("Neuroscan CNT", (".cnt",), neuroscan.read, unit="µV"),
     Format("EGI MFF", (".mff",), egi.read_mff, content_files=egi.mff_files),
@@ -95,24 +112,21 @@ FORMATS = (
     Format("MuseLSL CSV", (".csv",), muse.read, muse.recognises, unit="µV"),
     Format("Muse Monitor CSV", (".csv",), muse_monitor.read, muse_monitor.recognises, unit="µV"),
     Format("UCI SMNI text", (".gz",), smni.read, smni.recognises, unit="µV"),
+    Format("compressed", compressed.SUFFIXES, compressed.read, is_compressed),
+    Format("MATLAB or HDF5", unsupported.CONTAINERS, unsupported.read, unsupported.recognises),
     Format("text of samples", (".txt", ".csv", ".tsv", ".asc"), text.read, text.recognises),
 )
 """In the order in which they are tried."""
 
-SHARED_SUFFIXES = frozenset({".raw", ".data", ".arff", ".csv", ".gz", ".txt", ".tsv", ".asc"})
+SHARED_SUFFIXES = frozenset(
+    {".rec", ".raw", ".data", ".avg", ".arff", ".csv", ".txt", ".tsv", ".asc"}
+    | {*compressed.SUFFIXES, *unsupported.CONTAINERS}
+)
 """Ambiguous suffixes: such a file is EEG only if one of the formats recognises it."""
-
-_UNSUPPORTED = {
-    ".nwb": "Neurodata Without Borders",
-    ".e": "Nicolet (since 2010)",
-    ".eeg": "BrainVision samples without their .vhdr, or Nihon Kohden",
-    ".mefd": "MEF 3",
-    ".trc": "Micromed",
-}
 
 EEG_SUFFIXES = (
     frozenset(suffix for file_format in FORMATS for suffix in file_format.suffixes) - SHARED_SUFFIXES
-    | _UNSUPPORTED.keys()
+    | unsupported.BY_SUFFIX.keys()
 )
 """Suffixes that always mean EEG, including those of unsupported formats."""
 
@@ -153,7 +167,7 @@ def open_here(path: Path) -> Recording:
     """Open a recording in this process, without isolation."""
     file_format = _format(path)
     if file_format is None:
-        raise _unsupported(path)
+        raise unsupported.unsupported(path)
     recording = file_format.read(path)
     return recording if recording.unit else replace(recording, unit=file_format.unit)
 
@@ -170,21 +184,13 @@ def content_files(path: Path) -> tuple[Path, ...]:
 
 def _format(path: Path) -> Format | None:
     suffix = path.suffix.lower()
+    opened = path.is_file() or not path.exists()  # not a pipe or a device
     return next(
         (
             file_format
             for file_format in FORMATS
-            if suffix in file_format.suffixes and (file_format.recognises is None or file_format.recognises(path))
+            if suffix in file_format.suffixes
+            and (file_format.recognises is None or (opened and file_format.recognises(path)))
         ),
         None,
-    )
-
-
-def _unsupported(path: Path) -> ReadError:
-    name = _UNSUPPORTED.get(path.suffix.lower())
-    return ReadError(
-        f"unsupported format {path.suffix or 'without suffix'}{f' ({name})' if name else ''}",
-        reason=Reason.UNSUPPORTED,
-        file=path.name,
-        remedy="Export it to EDF+, BDF or BrainVision",
     )

@@ -16,6 +16,7 @@ from antio.libeep import pyeep
 
 from labram.signals.readers.companions import linked, with_suffix
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.limits import read_text
 from labram.signals.readers.units import microvolts
 from labram.signals.recording import UNITS, Event, Recording
 
@@ -95,7 +96,7 @@ def _segments(path: Path, samples: int, began: float | None) -> list[tuple[float
     if listed_in is None:
         return [(began, samples)]
     segments: list[tuple[float | None, int]] = []
-    for line in listed_in.read_text("latin1").splitlines()[:_MOST_SEGMENTS]:
+    for line in read_text(listed_in).splitlines()[:_MOST_SEGMENTS]:
         words = line.split()
         try:
             date, fraction, count = float(words[0]), float(words[1]), int(words[2])

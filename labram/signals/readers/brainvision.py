@@ -1,4 +1,4 @@
-"""BrainVision: a header (.vhdr), markers (.vmrk) and samples (.eeg or .dat).
+"""BrainVision: a header (.vhdr), markers (.vmrk) and samples (.eeg or .dat); of a V-Amp, also .ahdr and .amrk.
 
 Described in the "BrainVision Core Data Format 1.0" document of Brain Products.
 """
@@ -17,10 +17,12 @@ import mne
 from labram.errors import ReadError, Reason
 from labram.signals.readers.companions import find_beside, with_suffix
 from labram.signals.readers.errors import epoched, outside, truncated, unreadable
+from labram.signals.readers.limits import read_bytes
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
 MIN_POINTS_FRACTION = 0.95
+HEADERS = (".vhdr", ".ahdr")
 _BY_CHANNEL = "VECTORIZED"
 _NEW_SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d+),\d+,\d+,(\d{20})\s*$", re.MULTILINE)
 _SEGMENT = re.compile(r"^Mk\d+=New Segment,", re.MULTILINE)
@@ -44,7 +46,7 @@ def read(path: Path) -> Recording:
     notes = _completeness(path, header, files[1].stat().st_size)
     if any(_named(path, header, key) is None for key in ("DataFile", "MarkerFile") if _value(header, key)):
         notes = (*notes, "files_renamed")
-    markers = _decoded(files[2].read_bytes()) if len(files) > 2 else ""
+    markers = _decoded(read_bytes(files[2])) if len(files) > 2 else ""
     recording = to_recording(path, _open(path, header, files[1], markers), notes=notes)
     return replace(recording, gap_seconds=_longest_gap(markers, recording.sfreq) if markers else None)
 
@@ -80,9 +82,9 @@ def content_files(path: Path) -> tuple[Path, ...]:
 
 def are_samples(path: Path) -> bool:
     """Return whether an ``.eeg`` file belongs to a BrainVision header beside it, of the same name or naming it."""
-    if with_suffix(path, ".vhdr"):
+    if any(with_suffix(path, suffix) for suffix in HEADERS):
         return True
-    for header in (other for other in path.parent.iterdir() if other.suffix.lower() == ".vhdr"):
+    for header in (other for other in path.parent.iterdir() if other.suffix.lower() in HEADERS):
         try:
             if path in content_files(header):
                 return True
@@ -99,7 +101,7 @@ def _named(path: Path, header: str, key: str) -> Path | None:
 
 def _of_same_name(path: Path, key: str) -> Path | None:
     """Return the file with the header's own name, for a recording that was renamed without the names inside."""
-    suffixes = (".eeg", ".dat") if key == "DataFile" else (".vmrk",)
+    suffixes = (".eeg", ".dat") if key == "DataFile" else (".vmrk", ".amrk")
     return next(filter(None, (with_suffix(path, suffix) for suffix in suffixes)), None)
 
 
@@ -110,14 +112,15 @@ def _open(path: Path, header: str, samples: Path, markers: str) -> Any:
         link = folder / f"samples{samples.suffix.lower()}"
         link.symlink_to(samples.absolute())
         names = {"DataFile": link.name, "MarkerFile": "markers.vmrk", "Codepage": "UTF-8"}
-        for file, text in (("header.vhdr", header), ("markers.vmrk", markers)):
+        header_name = "header.ahdr" if _is_v_amp(header) else "header.vhdr"
+        for file, text in ((header_name, header), ("markers.vmrk", markers)):
             for key, value in names.items():
                 text = re.sub(rf"^{key}\s*=.*$", f"{key}={value}", text, flags=re.MULTILINE | re.IGNORECASE)
             if not re.search(r"^Codepage=", text, re.MULTILINE):
                 text = text.replace("[Common Infos]", "[Common Infos]\nCodepage=UTF-8", 1)
             (folder / file).write_text(text, encoding="utf-8")
         try:
-            raw = open_raw(folder / "header.vhdr", mne.io.read_raw_brainvision)
+            raw = open_raw(folder / header_name, mne.io.read_raw_brainvision)
         except ReadError as error:
             error.file = path.name
             raise
@@ -138,10 +141,15 @@ def _decoded(content: bytes) -> str:
 
 
 def _header(path: Path) -> str:
-    text = _decoded(path.read_bytes())
+    text = _decoded(read_bytes(path))
     if "brain vision" not in text[:200].lower() and "brainvision" not in text[:200].lower():
         raise unreadable(path, "no BrainVision signature")
     return text
+
+
+def _is_v_amp(header: str) -> bool:
+    """Whether a V-Amp wrote the samples, with a channel more than the header states."""
+    return "v-amp" in header.partition("\n")[0].lower()
 
 
 def _common_infos(header: str) -> str:
@@ -174,7 +182,7 @@ def _completeness(path: Path, header: str, size: int) -> tuple[str, ...]:
     channels, announced = (_value(header, key) or "" for key in ("NumberOfChannels", "DataPoints"))
     if not width or not channels.isdecimal() or not int(channels):
         return ()
-    points, rest = divmod(size, width * int(channels))
+    points, rest = divmod(size, width * (int(channels) + _is_v_amp(header)))
     if rest:
         raise truncated(path, "the sample file ends within a sample")
     if not announced.isdecimal() or points >= int(announced):

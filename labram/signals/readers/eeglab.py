@@ -13,6 +13,7 @@ from labram.errors import ReadError, Reason
 from labram.signals.readers.companions import linked, with_suffix
 from labram.signals.readers.errors import epoched, outside, truncated, unreadable
 from labram.signals.readers.hdf5_links import require_self_contained
+from labram.signals.readers.matlab_size import require_proportionate
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Recording
 
@@ -28,9 +29,10 @@ def read(path: Path) -> Recording:
 
     Raises:
         ReadError: EPOCHED for epochs, TRUNCATED if the ``.fdt`` is too short, OUTSIDE if data are in another folder or
-            in another HDF5 file, else UNREADABLE.
+            in another HDF5 file, DAMAGED if it unpacks to more than 100 times its size, else UNREADABLE.
     """
     require_self_contained(path)
+    require_proportionate(path)
     try:
         raw = open_raw(path, mne.io.read_raw_eeglab)
     except ReadError:

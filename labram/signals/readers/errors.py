@@ -6,9 +6,11 @@ from labram.errors import ReadError, Reason
 
 
 def unreadable(path: Path, cause: str) -> ReadError:
-    """Return the error for a file whose structure is malformed."""
+    """Return the error for a file whose structure is malformed, or whose library ran out of its memory."""
+    if cause == "MemoryError":
+        return too_large(path, "reading it takes far more memory than its size")
     return ReadError(
-        f"cannot be read as {path.suffix.lstrip('.').upper()} ({cause})",
+        f"cannot be read as {path.suffix.lstrip('.').upper() or 'a recording'} ({cause})",
         reason=Reason.UNREADABLE,
         file=path.name,
         remedy="Download or export the file again",
@@ -44,4 +46,14 @@ def outside(path: Path, reference: str) -> ReadError:
         reason=Reason.OUTSIDE,
         file=path.name,
         remedy="Put all files of the recording into one folder, and correct the reference",
+    )
+
+
+def too_large(path: Path, problem: str) -> ReadError:
+    """Return the error for a file that takes more memory, time or disk than a recording of its size."""
+    return ReadError(
+        problem,
+        reason=Reason.DAMAGED,
+        file=path.name,
+        remedy="Export the recording again: the file is damaged, or made to exhaust the machine",
     )

@@ -19,7 +19,7 @@ def require_self_contained(path: Path) -> None:
     Raises:
         ReadError: OUTSIDE for an external link, external storage or a virtual dataset.
     """
-    if not _is_hdf5(path):
+    if not is_hdf5(path):
         return
     try:
         with h5py.File(path, "r") as file:
@@ -30,8 +30,8 @@ def require_self_contained(path: Path) -> None:
         raise outside(path, "a part of its HDF5 data")
 
 
-def _is_hdf5(path: Path) -> bool:
-    """Whether the signature is at the start, or behind a user block of 512 bytes times a power of two."""
+def is_hdf5(path: Path) -> bool:
+    """Return whether the signature is at the start, or behind a user block of 512 bytes times a power of two."""
     position = 0
     with path.open("rb") as file:
         while position <= _MAX_USER_BLOCK:

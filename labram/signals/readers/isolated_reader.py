@@ -5,8 +5,11 @@ fails later or computes wrong values. Messages are JSON and raw samples, never p
 recording that the parent holds.
 """
 
+import glob
 import json
+import resource
 import signal
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from labram.child_process import ChildProcess
 from labram.errors import ReadError, Reason
 from labram.signals.readers.errors import unreadable
 from labram.signals.recording import Event, Recording, Samples
 
-_TIMEOUT_SECONDS = 3600
-"""Time limit of one reply. The child enforces it as well, in case its parent is gone."""
+_MEMORY_BYTES, _MEMORY_RATIO = 1 << 30, 32
+"""Memory that a child may take besides its libraries: a basis, and a multiple of the size of the recording's file."""
+_SECONDS, _BYTES_PER_SECOND = 600, 1 << 20
+"""Time limit of one reply: a basis, and the size of the file at a slow disk's rate. The child enforces it as well, in
+case its parent is gone."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
 
@@ -35,7 +42,8 @@ def open_isolated(path: Path) -> Recording:
     """Open a recording in a child process, which serves its samples.
 
     Raises:
-        ReadError: As the format's reader does; UNREADABLE if the child crashes or does not reply within an hour.
+        ReadError: As the format's reader does; UNREADABLE if the child crashes or does not reply in time; DAMAGED if it
+            runs out of the memory that it may take.
         ReaderFailed: If the child ends otherwise.
     """
     try:
@@ -58,8 +66,10 @@ def open_isolated(path: Path) -> Recording:
 
 def serve(path: Path, connection: Connection, open_here: Callable[[Path], Recording]) -> None:
     """Run the child: open the recording and reply to requests until the connection closes."""
-    signal.alarm(_TIMEOUT_SECONDS)
-    with _send_errors(connection):
+    timeout = _timeout(path)
+    signal.alarm(timeout)
+    with _send_errors(connection, path):
+        _limit_memory(path)
         try:
             recording = open_here(path)
         except OSError as error:
@@ -74,8 +84,8 @@ def serve(path: Path, connection: Connection, open_here: Callable[[Path], Record
             request = json.loads(connection.recv_bytes())
         except EOFError:
             return
-        signal.alarm(_TIMEOUT_SECONDS)
-        with _send_errors(connection):
+        signal.alarm(timeout)
+        with _send_errors(connection, path):
             samples = np.ascontiguousarray(recording.read(**request))
             _send(connection, {})
             if samples.size:
@@ -109,7 +119,7 @@ class _Reader:
         return into
 
     def _message(self) -> bytes:
-        if not self.connection.poll(_TIMEOUT_SECONDS):
+        if not self.connection.poll(_timeout(self.path)):
             raise unreadable(self.path, "its library does not terminate")
         return self.connection.recv_bytes()
 
@@ -146,16 +156,39 @@ class _RemoteSamples:
         return self.reader.request(request, np.empty((len(picks), stop - start), self.dtype))
 
 
+def _timeout(path: Path) -> int:
+    return _SECONDS + _size(path) // _BYTES_PER_SECOND
+
+
+def _size(path: Path) -> int:
+    """Return the size of a recording's file with the files beside it that have its name."""
+    return sum(part.stat().st_size for part in path.parent.glob(f"{glob.escape(path.stem)}.*") if part.is_file())
+
+
+def _limit_memory(path: Path) -> None:
+    """Limit the memory of this process, where the system counts what was allocated."""
+    if sys.platform == "linux":
+        taken = psutil.Process().memory_info().data
+        limit = taken + _MEMORY_BYTES + _MEMORY_RATIO * _size(path)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
 def _send(connection: Connection, values: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(values).encode())
 
 
 @contextmanager
-def _send_errors(connection: Connection) -> Iterator[None]:
+def _send_errors(connection: Connection, path: Path) -> Iterator[None]:
     """Send errors to the parent; of a bug in labram, its type only."""
     try:
         yield
     except ReadError as error:
-        _send(connection, {name: getattr(error, name) for name in ("problem", "reason", "remedy", "file", "field")})
+        _send_read_error(connection, error)
+    except MemoryError:
+        _send_read_error(connection, unreadable(path, "MemoryError"))
     except Exception as error:
         _send(connection, {"failure": type(error).__name__})
+
+
+def _send_read_error(connection: Connection, error: ReadError) -> None:
+    _send(connection, {name: getattr(error, name) for name in ("problem", "reason", "remedy", "file", "field")})

@@ -7,6 +7,7 @@ import pymatreader
 
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.hdf5_links import require_self_contained
+from labram.signals.readers.matlab_size import require_proportionate
 from labram.signals.readers.with_mne import quiet
 
 
@@ -17,6 +18,7 @@ def read_variables(path: Path, *names: str) -> dict[str, Any]:
         ReadError: If it is no MATLAB file, is damaged, lacks one of the variables, or refers to another file.
     """
     require_self_contained(path)
+    require_proportionate(path)
     try:
         with quiet():
             content = pymatreader.read_mat(path, variable_names=list(names))

@@ -3,10 +3,11 @@
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import mne
 
-from labram.signals.readers.errors import truncated, unreadable
+from labram.signals.readers.errors import epoched, truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
@@ -47,3 +48,18 @@ def read(path: Path) -> Recording:
     raw = open_raw(path, mne.io.read_raw_cnt, data_format=_FORMATS[width], recompute_n_samples=shares[width] != 1)
     recording = to_recording(path, raw, notes=("truncated_tail",) if shares[width] < 1 else ())
     return replace(recording, gap_seconds=None)
+
+
+def recognises_epochs(path: Path) -> bool:
+    """Return whether an ``.eeg`` or ``.avg`` file is Neuroscan's, which hold epochs and averages."""
+    with path.open("rb") as file:
+        return file.read(8) == b"Version "
+
+
+def read_epochs(path: Path) -> NoReturn:
+    """Raise the error for epochs and averages.
+
+    Raises:
+        ReadError: EPOCHED, always.
+    """
+    raise epoched(path)

@@ -1,5 +1,6 @@
 """Files whose content is elsewhere: git-annex links and pointers, Git LFS pointers, and empty files."""
 
+import errno
 from pathlib import Path
 
 from labram.errors import ReadError, Reason
@@ -19,9 +20,11 @@ def require_content(path: Path, *files: Path) -> None:
 
     Raises:
         ReadError: NOT_DOWNLOADED for a link or pointer of git-annex or Git LFS, DAMAGED for an empty file.
-        OSError: If a file cannot be read.
+        OSError: If a file cannot be read, or is a pipe or a device, which might never end.
     """
     for file in files or (path,):
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise OSError(errno.EINVAL, "a pipe or a device")
         remedy = _remedy(file)
         if remedy:
             raise ReadError(

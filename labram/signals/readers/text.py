@@ -10,6 +10,7 @@ from labram.signals.electrodes import canonical_name
 
 _SEPARATORS = re.compile(r"[,;\s]+")
 _COMMENTS = ("#", "%")
+_RECORDER = b"%OpenBCI"
 _LINES = 200
 _LONGEST_LINE = 1 << 16
 
@@ -17,10 +18,13 @@ _LONGEST_LINE = 1 << 16
 def recognises(path: Path) -> bool:
     """Return whether the text is a table of samples: at least 200 numeric lines, with no header or electrode names.
 
-    Comments may come first. Other tables (of subjects, trials, scores) have words in their lines, or a header without
-    electrodes.
+    Comments may come first; a file of OpenBCI, whose lines have dates, is recognised by its first line. Other tables
+    (of subjects, trials, scores) have words in their lines, or a header without electrodes.
     """
     with path.open("rb") as file:
+        if file.read(len(_RECORDER)) == _RECORDER:
+            return True
+        file.seek(0)
         lines = (file.readline(_LONGEST_LINE).decode("latin1").strip() for _ in range(2 * _LINES))
         content = (line for line in lines if line and not line.startswith(_COMMENTS))
         rows = [_SEPARATORS.split(line.strip(",;")) for line in islice(content, 1 + _LINES)]

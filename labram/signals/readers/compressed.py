@@ -1,0 +1,92 @@
+"""Compressed recordings (``a.edf.gz``): EDF, BDF and GDF are unpacked to a file without a name while they are used."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from labram.errors import ReadError, Reason
+from labram.signals.readers import edf, gdf
+from labram.signals.readers.errors import too_large, truncated, unreadable
+from labram.signals.readers.limits import MOST_RATIO, unpacked_limit
+from labram.signals.recording import Recording, Samples, Signal
+
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar")
+_READERS: dict[str, Callable[[Path], Recording]] = {
+    ".edf": edf.read,
+    ".rec": edf.read,
+    ".bdf": edf.read,
+    ".gdf": gdf.read,
+}
+_CHUNK = 1 << 20
+
+
+def inner_suffix(path: Path) -> str:
+    """Return the suffix of the compressed file, in lower case; empty if `path` is not compressed."""
+    return Path(path.stem).suffix.lower() if path.suffix.lower() in SUFFIXES else ""
+
+
+def read(path: Path) -> Recording:
+    """Read a compressed EDF, BDF or GDF.
+
+    Raises:
+        ReadError: UNSUPPORTED for other formats and archives; DAMAGED if it unpacks to more than 100 times its size;
+            TRUNCATED if the archive ends early; else as the format's reader.
+    """
+    reader = _READERS.get(inner_suffix(path))
+    if reader is None or path.suffix.lower() != ".gz":
+        raise ReadError(
+            "a compressed recording", reason=Reason.UNSUPPORTED, file=path.name, remedy="Unpack it beside this file"
+        )
+    file = TemporaryFile(prefix="labram-")  # noqa: SIM115  closed with the recording
+    _unpack(path, file)
+    with _errors_of(path):
+        recording = reader(Path(f"/dev/fd/{file.fileno()}"))
+    return replace(recording, data=_Unpacked(recording.data, file, path))  # type: ignore[arg-type]
+
+
+def _unpack(path: Path, into: IO[bytes]) -> None:
+    left = unpacked_limit(path)
+    try:
+        with gzip.open(path) as packed:
+            while chunk := packed.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise too_large(path, f"unpacks to more than {MOST_RATIO} times its size")
+                into.write(chunk)
+    except EOFError:
+        raise truncated(path, "the archive ends early") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise unreadable(path, type(error).__name__) from None
+    into.flush()
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Name the compressed file in errors."""
+    try:
+        yield
+    except ReadError as error:
+        error.file = path.name
+        raise
+
+
+@dataclass(frozen=True)
+class _Unpacked:
+    """Samples of the unpacked file, which lives as long as this object."""
+
+    signal: Signal
+    file: IO[bytes]
+    path: Path
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.signal.shape
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        with _errors_of(self.path):
+            return self.signal.read(picks, start, stop)
