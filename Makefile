@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Only constraints.txt fixes versions. torch comes first, so that pip takes a CPU build where it has one.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run run-services run-containers images results lock test lint ui browser postgresql clean
+.PHONY: help run run-services run-containers images results lock test attack lint ui browser postgresql clean
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -45,6 +45,9 @@ results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER, a
 
 test: $(READY) browser  ## All tests, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+attack: $(READY)  ## Hostile inputs, with those of CASES=FOLDER (generators), and counts of what held
+	@$(if $(CASES),LABRAM_ATTACK_CASES=$(CASES)) $(BIN)/python -m pytest -q -m attack tests
 
 lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the manifests
 	@$(BIN)/ruff check .

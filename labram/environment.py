@@ -100,6 +100,11 @@ TESTS = (
     Variable(
         "LABRAM_REAL_EEG", "Folder of the real recordings.", "`../shared/eeg`; if absent, their tests are skipped"
     ),
+    Variable(
+        "LABRAM_ATTACK_CASES",
+        "Folder of generators of hostile inputs (`make attack`).",
+        "`../shared/cases`; if absent, their tests are skipped",
+    ),
     Variable("LABRAM_HOSTILE_CASES", "Number of damaged files that the fuzz test generates.", "0"),
     Variable("LABRAM_TEST_KILLS", "Number of times that the test of interruption kills a training.", "20"),
 )
