@@ -5,6 +5,7 @@ from pathlib import Path
 
 from labram.datasets.base import Dataset, Group, RecordingFile, list_files
 from labram.datasets.subjects import guess
+from labram.errors import ReadError
 from labram.signals.readers import SHARED_SUFFIXES, is_recording
 
 
@@ -57,5 +58,5 @@ def _is_recognised(path: Path) -> bool:
         return False
     try:
         return path.is_file() and is_recording(path)
-    except OSError:
+    except (OSError, ReadError):
         return True

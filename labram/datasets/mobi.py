@@ -12,6 +12,7 @@ from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, inval
 from labram.errors import ReadError
 from labram.signals.readers import table
 from labram.signals.readers.errors import unreadable
+from labram.signals.readers.limits import read_bytes
 from labram.signals.recording import Recording
 
 _NAMES, _ANGLES = "impedances-before.txt", "joints.txt"
@@ -111,7 +112,7 @@ def _names(path: Path) -> tuple[str, ...]:
     Rows are ``PhysChn  Name  LabelSet  Impedance``, tab separated, below the amplifier's settings.
     """
     try:
-        rows = [[cell.strip() for cell in line.split("\t")] for line in path.read_text("latin1").splitlines()]
+        rows = [[cell.strip() for cell in line.split("\t")] for line in read_bytes(path).decode("latin1").splitlines()]
     except OSError:
         raise unreadable(path, "the file with channel names is missing") from None
     names = [row[1] for row in rows if len(row) >= 4 and row[0].isdigit()][:_CHANNELS]

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
-from labram.errors import LabelError
+from labram.errors import LabelError, ReadError
+from labram.signals.readers.limits import read_bytes
 from labram.signals.recording import Recording
 from labram.simulation import gait, hospital, lab
 from labram.simulation.simulate import MARKER_FILE
@@ -34,8 +35,8 @@ class _Simulated(Dataset):
     def recognises(self, folder: Path) -> bool:
         """Return whether the folder's marker file names this dataset."""
         try:
-            return bool(json.loads((folder / MARKER_FILE).read_text(encoding="utf-8")).get("dataset") == self.name)
-        except (OSError, ValueError, AttributeError):
+            return bool(json.loads(read_bytes(folder / MARKER_FILE)).get("dataset") == self.name)
+        except (OSError, ValueError, AttributeError, RecursionError, ReadError):
             return False
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:

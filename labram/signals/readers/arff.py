@@ -18,14 +18,14 @@ from labram.signals.recording import Event, Recording
 EPOC = frozenset(("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4"))
 EPOC_SFREQ = 128.0
 
-_MOST_LINES = 1000
+_MOST_LINES, _LONGEST_LINE = 1000, 1 << 16
 
 
 def recognises(path: Path) -> bool:
     """Return whether a column is named like an electrode."""
-    with path.open(encoding="latin1") as file:
-        for _, line in zip(range(_MOST_LINES), file, strict=False):
-            words = line.replace("'", " ").replace('"', " ").split()
+    with path.open("rb") as file:
+        for _ in range(_MOST_LINES):
+            words = file.readline(_LONGEST_LINE).decode("latin1").replace("'", " ").replace('"', " ").split()
             if len(words) > 1 and words[0].lower() == "@attribute" and canonical_name(words[1]):
                 return True
     return False

@@ -9,6 +9,7 @@ import mne
 from labram.errors import ReadError
 from labram.signals.readers.companions import linked, with_suffix
 from labram.signals.readers.errors import truncated, unreadable
+from labram.signals.readers.limits import read_bytes
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
@@ -57,5 +58,5 @@ def _open(path: Path, header: Path) -> Any:
 
 
 def _fields(header: Path) -> dict[str, str]:
-    lines = header.read_text("latin1").splitlines()
+    lines = read_bytes(header).decode("latin1").splitlines()
     return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
