@@ -24,6 +24,8 @@ from labram.store.store import Store, to_patches
 PEAKS = "peaks"
 """Name of the stored array with the largest absolute value of each second and channel, float16 [S, C] as uint16."""
 _SECONDS_AT_ONCE = 60
+_LOWEST_RATE_HZ = 20.0
+"""No EEG is slower, and a sample of such a recording would become tens of stored ones."""
 
 
 def process_recording(
@@ -51,6 +53,7 @@ def process_recording(
     """
     try:
         recording = withhold_unknown_events(item.dataset.read(item.file), item.dataset.event_codes)
+        _require_rate(recording)
         picks, montage, excluded = _montage(recording, item.file.excluded_channels)
         metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file))
         if store.verify(key):
@@ -94,6 +97,15 @@ def process_recording(
 def quarantined_row(reason: Reason) -> dict[str, Any]:
     """Return the result of `process_recording` for a recording that cannot be used."""
     return {"row": {"verdict": QUARANTINED, "reasons": [reason.value]}, "labels": []}
+
+
+def _require_rate(recording: Recording) -> None:
+    if recording.sfreq < _LOWEST_RATE_HZ:
+        raise ReadError(
+            f"a sampling rate of {recording.sfreq:g} Hz",
+            reason=Reason.LOW_RATE,
+            remedy="Export the recording at its original sampling rate",
+        )
 
 
 def _montage(recording: Recording, excluded: frozenset[str]) -> tuple[list[int], tuple[str, ...], list[str]]:
@@ -154,6 +166,8 @@ def _preprocessed(
 
 def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[str, Any]], list[str]]:
     """Return label rows within the recording, and warnings that count the excluded spans."""
+    if any(path.exists() and not path.is_file() for path in item.dataset.sidecars(item.file)):
+        return [], [Reason.MISSING_LABEL.value]  # a pipe or a device, which might never end
     try:
         spans = item.dataset.labels(item.file, recording)
     except LabelError:

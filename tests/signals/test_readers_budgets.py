@@ -83,9 +83,9 @@ def header(tmp_path: Path) -> Path:
 def test_a_sample_in_four_seconds_is_refused_before_the_store_has_any(
     tmp_path: Path, header: Path, take_in: Callable[..., tuple[object, Corpus]]
 ) -> None:
-    text = header.read_text()
+    text = header.read_text(encoding="utf-8")
     assert "SamplingInterval=5000" in text
-    header.write_text(text.replace("SamplingInterval=5000", "SamplingInterval=4000000"))
+    header.write_text(text.replace("SamplingInterval=5000", "SamplingInterval=4000000"), encoding="utf-8")
     (row,) = take_in(header.parent)[1].catalogue.to_dict("records")
     assert list(row["reasons"]) == ["low_rate"]
     assert not list(tmp_path.rglob("*.arrow"))

@@ -36,7 +36,8 @@ def persyst(path: Path, *, type_: int = 0, file: str = "A.DAT", times: str = "",
     path.write_text(
         f"[FileInfo]\nFile={file}\nFileType=Interleaved\nSamplingRate={RATE}\nHeaderLength=16\nCalibration=0.1\n"
         f"WaveformCount={len(LABELS)}\nDataType={type_}\n[Patient]\nFirst=X\n{birth}[ChannelMap]\n{channels}{times}"
-        "[Comments]\n3.5,1.5,0,100,eyes=closed, again\n"
+        "[Comments]\n3.5,1.5,0,100,eyes=closed, again\n",
+        encoding="utf-8",
     )
     values = STEPS.T.astype("<i2" if type_ == 0 else "<i4").tobytes()
     path.with_name("a.dat").write_bytes(bytes(16) + values)
