@@ -43,7 +43,7 @@ def _hdf5_size(path: Path) -> int:
 
 
 def _matlab5_size(path: Path, most: int) -> int:
-    """Return the size of all variables, or a number beyond `most`."""
+    """Return what all compressed variables unpack to, or a number beyond `most`."""
     size, total, position = path.stat().st_size, 0, _START
     with path.open("rb") as file:
         file.seek(_START - 2)
@@ -52,7 +52,7 @@ def _matlab5_size(path: Path, most: int) -> int:
             file.seek(position)
             tag = file.read(_TAG_BYTES)
             kind, length = (int.from_bytes(tag[at : at + 4], order) for at in (0, 4))  # type: ignore[arg-type]
-            total += _unpacked(file, length, most - total) if kind == _COMPRESSED else length
+            total += _unpacked(file, length, most - total) if kind == _COMPRESSED else 0
             position += _TAG_BYTES + length
     return total
 
