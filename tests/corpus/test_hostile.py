@@ -398,7 +398,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_leaves_no_halves(tmp_pat
     cause, found = on_a_full_disk(tmp_path / "data", tmp_path / "disk")
     assert str(found["problem"]).startswith("StoreError: ")
     assert cause in str(found["problem"])
-    assert all(str(name).endswith((".arrow", ".json")) and str(name)[0] != "." for name in found["left"])
+    assert all(str(name).endswith((".arrow", ".npy", ".json")) and str(name)[0] != "." for name in found["left"])
     assert found["then"] == [4, 0], "with space again, the same command goes on"
 
 
