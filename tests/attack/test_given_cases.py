@@ -41,7 +41,7 @@ OUTCOMES: dict[str, dict[str, str]] = {
     "annotations_only": {"night-PSG.edf": ACCEPTED, "night-Hypnogram.edf": "annotations_only"},
     "not_listed": {
         "ok.edf": ACCEPTED, "ucddb002.rec": ACCEPTED, "rec.edf.gz": ACCEPTED, "r.lay": ACCEPTED, "r.ahdr": ACCEPTED,
-        "ft.mat": "unsupported_format", "r.cdt": "unsupported_format", "r.easy": "unsupported_format",
+        "ft.mat": "unsupported_format", "r.cdt": "unreadable", "r.easy": "unsupported_format",
         "r.hea": "unsupported_format",
     },
     "annex_pointers": {

@@ -105,6 +105,52 @@ def test_nedf_whose_header_expands_is_refused(nedf: Path) -> None:
     assert problem(nedf).reason is Reason.UNREADABLE
 
 
+def curry(path: Path, *, order: str = "SAMP", trials: int = 1) -> Path:
+    """Write a header that lists a channel that is not recorded, and a trigger before the electrodes."""
+    labels = "".join(f"{label}\n" for label in (*LABELS, "Ref"))
+    lists = (
+        f"LABELS START_LIST      # Do not edit!\n{labels}LABELS END_LIST\n"
+        "LABELS_OTHERS START_LIST\nTrigger\nLABELS_OTHERS END_LIST\n"
+    )
+    header = (
+        f"DATA_PARAMETERS START\n   NumSamples = {STEPS.shape[1]}\n   NumChannels = {len(LABELS) + 1}\n"
+        f"   NumTrials = {trials}\n   SampleFreqHz = 0\n   SampleTimeUsec = {1e6 / RATE:g}\n   DataFormat = FLOAT\n"
+        f"   DataSampOrder = {order}\n   DataByteOrder = INTEL\nDATA_PARAMETERS END\n"
+        "DEVICE_PARAMETERS START\n   DataUnit = mV\n   NumChanThisGroup = 3\nDEVICE_PARAMETERS END\n"
+        "DEVICE_PARAMETERS_OTHERS START\n   DataUnit = a.U.\nDEVICE_PARAMETERS_OTHERS END\n"
+        "CHAN_IN_FILE START_LIST\n2\n3\n4\n0\nCHAN_IN_FILE END_LIST\n"
+        "CHAN_IN_FILE_OTHERS START_LIST\n1\nCHAN_IN_FILE_OTHERS END_LIST\n"
+    )
+    rows = np.vstack([np.full((1, STEPS.shape[1]), 7), STEPS * 1e-3]).T.astype("<f4").tobytes()
+    events = "NUMBER_LIST START_LIST\n  300\t0\t5\t300\t300\t0\nNUMBER_LIST END_LIST\n"
+    files = {".cdt": rows, ".cdt.dpa": header + lists, ".cdt.ceo": events}
+    if path.suffix == ".dap":
+        files = {".dat": rows, ".dap": header, ".rs3": lists, ".cef": events}
+    for suffix, content in files.items():
+        path.with_suffix(suffix).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.cdt", "a.dap"])
+def test_curry(tmp_path: Path, name: str) -> None:
+    path = curry(tmp_path / name)
+    recording = read(path)
+    assert (recording.channels, recording.unit) == ((*LABELS, "Trigger"), "mV")
+    np.testing.assert_allclose(everything(recording)[:3], STEPS, rtol=1e-6)
+    assert [(event.onset, event.code) for event in recording.events] == [(1.5, "5")]
+    assert len(content_files(path)) == (3 if name == "a.cdt" else 4)
+    with content_files(path)[0 if name == "a.cdt" else 1].open("r+b") as samples:
+        samples.truncate(2000)
+    assert problem(path).reason is Reason.TRUNCATED
+
+
+def test_curry_of_another_layout_or_without_its_files_is_refused(tmp_path: Path) -> None:
+    assert problem(curry(tmp_path / "a.cdt", order="CHAN")).reason is Reason.UNSUPPORTED
+    assert problem(curry(tmp_path / "a.cdt", trials=3)).reason is Reason.EPOCHED
+    (tmp_path / "a.cdt.dpa").unlink()
+    assert problem(tmp_path / "a.cdt").reason is Reason.UNREADABLE
+
+
 def nihon_kohden(path: Path, blocks: int = 1) -> Path:
     """Samples in blocks: addresses of blocks from 0x400, of the samples after 0x1800."""
     head = bytearray(0x1800)
@@ -193,8 +239,6 @@ def test_compressed_files_that_are_damaged_or_bombs_are_refused(edf: Path) -> No
 
 STRUCTURE = {"trial": np.zeros((2, 9)), "fsample": 200.0, "label": np.array(["Fp1", "Fp2"], object)}
 NAMED: dict[str, Callable[[Path], object]] = {
-    "a.cdt": lambda path: path.write_bytes(bytes(400)),
-    "A.DAP": lambda path: path.write_bytes(bytes(400)),
     "a.easy": lambda path: path.write_text("1\t2\n" * 20),
     "a.hea": lambda path: path.write_text("a 2 200 4000\n"),
     "a.eeg": lambda path: path.write_bytes(bytes(400)),

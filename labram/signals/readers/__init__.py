@@ -13,6 +13,7 @@ from labram.signals.readers import (
     arff,
     brainvision,
     compressed,
+    curry,
     edf,
     eeglab,
     egi,
@@ -97,6 +98,7 @@ FORMATS = (
     Format("BrainVision", brainvision.HEADERS, brainvision.read, content_files=brainvision.content_files),
     Format("EEGLAB", (".set",), eeglab.read, content_files=eeglab.content_files, unit="µV", fragile=True),
     Format("Persyst", (".lay",), persyst.read, content_files=persyst.content_files),
+    Format("Curry", (".cdt", ".dap"), curry.read, content_files=curry.content_files),
     Format("Neuroelectrics NEDF", (".nedf",), enobio.read),
     Format(
         "Nihon Kohden", (".eeg",), nihon_kohden.read, nihon_kohden.recognises, nihon_kohden.content_files, fragile=True

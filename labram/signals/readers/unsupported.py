@@ -12,8 +12,6 @@ BY_SUFFIX: Mapping[str, str] = {
     ".acq": "BIOPAC AcqKnowledge",
     ".ades": "AnyWave",
     ".besa": "BESA",
-    ".cdt": "Curry 8 and 9",
-    ".dap": "Curry 7",
     ".e": "Nicolet (since 2010)",
     ".easy": "Neuroelectrics, as text",
     ".ebm": "Embla",
