@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Interleaved:
     """
 
     path: Path
-    type: "np.dtype[np.generic]"
+    type: np.dtype[Any]
     offset: int
     width: int
     gains: NDArray[np.float64]
@@ -54,7 +55,7 @@ class Interleaved:
             samples[:, first - start : last - start] = rows[:, places].T * self.gains[places, None]
         return samples
 
-    def _rows(self, first: int, last: int) -> NDArray[np.generic]:
+    def _rows(self, first: int, last: int) -> NDArray[Any]:
         count = (last - first) * self.width
         try:
             position = self.offset + first * self.width * self.type.itemsize
