@@ -289,7 +289,8 @@ class _StoredMetrics:
         bits = (steps[moving] > 0).astype(np.uint64) << np.arange(_SKETCHED_BINS, dtype=np.uint64)
         mixed = bits.sum(axis=1, dtype=np.uint64) * _MIXER
         smallest = np.unique(mixed ^ (mixed >> np.uint64(32)))[:_SKETCH]
-        return smallest.view(np.int64).tolist()
+        values: list[int] = smallest.view(np.int64).tolist()
+        return values
 
     def _hash(self) -> str:
         """Return a SHA-256 of the rounded signal that does not depend on format, header or unit; empty without signal.

@@ -312,8 +312,10 @@ class Store:
         Raises:
             StoreError: If the bucket is unreachable.
         """
-        listed = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
-        names = self._bucket.list_names("") if self._bucket is not None else listed
+        if self._bucket is not None:
+            names = self._bucket.list_names("")
+        else:
+            names = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()]
         return sorted(name for name in names if _CHECKED.fullmatch(name))
 
     def is_intact(self, name: str) -> bool:
