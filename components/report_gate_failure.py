@@ -6,8 +6,8 @@ from components import component
 
 
 @component
-def report_gate_failure(verdicts: dsl.Input[dsl.Dataset]) -> None:
+def report_gate_failure(verdicts: dsl.Input[dsl.Dataset] = None) -> None:
     """Log each model that is not promoted, with its failed gates."""
     from labram.steps.report_gate_failure import report_gate_failure
 
-    report_gate_failure(verdicts=verdicts.path)
+    report_gate_failure(verdicts=verdicts and verdicts.path)

@@ -28,9 +28,9 @@ from components.tokenizer import tokenizer
 from labram.errors import RecipeError
 from labram.platform.run_result import Outcome
 from labram.recipe import Recipe
+from labram.steps.catalogue import STEPS
+from labram.steps.plan_run import Decision
 from pipelines.placement import CLUSTER, Placement, parallelism
-
-CHANGED = "changed"
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool) -> dict[str, object]:
@@ -154,7 +154,11 @@ class DagBuilder:
             volume=placement.volume,
         )
         plan = plan_run(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, **start)
-        return cls(placement, workspace, recipe, seed, placement(plan).after(placement(check)))
+        plan = placement(plan).after(placement(check))
+        if pipeline in STEPS["report_gate_failure"].pipelines:
+            with dsl.If(plan.outputs["Output"] == Decision.UNCHANGED_NOT_PROMOTED.value, name="unchanged"):
+                placement(report_gate_failure())
+        return cls(placement, workspace, recipe, seed, plan)
 
     @property
     def corpus_version(self) -> Any:
@@ -168,7 +172,7 @@ class DagBuilder:
 
     def if_changed(self) -> dsl.If:
         """Open the branch that runs only if corpus, recipe, code or backbone has changed."""
-        return dsl.If(self.plan.outputs["Output"] == CHANGED, name=CHANGED)
+        return dsl.If(self.plan.outputs["Output"] == Decision.CHANGED.value, name=Decision.CHANGED.value)
 
     def add_ingest(self, *, data: Any, shards: Any, datasets: Any, subject: Any, preprocessing: Any) -> Any:
         """Add one `ingest` task for each shard; return their parts of the catalogue."""

@@ -20,6 +20,8 @@ from labram.steps.catalogue import STEPS, Resources
 
 LIMITS = ("resourceCpuLimit", "resourceCpuRequest", "resourceMemoryLimit", "resourceMemoryRequest")
 RETRY = ("maxRetryCount", "backoffDuration", "backoffFactor", "backoffMaxDuration")
+AGAIN = re.compile(r"-\d+$")
+"""End of the name of a task whose step the pipeline has twice."""
 PARAMETER = re.compile(r"inputs\.parameters\['([^']+)'\]")
 
 
@@ -66,7 +68,7 @@ def violations_of(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterato
             label = pipeline["components"][task["componentRef"]["name"]].get("executorLabel")
             used = _names(task, "componentInputParameter") | _names(platform.get(label, {}), "componentInputParameter")
             yield from (f"{name}: the parameter {missing} is not passed to it" for missing in sorted(used - defined))
-            step = STEPS.get(str(label).removeprefix("exec-").replace("-", "_"))
+            step = STEPS.get(AGAIN.sub("", str(label).removeprefix("exec-")).replace("-", "_"))
             if label and step is None:
                 yield f"{name}: the step is not in labram.steps.catalogue.STEPS"
             elif label and step:

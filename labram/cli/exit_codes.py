@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from labram.platform.run_result import Outcome
+
 DONE, ERROR, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 USAGE = NOT_OPEN = 2
 NOT_PROMOTED = DIFFERS = 3
@@ -17,12 +19,17 @@ class Row(NamedTuple):
 
 PIPELINES = ("run", "adapt", "study", "pipeline submit")
 TABLE = (
-    Row(DONE, (), "done; of a run: promoted, or unchanged since the last run"),
+    Row(DONE, (), "done; of a run: promoted, or unchanged since a run that ended with 0"),
     Row(ERROR, (), "error: the message names the problem and a remedy"),
     Row(USAGE, (), "wrong usage: unknown option, missing argument"),
     Row(NOT_OPEN, ("corpus fetch",), "not openly available: the message says how to apply"),
-    Row(NOT_PROMOTED, ("run", "adapt", "pipeline submit"), "not promoted: at least one model failed a gate"),
+    Row(NOT_PROMOTED, ("run", "adapt", "pipeline submit"), "a gate failed; or unchanged since such a run"),
     Row(DIFFERS, ("corpus version",), "the data or `data.dvc` differ from the commit"),
     Row(INTERRUPTED, PIPELINES, "interrupted; on a cluster: canceled, or you stopped waiting for it"),
     Row(TERMINATED, ("train",), "SIGTERM received; a checkpoint was written"),
 )
+
+
+def of_result(outcome: str) -> int:
+    """Return the exit code of a finished run, and of later runs that repeat its result."""
+    return NOT_PROMOTED if outcome == Outcome.NOT_PROMOTED.value else DONE

@@ -12,6 +12,7 @@ import typer
 
 from labram.cli.exit_codes import DONE, ERROR, INTERRUPTED, NOT_PROMOTED
 from labram.cli.options import OverrideOption, RecipeOption
+from labram.cli.terminal import echo
 from labram.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def compile_(
 
     Exit codes: 0 done; 1 error.
     """
-    typer.echo(compiled(name, recipe, override or [], image, out))
+    echo(compiled(name, recipe, override or [], image, out))
 
 
 def compiled(name: str, recipe: str, override: list[str], image: str, out: Path) -> Path:
@@ -93,8 +94,8 @@ def submit(
 ) -> None:
     """Compile a pipeline, upload it as a version named after recipe and commit, and start a run on the cluster.
 
-    Exit codes with --wait: 0 promoted or unchanged; 1 error; 3 not promoted, because at least one model failed a gate;
-    130 canceled, or you stopped waiting. Without --wait: 0 started; 1 error.
+    Exit codes with --wait: 0 promoted; 1 error; 3 not promoted, because at least one model failed a gate; 130 canceled,
+    or you stopped waiting. An unchanged run repeats the exit code of the last one. Without --wait: 0 started; 1 error.
     """
     from labram.cli.progress import console
     from labram.platform.kfp_client import KfpClient
@@ -122,7 +123,7 @@ def _follow(cluster: "KfpClient", run: str) -> int:
     try:
         for name, state in cluster.follow_run(run):
             console.print(f"{name or 'the run'} {state.lower()}", style=_STYLES.get(state))
-            if (name, state) == (GATE_FAILURE_TASK, "SUCCEEDED"):
+            if name.startswith(GATE_FAILURE_TASK) and state == "SUCCEEDED":
                 code = NOT_PROMOTED
     except KeyboardInterrupt:
         console.print("stopped waiting; the run continues on the cluster", style="yellow")

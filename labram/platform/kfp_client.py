@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 60
 POLL_SECONDS = 10.0
 FINAL_STATES = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 GATE_FAILURE_TASK = "report-gate-failure"
-"""Task that runs only if a gate failed. KFP's API returns the states of tasks, not their outputs."""
+"""Start of the names of tasks that run only if a gate failed. KFP's API returns the states of tasks, not outputs."""
 PORT_FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
 
 

@@ -1,7 +1,7 @@
 """Plan run: find the corpus version, and decide whether anything has changed since the last finished run."""
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 from labram.corpus import dvc_versions
 from labram.corpus.scan import propose_subjects, require_stated_subjects, scan
@@ -9,6 +9,7 @@ from labram.datasets.subjects import SubjectPatternError
 from labram.datasets.task_check import check_task
 from labram.events import emit, step
 from labram.platform.doctor import require, services
+from labram.platform.run_result import NOT_PROMOTED
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
 from labram.steps.load_backbone import pin
@@ -16,6 +17,15 @@ from labram.store.store import Store
 from labram.tracking import lineage, mlflow_runs
 
 IDENTITY = ("pipeline", "corpus_version", "recipe_hash", "code_version", "backbone")
+
+
+class Decision(StrEnum):
+    """Whether a run has anything to do: the only text of this step that a condition of a pipeline reads."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    UNCHANGED_NOT_PROMOTED = "unchanged, not promoted"
+    """Nothing has changed, and the finished run was not promoted."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Plan:
         start: Backbone that the run starts from, see `labram.steps.load_backbone.pin`; empty if none.
     """
 
-    decision: Literal["changed", "unchanged"]
+    decision: Decision
     corpus_version: str
     start: str
 
@@ -69,12 +79,13 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         finished = None if force else mlflow_runs.latest_finished_run(identity)
         if finished is not None:
             emit("unchanged", step="plan_run", since=finished[mlflow_runs.RUN_TAG])
-            return Plan("unchanged", version, start)
+            failed = finished[mlflow_runs.OUTCOME_TAG] in NOT_PROMOTED
+            return Plan(Decision.UNCHANGED_NOT_PROMOTED if failed else Decision.UNCHANGED, version, start)
         reporter.note(f"corpus version {version}")
         if (proposal := propose_subjects(items, corpus_folder(data))) is not None:
             reporter.note(f"subjects: guessed from names: {proposal.counts}. {proposal.remedy}")
         mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)
-    return Plan("changed", version, start)
+    return Plan(Decision.CHANGED, version, start)
 
 
 def _flat(settings: object, prefix: str = "") -> dict[str, str]:

@@ -1,18 +1,24 @@
 """The DAGs as artefacts: what they compile to holds what clusters and caches rely on."""
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 from kfp import compiler
+from kfp.local.io import IOStore
+from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
 from labram import recipe as recipes
 from labram.errors import RecipeError
 from labram.platform.kfp_client import GATE_FAILURE_TASK
+from labram.platform.run_result import Outcome
 from labram.recipe import Recipe
 from labram.steps.catalogue import PIPELINES, steps_of
+from labram.steps.plan_run import Decision
+from pipelines.lint import AGAIN
 
 SIDE_EFFECTS = {"preflight", "plan-run", "register", "gate", "promote", "report", "report-gate-failure", "compare"}
 
@@ -40,7 +46,7 @@ def tasks(compiled: dict) -> dict[str, dict]:
     found = dict(compiled["root"]["dag"]["tasks"])
     for component in compiled["components"].values():
         found |= component.get("dag", {}).get("tasks", {})
-    return {name: task for name, task in found.items() if not name.startswith(("condition", "for-loop"))}
+    return {AGAIN.sub("", name): task for name, task in found.items() if not name.startswith(("condition", "for-loop"))}
 
 
 def test_a_dag_has_the_steps_that_the_table_lists(dag) -> None:
@@ -116,9 +122,35 @@ def test_conditions_are_of_the_kind_that_the_local_runner_resolves(dag) -> None:
     assert "plan-run-Output" in conditions(compiled)["quality"]
 
 
+COMPARED = {"plan-run": Decision, "report": Outcome}
+"""Tasks whose output a condition reads, and the words that it may be."""
+
+
+def test_a_condition_compares_one_of_our_words_with_another(dag) -> None:
+    """KFP 2.17's local runner evaluates outputs in conditions as Python: no text of a user may be among them."""
+    _, compiled = dag
+    form = re.compile(r"inputs\.parameter_values\['pipelinechannel--(plan-run|report)-Output'\] == '([a-z, ]+)'")
+    for condition in conditions(compiled).values():
+        matched = form.fullmatch(condition)
+        assert matched, condition
+        assert matched[2] in set(COMPARED[matched[1]])
+
+
+@pytest.mark.parametrize("word", sorted({*Decision, *Outcome}))
+def test_a_branch_is_taken_for_its_word_alone(word: str) -> None:
+    for step, words in COMPARED.items():
+        outputs = IOStore()
+        outputs.put_task_output(step, "Output", word)
+        for other in words:
+            condition = f"inputs.parameter_values['pipelinechannel--{step}-Output'] == '{other}'"
+            assert ConditionEvaluator.evaluate_condition(condition, outputs) == (word == other)
+
+
 def test_a_failed_gate_shows_in_the_tasks_of_a_run(dag) -> None:
     name, compiled = dag
-    if name != "study":
-        assert conditions(compiled)[GATE_FAILURE_TASK] == (
-            "inputs.parameter_values['pipelinechannel--report-Output'] == 'not promoted'"
-        )
+    shown = {
+        "inputs.parameter_values['pipelinechannel--report-Output'] == 'not promoted'",
+        "inputs.parameter_values['pipelinechannel--plan-run-Output'] == 'unchanged, not promoted'",
+    }
+    found = {condition for task, condition in conditions(compiled).items() if task.startswith(GATE_FAILURE_TASK)}
+    assert found == (set() if name == "study" else shown)
