@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from labram.cli.terminal import echo
 
 if TYPE_CHECKING:
     from labram.evaluation.record import Evaluation
@@ -67,7 +68,7 @@ def evaluate(
             corpus_version=f"sha256-{fingerprint(data, store=store)}",
         )
     if json:
-        typer.echo(evaluation.model_dump_json(exclude={"scatter"}))
+        echo(evaluation.model_dump_json(exclude={"scatter"}))
     else:
         _show(evaluation, model)
 
@@ -83,7 +84,7 @@ def _show(evaluation: "Evaluation", model: str) -> None:
     console.print(table)
     console.print(
         f"{evaluation.n_windows} windows, {evaluation.n_recordings} recordings, {evaluation.n_subjects} subjects; "
-        f"the model {'beats' if evaluation.beats_baseline else 'does not beat'} its baseline on {evaluation.metric}"
+        f"the model {evaluation.against_baseline.predicate} on {evaluation.metric}"
     )
     for note in evaluation.notes:
         console.print(f"note: {note}", style="yellow")

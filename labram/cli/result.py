@@ -1,17 +1,24 @@
 """Terminal summary of a finished run."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from labram.printable import one_line
 
 if TYPE_CHECKING:
     from labram.platform.workspace import Workspace
     from labram.recipe import Recipe
 
 
-def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, recipe: "Recipe") -> None:
-    """Print quarantined recordings, scores, failed gates or differences between variants, and where the report is."""
+def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, recipe: "Recipe") -> int:
+    """Print quarantined recordings, scores, failed gates or differences between variants, and where the report is.
+
+    Returns:
+        The exit code of a run with this result.
+    """
+    from labram.cli.exit_codes import of_result
     from labram.cli.progress import console
+    from labram.tracking.mlflow_runs import how_to_open
 
     _show_unused(data, recipe)
     _show_quarantine(result["quarantined"], data, recipe, workspace)
@@ -21,9 +28,8 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
         _show_tasks(result["tasks"])
         _show_gates(result)
     console.print(f"report    {workspace.run(result['run']) / 'report.html'}")
-    server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    local = f"make ui   (or: mlflow ui --backend-store-uri sqlite:///{workspace.root}/mlflow/mlflow.db)"
-    console.print(f"tracking  {server if server.startswith('http') else local}")
+    console.print(f"tracking  {how_to_open(workspace.root)}", soft_wrap=True)
+    return of_result(result["outcome"])
 
 
 def _show_tasks(rows: list[dict[str, Any]]) -> None:
@@ -39,8 +45,8 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
     table = Table("task", "metric", "model [95 % CI]", "baseline [95 % CI]", "beats baseline", "gate")
     for row in rows:
         model, baseline = (Estimate.model_validate(row[side]) if row[side] else None for side in ("model", "baseline"))
-        beats = "yes" if row["beats_baseline"] else "no"
-        table.add_row(row["task"], row["metric"], interval(model), interval(baseline), beats, row["gate"])
+        compared = row["against_baseline"]
+        table.add_row(row["task"], row["metric"], interval(model), interval(baseline), compared, row["gate"])
     console.print(table)
 
 
@@ -50,7 +56,7 @@ def _show_gates(result: dict[str, Any]) -> None:
     for gate in result["failed_gates"]:
         console.print(f"gate failed  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
     for promotion in result["promotions"]:
-        console.print(f"champion  models:/{promotion['model']}@champion is now version {promotion['version']}")
+        console.print(f"promoted  models:/{promotion['model']}/{promotion['version']} became champion")
     if models := sorted({gate["model"] for gate in result["failed_gates"]}):
         console.print(f"not promoted  {', '.join(models)}", style="yellow")
 
@@ -106,5 +112,5 @@ def _show_quarantine(quarantined: list[dict[str, Any]], data: Path, recipe: "Rec
     paths = locate_recordings(data, recipe.corpus.datasets, ids, load_key(workspace.root), Store(workspace.store))
     console.print(f"{len(quarantined)} recordings quarantined:")
     for row in quarantined:
-        path = paths.get(row["recording_id"], row["recording_id"])
+        path = one_line(str(paths.get(row["recording_id"], row["recording_id"])))
         console.print(f"  {path}: {', '.join(row['reasons'])}", soft_wrap=True)

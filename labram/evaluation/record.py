@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,25 @@ class Predictions:
         )
 
 
+class AgainstBaseline(StrEnum):
+    """Comparison of a model with its baseline on the headline metric, as tables show it."""
+
+    BETTER = "yes"
+    NOT_SIGNIFICANT = "better, not significant"
+    NOT_BETTER = "no"
+    UNDEFINED = "no baseline"
+
+    @property
+    def predicate(self) -> str:
+        """The comparison as the predicate of a sentence about the model."""
+        return {
+            AgainstBaseline.BETTER: "beats the baseline",
+            AgainstBaseline.NOT_SIGNIFICANT: "is better than the baseline, but not significantly",
+            AgainstBaseline.NOT_BETTER: "does not beat the baseline",
+            AgainstBaseline.UNDEFINED: "cannot be compared with a baseline",
+        }[self]
+
+
 class Evaluation(FrozenModel):
     """Metrics of a model on one task and split, with those of a baseline on the same windows."""
 
@@ -118,6 +138,15 @@ class Evaluation(FrozenModel):
     overlap: int = 0
     """Number of evaluated recordings that were used in training or pre-training, or are of a subject used there."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def against_baseline(self) -> AgainstBaseline:
+        """Whether the model beats the baseline: the one answer of terminal, report and model card."""
+        if not self.baseline or self.difference.value is None:
+            return AgainstBaseline.UNDEFINED
+        if not self.beats_baseline:
+            return AgainstBaseline.NOT_BETTER
+        return AgainstBaseline.BETTER if self.significant else AgainstBaseline.NOT_SIGNIFICANT
 
     @property
     def headline(self) -> Estimate:

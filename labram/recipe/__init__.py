@@ -7,6 +7,7 @@ to the one step that uses it, so that changing a section re-runs that step and t
 from labram.recipe.loader import available, load, merge
 from labram.recipe.schema import (
     MODEL_FILE,
+    RUN_FILE,
     ArchitectureRecipe,
     AugmentRecipe,
     CorpusRecipe,
@@ -27,6 +28,7 @@ from labram.recipe.schema import (
 
 __all__ = [
     "MODEL_FILE",
+    "RUN_FILE",
     "ArchitectureRecipe",
     "AugmentRecipe",
     "CorpusRecipe",

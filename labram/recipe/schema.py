@@ -1,8 +1,10 @@
 """The settings of a run: frozen pydantic models, one for each section of a recipe."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
+import yaml
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from labram import metrics
@@ -14,6 +16,8 @@ from labram.metrics import Kind
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+RUN_FILE = "recipe.yaml"
+"""File with the resolved recipe in the folder of a run."""
 MODEL_FILE = "recipe.json"
 """File with the recipe in the folder of a registered model."""
 
@@ -398,6 +402,10 @@ class Recipe(FrozenModel):
         if unknown := sorted(set(self.gates.floors) - set(names)):
             raise ValueError(f"gates.floors names unknown tasks: {', '.join(unknown)}")
         return self
+
+    def write(self, path: Path) -> None:
+        """Write the recipe as YAML, from which `labram.recipe.load` returns an equal one."""
+        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
     def task(self, name: str) -> TaskRecipe:
         """Return the task of that name.

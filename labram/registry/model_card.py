@@ -105,15 +105,13 @@ def _results(evaluation: Evaluation) -> str:
         f"| {metric} | {_format(estimate)} | {_format(evaluation.baseline.get(metric))} |"
         for metric, estimate in evaluation.model.items()
     )
-    verdict = "beats" if evaluation.beats_baseline else "does not beat"
-    significance = "significant" if evaluation.significant else "not significant"
     notes = "".join(f"\n\n{note}" for note in evaluation.notes)
     return (
         f"{evaluation.split.capitalize()} split: {evaluation.n_windows} windows of {evaluation.n_subjects} held-out "
         f"subjects, with 95 % bootstrap intervals over subjects:\n\n"
         f"| metric | model | baseline |\n| --- | --- | --- |\n{rows}\n\n"
-        f"The model {verdict} its baseline ({evaluation.baseline_method or 'none'}) on {evaluation.metric}; "
-        f"the difference {_format(evaluation.difference)} is {significance}.{notes}"
+        f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
+        f"{evaluation.metric}; the difference is {_format(evaluation.difference)}.{notes}"
     )
 
 

@@ -31,6 +31,7 @@ class RunRecord:
         promotions: Models whose alias `champion` moved.
         lineage: Lineage, such as ``git_commit`` and ``corpus_version``.
         stopped: Why the run ended early, in one sentence; "" if it did not.
+        own_database: Whether MLflow's data are in the workspace, and not on a server.
     """
 
     run_name: str
@@ -48,6 +49,7 @@ class RunRecord:
     promotions: Sequence[Move] = ()
     lineage: Mapping[str, str] = field(default_factory=dict)
     stopped: str = ""
+    own_database: bool = True
 
     @property
     def gates(self) -> tuple[tuple[str, Gate], ...]:

@@ -3,12 +3,13 @@
 The same record always produces the same bytes. Steps that a run did not reach are reported in a sentence.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from labram.git import UNKNOWN
-from labram.reporting import corpus, plots, quality, study, summary, tasks, training
+from labram.reporting import commands, corpus, plots, quality, study, summary, tasks, training
 from labram.reporting.elements import ReportSection, Table, duration, moment
 from labram.reporting.run_record import RunRecord
 from labram.reporting.templates import environment
@@ -79,16 +80,19 @@ def _lineage(record: RunRecord) -> ReportSection:
         lead = ("The source tree had uncommitted changes: its commit alone does not reproduce this run.",)
     elif UNKNOWN in (record.lineage.get("git_commit"), record.lineage.get("git_dirty")):
         lead = ("The commit of the code is not known: only its digest identifies it.",)
-    commands = (
-        ("Open MLflow", "make ui"),
-        *(
-            (
-                "Evaluate the champion on a folder of recordings",
-                f"labram evaluate models:/labram-{task.name}@champion --data FOLDER --task {task.name} --json",
-            )
-            for task in record.recipe.tasks[:1]
-        ),
-        ("Run every step again", f"labram run --recipe {record.recipe.name} --force"),
-    )
     table = Table("Origin", ("item", "value"), (*rows, *titled, *others))
-    return ReportSection("lineage", "Lineage", lead, tables=(table,), commands=commands)
+    return ReportSection(
+        "lineage", "Lineage", (*lead, commands.LEAD), tables=(table,), commands=tuple(_commands(record))
+    )
+
+
+def _commands(record: RunRecord) -> Iterator[tuple[str, str]]:
+    if record.own_database:
+        yield commands.tracking()
+    versions = {verdict.model: verdict.version for verdict in record.verdicts}
+    for task in record.recipe.tasks:
+        if version := versions.get(f"labram-{task.name}"):
+            yield commands.evaluate(f"labram-{task.name}", version, task.name)
+            break
+    start = record.lineage.get("backbone", "")
+    yield commands.reproduce("adapt" if start else "run", record.run_name, start)

@@ -8,7 +8,7 @@ from pathlib import Path
 from labram.evaluation.statistics import LEVEL, MIN_SUBJECTS, Estimate
 from labram.evaluation.study import Outcome
 from labram.recipe import Recipe
-from labram.reporting import plots
+from labram.reporting import commands, plots
 from labram.reporting.elements import (
     ReportSection,
     Status,
@@ -159,4 +159,6 @@ def _method(record: StudyRecord) -> ReportSection:
 
 def _origin(record: StudyRecord) -> ReportSection:
     rows = (("corpus", record.corpus_title), ("run", record.run_name), *sorted(record.lineage.items()))
-    return ReportSection("lineage", "Lineage", tables=(Table("Origin", ("item", "value"), rows),))
+    again = commands.reproduce("study", record.run_name, record.lineage.get("backbone", ""))
+    table = Table("Origin", ("item", "value"), rows)
+    return ReportSection("lineage", "Lineage", (commands.LEAD,), tables=(table,), commands=(again,))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from labram.evaluation.record import Evaluation
+from labram.evaluation.record import AgainstBaseline, Evaluation
 from labram.recipe import TaskRecipe
 from labram.registry.gates import Gate
 from labram.reporting.elements import ReportSection, Status, Table, count, estimate, listed, metric_title
@@ -54,12 +54,12 @@ def _verdict(record: RunRecord) -> tuple[Status, str]:
     if record.stopped:
         return Status("stopped early", "bad"), record.stopped
     if not record.gates:
-        return Status("not evaluated", "open"), "No gate was evaluated in this run; champions are unchanged."
+        return Status("not evaluated", "open"), "No gate was evaluated in this run; no alias moved."
     promoted = listed(f"{promotion.model} version {promotion.version}" for promotion in record.promotions)
     if failed and record.promotions:
         return Status("partly promoted", "open"), f"{_failures(record)} Promoted: {promoted}."
     if failed:
-        return Status("not promoted", "bad"), f"{_failures(record)} Champions are unchanged."
+        return Status("not promoted", "bad"), f"{_failures(record)} No alias moved."
     passed = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
     if not record.promotions:
         return Status("unchanged", "good"), f"{passed}; no alias moved."
@@ -76,9 +76,10 @@ def _answer(scores: Mapping[str, Evaluation]) -> str:
     compared = {task: found for task, found in scores.items() if found.baseline}
     if not compared:
         return "No task was evaluated with a baseline to compare with."
-    significant = [task for task, found in compared.items() if found.beats_baseline and found.significant]
-    ahead = [task for task, found in compared.items() if found.beats_baseline and not found.significant]
-    behind = [task for task, found in compared.items() if not found.beats_baseline]
+    significant, ahead, behind = (
+        [task for task, found in compared.items() if found.against_baseline is outcome]
+        for outcome in (AgainstBaseline.BETTER, AgainstBaseline.NOT_SIGNIFICANT, AgainstBaseline.NOT_BETTER)
+    )
     at_chance = [task for task, found in scores.items() if not found.clears(found.chance)]
     if not significant and not ahead:
         parts = ["LaBraM does not beat the baseline on any task."]
@@ -124,7 +125,7 @@ def gates(record: RunRecord) -> ReportSection:
     """Return the section on gates: every gate with its outcome, and the aliases that moved."""
     _, sentence = _verdict(record)
     if not record.gates:
-        return ReportSection("gates", "Gates", ("No gate was evaluated in this run; champions are unchanged.",))
+        return ReportSection("gates", "Gates", ("No gate was evaluated in this run; no alias moved.",))
     rows = tuple(
         (model, gate.name, _status(gate), gate.detail, _values(gate.figures))
         for model, gate in sorted(record.gates, key=lambda evaluated: evaluated[1].passed)

@@ -1,10 +1,10 @@
 """Report sections of the tasks: training curves, metrics, and comparison with the baseline."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from labram import metrics
-from labram.evaluation.record import Evaluation
+from labram.evaluation.record import AgainstBaseline, Evaluation
 from labram.evaluation.statistics import Estimate
 from labram.recipe import TaskRecipe
 from labram.reporting import plots
@@ -24,6 +24,10 @@ from labram.reporting.plots import Interval
 from labram.reporting.run_record import History, RunRecord
 from labram.reporting.training import panel, resumptions
 
+TONES: dict[AgainstBaseline, Literal["good", "bad"]] = {
+    AgainstBaseline.BETTER: "good",
+    AgainstBaseline.NOT_BETTER: "bad",
+}
 KINDS = {"binary": "binary classification", "multiclass": "multiclass classification", "regression": "regression"}
 
 
@@ -42,23 +46,11 @@ class BaselineComparison(NamedTuple):
 
 
 def compare_to_baseline(found: Evaluation) -> BaselineComparison:
-    """State whether the model beats the baseline on the headline metric."""
-    if not found.baseline or found.difference.value is None:
-        missing = Status("no baseline", "open")
-        return BaselineComparison(missing, missing, "the difference is undefined")
-    if not found.beats_baseline:
-        return BaselineComparison(
-            Status("no", "bad"), Status("does not beat the baseline", "bad"), "LaBraM does not beat the baseline"
-        )
-    if found.significant:
-        return BaselineComparison(
-            Status("yes", "good"), Status("beats the baseline", "good"), "LaBraM beats the baseline"
-        )
-    return BaselineComparison(
-        Status("better, not significant", "open"),
-        Status("better than the baseline, not significant", "open"),
-        "LaBraM is better than the baseline, but not significantly",
-    )
+    """State whether the model beats the baseline on the headline metric, in colour."""
+    outcome = found.against_baseline
+    tone = TONES.get(outcome, "open")
+    predicate = outcome.predicate
+    return BaselineComparison(Status(outcome.value, tone), Status(predicate, tone), f"LaBraM {predicate}")
 
 
 def section(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> ReportSection:

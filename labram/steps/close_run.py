@@ -9,15 +9,16 @@ from typing import Any
 from labram.atomic import atomic_path
 from labram.platform.local_runs import RESULT
 from labram.platform.workspace import Workspace
+from labram.recipe import RUN_FILE, Recipe
 from labram.tracking import mlflow_runs
 
 REPORT_FILE = "report.html"
 
 
 def close_run(
-    run: mlflow_runs.TrackedStep, layout: Workspace, parent: str, page: Path, result: Mapping[str, Any]
+    run: mlflow_runs.TrackedStep, layout: Workspace, parent: str, page: Path, result: Mapping[str, Any], recipe: Recipe
 ) -> None:
-    """Write report and result to the run's folder, the result last, and close the run in MLflow.
+    """Write recipe, report and result to the run's folder, the result last, and close the run in MLflow.
 
     Args:
         run: MLflow run of the step.
@@ -25,11 +26,13 @@ def close_run(
         parent: Id of the pipeline run's MLflow run.
         page: The HTML file.
         result: Contents of `result.json`; `run` names the folder, `outcome` becomes a tag.
+        recipe: The resolved recipe, which the report's commands name. `labram run` has written it before.
     """
     folder = layout.run(result["run"])
     folder.mkdir(parents=True, exist_ok=True)
+    recipe.write(folder / RUN_FILE)
     shutil.copyfile(page, folder / REPORT_FILE)
-    run.log_artifacts(folder, REPORT_FILE, "recipe.yaml")
+    run.log_artifacts(folder, REPORT_FILE, RUN_FILE)
     with atomic_path(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     mlflow_runs.close_parent_run(parent, result["outcome"])

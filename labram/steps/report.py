@@ -71,14 +71,15 @@ def report(
             verdicts=outcomes,
             promotions=[move for move in moves if move.moved],
             lineage=lineage.lineage_tags(settings, corpus_version, start),
+            own_database=mlflow_runs.in_workspace(layout.root),
         )
         page.write(record, Path(out))
         result = _result(name, settings, recordings, [Path(folder) for folder in evaluations], outcomes, moves)
         new = {move.model: move.version for move in moves if move.moved and move.version}
         champions = (f"Champion: {kfp_summary.link_to_model(name, version)}" for name, version in new.items())
         run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", *champions)
-        close_run(run, layout, parent, Path(out), result)
-    return str(result["outcome"])
+        close_run(run, layout, parent, Path(out), result, settings)
+    return Outcome(result["outcome"]).value  # a condition of the pipeline reads it: one of our words, and no other text
 
 
 def _result(
@@ -102,6 +103,7 @@ def _result(
                 "model": evaluation.headline.model_dump(),
                 "baseline": evaluation.baseline[task.metric].model_dump() if evaluation.baseline else None,
                 "beats_baseline": evaluation.beats_baseline,
+                "against_baseline": evaluation.against_baseline.value,
                 "gate": "passed" if passed[model] else "failed",
                 "registered": model,
             }

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_a_killed_run_goes_on_where_it_was(killed_then_finished, workspace) -> N
 
 def test_it_ends_with_a_table_a_report_and_champions(killed_then_finished, workspace) -> None:
     out = killed_then_finished.stdout
-    for expected in ("abnormal", "gait", "auroc", "r2", "passed", "report.html", "make ui"):
+    for expected in ("abnormal", "gait", "auroc", "r2", "passed", "report.html", "mlflow ui"):
         assert expected in out
     result = json.loads((runs(workspace)[0] / "result.json").read_text())
     assert result["outcome"] == "promoted"
@@ -186,11 +187,13 @@ def test_mlflow_has_a_parent_run_with_a_nested_run_a_step(killed_then_finished, 
     assert [point.step for point in history] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_second_run_with_nothing_changed_does_nothing_and_says_so(
-    killed_then_finished, recipe, data, workspace
-) -> None:
+def test_a_second_run_with_nothing_changed_does_nothing_and_says_so(killed_then_finished, data, workspace) -> None:
+    """The second command is the one that the report states."""
     started = time.monotonic()
-    again = labram_run(recipe, data, workspace)
+    page = unescape((runs(workspace)[0] / "report.html").read_text())
+    (shown,) = re.findall(r"<pre>(labram run .*) --force</pre>", page)
+    variables = environment() | {"DATA": str(data), "PATH": f"{LABRAM.parent}:{os.environ['PATH']}"}
+    again = subprocess.run(shown, shell=True, cwd=workspace, capture_output=True, text=True, env=variables)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "unchanged: corpus" in again.stdout
     assert "tokenizer …" not in again.stdout
@@ -210,6 +213,9 @@ def test_without_tasks_a_run_ends_with_the_backbone_and_a_failed_gate_with_exit_
     assert "gate failed  labram-backbone: tasks: the recipe has no tasks to compare it with" in done.stdout
     assert "not promoted  labram-backbone, labram-tokenizer" in done.stdout
     assert "ingest 0/2" in next(line for line in done.stdout.splitlines() if line.startswith("reused"))
+    again = labram_run(recipe, data, workspace, *no_tasks)
+    assert again.returncode == 3, "an unchanged run repeats the exit code of the run that it repeats"
+    assert "unchanged: corpus" in again.stdout
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
 
 def test_a_card_does_not_hide_that_the_baseline_won():
     card = task_card("labram-workload", evaluation(30), TrainingData.from_corpus(corpus()), LINEAGE)
-    assert "The model does not beat its baseline" in card
+    assert "The model does not beat the baseline" in card
 
 
 def test_simulated_signals_are_called_so():

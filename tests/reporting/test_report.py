@@ -179,7 +179,7 @@ def test_a_failed_gate_is_the_verdict_and_names_its_gate(finished: RunRecord, tm
         promotions=(),
     )
     text = text_of(page_of(record, tmp_path))
-    assert "not promoted 1 of 6 gates failed (labram-workload: metric). Champions are unchanged." in text
+    assert "not promoted 1 of 6 gates failed (labram-workload: metric). No alias moved." in text
     assert "AUROC fell by 0.081" in text
     assert "failed: metric" in text
 
@@ -206,7 +206,7 @@ def test_lineage_is_complete_and_commands_can_be_copied(finished: RunRecord, pag
     text = text_of(page)
     for value in finished.lineage.values():
         assert value == "false" or value in text
-    assert "labram evaluate models:/labram-workload@champion --data FOLDER --task workload --json" in text
+    assert "labram evaluate models:/labram-workload/1 --task workload --data &#34;$DATA&#34; --workspace ." in text
 
 
 @pytest.mark.usefixtures("words_only")
