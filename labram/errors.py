@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from labram.printable import one_line, printable
+
 
 class LabramWarning(UserWarning):
     """A problem that the user should know of and that does not stop the program."""
@@ -30,8 +32,8 @@ class LabramError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        where = ", ".join(part for part in (self.file, self.field) if part)
-        return f"{where + ': ' if where else ''}{self.problem}. {self.remedy}."
+        where = ", ".join(one_line(part) for part in (self.file, self.field) if part)
+        return printable(f"{where + ': ' if where else ''}{self.problem}. {self.remedy}.")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle with all attributes, for errors raised in worker processes."""

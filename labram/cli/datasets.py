@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from labram.cli.exit_codes import NOT_OPEN
+from labram.cli.terminal import echo
 
 _MAX_SUBJECT = 1_000_000
 
@@ -21,10 +22,11 @@ def datasets(
     from labram.datasets import ADAPTERS
 
     if as_json:
-        typer.echo(json.dumps([_about(adapter) for adapter in ADAPTERS.values()]))
+        echo(json.dumps([_about(adapter) for adapter in ADAPTERS.values()]))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from labram.cli.progress import console
 
     table = Table("name", "title", "tasks", "line frequency", "fetch", "licence")
     table.add_column("how to obtain", overflow="fold")
@@ -33,7 +35,7 @@ def datasets(
         line = f"{adapter.line_freq_hz:g} Hz"
         tasks = ", ".join(adapter.tasks)
         table.add_row(adapter.name, adapter.title, tasks, line, fetched, adapter.licence, adapter.obtain)
-    Console().print(table)
+    console.print(table)
 
 
 def fetch(
@@ -55,11 +57,11 @@ def fetch(
 
     adapter = get_adapter(name)
     if adapter.download is None:
-        typer.secho(f"{adapter.title} is not openly available. How to obtain it: {adapter.obtain}", err=True)
+        echo(f"{adapter.title} is not openly available. How to obtain it: {adapter.obtain}", err=True)
         raise typer.Exit(NOT_OPEN)
     with Bar(f"fetching {name}") as bar:
         done = download(adapter.download, out / name, subjects=_numbers(subjects), monitor=bar)
-    typer.echo(f"{done.files} files in {out / name}, {done.new} downloaded. Licence: {adapter.licence}")
+    echo(f"{done.files} files in {out / name}, {done.new} downloaded. Licence: {adapter.licence}")
 
 
 def _numbers(text: str) -> frozenset[int]:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labram.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from labram.cli.terminal import echo
 from labram.errors import CorpusError
+from labram.printable import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +71,7 @@ def ingest(
             monitor=bar,
         )
     if json:
-        typer.echo(text.dumps(_facts(done)))
+        echo(text.dumps(_facts(done)))
     else:
         _show(done)
     if not done.summary.accepted:
@@ -96,7 +98,7 @@ def status(
 
     corpora = published_corpora(Store(store))
     if json:
-        typer.echo(text.dumps({name: asdict(summarise(corpus)) for name, corpus in corpora.items()}))
+        echo(text.dumps({name: asdict(summarise(corpus)) for name, corpus in corpora.items()}))
         return
     if not corpora:
         raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
@@ -131,11 +133,12 @@ def _show(done: "FolderIngest") -> None:
     for table in _codes(done.corpus):
         console.print(table)
     for path, reasons in done.quarantined:
-        console.print(f"  {path}: {', '.join(reasons)}", soft_wrap=True)
+        console.print(f"  {one_line(str(path))}: {', '.join(reasons)}", soft_wrap=True)
     for lost in done.lost:
         labels = ", ".join(map(ascii, lost.labels)) or "labels are known to the dataset's adapter only"
         console.print(
-            f"{lost.recordings} recordings lost {lost.channels} channels each, such as {lost.example}: {labels}",
+            f"{lost.recordings} recordings lost {lost.channels} channels each, "
+            f"such as {one_line(str(lost.example))}: {labels}",
             style="yellow",
             soft_wrap=True,
             markup=False,

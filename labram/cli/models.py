@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
+from labram.cli.terminal import echo
 
 app = typer.Typer(help="List registered models; roll a champion back.", no_args_is_help=True)
 
@@ -15,9 +16,9 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
 
     Exit codes: 0 done; 1 error.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from labram.cli.progress import console
     from labram.registry.model_registry import list_versions
     from labram.tracking.mlflow_runs import configure
 
@@ -33,7 +34,7 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
             tags.get("corpus_version", "")[:12],
             tags.get("git_commit", "")[:10],
         )
-    Console().print(table)
+    console.print(table)
 
 
 @app.command()
@@ -50,4 +51,4 @@ def rollback(
     from labram.tracking.mlflow_runs import configure
 
     configure(workspace)
-    typer.echo(roll_back(name, why=why))
+    echo(roll_back(name, why=why))

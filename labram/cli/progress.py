@@ -6,15 +6,25 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from labram.events import format_metrics
+from labram.printable import one_line, printable
 
-console = Console(highlight=False, markup=False)
+
+class Terminal(Console):
+    """Console that escapes control characters in texts, because file names may hold them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `rich.console.Console.render_str`."""
+        return super().render_str(printable(text), **options)
+
+
+console = Terminal(highlight=False, markup=False)
 
 
 class Times(ProgressColumn):
@@ -49,7 +59,7 @@ class Bar:
 
     def __init__(self, title: str) -> None:
         self._progress = bars()
-        self._task = self._progress.add_task(title, total=None, metrics="")
+        self._task = self._progress.add_task(one_line(title), total=None, metrics="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -136,7 +146,7 @@ class StepDisplay:
         if not console.is_terminal:
             console.print(f"{step} …")
         elif step not in self._tasks:
-            self._tasks[step] = self._progress.add_task(step, total=None, metrics="")
+            self._tasks[step] = self._progress.add_task(one_line(step), total=None, metrics="")
 
     def _move(self, step: str, event: Mapping[str, object]) -> None:
         metrics = event.get("metrics")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from labram.cli.options import DEFAULT_STORE, StoreOption
+from labram.cli.terminal import echo
 from labram.errors import CorpusError
 
 
@@ -27,7 +28,7 @@ def quality(
         raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
     try:
         for folder in folders:
-            typer.echo(page.write(folder, out / f"{folder.name}.html"))
+            echo(page.write(folder, out / f"{folder.name}.html"))
     except OSError as error:
         raise CorpusError(
             f"cannot write the quality report ({error.strerror})",

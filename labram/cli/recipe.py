@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from labram.cli.options import OverrideOption
+from labram.cli.terminal import echo
 
 app = typer.Typer(help="List, show and document recipes: YAML files with all settings of a run.", no_args_is_help=True)
 
@@ -18,7 +19,7 @@ def list_() -> None:
     from labram import recipe as recipes
 
     for name in recipes.available():
-        typer.echo(f"{name:12}  {recipes.load(name).description}")
+        echo(f"{name:12}  {recipes.load(name).description}")
 
 
 @app.command()
@@ -35,7 +36,7 @@ def show(
     from labram import recipe as recipes
 
     settings = recipes.load(name, override or []).model_dump(mode="json")
-    typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
 @app.command()
@@ -54,9 +55,9 @@ def _print_keys(schema: dict[str, Any], properties: dict[str, Any], prefix: str)
         reference = field.get("$ref") or field.get("items", {}).get("$ref")
         if reference:
             section = schema["$defs"][reference.rsplit("/", 1)[1]]
-            typer.secho(f"{prefix}{key}  {section.get('description', '')}", bold=True)
+            echo(f"{prefix}{key}  {section.get('description', '')}", bold=True)
             _print_keys(schema, section["properties"], f"{prefix}{key}.")
             continue
         kind = field.get("type") or "/".join(kind.get("type", "?") for kind in field.get("anyOf", []))
         default = f" = {field['default']}" if "default" in field else " (required)"
-        typer.echo(f"{prefix}{key}: {kind}{default}  {field.get('description', '')}".rstrip())
+        echo(f"{prefix}{key}: {kind}{default}  {field.get('description', '')}".rstrip())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labram.cli.options import DEFAULT_STORE, OverrideOption, RecipeOption, StoreOption
+from labram.cli.terminal import echo
 from labram.errors import CorpusError, RecipeError
 
 if TYPE_CHECKING:
@@ -78,12 +79,12 @@ def train(
     )
     if json:
         lines = Lines()
-        typer.echo(text.dumps({"event": "finished", "metrics": select_launcher(job, lines).launch(job, lines)}))
+        echo(text.dumps({"event": "finished", "metrics": select_launcher(job, lines).launch(job, lines)}))
         return
     with Bar(str(stage)) as bar:
         metrics = select_launcher(job, bar).launch(job, bar)
     for name, value in sorted(metrics.items()):
-        typer.echo(f"{name:24} {value:.5g}")
+        echo(f"{name:24} {value:.5g}")
 
 
 def _upstream(stage: Stage, folder: Path | None) -> Path | None:

@@ -9,7 +9,9 @@ import typer
 
 from labram.cli.exit_codes import DIFFERS, DONE
 from labram.cli.options import JsonOption
+from labram.cli.terminal import echo
 from labram.errors import CorpusError
+from labram.printable import one_line
 
 _WORDS = {
     "clean": "clean: data and data.dvc match the commit",
@@ -46,7 +48,7 @@ def version(json: JsonOption = False) -> None:
 
     committed, state = dvc_versions.committed_version(Path.cwd()), dvc_versions.status(Path.cwd())
     if json:
-        typer.echo(text.dumps({"version": committed, "state": state, "clean": state == "clean"}))
+        echo(text.dumps({"version": committed, "state": state, "clean": state == "clean"}))
     else:
         console.print(committed)
         console.print(_WORDS[state], style="green" if state == "clean" else "yellow")
@@ -68,7 +70,7 @@ def diff(
 
     changes = diff_versions(file_hashes(Path.cwd(), old), file_hashes(Path.cwd(), new))
     if json:
-        typer.echo(text.dumps(asdict(changes)))
+        echo(text.dumps(asdict(changes)))
         return
     for sign, style, names in (
         ("+", "green", changes.added),
@@ -76,7 +78,7 @@ def diff(
         ("~", "yellow", changes.changed),
     ):
         for name in names:
-            console.print(f"{sign} {name}", style=style, soft_wrap=True)
+            console.print(f"{sign} {one_line(name)}", style=style, soft_wrap=True)
     console.print(
         f"{len(changes.added)} recordings added, {len(changes.removed)} removed, {len(changes.changed)} changed; "
         f"{len(changes.others)} other files differ"

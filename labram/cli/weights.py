@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labram.cli.terminal import echo
+
 if TYPE_CHECKING:
     from labram.errors import MisfitWeightsError
     from labram.models.loading import LoadReport
@@ -54,7 +56,7 @@ def import_(
         _show_unmatched(error)
         raise
     _show(report)
-    typer.echo(f"{_described(weights.load(out))}, digest {weights.digest(out)[:12]}, written to {out}")
+    echo(f"{_described(weights.load(out))}, digest {weights.digest(out)[:12]}, written to {out}")
 
 
 @app.command()
@@ -81,7 +83,7 @@ def export(
     export_checkpoint(folder, out, layout=layout.value, seconds=seconds)
     if layout is Layout.BRAINDECODE:
         _show_call(weights.load(folder), out, seconds)
-    typer.echo(f"written to {out}")
+    echo(f"written to {out}")
 
 
 def _show(report: "LoadReport") -> None:
@@ -99,7 +101,7 @@ def _table(rows: list[tuple[str, str, str]], *, err: bool = False) -> None:
     """Print aligned columns without a frame, because tensor names are long."""
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     for outcome, tensor, reason in rows:
-        typer.echo(f"{outcome:{widths[0]}}  {tensor:{widths[1]}}  {reason}".rstrip(), err=err)
+        echo(f"{outcome:{widths[0]}}  {tensor:{widths[1]}}  {reason}".rstrip(), err=err)
 
 
 def _described(model: "LabramModel") -> str:
@@ -115,7 +117,7 @@ def _show_call(model: "LabramModel", out: Path, seconds: int) -> None:
     arguments = constructor(model, seconds=seconds)
     norm = "torch.nn.LayerNorm" if arguments.pop("qk_norm") else "None"
     keywords = ", ".join([*(f"{name}={value!r}" for name, value in arguments.items()), f"qk_norm={norm}"])
-    typer.echo(f"model = braindecode.models.Labram({keywords})")
-    typer.echo(f"model.load_state_dict(torch.load({out.name!r}, weights_only=True))")
+    echo(f"model = braindecode.models.Labram({keywords})")
+    echo(f"model.load_state_dict(torch.load({out.name!r}, weights_only=True))")
     if not arguments["n_outputs"]:
-        typer.echo("a pre-trained backbone is exported without head; importing the file again sets the head to zero")
+        echo("a pre-trained backbone is exported without head; importing the file again sets the head to zero")
