@@ -6,6 +6,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+ESCAPED = {"python3": "pytho\\u006e3", "{{$": "{{\\u0024", "/kfp-workspace": "\\u002fkfp-workspace"}
+"""Texts that KFP's local runner would change in a task's arguments, and how JSON strings may hold them instead."""
+
 
 class FrozenModel(BaseModel):
     """Immutable pydantic model with canonical JSON; unknown keys and non-finite numbers are errors."""
@@ -19,7 +22,10 @@ class FrozenModel(BaseModel):
 
     def to_json(self) -> str:
         """Return canonical JSON: equal models have equal text, so it can be hashed and passed as a task argument."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        for changed, escaped in ESCAPED.items():
+            text = text.replace(changed, escaped)
+        return text
 
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of the SHA-256 of `to_json`."""

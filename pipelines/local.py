@@ -5,6 +5,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from labram.events import emit
 from labram.platform.cores import WORKERS_VARIABLE, available_cores
 from labram.platform.workspace import CORPUS_PLACEHOLDER, Workspace
 from labram.recipe import Recipe
+from pipelines import task_cache
 from pipelines.compile import compile_pipeline
 from pipelines.containers import in_containers
 from pipelines.placement import parallelism
@@ -31,8 +33,8 @@ def run(
 ) -> None:
     """Compile a pipeline and run the compiled file, the same that a cluster would get.
 
-    Finished tasks of earlier runs come from KFP's cache. The environment variable ``LABRAM_CORPUS`` names the corpus
-    folder.
+    Finished tasks of earlier runs come from KFP's cache, see `pipelines.task_cache`. The environment variable
+    ``LABRAM_CORPUS`` names the corpus folder.
 
     Args:
         folder: Folder for the compiled pipeline.
@@ -53,8 +55,31 @@ def run(
         pipeline, Recipe.from_json(recipe), folder, data=CORPUS_PLACEHOLDER, workspace=workspace, **arguments
     )
     compiled = load_pipeline(file)
+    if not containers:
+        keep_python3(folder)
+    task_cache.use_for(Workspace.at(workspace))
     local.init(runner=runner, pipeline_root=str(root), enable_caching=not arguments["force"], raise_on_error=True)
     compiled()
+
+
+def keep_python3(folder: Path) -> None:
+    """Let KFP leave the text ``python3`` in arguments as it is: in recipes, paths and patterns.
+
+    KFP replaces it, in commands and arguments alike, by `sys.executable`. Here that is ``python3`` itself, and the
+    first ``python3`` on ``PATH`` is this interpreter.
+
+    Args:
+        folder: Folder for a program of that name, if there is none beside this interpreter.
+    """
+    own = Path(sys.executable)
+    program = own.with_name("python3")
+    if not (program.exists() and program.samefile(own)):
+        program = folder / "bin" / "python3"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(own))} "$@"\n')
+        program.chmod(0o755)
+    os.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    sys.executable = program.name
 
 
 def load_pipeline(file: Path) -> Any:

@@ -1,6 +1,7 @@
 """Layout of the workspace folder."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,12 @@ CORPUS_PLACEHOLDER = f"${CORPUS_VARIABLE}"
 """Placeholder for the corpus folder in arguments that KFP logs and stores."""
 
 STORE_VARIABLE = "LABRAM_STORE"
-_REASONS = {"python3": "KFP's local runner rewrites in task arguments"}
-_URI_REASON = "has a special meaning in a URI"
+FORBIDDEN = {
+    "{{$": "KFP takes for a placeholder",
+    "/kfp-workspace": "KFP takes for its own folder",
+}
+"""Texts that KFP would change in task arguments, each with the reason."""
+FORBIDDEN_IN_URI = dict.fromkeys("%?", "has a special meaning in the URI of MLflow's database")
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Workspace:
             PlatformError: If the absolute path cannot be used.
         """
         root = Path(path).absolute()
-        check_path(root, field="--workspace", forbidden=("python3", "%", "?", "#"))
+        check_path(root, field="--workspace", forbidden=FORBIDDEN | FORBIDDEN_IN_URI)
         return cls(root)
 
     def create(self) -> None:
@@ -77,19 +82,21 @@ def corpus_folder(data: str) -> Path:
     return folder
 
 
-def check_path(path: Path, *, field: str, forbidden: tuple[str, ...] = ("python3",)) -> None:
+def check_path(path: Path, *, field: str, forbidden: Mapping[str, str] = FORBIDDEN) -> None:
     """Check that a path has no text that KFP or MLflow would change.
 
-    KFP's local runner rewrites ``python3`` in task arguments, and the characters ``% ? #`` have a meaning in the URI of
-    MLflow's SQLite database.
+    Args:
+        path: An absolute path.
+        field: The option that names it.
+        forbidden: Texts that it must not contain, each with the reason.
 
     Raises:
         PlatformError: If the path contains one of `forbidden`.
     """
-    for text in forbidden:
+    for text, reason in forbidden.items():
         if text in str(path):
             raise PlatformError(
-                f'the path must not contain "{text}", which {_REASONS.get(text, _URI_REASON)}',
+                f'the path must not contain "{text}", which {reason}',
                 file=path,
                 field=field,
                 remedy="Choose another folder",
