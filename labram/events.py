@@ -15,6 +15,8 @@ from typing import Protocol
 from labram import logs
 from labram.errors import LabramError
 from labram.jsonl import append_rows
+from labram.printable import printable
+from labram.system_errors import as_sentence
 
 log = logging.getLogger("labram")
 EVENTS_VARIABLE = "LABRAM_EVENTS"
@@ -66,7 +68,7 @@ def _sentence(event: str, fields: Mapping[str, object]) -> str:
         metrics = fields["metrics"]
         assert isinstance(metrics, Mapping)
         text = "  ".join([f"{fields['done']} of {fields['total']}", *([format_metrics(metrics)] if metrics else [])])
-    return f"{fields.get('step', '')}: {text}"
+    return printable(f"{fields.get('step', '')}: {text}")
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:
@@ -110,6 +112,7 @@ def step(name: str) -> Iterator[StepReporter]:
         emit("failed", step=name, kind=type(error).__name__, text=str(error))
         raise
     except Exception as error:
-        emit("failed", step=name, kind=type(error).__name__, text=logs.redact_paths(f"{type(error).__name__}: {error}"))
+        text = str(as_sentence(error) or f"{type(error).__name__}: {error}")
+        emit("failed", step=name, kind=type(error).__name__, text=logs.redact_paths(text))
         raise
     emit("finished", step=name)

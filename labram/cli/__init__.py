@@ -7,8 +7,10 @@ import typer
 
 from labram import __version__
 from labram.cli import bench, corpus, doctor, evaluate, models, pipeline, recipe, run, store, tokenize, train, weights
-from labram.errors import LabramError
+from labram.cli.exit_codes import ERROR
+from labram.cli.terminal import echo
 from labram.logs import escape_unencodable
+from labram.system_errors import as_sentence
 
 app = typer.Typer(
     name="labram",
@@ -38,7 +40,7 @@ bench.add_to(app)
 
 def _version(*, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"labram {__version__}")
+        echo(f"labram {__version__}")
         raise typer.Exit
 
 
@@ -58,10 +60,13 @@ def _main(
 
 
 def main() -> None:
-    """Run the command line; print a `LabramError` as one message without traceback and exit with code 1."""
+    """Run the command line; print errors of users, files and machines as one message and exit with code 1."""
     escape_unencodable()
     try:
         app()
-    except LabramError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(1)
+    except Exception as error:
+        sentence = as_sentence(error)
+        if sentence is None:
+            raise
+        echo(f"error: {sentence}", fg="red", err=True)
+        sys.exit(ERROR)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labram.cli.exit_codes import DONE, ERROR, INTERRUPTED, NOT_PROMOTED
+from labram.cli.exit_codes import ERROR, INTERRUPTED
 from labram.cli.options import DEFAULT_WORKSPACE, OverrideOption, RecipeOption, WorkspaceOption
 from labram.errors import CorpusError, RecipeError, WeightsError
 
@@ -52,8 +52,8 @@ def run(
     Interrupted? Run the same command again: it resumes from the last finished step and the newest checkpoint. If
     corpus, recipe and code are unchanged, it shows the result of the last run and stops.
 
-    Exit codes: 0 promoted, or unchanged since the last run; 1 error; 3 not promoted, because at least one model failed
-    a gate; 130 interrupted.
+    Exit codes: 0 promoted; 1 error; 3 not promoted, because at least one model failed a gate; 130 interrupted. An
+    unchanged run repeats the exit code of the run whose result it shows.
     """
     from labram import recipe as recipes
 
@@ -79,8 +79,8 @@ def adapt(
     The subjects that published weights were trained on are unknown, so models fine-tuned
     from them fail the leakage gate unless the recipe sets gates.allow_overlap: true.
 
-    Exit codes: 0 promoted, or unchanged since the last run; 1 error; 3 not promoted, because at least one model failed
-    a gate; 130 interrupted.
+    Exit codes: 0 promoted; 1 error; 3 not promoted, because at least one model failed a gate; 130 interrupted. An
+    unchanged run repeats the exit code of the run whose result it shows.
     """
     from labram import recipe as recipes
 
@@ -133,19 +133,16 @@ def _backbone_argument(backbone: str | None) -> dict[str, str]:
             field="BACKBONE",
             remedy="Give models:/labram-backbone@champion, a folder that labram wrote, or a published .pth file",
         )
-    check_path(path, field="BACKBONE", forbidden=("python3", "#"))
+    check_path(path, field="BACKBONE")
     return {"backbone": str(path)}
 
 
 def _corpus(folder: Path | None) -> Path:
     """Return the corpus folder: `folder`, else the data that ./data.dvc records, fetched if absent."""
-    from labram.platform.workspace import check_path
-
     if folder is not None:
         if not folder.is_dir():
             problem = "not a folder" if folder.exists() else "folder not found"
             raise CorpusError(problem, file=folder, field="--data", remedy="Give a folder of recordings")
-        check_path(folder.absolute(), field="--data")
         return folder.absolute()
     pointer = Path("data.dvc").absolute()
     if not pointer.is_file():
@@ -209,14 +206,11 @@ def _run_locked(
     if display.unchanged_since is not None:
         console.print(f"unchanged: corpus, recipe and code are those of {display.unchanged_since}; its result:")
         local_runs.delete_run(local)
-        show_result(local_runs.read_result(workspace, display.unchanged_since), workspace, data, recipe)
-        return DONE
+        return show_result(local_runs.read_result(workspace, display.unchanged_since), workspace, data, recipe)
     reused = [step for step in expected_tasks(pipeline, recipe) if step not in display.finished]
     if reused:
         console.print(f"reused from earlier runs: {', '.join(reused)}")
-    result = local.result or {}
-    show_result(result, workspace, data, recipe)
-    return NOT_PROMOTED if result.get("outcome") == "not promoted" else DONE
+    return show_result(local_runs.read_result(workspace, local.name), workspace, data, recipe)
 
 
 def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
@@ -224,8 +218,12 @@ def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
     from labram.cli.progress import console
     from labram.tracking import mlflow_runs
 
-    mlflow_runs.configure(workspace.root)
-    if not mlflow_runs.terminate_runs(name, status):
+    try:
+        mlflow_runs.configure(workspace.root)
+        closed = mlflow_runs.terminate_runs(name, status)
+    except Exception:  # the outcome of the run is known and shown; a failing clean-up must not replace it
+        closed = False
+    if not closed:
         console.print(
             "MLflow does not answer: its run stays RUNNING until you run the same command again", style="yellow"
         )

@@ -14,13 +14,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
-
-import yaml
 
 from labram.child_process import OUTPUT_ENCODING
 from labram.corpus.pseudonyms import load_key, pseudonym
@@ -28,7 +26,7 @@ from labram.errors import PlatformError
 from labram.logs import CORPUS_VARIABLE
 from labram.platform import run_result
 from labram.platform.workspace import Workspace
-from labram.recipe import Recipe
+from labram.recipe import RUN_FILE, Recipe
 from labram.scratch_folder import shared_folder
 from labram.tracking.lineage import code_version, image_tag
 
@@ -69,17 +67,19 @@ def create_or_resume(workspace: Workspace, pipeline: str, recipe: Recipe, data: 
     identity = pseudonym(load_key(workspace.root), code_version(), str(data), text)
     for folder in sorted(workspace.run("").glob("*"), reverse=True):
         marker = folder / IDENTITY
-        if marker.exists() and marker.read_text(encoding="utf-8") == identity and not (folder / RESULT).exists():
+        if _text(marker) == identity and not (folder / RESULT).exists():
             return LocalRun(folder.name, folder, resumed=True)
     name = f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = workspace.run(name)
     folder.mkdir(parents=True)
-    (folder / "recipe.yaml").write_text(
-        yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-    )
+    recipe.write(folder / RUN_FILE)
     (folder / REQUEST).write_text(text, encoding="utf-8")
     (folder / IDENTITY).write_text(identity, encoding="utf-8")
     return LocalRun(name, folder, resumed=False)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
 def start(run: LocalRun, data: Path, scratch: Path) -> "subprocess.Popen[bytes]":
@@ -136,7 +136,10 @@ def _new_lines(file: IO[str]) -> Iterator[dict[str, object]]:
         if not line.endswith("\n"):
             file.seek(position)
             return
-        yield json.loads(line)
+        with suppress(ValueError):  # cut short by a full disk
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                yield event
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from labram.errors import PlatformError
+
 
 class Outcome(StrEnum):
     """Outcome of a run."""
@@ -20,14 +22,30 @@ class Outcome(StrEnum):
     """A step failed; nothing is written, so that the same command resumes the run."""
 
 
+NOT_PROMOTED = (Outcome.NOT_PROMOTED.value, "refused")
+"""How this release and earlier ones name the outcome of a run with a failed gate."""
+
+
 def read_result(path: Path) -> dict[str, Any]:
-    """Return the contents of a `result.json`, those of earlier releases in today's words."""
-    result = dict(json.loads(path.read_text(encoding="utf-8")))
-    if result["outcome"] == "refused":
+    """Return the contents of a `result.json`, those of earlier releases in today's words.
+
+    Raises:
+        PlatformError: If the file is damaged.
+    """
+    try:
+        result = dict(json.loads(path.read_text(encoding="utf-8")))
+        return _in_todays_words(result)
+    except (ValueError, TypeError, KeyError) as error:
+        raise PlatformError("the result of this run is damaged", file=path, remedy="Run again with --force") from error
+
+
+def _in_todays_words(result: dict[str, Any]) -> dict[str, Any]:
+    if result["outcome"] in NOT_PROMOTED:
         result["outcome"] = Outcome.NOT_PROMOTED.value
     if "refused" in result:
         result["failed_gates"] = result.pop("refused")
     for task in result.get("tasks", ()):
         if task["gate"] == "refused":
             task["gate"] = "failed"
+        task.setdefault("against_baseline", "better, see the report" if task.get("beats_baseline") else "no")
     return result
