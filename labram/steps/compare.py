@@ -59,7 +59,7 @@ def compare(
         )
         write(record, Path(out))
         scores = {f"{outcome.task}/{outcome.variant}": outcome.score.value for outcome in outcomes}
-        run.metrics(0, {label: value for label, value in scores.items() if value is not None})
+        run.summarise({label: value for label, value in scores.items() if value is not None})
         result = {
             "run": name,
             "outcome": Outcome.COMPARED.value,
@@ -70,4 +70,4 @@ def compare(
         rows = ((outcome.task, outcome.variant, str(outcome.score), str(outcome.difference)) for outcome in outcomes)
         heads = ("task", "variant", "score [95 % CI]", "difference [95 % CI]")
         run.write_summary(summary, f"The whole run: {kfp_summary.link_to_run(parent)}", kfp_summary.table(heads, rows))
-        close_run(run, layout, parent, Path(out), result)
+        close_run(run, layout, parent, Path(out), result, settings)

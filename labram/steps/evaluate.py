@@ -58,7 +58,7 @@ def evaluate(
         metrics = {name: estimate.value for name, estimate in evaluation.model.items()}
         metrics |= {f"baseline/{name}": estimate.value for name, estimate in evaluation.baseline.items()}
         defined = {name: value for name, value in metrics.items() if value is not None}
-        run.metrics(0, defined)
+        run.summarise(defined)
         run.log_artifacts(target, EVALUATION_FILE)
         rows = ((n, str(estimate), str(evaluation.baseline.get(n, "–"))) for n, estimate in evaluation.model.items())
         run.write_summary(

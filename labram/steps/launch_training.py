@@ -44,7 +44,7 @@ def launch_training(job: Job, run: TrackedStep, ledger: Ledger, summary: str) ->
     """
     metrics = select_launcher(job, run).launch(job, run)
     ledger.write(job.out)
-    run.metrics(0, {f"final/{name}": value for name, value in metrics.items()})
+    run.summarise({f"final/{name}": value for name, value in metrics.items()})
     run.log_artifacts(job.out, "*.json", HISTORY_FILE)
     run.write_summary(summary, kfp_summary.metrics_table(metrics))
     return metrics

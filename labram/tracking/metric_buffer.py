@@ -46,9 +46,15 @@ class MetricBuffer:
         self._thread = threading.Thread(target=self._deliver, name="metrics", daemon=True)
         self._thread.start()
 
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Append the metrics of a step to the buffer. Does not wait for the server."""
-        now = int(time.time() * 1000)
+    def add(self, step: int, values: Mapping[str, float], timestamp: int | None = None) -> None:
+        """Append the metrics of a step to the buffer. Does not wait for the server.
+
+        Args:
+            step: The step.
+            values: Metrics by name.
+            timestamp: Milliseconds since 1970; None: now. MLflow stores equal metrics of the same time once.
+        """
+        now = int(time.time() * 1000) if timestamp is None else timestamp
         rows = ({"key": name, "value": float(value), "timestamp": now, "step": step} for name, value in values.items())
         append_rows(self._file, *rows)
         self._wake.set()

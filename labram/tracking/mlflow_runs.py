@@ -6,6 +6,7 @@ step the same nested run. Outside a pipeline (``LABRAM_RUN`` unset) a step has a
 """
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from labram.errors import PlatformError
 from labram.events import StepReporter, step
-from labram.tracking import kfp_summary
+from labram.tracking import kfp_summary, own_database
 from labram.tracking.metric_buffer import MetricBuffer
 from labram.tracking.system_metrics import log_system_metrics
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "labram"
+SQLITE = "sqlite:///"
+DATABASE = Path("mlflow", "mlflow.db")
+"""The workspace's own database, in its folder."""
+_own: set[str] = set()
+"""Addresses that this process has put into the variable: no setting of the user."""
 RUN_TAG, STEP_TAG, PIPELINE = "labram.run", "labram.step", "pipeline"
 OUTCOME_TAG = "outcome"
 BUFFER_FOLDER = "spool"
@@ -29,38 +35,70 @@ PATIENCE = {"FINISHED": 600.0, "FAILED": 60.0, "KILLED": 5.0}
 """Seconds that a step waits at its end for an unavailable server, by run status. A killed pod has 20 s in all."""
 
 
+def tracking_uri(workspace: Path) -> str:
+    """Return the address of MLflow's data: ``MLFLOW_TRACKING_URI``, else the database of the workspace.
+
+    A relative SQLite path is relative to the current folder; it is made absolute, so that all steps use one database.
+
+    Raises:
+        PlatformError: If the variable names a folder, which MLflow no longer supports.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri or uri in _own:
+        return f"{SQLITE}{workspace.absolute() / DATABASE}"
+    if uri.startswith(SQLITE):
+        return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
+    if uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
+        raise PlatformError(
+            "MLflow no longer stores runs and models in folders",
+            field="MLFLOW_TRACKING_URI",
+            remedy="Set it to sqlite:///FILE or a server's address, or unset it to use the workspace's database",
+        )
+    return uri
+
+
+def in_workspace(workspace: Path) -> bool:
+    """Return whether MLflow's data are in the database of the workspace."""
+    return tracking_uri(workspace) == f"{SQLITE}{workspace.absolute() / DATABASE}"
+
+
+def how_to_open(workspace: Path) -> str:
+    """Return the address of MLflow's pages, or the command that opens them."""
+    uri = tracking_uri(workspace)
+    if uri.startswith("http"):
+        return os.environ.get(kfp_summary.MLFLOW_PAGE) or uri
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+
+
 def configure(workspace: Path) -> str:
     """Set MLflow's tracking URI for this workspace, and return it.
 
-    Must be called before anything else imports mlflow. The first caller creates the default database while others
-    wait, because concurrent MLflow migrations fail.
+    Must be called before anything else imports mlflow. The first caller creates the workspace's database while others
+    wait, because concurrent MLflow migrations fail. If the workspace was moved or copied, its database is updated.
+
+    Raises:
+        PlatformError: If the database is damaged or cannot be written, or see `tracking_uri`.
     """
+    _require_home(workspace)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        folder = workspace.absolute() / "mlflow"
-        uri = f"sqlite:///{folder / 'mlflow.db'}"
-        os.environ["MLFLOW_TRACKING_URI"] = uri
-        if not (folder / "ready").exists():
-            _create_database(folder, uri)
+    uri = os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(workspace)
+    if in_workspace(workspace):
+        _own.add(uri)
+        own_database.prepare(workspace.absolute() / DATABASE, EXPERIMENT)
     import mlflow
 
     mlflow.set_tracking_uri(uri)
     return uri
 
 
-def _create_database(folder: Path, uri: str) -> None:
-    from filelock import FileLock
-    from mlflow.tracking import MlflowClient
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "create.lock"):
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        if client.get_experiment_by_name(EXPERIMENT) is None:
-            client.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
-        (folder / "ready").touch()
+def _require_home(workspace: Path) -> None:
+    """Set HOME to a folder of the workspace for a user without a home, because MLflow's import asks for it."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(workspace.absolute() / "home")
 
 
 def experiment_id(client: "MlflowClient") -> str:
@@ -171,8 +209,8 @@ def latest_finished_run(tags: Mapping[str, str]) -> dict[str, str] | None:
 class TrackedStep:
     """Monitor of a running step: reports progress as events and buffers metrics for MLflow."""
 
-    def __init__(self, run_id: str, reporter: StepReporter, buffer_folder: Path) -> None:
-        self.run_id, self.reporter = run_id, reporter
+    def __init__(self, run_id: str, reporter: StepReporter, buffer_folder: Path, started: int) -> None:
+        self.run_id, self.reporter, self._started = run_id, reporter, started
         self.buffer = MetricBuffer(buffer_folder, run_id, _send, reporter.note)
 
     def progress(self, done: int, total: int, **metrics: float) -> None:
@@ -186,6 +224,10 @@ class TrackedStep:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Buffer metrics for MLflow; see `labram.events.Monitor.metrics`. Does not wait for the server."""
         self.buffer.add(step, values)
+
+    def summarise(self, values: Mapping[str, float]) -> None:
+        """Buffer the final metrics of the step; if it was killed and runs again, they are not logged twice."""
+        self.buffer.add(0, values, timestamp=self._started)
 
     def write_summary(self, file: str, *parts: str) -> None:
         """Write the KFP summary of the step's task: a link to its MLflow run, then `parts` in Markdown."""
@@ -235,13 +277,14 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
         client = MlflowClient()
         try:
             run_id = _open_nested(client, step_label)
+            started = client.get_run(run_id).info.start_time
         except MlflowException as error:
             raise PlatformError(
                 f"the MLflow server did not create a run for this step ({error.error_code})",
                 field="MLFLOW_TRACKING_URI",
                 remedy="Check the server with `labram doctor`, then run the same command again: it resumes",
             ) from None
-        tracked_step = TrackedStep(run_id, reporter, workspace / BUFFER_FOLDER)
+        tracked_step = TrackedStep(run_id, reporter, workspace / BUFFER_FOLDER, started)
         status = "FAILED"
         try:
             with log_system_metrics(tracked_step.metrics):
@@ -252,9 +295,21 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
             raise
         finally:
             if tracked_step.buffer.close(PATIENCE[status]):
-                client.set_terminated(tracked_step.run_id, status)
+                _terminate(client, tracked_step.run_id, status, reporter)
             else:
                 reporter.note("MLflow does not respond; the next step sends the remaining metrics")
+
+
+def _terminate(client: "MlflowClient", run_id: str, status: str, reporter: StepReporter) -> None:
+    """Set the status of a step's run; after a failure, a second one must not hide the first."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_terminated(run_id, status)
+    except MlflowException as error:
+        if status == "FINISHED":
+            raise
+        reporter.note(f"MLflow does not respond ({error.error_code}); its run stays RUNNING")
 
 
 def _open_nested(client: "MlflowClient", name: str) -> str:

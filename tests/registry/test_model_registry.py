@@ -1,6 +1,7 @@
 """A registered version can be found by name, served without labram's help, and traced."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from labram.errors import RegistryError
 from labram.recipe import MODEL_FILE, load
 from labram.registry import model_registry
+from labram.tracking import mlflow_runs
 
 RECIPE = load("demo")
 
@@ -122,3 +124,29 @@ def test_a_version_is_served_by_the_code_it_was_registered_with(once, tmp_path):
     module, answer = json.loads(done.stdout.splitlines()[-1])
     assert module.startswith(str(folder / "code"))
     assert len(answer) == 1
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_a_workspace_that_was_moved_or_copied_serves_its_models_and_writes_to_itself(
+    how, tracking_database, registered, new_run, task_folder, tmp_path, monkeypatch
+):
+    old = Path(tracking_database.removeprefix("sqlite:///")).parents[1]
+    new = Path(shutil.copytree(old, tmp_path / "new #2"))
+    former = old.with_name("gone")
+    if how == "moved":
+        old.rename(former)
+    try:
+        mlflow_runs.configure(new)
+        mlflow.set_tracking_uri(mlflow_runs.tracking_uri(new))
+        assert model_registry.local_folder(registered.uri).is_relative_to(new)
+        run = mlflow.MlflowClient().create_run(mlflow_runs.experiment_id(mlflow.MlflowClient()))
+        assert run.info.artifact_uri.startswith((new / "mlflow" / "artifacts").as_uri())
+        later = register(f"labram-{how}", task_folder, run.info.run_id)
+        assert model_registry.local_folder(later.uri).is_relative_to(new)
+        assert old.exists() == (how == "copied"), "the old place is left alone"
+    finally:
+        if how == "moved":
+            former.rename(old)
+    mlflow.set_tracking_uri(tracking_database)
+    assert model_registry.local_folder(registered.uri).is_relative_to(old)
+    assert not model_registry.list_versions(f"labram-{how}")

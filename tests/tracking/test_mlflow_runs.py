@@ -1,8 +1,10 @@
 """What a pipeline run that fails or is stopped leaves in MLflow."""
 
 import os
+import time
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from labram.errors import PlatformError
@@ -35,3 +37,24 @@ def test_a_step_that_begins_while_it_is_away_says_what_to_do(monkeypatch, tmp_pa
     away = pytest.raises(PlatformError, match=r"MLFLOW_TRACKING_URI.*did not create a run.*labram doctor")
     with away, mlflow_runs.tracked("tokenizer", tmp_path):
         pytest.fail("the step began")
+
+
+def test_final_metrics_of_a_step_that_was_killed_and_ran_again_stand_once(tracking_uri, monkeypatch, tmp_path):
+    monkeypatch.setenv("LABRAM_RUN", "killed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    for _ in range(2):
+        with mlflow_runs.tracked("tokenizer", tmp_path) as run:
+            run.summarise({"final/loss": 0.5})
+            time.sleep(0.01)
+    assert [point.value for point in MlflowClient().get_metric_history(run.run_id, "final/loss")] == [0.5]
+
+
+def test_a_failing_clean_up_does_not_replace_the_error_of_the_step(tracking_uri, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+
+    def away(*_):
+        raise MlflowException("away")
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", away)
+    with pytest.raises(ValueError, match="the step's own"), mlflow_runs.tracked("tokenizer", tmp_path):
+        raise ValueError("the step's own")
