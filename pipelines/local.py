@@ -76,7 +76,7 @@ def keep_python3(folder: Path) -> None:
     if not (program.exists() and program.samefile(own)):
         program = folder / "bin" / "python3"
         program.parent.mkdir(parents=True, exist_ok=True)
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(own))} "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(own))} "$@"\n', encoding="utf-8")
         program.chmod(0o755)
     os.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     sys.executable = program.name

@@ -46,7 +46,7 @@ class VerifiedCache(LocalCache):  # type: ignore[misc]
         """See `LocalCache.put`; the digests are written last, so that an entry without them is none."""
         super().put(key, outputs)
         with atomic_path(self._digests(key)) as temporary:
-            temporary.write_text(json.dumps(self._current(key, outputs)))
+            temporary.write_text(json.dumps(self._current(key, outputs)), encoding="utf-8")
 
     def get(self, key: str) -> dict[str, Any] | None:
         """See `LocalCache.get`; None, too, if entry or outputs have changed, or the store lacks a recording."""
@@ -54,7 +54,7 @@ class VerifiedCache(LocalCache):  # type: ignore[misc]
             outputs: dict[str, Any] | None = super().get(key)
             if outputs is None:
                 return None
-            written = json.loads(self._digests(key).read_text())
+            written = json.loads(self._digests(key).read_text(encoding="utf-8"))
             if written == self._current(key, outputs) and all(self._stored(Path(path)) for path in _paths(outputs)):
                 return outputs
         except (AttributeError, OSError, LookupError, TypeError, ValueError, CorpusError):

@@ -64,7 +64,7 @@ def test_a_step_reports_it_in_the_same_words(tmp_path, monkeypatch):
     monkeypatch.setenv("LABRAM_EVENTS", str(tmp_path / "events"))
     with pytest.raises(OSError), step("ingest"):
         raise OSError(errno.ENOSPC, "No space left on device", "/x")
-    assert "/x: no space left on device. Free some space" in (tmp_path / "events").read_text()
+    assert "/x: no space left on device. Free some space" in (tmp_path / "events").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + bytes(200), b"\0" * 4096])

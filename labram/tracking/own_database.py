@@ -35,7 +35,7 @@ def prepare(file: Path, experiment: str) -> None:
     try:
         if file.is_file():
             _check(file)
-            if marker.is_file() and marker.read_text() == artifacts:
+            if marker.is_file() and marker.read_text(encoding="utf-8") == artifacts:
                 return
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "create.lock"):
@@ -43,7 +43,7 @@ def prepare(file: Path, experiment: str) -> None:
                 _create(file, experiment, artifacts)
             _relocate(file, experiment, artifacts)
             with atomic_path(marker) as temporary:
-                temporary.write_text(artifacts)
+                temporary.write_text(artifacts, encoding="utf-8")
     except (sqlite3.Error, OSError) as error:
         stated = as_sentence(error)
         raise PlatformError(stated.problem, file=file, remedy=stated.remedy) if stated else error from error

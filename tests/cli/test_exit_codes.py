@@ -69,4 +69,4 @@ def test_an_unchanged_run_knows_how_the_run_before_ended(tmp_path, monkeypatch, 
     recipe = load("demo").to_json()
     plan = step.plan_run(data=str(tmp_path), workspace=str(tmp_path), recipe=recipe, force=False, pipeline="retrain")
     assert plan.decision is decision
-    assert json.loads(events.read_text().splitlines()[-2])["since"] == "before"
+    assert json.loads(events.read_text(encoding="utf-8").splitlines()[-2])["since"] == "before"

@@ -74,7 +74,7 @@ def test_a_damaged_entry_is_no_entry(reused, model, tmp_path, file, text) -> Non
 def test_an_altered_parameter_is_not_believed(reused, model, tmp_path) -> None:
     put(reused, model)
     entry = tmp_path / "cache" / f"{KEY}.json"
-    entry.write_text(entry.read_text().replace('"word"', '"swap"'))
+    entry.write_text(entry.read_text(encoding="utf-8").replace('"word"', '"swap"'))
     assert reused.get(KEY) is None
 
 

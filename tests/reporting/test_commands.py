@@ -24,7 +24,11 @@ def words_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stated(page: Path) -> list[str]:
-    return [unescape(command) for command in re.findall(r"<pre>(.*?)</pre>", page.read_text()) if "\n" not in command]
+    return [
+        unescape(command)
+        for command in re.findall(r"<pre>(.*?)</pre>", page.read_text(encoding="utf-8"))
+        if "\n" not in command
+    ]
 
 
 def parsed(command: str) -> tuple[str, dict[str, object]]:
