@@ -50,7 +50,7 @@ def as_sentence(error: BaseException) -> LabramError | None:
 
 def _of_database(text: str) -> PlatformError:
     lowered = text.lower()
-    remedy = "Check the server with `labram doctor`, then run the same command again"
+    remedy = "Check the server with `labram doctor`, then run the same command again: it resumes"
     if "not a database" in lowered or "malformed" in lowered or "no such table" in lowered:
         remedy = "Restore MLflow's database from a backup, or move its folder away to start with an empty registry"
     elif "full" in lowered or "disk i/o" in lowered:

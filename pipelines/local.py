@@ -3,8 +3,10 @@
 `labram run` starts it in a new process, because KFP's local runner prints a lot and patches `print`.
 """
 
+import io
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -19,6 +21,7 @@ from labram.errors import LabramError
 from labram.events import emit
 from labram.platform.cores import WORKERS_VARIABLE, available_cores
 from labram.platform.workspace import CORPUS_PLACEHOLDER, Workspace
+from labram.printable import printable
 from labram.recipe import Recipe
 from pipelines import task_cache
 from pipelines.compile import compile_pipeline
@@ -26,6 +29,7 @@ from pipelines.containers import in_containers
 from pipelines.placement import parallelism
 
 SECONDS_BETWEEN_LOOKS = 1.0
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(
@@ -99,8 +103,20 @@ def _end_with(parent: int) -> None:
     os.killpg(os.getpgid(0), signal.SIGTERM)
 
 
+class PlainText(io.TextIOWrapper):
+    """Standard output of the run's log: without colours and, as on the terminal, without control characters."""
+
+    def write(self, text: str) -> int:
+        """See `io.TextIOWrapper.write`."""
+        super().write(printable(COLOUR.sub("", text)))
+        return len(text)
+
+
 def main() -> None:
     """Run the request whose file is the first argument."""
+    for name in ("stdout", "stderr"):
+        buffer = getattr(sys, name).buffer
+        setattr(sys, name, PlainText(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True))
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     request = Path(sys.argv[1])
     try:

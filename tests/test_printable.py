@@ -79,6 +79,15 @@ def test_a_log_gets_none_either(caplog, monkeypatch):
     assert caplog.messages == [f"ingest: {SHOWN}"]
 
 
+def test_the_log_of_a_run_gets_none_either():
+    from pipelines.local import PlainText
+
+    raw = io.BytesIO()
+    log = PlainText(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    print(f"\x1b[96mtask\x1b[0m {EVIL}", file=log)
+    assert raw.getvalue().decode() == f"task {SHOWN}\n"
+
+
 def test_commands_print_through_one_console_and_one_function():
     """Another way to the terminal would not escape."""
     sources = {path.name: path.read_text() for path in Path(terminal.__file__).parent.glob("*.py")}

@@ -9,7 +9,7 @@ import typer
 
 from labram.cli.exit_codes import ERROR, INTERRUPTED
 from labram.cli.options import DEFAULT_WORKSPACE, OverrideOption, RecipeOption, WorkspaceOption
-from labram.errors import CorpusError, RecipeError, WeightsError
+from labram.errors import CorpusError, LabramError, RecipeError, WeightsError
 
 if TYPE_CHECKING:
     from labram.platform.local_runs import LocalRun
@@ -166,8 +166,10 @@ def _run(pipeline: str, recipe: "Recipe", data: Path | None, workspace_dir: Path
     from labram.platform import local_runs
     from labram.platform.workspace import Workspace
     from labram.scratch_folder import scratch_folder
+    from labram.tracking.mlflow_runs import tracking_uri
 
     workspace = Workspace.at(workspace_dir)
+    tracking_uri(workspace.root)  # raises PlatformError before anything is started
     with local_runs.lock_workspace(workspace), scratch_folder() as scratch:
         code = _run_locked(pipeline, recipe, _corpus(data), workspace, scratch, arguments)
     raise typer.Exit(code)
@@ -221,6 +223,8 @@ def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
     try:
         mlflow_runs.configure(workspace.root)
         closed = mlflow_runs.terminate_runs(name, status)
+    except LabramError:  # the step that met it has stated it
+        return
     except Exception:  # the outcome of the run is known and shown; a failing clean-up must not replace it
         closed = False
     if not closed:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from labram.errors import PlatformError
 from labram.events import StepReporter, step
+from labram.system_errors import as_sentence
 from labram.tracking import kfp_summary, own_database
 from labram.tracking.metric_buffer import MetricBuffer
 from labram.tracking.system_metrics import log_system_metrics
@@ -279,11 +280,10 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
             run_id = _open_nested(client, step_label)
             started = client.get_run(run_id).info.start_time
         except MlflowException as error:
-            raise PlatformError(
-                f"the MLflow server did not create a run for this step ({error.error_code})",
-                field="MLFLOW_TRACKING_URI",
-                remedy="Check the server with `labram doctor`, then run the same command again: it resumes",
-            ) from None
+            stated = as_sentence(error)
+            assert stated is not None
+            problem = f"the MLflow server did not create a run for this step ({error.error_code})"
+            raise PlatformError(problem, field="MLFLOW_TRACKING_URI", remedy=stated.remedy) from None
         tracked_step = TrackedStep(run_id, reporter, workspace / BUFFER_FOLDER, started)
         status = "FAILED"
         try:

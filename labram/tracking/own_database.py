@@ -45,8 +45,9 @@ def prepare(file: Path, experiment: str) -> None:
             with atomic_path(marker) as temporary:
                 temporary.write_text(artifacts, encoding="utf-8")
     except (sqlite3.Error, OSError) as error:
-        stated = as_sentence(error)
-        raise PlatformError(stated.problem, file=file, remedy=stated.remedy) if stated else error from error
+        if (stated := as_sentence(error)) is None:
+            raise
+        raise PlatformError(stated.problem, file=file, remedy=stated.remedy) from error
 
 
 def _create(file: Path, experiment: str, artifacts: str) -> None:
