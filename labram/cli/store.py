@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from labram.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from labram.cli.terminal import echo
 from labram.errors import StoreError
 
 app = typer.Typer(help="Check a patch store.", no_args_is_help=True)
@@ -47,9 +48,9 @@ def verify(
     for name in damaged if remove else ():
         opened.remove(name)
     if json:
-        typer.echo(text.dumps({"files": len(names), "damaged": damaged, "removed": remove and bool(damaged)}))
+        echo(text.dumps({"files": len(names), "damaged": damaged, "removed": remove and bool(damaged)}))
     else:
-        typer.echo("\n".join([*damaged, f"{len(names)} files, {len(damaged)} damaged"]))
+        echo("\n".join([*damaged, f"{len(names)} files, {len(damaged)} damaged"]))
     if damaged and not remove:
         raise StoreError(
             f"{len(damaged)} of {len(names)} files are damaged",
@@ -57,4 +58,4 @@ def verify(
             remedy="Run `labram store verify --remove`, then `labram corpus ingest DIR` with the recipe of the run",
         )
     if damaged:
-        typer.echo(f"{INGEST_AGAIN}.", err=True)
+        echo(f"{INGEST_AGAIN}.", err=True)
