@@ -17,7 +17,7 @@ from kfp.local.cache import LocalCache
 
 from labram.atomic import atomic_path
 from labram.corpus.catalogue import CATALOGUE_FILE, Corpus
-from labram.errors import CorpusError
+from labram.errors import LabramError
 from labram.platform.workspace import Workspace
 from labram.store.store import Store
 
@@ -57,7 +57,7 @@ class VerifiedCache(LocalCache):  # type: ignore[misc]
             written = json.loads(self._digests(key).read_text(encoding="utf-8"))
             if written == self._current(key, outputs) and all(self._stored(Path(path)) for path in _paths(outputs)):
                 return outputs
-        except (AttributeError, OSError, LookupError, TypeError, ValueError, CorpusError):
+        except (AttributeError, OSError, LookupError, TypeError, ValueError, LabramError):
             pass
         log.warning("The outputs of an earlier task are damaged; the task runs again")
         return None
