@@ -10,12 +10,14 @@ import logging
 import os
 import re
 import sys
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from labram.errors import LabramError
+from labram.printable import one_line, printable
 
 VARIABLE = "LABRAM_LOG"
 CORPUS_VARIABLE = "LABRAM_CORPUS"
@@ -37,7 +39,8 @@ def redact_paths(text: Text) -> Text:
     """Replace paths within corpus folders in a text by ``--data``."""
     if not text:
         return text
-    for folder in _redacted | {os.environ.get(CORPUS_VARIABLE, "")} - {""}:
+    folders = _redacted | {os.environ.get(CORPUS_VARIABLE, "")} - {""}
+    for folder in folders | {one_line(folder) for folder in folders}:
         text = re.sub(re.escape(folder) + r"(?![\w.-])[^'\"\n]*", "--data", text)
     return text
 
@@ -58,6 +61,22 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = redact_paths(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
+
+
+class PlainFormatter(logging.Formatter):
+    """Formatter of messages on the terminal, without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return printable(super().format(record))
+
+
+def escape_control_characters() -> None:
+    """Let warnings, and messages of loggers without handler, escape control characters, as of file names."""
+    original = warnings.formatwarning
+    warnings.formatwarning = lambda *about, **more: printable(original(*about, **more))
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PlainFormatter())
 
 
 def escape_unencodable() -> None:

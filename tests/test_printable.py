@@ -3,13 +3,14 @@
 import io
 import json
 import logging
+import warnings
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
-from labram import events
+from labram import events, logs
 from labram.cli import progress, terminal
 from labram.errors import CorpusError
 from labram.printable import one_line, printable
@@ -77,6 +78,22 @@ def test_a_log_gets_none_either(caplog, monkeypatch):
     with caplog.at_level(logging.INFO, logger="labram"):
         events.emit("note", step="ingest", text=EVIL)
     assert caplog.messages == [f"ingest: {SHOWN}"]
+
+
+def test_warnings_and_messages_without_handler_get_none_either(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(logging, "lastResort", logging._StderrHandler(logging.WARNING))
+    logs.escape_control_characters()
+    assert SHOWN in warnings.formatwarning(EVIL, UserWarning, "file.py", 1)
+    record = logging.LogRecord("mne", logging.WARNING, "file.py", 1, EVIL, None, None)
+    logging.lastResort.handle(record)
+    assert capsys.readouterr().err == f"{SHOWN}\n"
+
+
+def test_a_corpus_folder_with_control_characters_is_redacted_in_either_form(monkeypatch):
+    monkeypatch.setenv("LABRAM_CORPUS", "/data/\x1bx")
+    for folder in ("/data/\x1bx", one_line("/data/\x1bx")):
+        assert logs.redact_paths(f"in '{folder}/P1 name.edf'") == "in '--data'"
 
 
 def test_the_log_of_a_run_gets_none_either():

@@ -9,7 +9,7 @@ from labram import __version__
 from labram.cli import bench, corpus, doctor, evaluate, models, pipeline, recipe, run, store, tokenize, train, weights
 from labram.cli.exit_codes import ERROR
 from labram.cli.terminal import echo
-from labram.logs import escape_unencodable
+from labram.logs import escape_control_characters, escape_unencodable
 from labram.system_errors import as_sentence
 
 app = typer.Typer(
@@ -62,6 +62,7 @@ def _main(
 def main() -> None:
     """Run the command line; print errors of users, files and machines as one message and exit with code 1."""
     escape_unencodable()
+    escape_control_characters()
     try:
         app()
     except Exception as error:
