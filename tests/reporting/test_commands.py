@@ -33,11 +33,9 @@ def stated(page: Path) -> list[str]:
 
 def parsed(command: str) -> tuple[str, dict[str, object]]:
     """Name and parameters of a command, as `labram` parses them."""
-    program, *words = shlex.split(command)
+    program, name, *words = shlex.split(command)
     assert program == "labram"
-    context = LABRAM.make_context("labram", words)
-    name, inner, rest = LABRAM.resolve_command(context, [*context.protected_args, *context.args])
-    return name, inner.make_context(name, rest, parent=context).params
+    return name, LABRAM.commands[name].make_context(name, words).params
 
 
 @pytest.fixture
