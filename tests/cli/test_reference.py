@@ -60,4 +60,4 @@ def test_every_name_given_to_os_environ_is_looked_for():
     """A variable without one of the known prefixes would escape `names_in`."""
     read = re.compile(r"environ(?:\.get\(|\.setdefault\(|\[)\"([A-Z0-9_]+)\"")
     sources = [path.read_text() for top in ("labram", "components", "pipelines") for path in (ROOT / top).rglob("*.py")]
-    assert {name for source in sources for name in read.findall(source)} - {"PATH"} <= set(names_in(ROOT))
+    assert {name for source in sources for name in read.findall(source)} - {"PATH", "HOME"} <= set(names_in(ROOT))
