@@ -52,7 +52,7 @@ def test_only_recordings_that_training_used_are_counted():
 def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
     card = task_card("labram-workload", evaluation(0.1), TrainingData.from_corpus(corpus(), "eegmat"), LINEAGE)
     assert card.startswith("# labram-workload\n")
-    assert "The model beats its baseline (band power) on auroc" in card
+    assert "The model is better than the baseline, but not significantly (band power) on auroc" in card
     assert "too few" in card, "cautions of the evaluation are passed on"
     assert "Not a medical device" in card
     assert "Licence" in card
