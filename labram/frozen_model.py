@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-ESCAPED = {"python3": "pytho\\u006e3", "{{$": "{{\\u0024", "/kfp-workspace": "\\u002fkfp-workspace"}
+ESCAPED = {"python3": "python\\u0033", "{{$": "{{\\u0024", "/kfp-workspace": "\\u002fkfp-workspace"}
 """Texts that KFP's local runner would change in a task's arguments, and how JSON strings may hold them instead."""
 
 
