@@ -27,7 +27,7 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
     else:
         _show_tasks(result["tasks"])
         _show_gates(result)
-    console.print(f"report    {workspace.run(result['run']) / 'report.html'}")
+    console.print(f"report    {workspace.run(result['run']) / 'report.html'}", soft_wrap=True)
     console.print(f"tracking  {how_to_open(workspace.root)}", soft_wrap=True)
     return of_result(result["outcome"])
 
