@@ -93,7 +93,7 @@ def _same_patients(rows: pd.DataFrame) -> Iterator[tuple[Pair, bool]]:
     stated = rows[rows["patient_hash"].fillna("") != ""].drop_duplicates(["patient_hash", "subject_key"])
     totals = rows.groupby("dataset")["subject_key"].nunique()
     for (dataset, _), group in stated.groupby(["dataset", "patient_hash"]):
-        binding = len(group) <= max(MOST_DISTINCT, int(totals[dataset]) // 2)
+        binding = len(group) <= max(MOST_DISTINCT, int(totals[str(dataset)]) // 2)
         yield from ((pair, binding) for pair in pairwise(group["recording_id"]))
 
 

@@ -50,13 +50,13 @@ def with_window_columns(corpus: Corpus, quality: QualityRecipe, store: Store) ->
     rows = corpus.catalogue.copy()
     columns: dict[str, list[Any]] = {"interpolated_channels": [], "excluded_seconds": [], "excluded_fraction": []}
     for row in rows.to_dict("records"):
-        used = row["verdict"] == ACCEPTED
+        used = row["verdict"] == ACCEPTED and not pd.isna(row["seconds"])
         bad = _interpolated(row, quality) if used else np.zeros(len(row["montage"]), bool)
         loud = _loud_seconds(row, ~bad, quality, store) if used else []
         names = [name for name, is_bad in zip(row["montage"], bad, strict=True) if is_bad]
         columns["interpolated_channels"].append(names)
         columns["excluded_seconds"].append(loud)
-        columns["excluded_fraction"].append(len(loud) / max(1, row["seconds"]) if used else None)
+        columns["excluded_fraction"].append(len(loud) / max(1, row["seconds"]) if used else 0.0)
     return Corpus(rows.assign(**columns), corpus.labels)
 
 

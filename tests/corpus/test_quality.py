@@ -34,7 +34,8 @@ FIGURES = {
 Judge = Callable[..., tuple[Summary, Corpus]]
 
 
-def row(number: int, **columns: object) -> dict[str, Any]:
+def row(number: int, **columns: Any) -> dict[str, Any]:
+    channels = len(columns.get("montage", range(10)))
     return {
         "recording_id": f"set-{number:04d}",
         "dataset": "set",
@@ -47,7 +48,7 @@ def row(number: int, **columns: object) -> dict[str, Any]:
         "verdict": "accepted",
         "reasons": [],
         "warnings": [],
-        **FIGURES,
+        **{name: value[:channels] if isinstance(value, list) else value for name, value in FIGURES.items()},
         **columns,
     }
 
@@ -70,7 +71,8 @@ def judged(tmp_path: Path) -> Judge:
         Corpus.of(rows[half:], []).save(tmp_path / "b")
         shards, store = [tmp_path / "a", tmp_path / "b"], Store(tmp_path / "store")
         for each in rows:
-            peaks = np.full((each["seconds"], len(each["montage"])), 50.0, np.float16)
+            seconds = each["seconds"] if isinstance(each["seconds"], int) else 0
+            peaks = np.full((seconds, len(each["montage"])), 50.0, np.float16)
             for second, channel, value in (loud or {}).get(each["recording_id"], ()):
                 peaks[second, channel] = value
             store.put_array(each["store_key"], PEAKS, peaks.view(np.uint16))
@@ -181,8 +183,10 @@ def test_a_few_channels_without_metrics_count_as_bad_and_not_as_good(judged: Jud
 def test_a_warning_is_kept_and_counted(judged: Judge, figures: dict[str, object], warning: str) -> None:
     summary, corpus = judged([row(1), row(2, warnings=["missing_label"], **figures)])
     assert summary.quarantined == 0
-    assert summary.warnings == {"missing_label": 1, warning: 1}
-    assert corpus.accepted()["warnings"].tolist() == [[], ["missing_label", warning]]
+    besides = {"interpolated_channels": 1} if warning == "saturated" else {}
+    assert summary.warnings == {"missing_label": 1, warning: 1, **besides}
+    codes = ["missing_label", warning, *(f"{code}={count}" for code, count in besides.items())]
+    assert corpus.accepted()["warnings"].tolist() == [[], codes]
 
 
 @pytest.mark.parametrize(
