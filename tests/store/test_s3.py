@@ -77,6 +77,20 @@ def test_what_is_not_there_says_what_to_do(store: Store) -> None:
         store.read(KEY, 0, 1)
 
 
+def test_damaged_objects_are_found_and_removed(store: Store) -> None:
+    store.write(KEY, patches(), MONTAGE)
+    store.put_metadata(KEY, {"seconds": 7})
+    (store.root / "corpora").mkdir(parents=True)
+    assert store.names() == [f"kk/{KEY}.arrow", f"kk/{KEY}.json"]
+    assert all(map(store.is_intact, store.names()))
+    name, _, prefix = str(store.location).removeprefix("s3://").partition("/")
+    boto3.client("s3").put_object(Bucket=name, Key=f"{prefix}kk/{KEY}.arrow", Body=b"ARROW1")
+    assert [store.is_intact(entry) for entry in store.names()] == [False, True]
+    store.remove(f"kk/{KEY}.arrow")
+    assert store.names() == [f"kk/{KEY}.json"]
+    assert KEY not in another_machine(store)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
 def test_a_damaged_object_is_found_by_its_checksum(store: Store, damage: str) -> None:
     store.write(KEY, patches(), MONTAGE)
