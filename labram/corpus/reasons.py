@@ -29,8 +29,8 @@ REASONS: Mapping[str, Explanation] = {
     ),
     Reason.UNSUPPORTED: Explanation("no reader knows this format", "convert it to EDF+ or BrainVision"),
     Reason.DAMAGED: Explanation(
-        "bytes were changed (for example by a transfer as text), values are missing or absurdly large, or "
-        "the file is empty",
+        "bytes were changed (for example by a transfer as text), values are missing or absurdly large, "
+        "the file is empty, or it takes far more memory than its size",
         "copy it again, in binary mode; export it again",
     ),
     Reason.TRUNCATED: Explanation("the file ends well before the length in its header", "copy it again"),
