@@ -97,6 +97,7 @@ class _Reader:
 
     def __init__(self, path: Path, child: ChildProcess) -> None:
         self.path, self.child, self.connection = path, child, child.connection
+        self.timeout = _timeout(path)
 
     def receive(self, into: Samples | None = None) -> dict[str, Any]:
         """Return the next reply, with its samples in `into`; raise it if it is an error."""
@@ -119,7 +120,7 @@ class _Reader:
         return into
 
     def _message(self) -> bytes:
-        if not self.connection.poll(_timeout(self.path)):
+        if not self.connection.poll(self.timeout):
             raise unreadable(self.path, "its library does not terminate")
         return self.connection.recv_bytes()
 
