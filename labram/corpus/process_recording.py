@@ -53,8 +53,8 @@ def process_recording(
     """
     try:
         recording = withhold_unknown_events(item.dataset.read(item.file), item.dataset.event_codes)
-        _require_rate(recording)
         picks, montage, excluded = _montage(recording, item.file.excluded_channels)
+        _require_rate(recording)
         metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file))
         if store.verify(key):
             require_finite(store.patches(key))  # earlier versions stored any value

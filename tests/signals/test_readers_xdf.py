@@ -41,13 +41,17 @@ def stream(
     *,
     rate: float,
     labels: tuple[str, ...] = (),
-    unit: str = "",
+    unit: str | tuple[str, ...] = "",
     promised: int | None = None,
 ) -> bytes:
     """Header, samples and footer (chunks 2, 3 and 6) of a stream of doubles, or of text where `values` is text."""
     name = struct.pack("<I", number)
     text = values.dtype.kind == "U"
-    described = [("channel", [("label", label), ("unit", unit), ("type", "EEG")]) for label in labels]
+    units = (unit,) * len(labels) if isinstance(unit, str) else unit
+    described = [
+        ("channel", [("label", label), ("unit", own), ("type", "EEG")])
+        for label, own in zip(labels, units, strict=True)
+    ]
     header = element(
         "info",
         [
@@ -99,6 +103,19 @@ def test_xdf_gives_the_eeg_stream_and_the_markers_of_others(tmp_path: Path):
 @pytest.mark.parametrize(("unit", "scale"), [("uV", 1), ("millivolts", 1e3), ("volts", 1e6)])
 def test_the_unit_of_an_xdf_stream_is_the_one_that_it_states(tmp_path: Path, unit: str, scale: float):
     np.testing.assert_allclose(everything(read(xdf(tmp_path / "a.xdf", eeg(unit=unit)))), SIGNAL * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("other", ["none", "", "g"])
+def test_a_channel_without_a_unit_of_voltage_does_not_void_the_units_of_electrodes(tmp_path: Path, other: str):
+    recording = read(xdf(tmp_path / "a.xdf", eeg(unit=("millivolts", "mV", other))))
+    np.testing.assert_allclose(everything(recording), SIGNAL * [[1e3], [1e3], [1]], rtol=1e-5)
+    assert (recording.unit, recording.notes) == ("mV", ())
+
+
+def test_an_electrode_without_a_unit_has_that_of_the_others(tmp_path: Path):
+    recording = read(xdf(tmp_path / "a.xdf", eeg(unit=("none", "volts", "volts"))))
+    np.testing.assert_allclose(everything(recording), SIGNAL * 1e6, rtol=1e-5)
+    assert (recording.unit, recording.notes) == ("V", ("unit_not_stated",))
 
 
 def test_an_xdf_stream_without_description_has_numbers_for_names_and_no_stated_unit(tmp_path: Path):

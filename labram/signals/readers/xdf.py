@@ -15,15 +15,10 @@ from numpy.typing import NDArray
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.units import microvolts
 from labram.signals.readers.with_mne import quiet
 from labram.signals.recording import UNITS, Event, Recording
 
-_MICROVOLTS = {
-    **dict.fromkeys(("microvolts", "microvolt", "uv", "µv", "μv"), 1.0),
-    **dict.fromkeys(("millivolts", "millivolt", "mv"), 1e3),
-    **dict.fromkeys(("volts", "volt", "v"), 1e6),
-    **dict.fromkeys(("nanovolts", "nanovolt", "nv"), 1e-3),
-}
 _GAP_SECONDS = 0.25
 """Time stamps further apart are a gap; smaller differences are network jitter, which is smoothed."""
 _RATE_TOLERANCE = 0.01
@@ -32,9 +27,9 @@ _RATE_TOLERANCE = 0.01
 def read(path: Path) -> Recording:
     """Read the EEG stream, on the clock of the recording computer; note ``other_eeg_streams`` if there are more.
 
-    The unit is that of its channels, else µV by convention (note ``unit_not_stated``). The sampling rate is the nominal
-    one, unless the time stamps differ by more than 1 % (note ``rate_from_time_stamps``). A file without footer does not
-    state its number of samples (note ``record_count_unknown``).
+    The unit is that of its electrodes, else µV by convention (note ``unit_not_stated``). The sampling rate is the
+    nominal one, unless the time stamps differ by more than 1 % (note ``rate_from_time_stamps``). A file without footer
+    does not state its number of samples (note ``record_count_unknown``).
 
     Raises:
         ReadError: NOT_EEG if no stream has type EEG, TOO_SHORT if it is empty, DAMAGED if samples are missing or time
@@ -51,7 +46,7 @@ def read(path: Path) -> Recording:
     notes = (*choice_note, *_completeness(path, stream))
     stamps = stream["time_stamps"]
     sfreq, rate_note = _rate(path, stream)
-    factors, unit_note = _factors(stream)
+    factors, unit, unit_note = _factors(stream)
     with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected later
         data = np.ascontiguousarray(np.asarray(stream["time_series"], np.float32).T)
     return Recording(
@@ -61,7 +56,7 @@ def read(path: Path) -> Recording:
         events=_events(streams, stamps, sfreq),
         gap_seconds=_longest_gap(stamps, sfreq),
         notes=(*notes, *rate_note, *unit_note),
-        unit="" if unit_note else UNITS[float(factors[0])],
+        unit=unit,
     )
 
 
@@ -110,12 +105,20 @@ def _damaged(path: Path, problem: str) -> ReadError:
     return ReadError(problem, reason=Reason.DAMAGED, file=path.name, remedy="Download the whole file again")
 
 
-def _factors(stream: dict[str, Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return the factor of each channel to µV, and notes."""
-    units = [_text(channel, "unit").lower() for channel in _channels(stream)]
-    if not units or not _MICROVOLTS.keys() >= set(units):
-        return np.ones(stream["time_series"].shape[1], np.float32), ("unit_not_stated",)
-    return np.array([_MICROVOLTS[unit] for unit in units], np.float32), ()
+def _factors(stream: dict[str, Any]) -> tuple[NDArray[np.float32], str, tuple[str, ...]]:
+    """Return the factor of each channel to µV, the unit of the electrodes, and notes.
+
+    An electrode without a unit has that of the others, if they agree. Other channels need none.
+    """
+    labels = _labels(stream)
+    stated = [microvolts(_text(channel, "unit")) for channel in _channels(stream)] or [None] * len(labels)
+    named = canonical_names(labels)
+    electrodes = [factor for factor, name in zip(stated, named, strict=True) if name] or stated
+    shared = {factor for factor in electrodes if factor}
+    assumed = shared.pop() if len(shared) == 1 else 1.0
+    factors = np.array([factor or (assumed if name else 1.0) for factor, name in zip(stated, named, strict=True)])
+    unit = UNITS[next(filter(None, electrodes))] if any(electrodes) else ""
+    return factors.astype(np.float32), unit, () if all(electrodes) else ("unit_not_stated",)
 
 
 def _labels(stream: dict[str, Any]) -> tuple[str, ...]:
