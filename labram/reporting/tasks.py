@@ -24,7 +24,7 @@ from labram.reporting.plots import Interval
 from labram.reporting.run_record import History, RunRecord
 from labram.reporting.training import panel, resumptions
 
-TONES: dict[AgainstBaseline, Literal["good", "bad"]] = {
+TONES: dict[AgainstBaseline, Literal["good", "bad", "open"]] = {
     AgainstBaseline.BETTER: "good",
     AgainstBaseline.NOT_BETTER: "bad",
 }
@@ -48,7 +48,7 @@ class BaselineComparison(NamedTuple):
 def compare_to_baseline(found: Evaluation) -> BaselineComparison:
     """State whether the model beats the baseline on the headline metric, in colour."""
     outcome = found.against_baseline
-    tone = TONES.get(outcome, "open")
+    tone: Literal["good", "bad", "open"] = TONES.get(outcome, "open")
     predicate = outcome.predicate
     return BaselineComparison(Status(outcome.value, tone), Status(predicate, tone), f"LaBraM {predicate}")
 
