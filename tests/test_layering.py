@@ -30,10 +30,18 @@ def test_names_say_something() -> None:
 
 
 def test_asking_for_help_imports_nothing_heavy() -> None:
-    code = "import sys, labram.cli; print(*{name.split('.')[0] for name in sys.modules})"
+    assert imported_by("labram.cli") & HEAVY == set()
+
+
+def test_a_step_that_runs_no_model_does_not_wait_for_pytorch() -> None:
+    steps = ("plan_run", "ingest", "quality", "tokenizer", "register", "promote", "report", "report_gate_failure")
+    assert imported_by(*(f"labram.steps.{step}" for step in steps)) & {"torch", "sklearn"} == set()
+
+
+def imported_by(*modules: str) -> set[str]:
+    code = f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert loaded & HEAVY == set()
+    return set(done.stdout.split())
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.stem)

@@ -12,8 +12,8 @@ from labram.corpus.scan import require_stated_subjects, scan
 from labram.errors import LabelError, LabramWarning, RecipeError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.leakage import Ledger
-from labram.evaluation.record import Evaluation, Predictions, summarise
-from labram.evaluation.scoring import EVALUATION, PREDICTIONS, evaluated, excluded_windows, predict
+from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions, summarise
+from labram.evaluation.scoring import evaluated, excluded_windows, predict
 from labram.events import Monitor, NullMonitor
 from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
 from labram.store.store import Store
@@ -101,8 +101,8 @@ def score_folder(
     )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        evaluation.write(out / EVALUATION)
-        predictions.write(out / PREDICTIONS)
+        evaluation.write(out / EVALUATION_FILE)
+        predictions.write(out / PREDICTIONS_FILE)
     return evaluation
 
 

@@ -20,6 +20,7 @@ from labram.frozen_model import FrozenModel
 from labram.metrics import Array
 from labram.recipe import TaskRecipe
 
+EVALUATION_FILE, PREDICTIONS_FILE = "evaluation.json", "predictions.parquet"
 MAX_POINTS = 500
 
 

@@ -12,7 +12,7 @@ from labram.errors import LabelError
 from labram.evaluation import baselines
 from labram.evaluation.baselines import Baseline, WindowGroup
 from labram.evaluation.leakage import Seen
-from labram.evaluation.record import Evaluation, Predictions, summarise
+from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions, summarise
 from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.recipe import TaskRecipe
@@ -20,7 +20,6 @@ from labram.store.store import Store
 from labram.training.data.labelled import LabelledGroup, LabelledWindows
 
 WINDOWS_AT_ONCE = 256
-EVALUATION, PREDICTIONS = "evaluation.json", "predictions.parquet"
 
 
 def evaluate(
@@ -58,7 +57,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     baseline.save(out)
     predictions = predict(model, test, baseline, device=device)
-    predictions.write(out / PREDICTIONS)
+    predictions.write(out / PREDICTIONS_FILE)
     notes = (*([baseline.card.note] if baseline.card.note else []), *excluded_windows(test))
     evaluation = summarise(
         predictions,
@@ -70,7 +69,7 @@ def evaluate(
         baseline_method=baseline.card.describe(),
         notes=notes,
     )
-    evaluation.write(out / EVALUATION)
+    evaluation.write(out / EVALUATION_FILE)
     return evaluation
 
 

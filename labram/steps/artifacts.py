@@ -12,14 +12,12 @@ from pydantic import BaseModel
 from labram import checksums
 from labram.evaluation import leakage
 from labram.evaluation.leakage import Ledger
-from labram.evaluation.record import Evaluation, Predictions
-from labram.evaluation.scoring import EVALUATION, PREDICTIONS
+from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions
 from labram.jsonl import read_rows
 from labram.registry.gates import Verdict
 from labram.registry.promotion import Move
 
 VERSIONS_FILE, VERDICTS_FILE, PROMOTIONS_FILE = "versions.json", "verdicts.json", "promotions.json"
-EVALUATION_FILE, PREDICTIONS_FILE = EVALUATION, PREDICTIONS
 CODEBOOK_FILE, HISTORY_FILE, LEDGER_FILE = "codebook.json", "history.jsonl", leakage.FILE
 TRAINING_FILES = (HISTORY_FILE, "resumed.json", "task.json")
 """Files of a task model that `evaluate` copies beside the evaluation, for the report."""

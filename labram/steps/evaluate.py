@@ -5,9 +5,10 @@ from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
 from labram.evaluation import scoring
+from labram.evaluation.record import EVALUATION_FILE
 from labram.platform.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
-from labram.steps.artifacts import EVALUATION_FILE, TRAINING_FILES
+from labram.steps.artifacts import TRAINING_FILES
 from labram.store.store import Store
 from labram.tracking import kfp_summary
 from labram.tracking.mlflow_runs import tracked

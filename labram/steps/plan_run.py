@@ -12,7 +12,6 @@ from labram.platform.doctor import require, services
 from labram.platform.run_result import NOT_PROMOTED
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
-from labram.steps.load_backbone import pin
 from labram.store.store import Store
 from labram.tracking import lineage, mlflow_runs
 
@@ -73,7 +72,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
             require_stated_subjects(items, corpus_folder(data), task.name, task.dataset)
         version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(layout.store))
         mlflow_runs.configure(layout.root)
-        start = pin(backbone) if backbone else ""
+        start = _pinned(backbone) if backbone else ""
         tags = lineage.lineage_tags(settings, version, start) | {"pipeline": pipeline}
         identity = {name: tags[name] for name in IDENTITY if name in tags}
         finished = None if force else mlflow_runs.latest_finished_run(identity)
@@ -86,6 +85,12 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
             reporter.note(f"subjects: guessed from names: {proposal.counts}. {proposal.remedy}")
         mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)
     return Plan(Decision.CHANGED, version, start)
+
+
+def _pinned(backbone: str) -> str:
+    from labram.steps.load_backbone import pin  # PyTorch, which most runs do not need here
+
+    return pin(backbone)
 
 
 def _flat(settings: object, prefix: str = "") -> dict[str, str]:
