@@ -15,7 +15,7 @@ from kfp import compiler
 
 from labram.errors import LabramError
 from labram.recipe import Recipe
-from labram.steps.catalogue import pipeline_name
+from labram.steps.table import pipeline_name
 from pipelines.lint import check
 from pipelines.placement import VOLUME_PATH
 
@@ -28,7 +28,7 @@ def compile_pipeline(name: str, recipe: Recipe, out: Path, **arguments: Any) -> 
     """Write the pipeline's intermediate representation, two YAML documents; return its path.
 
     Args:
-        name: One of `labram.steps.catalogue.PIPELINES`.
+        name: One of `labram.steps.table.PIPELINES`.
         recipe: Settings that become the defaults of the parameters.
         out: Folder for the file, created if absent.
         **arguments: Further arguments of the pipeline's function `arguments`; by default, data and workspace are on

@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import LAPTOP, check_image
 from labram.errors import LabramError, PlatformError
-from labram.steps.catalogue import STEPS, Resources
+from labram.steps.table import STEPS, Resources
 
 LIMITS = ("resourceCpuLimit", "resourceCpuRequest", "resourceMemoryLimit", "resourceMemoryRequest")
 RETRY = ("maxRetryCount", "backoffDuration", "backoffFactor", "backoffMaxDuration")
@@ -70,7 +70,7 @@ def violations_of(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterato
             yield from (f"{name}: the parameter {missing} is not passed to it" for missing in sorted(used - defined))
             step = STEPS.get(AGAIN.sub("", str(label).removeprefix("exec-")).replace("-", "_"))
             if label and step is None:
-                yield f"{name}: the step is not in labram.steps.catalogue.STEPS"
+                yield f"{name}: the step is not in labram.steps.table.STEPS"
             elif label and step:
                 container = pipeline["deploymentSpec"]["executors"][label]["container"]
                 problems = _problems(task, container, platform[label], step.resources)

@@ -43,7 +43,7 @@ def run(
     Args:
         folder: Folder for the compiled pipeline.
         workspace: Folder for everything else that is written.
-        pipeline: One of `labram.steps.catalogue.PIPELINES`.
+        pipeline: One of `labram.steps.table.PIPELINES`.
         recipe: The resolved recipe as JSON.
         containers: Run each task in a container instead of a subprocess.
         **arguments: Further arguments of the pipeline; with `force`, every task runs, changed or not.

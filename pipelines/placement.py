@@ -1,7 +1,7 @@
 """Resources, storage, Secrets and node pool of a task on a cluster. KFP's local runner ignores all of it.
 
 What differs between clusters is a parameter of the pipeline (`CLUSTER` has the defaults); what differs between steps is
-in `labram.steps.catalogue.STEPS`. How many tasks of a loop run at once is fixed when a pipeline is compiled.
+in `labram.steps.table.STEPS`. How many tasks of a loop run at once is fixed when a pipeline is compiled.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 from kfp import kubernetes
 
 from labram.platform.cores import WORKERS_VARIABLE, positive
-from labram.steps.catalogue import STEPS
+from labram.steps.table import STEPS
 
 PARALLELISM_VARIABLE = "LABRAM_PARALLELISM"
 """Environment variable of the compiler: how many tasks of a loop run at once (shards, tasks, ablation runs)."""

@@ -182,7 +182,7 @@ def _run_locked(
     from labram.cli.result import show_result
     from labram.corpus.scan import scan
     from labram.platform import local_runs
-    from labram.steps.catalogue import expected_tasks
+    from labram.steps.table import expected_tasks
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if recipe.corpus.subject:  # here, the error may name the recording: it goes to the terminal only

@@ -1,1 +1,1 @@
-"""Steps of the pipelines, one function each; `labram.steps.catalogue` lists them."""
+"""Steps of the pipelines, one function each; `labram.steps.table` lists them."""

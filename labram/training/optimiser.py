@@ -10,7 +10,7 @@ from torch import nn
 from labram.recipe import OptimiserRecipe
 
 UNDECAYED = ("cls_token", "pos_embed", "time_embed")
-"""Parameters without weight decay (specification 4.6, 5.4, 6.1); the mask token has it."""
+"""Parameters without weight decay as published; the mask token has it."""
 EPS = 1e-8
 LR_SCALE = "scale"
 """Key of a parameter group: its learning rate divided by the schedule's."""
@@ -31,7 +31,7 @@ def parameter_groups(
         model: Model; parameters without gradient are left out.
         weight_decay: Weight decay of the parameters that have one.
         layer_ids: Layer of each parameter, counted from the input.
-        layer_decay: Factor of the learning rate per layer below the last (specification 6.1).
+        layer_decay: Factor of the learning rate per layer below the last, as published (BEiT's layer-wise decay).
     """
     deepest = max(layer_ids.values()) if layer_ids else 0
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -52,7 +52,7 @@ def adamw(groups: list[dict[str, Any]], recipe: OptimiserRecipe) -> torch.optim.
 def learning_rate(step: int, *, steps: int, warmup_steps: int, peak: float, floor: float) -> float:
     """Return the learning rate of a step: linear warm-up to `peak`, then cosine decay to `floor`.
 
-    As published, the last warm-up step has the peak, and the floor is approached but not reached (specification 5.4).
+    As published, the last warm-up step has the peak, and the floor is approached but not reached.
     Unlike published, the warm-up starts at ``peak / warmup_steps``, because a step with learning rate 0 has no effect.
 
     Args:

@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 from components import check_image
 from labram import recipe as recipes
 from labram.errors import PlatformError
-from labram.steps.catalogue import PIPELINES
+from labram.steps.table import PIPELINES
 from pipelines.compile import compile_pipeline
 from pipelines.lint import check, read, violations_of
 from pipelines.placement import CLUSTER
@@ -21,6 +22,7 @@ LABRAM = Path(sys.executable).with_name("labram")
 DIGEST = "registry.example/labram-python@sha256:" + "5" * 64
 COMPILE_ALL = """
 import sys
+import tempfile
 from pathlib import Path
 from labram import recipe
 from pipelines.compile import compile_pipeline
@@ -37,9 +39,12 @@ def compile_into(folder: Path, *more: str, image: str = DIGEST) -> subprocess.Co
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """All pipelines, compiled in one process that has the image from its beginning."""
-    made = tmp_path_factory.mktemp("ir")
-    subprocess.run([sys.executable, "-c", COMPILE_ALL, made], env={**os.environ, "LABRAM_IMAGE": DIGEST}, check=True)
-    return made
+    return compile_all(tmp_path_factory.mktemp("ir"))
+
+
+def compile_all(folder: Path) -> Path:
+    subprocess.run([sys.executable, "-c", COMPILE_ALL, folder], env={**os.environ, "LABRAM_IMAGE": DIGEST}, check=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +65,12 @@ def test_compiling_twice_gives_the_same_bytes(folder, tmp_path) -> None:
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_the_structure_is_the_one_that_was_reviewed(folder, name) -> None:
-    """After a wanted change: write `structure` into the golden file, and read its diff."""
-    golden = Path(__file__).with_name(f"golden_{name}.yaml")
-    assert structure(folder / f"{name}.yaml") == yaml.safe_load(golden.read_text())
+    """After a wanted change: `python -m tests.pipelines.test_compile` writes the golden files; read their diff."""
+    assert structure(folder / f"{name}.yaml") == yaml.safe_load(golden(name).read_text())
+
+
+def golden(name: str) -> Path:
+    return Path(__file__).with_name(f"golden_{name}.yaml")
 
 
 def structure(path: Path) -> dict:
@@ -182,3 +190,10 @@ def test_the_lint_refuses_what_is_no_compiled_pipeline(tmp_path) -> None:
     other.write_text("kind: Pod\n")
     with pytest.raises(PlatformError, match="not a compiled pipeline"):
         check(other)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        compiled = compile_all(Path(temporary))
+        for pipeline_name in PIPELINES:
+            golden(pipeline_name).write_text(yaml.safe_dump(structure(compiled / f"{pipeline_name}.yaml"), width=120))

@@ -16,8 +16,8 @@ from labram.errors import RecipeError
 from labram.platform.kfp_client import GATE_FAILURE_TASK
 from labram.platform.run_result import Outcome
 from labram.recipe import Recipe
-from labram.steps.catalogue import PIPELINES, steps_of
 from labram.steps.plan_run import Decision
+from labram.steps.table import PIPELINES, steps_of
 from pipelines.lint import AGAIN
 
 SIDE_EFFECTS = {"preflight", "plan-run", "register", "gate", "promote", "report", "report-gate-failure", "compare"}

@@ -13,7 +13,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from labram import recipe as recipes
-from labram.steps.catalogue import expected_tasks, steps_table
+from labram.steps.table import expected_tasks, steps_table
 from pipelines.compile import compile_pipeline
 from pipelines.lint import read
 
@@ -39,7 +39,7 @@ def instructions() -> dict[str, str]:
 def test_a_step_is_added_as_described(tmp_path) -> None:
     code = instructions()
     new = ["labram/steps/count_recordings.py", "components/count_recordings.py"]
-    table, builder = "labram/steps/catalogue.py", "pipelines/dag_builder.py"
+    table, builder = "labram/steps/table.py", "pipelines/dag_builder.py"
     assert list(code) == [*new, table, builder]
     for package in ("labram", "components", "pipelines"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
