@@ -221,6 +221,8 @@ def _close_in_mlflow(workspace: "Workspace", name: str, status: str) -> None:
     from labram.tracking import mlflow_runs
 
     try:
+        if not mlflow_runs.has_runs(workspace.root):
+            return
         mlflow_runs.configure(workspace.root)
         closed = mlflow_runs.terminate_runs(name, status)
     except LabramError:  # the step that met it has stated it

@@ -94,6 +94,11 @@ def configure(workspace: Path) -> str:
     return uri
 
 
+def has_runs(workspace: Path) -> bool:
+    """Return whether MLflow can have runs of this workspace: on a server, or in the default database if it exists."""
+    return not in_workspace(workspace) or (workspace.absolute() / DATABASE).exists()
+
+
 def _require_home(workspace: Path) -> None:
     """Set HOME to a folder of the workspace for a user without a home, because MLflow's import asks for it."""
     try:
