@@ -20,7 +20,7 @@ def task(ending: str):
         reporter.progress(120, 4000, loss=5.314)
         reporter.progress(121, 4000, loss=5.313)
         reporter.progress(4000, 4000)
-        reporter.note("goes on after step 119")
+        reporter.note("resumed at step 119")
         warnings.warn("a library's warning")
         logging.getLogger("mlflow").info("a library's word")
         if ending == "refused":

@@ -102,7 +102,11 @@ def _upstream(stage: Stage, folder: Path | None) -> Path | None:
 
 def _settings(recipe: "Recipe", stage: Stage, task: str | None) -> str:
     if stage is Stage.FINETUNE:
-        return recipe.task(task or next((entry.name for entry in recipe.tasks), "")).to_json()
+        from labram.datasets.task_check import check_task
+
+        chosen = recipe.task(task or next((entry.name for entry in recipe.tasks), ""))
+        check_task(chosen)
+        return chosen.to_json()
     return (recipe.tokenizer if stage is Stage.TOKENIZER else recipe.pretraining).to_json()
 
 

@@ -9,6 +9,7 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import check_quality
 from labram.corpus.scan import require_stated_subjects, scan
+from labram.datasets.task_check import check_task
 from labram.errors import LabelError, LabramWarning, RecipeError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.leakage import Ledger
@@ -57,7 +58,7 @@ def score_folder(
     Raises:
         RecipeError: If the model was trained for another task.
         CorpusError: If the folder holds no recording of the task's dataset, none can be used, or subjects are guessed.
-        LabelError: If no recording has labels of the task.
+        LabelError: If no recording has labels of the task, or the dataset's classes are no longer those of the model.
     """
     settings = _task_of(model, task)
     recipe, notes = _recipe_of(model)
@@ -114,6 +115,7 @@ def _task_of(model: Path, task: str) -> TaskRecipe:
             field="task",
             remedy=f"Pass --task {settings.name}, or another model",
         )
+    check_task(settings)
     return settings
 
 

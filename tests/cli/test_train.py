@@ -75,6 +75,12 @@ def test_a_changed_recipe_is_refused_unless_it_is_allowed(store, tmp_path):
     assert "resuming after step 4 of 6" in allowed.output
 
 
+def test_a_task_with_swapped_classes_is_not_trained(store, tmp_path):
+    arguments = ("train", "finetune", "--task", "abnormal", "--out", tmp_path / "x", "--store", store)
+    done = labram(*arguments, "--from", tmp_path, changes=["tasks.abnormal.classes=[abnormal, normal]"])
+    assert "classes differ from the labels of dataset" in str(done.exception)
+
+
 def test_what_a_stage_starts_from_has_to_be_named(store, tmp_path):
     done = labram("train", "pretrain", "--out", tmp_path / "x", "--store", store)
     assert "pre-training needs a tokenizer" in str(done.exception)

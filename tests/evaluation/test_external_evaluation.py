@@ -119,6 +119,14 @@ def test_a_folder_without_labels_without_the_dataset_or_for_another_task_is_an_e
         score_folder(model, folder, "ssvep", store=Store(tmp_path / "own"), subject_key=KEY)
 
 
+def test_a_model_whose_classes_are_no_longer_those_of_the_labels_is_not_scored(model, folder, tmp_path):
+    trained = TaskMetadata.read(model).recipe
+    swapped = trained.model_copy(update={"classes": trained.classes[::-1]})
+    TaskMetadata(recipe=swapped).write(model)
+    with pytest.raises(LabelError, match="classes differ from the labels of dataset 'eegmat'"):
+        score(model, folder, tmp_path)
+
+
 def test_the_second_time_nothing_is_prepared_again(model, folder, tmp_path):
     first = score(model, folder, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "own").rglob("*.arrow")}

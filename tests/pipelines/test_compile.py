@@ -63,6 +63,17 @@ def test_compiling_twice_gives_the_same_bytes(folder, tmp_path) -> None:
     assert (tmp_path / "study.yaml").read_bytes() == (folder / "study.yaml").read_bytes()
 
 
+def test_how_many_tasks_of_a_loop_run_at_once_is_set_when_a_pipeline_is_compiled(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("LABRAM_PARALLELISM", "5")
+    done = compile_into(tmp_path, "adapt")
+    assert done.returncode == 0, done.stderr
+    pipeline, _ = read(tmp_path / "adapt.yaml")
+    dags = [part["dag"]["tasks"] for part in [pipeline["root"], *pipeline["components"].values()] if "dag" in part]
+    loops = [task["iteratorPolicy"] for tasks in dags for task in tasks.values() if "parameterIterator" in task]
+    assert loops
+    assert all(policy == {"parallelismLimit": 5} for policy in loops)
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_the_structure_is_the_one_that_was_reviewed(folder, name) -> None:
     """After a wanted change: `python -m tests.pipelines.test_compile` writes the golden files; read their diff."""
