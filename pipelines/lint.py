@@ -17,6 +17,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components import LAPTOP, check_image
 from labram.errors import LabramError, PlatformError
 from labram.steps.table import STEPS, Resources
+from pipelines.placement import retry_window
 
 LIMITS = ("resourceCpuLimit", "resourceCpuRequest", "resourceMemoryLimit", "resourceMemoryRequest")
 RETRY = ("maxRetryCount", "backoffDuration", "backoffFactor", "backoffMaxDuration")
@@ -85,6 +86,8 @@ def _problems(
     yield from (f"no {field} of a retry policy" for field in RETRY if not task.get("retryPolicy", {}).get(field))
     if not int(platform.get("activeDeadlineSeconds", 0)):
         yield "no timeout"
+    elif all(task.get("retryPolicy", {}).get(field) for field in RETRY):
+        yield from _problems_of_retries(task["retryPolicy"], int(platform["activeDeadlineSeconds"]))
     if not platform.get("securityContext", {}).get("runAsNonRoot"):
         yield "it may run as root"
     for kind in ("secretAsEnv", "configMapAsEnv", *(("pvcMount",) if needs.volume else ())):
@@ -95,6 +98,14 @@ def _problems(
     yield from _problems_of_image(container["image"])
     if needs.gpus:
         yield from _problems_of_pool(task, resources.get("accelerator", {}), platform)
+
+
+def _problems_of_retries(policy: dict[str, Any], timeout: int) -> Iterator[str]:
+    retries, factor = int(policy["maxRetryCount"]), float(policy["backoffFactor"])
+    first, window = (float(policy[field].removesuffix("s")) for field in ("backoffDuration", "backoffMaxDuration"))
+    needed = retry_window(timeout, retries, first, factor)
+    if window < needed:
+        yield f"backoffMaxDuration is {window:.0f} s: Argo would not retry, expected {needed} s for all attempts"
 
 
 def _problems_of_image(image: str) -> Iterator[str]:

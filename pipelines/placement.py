@@ -4,6 +4,7 @@ What differs between clusters is a parameter of the pipeline (`CLUSTER` has the 
 in `labram.steps.table.STEPS`. How many tasks of a loop run at once is fixed when a pipeline is compiled.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,8 @@ STORAGE_SECRET = {
 }
 KEEP_RUNNING = (("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true"))
 """Annotations that keep autoscalers from evicting a training."""
-BACK_OFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "1800s"}
+FIRST_DELAY, DELAY_FACTOR = 60, 1.5
+"""Seconds before the first retry of a task, and the growth of the delay with each retry."""
 
 
 def parallelism() -> int:
@@ -59,6 +61,16 @@ def parallelism() -> int:
         PlatformError: If the variable is not a positive whole number.
     """
     return positive(PARALLELISM_VARIABLE) or DEFAULT_PARALLELISM
+
+
+def retry_window(timeout: int, retries: int, first_delay: float, factor: float) -> int:
+    """Return the seconds in which a task's attempts must fit, for KFP's ``backoff_max_duration``.
+
+    Argo counts them from the start of the first attempt, refuses a retry after them, and ends a retried pod with them.
+    So they must hold all attempts at their full length, and all delays.
+    """
+    delays = sum(first_delay * factor**retry for retry in range(retries))
+    return timeout * (retries + 1) + math.ceil(delays)
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,8 @@ class Placement:
         needs = STEPS[task.component_spec.name.replace("-", "_")].resources
         task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
         task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])
-        task.set_retry(needs.retries, **BACK_OFF).set_caching_options(needs.cached)
+        window = retry_window(needs.hours * 3600, needs.retries, FIRST_DELAY, DELAY_FACTOR)
+        task.set_retry(needs.retries, f"{FIRST_DELAY}s", DELAY_FACTOR, f"{window}s").set_caching_options(needs.cached)
         kubernetes.set_timeout(task, needs.hours * 3600)
         kubernetes.set_security_context(task, run_as_non_root=True)
         if needs.volume:

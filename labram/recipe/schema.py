@@ -16,6 +16,7 @@ from labram.metrics import Kind
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+CHECKPOINT_MINUTES = 10.0
 RUN_FILE = "recipe.yaml"
 """File with the resolved recipe in the folder of a run."""
 MODEL_FILE = "recipe.json"
@@ -223,6 +224,10 @@ class TrainingRecipe(FrozenModel):
     validate_every: Positive = Field(default=100, description="Steps between validations.")
     validation_batches: Positive = Field(default=4, description="Micro-batches of a validation.")
     checkpoint_every: Positive = Field(default=100, description="Steps between checkpoints.")
+    checkpoint_every_minutes: PositiveFloat = Field(
+        default=CHECKPOINT_MINUTES,
+        description="Maximum minutes between checkpoints: what a training loses when its machine is taken away.",
+    )
     threads: Positive = Field(
         default=2, description="CPU threads. A recipe setting because floating-point sums depend on it."
     )

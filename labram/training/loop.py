@@ -134,6 +134,7 @@ class _Loop(Generic[Batch]):
         self.device = self.state.device
         self._loss = math.nan
         self._clock, self._throughput = time.monotonic(), math.nan
+        self._saved_at = time.monotonic()
 
     @property
     def finished(self) -> bool:
@@ -218,8 +219,9 @@ class _Loop(Generic[Batch]):
         """Write a checkpoint if due, and exit if any rank received SIGTERM."""
         progress = self.state.progress
         due = progress.step % self.plan.checkpoint_every == 0 or progress.validation_loss is not None
+        overdue = self.group.sum_on_host(self._minutes_since_save() >= self.plan.checkpoint_every_minutes) > 0
         preempted = self.group.sum_on_host(preemption.requested) > 0
-        if due or self.finished or preempted:
+        if due or overdue or self.finished or preempted:
             self._save()
         if preempted and not self.finished:
             self.writer.flush()
@@ -327,11 +329,14 @@ class _Loop(Generic[Batch]):
             progress.stale += 1
             progress.stopped = progress.stale >= selection.patience
 
+    def _minutes_since_save(self) -> float:
+        return (time.monotonic() - self._saved_at) / 60
+
     def _save(self) -> None:
         """Start writing a checkpoint on rank 0. If writing fails, training continues and tries again when next due."""
         if self.group.is_main or self.state.sharded:
             self.writer.save(self.state.checkpoint(self.identity))
-            self._clock = time.monotonic()
+        self._clock = self._saved_at = time.monotonic()
 
 
 def _to_meta(tensors: Tensors) -> Tensors:

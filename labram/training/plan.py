@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from labram.recipe import OptimiserRecipe, TaskRecipe, TrainingRecipe
+from labram.recipe.schema import CHECKPOINT_MINUTES
 
 TASK_LOG_EVERY, TASK_CHECKPOINT_EVERY = 10, 200
 """Steps of fine-tuning between logged metrics and between checkpoints; at most an epoch."""
@@ -34,6 +35,7 @@ class TrainingPlan:
         validate_every: Steps between validations.
         checkpoint_every: Steps between checkpoints.
         threads: CPU threads.
+        checkpoint_every_minutes: Maximum minutes between checkpoints.
         unit: Unit of batch weights, for the reported throughput.
         selection: Model selection; None: the last weights are kept.
     """
@@ -46,6 +48,7 @@ class TrainingPlan:
     validate_every: int
     checkpoint_every: int
     threads: int
+    checkpoint_every_minutes: float = CHECKPOINT_MINUTES
     unit: str = "patches"
     selection: ModelSelection | None = None
 
@@ -61,6 +64,7 @@ def pretraining_plan(recipe: TrainingRecipe, seed: int) -> TrainingPlan:
         validate_every=recipe.validate_every,
         checkpoint_every=recipe.checkpoint_every,
         threads=recipe.threads,
+        checkpoint_every_minutes=recipe.checkpoint_every_minutes,
     )
 
 

@@ -151,6 +151,11 @@ def forget(*path: str):
     return edit
 
 
+def give_up_after_half_an_hour(pipeline: dict, platform: dict) -> None:
+    policy = pipeline["components"]["comp-condition-1"]["dag"]["tasks"]["pretrain"]["retryPolicy"]
+    policy["backoffMaxDuration"] = "1800s"
+
+
 def cache_the_promotion(pipeline: dict, platform: dict) -> None:
     pipeline["components"]["comp-condition-2"]["dag"]["tasks"]["promote"]["cachingOptions"]["enableCache"] = True
 
@@ -180,6 +185,10 @@ def name_the_pipeline_after_a_step(pipeline: dict, platform: dict) -> None:
         (forget("container", "resources", "resourceCpuRequest"), "pretrain: no resourceCpuRequest"),
         (forget("task", "retryPolicy"), "pretrain: no backoffDuration of a retry policy"),
         (forget("platform", "activeDeadlineSeconds"), "pretrain: no timeout"),
+        (
+            give_up_after_half_an_hour,
+            "pretrain: backoffMaxDuration is 1800 s: Argo would not retry, expected 5446156 s for all attempts",
+        ),
         (forget("platform", "securityContext"), "pretrain: it may run as root"),
         (forget("platform", "secretAsEnv"), "pretrain: secretAsEnv is not a parameter of the pipeline"),
         (forget("platform", "pvcMount"), "pretrain: pvcMount is not a parameter of the pipeline"),

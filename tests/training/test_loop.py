@@ -175,6 +175,16 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, moment):
     assert (fitted.resumed, resumed.resumed) == ((), tuple(written[-1:]))
 
 
+def test_a_checkpoint_is_never_older_than_the_minutes_that_are_set(tmp_path):
+    weights, fitted = run(tmp_path / "whole", checkpoint_every=100)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", monitor=Breaks(at=7), checkpoint_every=100, checkpoint_every_minutes=1e-9)
+    again, resumed = run(tmp_path / "broken", checkpoint_every=100)
+    assert resumed.resumed == (6,), "the step before was saved although no number of steps was due"
+    assert equal(again, weights)
+    assert resumed == fitted
+
+
 def test_the_best_weights_survive_an_interruption(tmp_path):
     plan = TrainingPlan(**{**vars(PLAN), "validate_every": 2, "selection": ModelSelection("loss", patience=9)})
     validation = Stream().batch(99)
