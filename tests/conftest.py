@@ -20,6 +20,11 @@ for inherited in ("MLFLOW_TRACKING_URI", *_OURS):
     os.environ.pop(inherited, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with whole pipelines, which take longest: a worker that starts them last keeps the others waiting."""
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+
+
 @pytest.fixture(autouse=True)
 def _mlflow_as_it_was() -> Iterator[None]:
     """MLflow keeps the address of its server in a variable and in itself; a test leaves both as they were."""
