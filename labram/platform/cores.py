@@ -9,16 +9,24 @@ WORKERS_VARIABLE = "LABRAM_WORKERS"
 """Environment variable: worker processes of an ingest task. It changes the speed of an ingest, not its result."""
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 """CPU quota of a container (control groups, version 2): microseconds per period, or ``max``, then the period."""
+CPU_V1 = Path("/sys/fs/cgroup/cpu")
+"""Folder of the quota in version 1: `cpu.cfs_quota_us`, -1 for none, and `cpu.cfs_period_us`."""
 
 
 def available_cores() -> int:
     """Return the number of cores: those of the machine, or the container's CPU limit if that is lower."""
     cores = len(os.sched_getaffinity(0))
     try:
-        quota, period = CPU_MAX.read_text(encoding="utf-8").split()
+        quota, period = _quota()
     except (OSError, ValueError):
         return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+    return cores if quota in {"max", "-1"} else max(1, min(cores, int(quota) // int(period)))
+
+
+def _quota() -> list[str]:
+    if CPU_MAX.exists():
+        return CPU_MAX.read_text(encoding="utf-8").split()
+    return [(CPU_V1 / name).read_text(encoding="utf-8").strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
 
 
 def ingest_workers() -> int:

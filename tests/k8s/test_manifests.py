@@ -202,6 +202,15 @@ def test_the_workspace_can_be_mounted_by_tasks_on_several_nodes(rendered) -> Non
         assert claim["spec"]["accessModes"] == modes
 
 
-def test_services_come_before_trainings(documents) -> None:
-    values = {item["metadata"]["name"]: item["value"] for item in documents if item["kind"] == "PriorityClass"}
-    assert values["labram-service"] > values["labram-training"]
+def test_services_come_before_trainings_and_nothing_ends_another_pod(documents) -> None:
+    classes = {item["metadata"]["name"]: item for item in documents if item["kind"] == "PriorityClass"}
+    assert classes["labram-service"]["value"] > classes["labram-training"]["value"]
+    assert all(item["preemptionPolicy"] == "Never" for item in classes.values())
+
+
+def test_tasks_reach_the_pods_of_kfps_object_store_old_and_new(rendered) -> None:
+    """A policy sees the pod's port: 8333 for SeaweedFS (KFP 2.15), where the Service has 9000; MinIO's is 9000."""
+    for folder in OVERLAYS:
+        (tasks,) = (i for i in rendered[folder] if i["kind"] == "NetworkPolicy" and i["metadata"]["name"] == "tasks")
+        ports = {port["port"] for rule in tasks["spec"]["egress"] for port in rule["ports"]}
+        assert {8333, 9000} <= ports

@@ -19,8 +19,19 @@ def test_the_cpu_limit_of_a_container_counts(tmp_path, monkeypatch, cpu_max, exp
     assert cores.available_cores() == cores.ingest_workers() == expected
 
 
+@pytest.mark.parametrize(("quota", "expected"), [("400000", 4), ("50000", 1), ("-1", 6)])
+def test_the_cpu_limit_of_an_older_kernel_counts_too(tmp_path, monkeypatch, quota, expected) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.setattr(cores, "CPU_MAX", tmp_path / "absent")
+    monkeypatch.setattr(cores, "CPU_V1", tmp_path)
+    (tmp_path / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
+    assert cores.available_cores() == expected
+
+
 def test_outside_a_container_the_cores_of_the_machine_count(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(cores, "CPU_MAX", tmp_path / "absent")
+    monkeypatch.setattr(cores, "CPU_V1", tmp_path)
     assert cores.available_cores() == len(os.sched_getaffinity(0))
 
 
