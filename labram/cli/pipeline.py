@@ -148,6 +148,8 @@ def schedule(
     """List the recurring runs of the cluster, or with --reconcile make them match a file.
 
     A recurring run that differs is deleted and created again, because KFP cannot update one. A matching one is kept.
+    While a run of a schedule is under way, its schedule is only disabled: the next --reconcile after its end deletes
+    it.
 
     Exit codes: 0 done; 1 error.
     """
@@ -173,8 +175,10 @@ def schedule(
         experiment = cluster.get_or_create_experiment(schedules.EXPERIMENT)
         wanted = [{**body, "experiment_id": experiment} for body in wanted]
     changes = schedules.plan(wanted, present)
-    if not dry_run:
-        schedules.apply(changes, cluster)
+    if dry_run:
+        changes = [schedules.spare_active(change, cluster) for change in changes]
+    else:
+        changes = schedules.apply(changes, cluster)
     for change in changes:
         console.print(f"{'would ' if dry_run else ''}{change.action} {change.name}  {change.why}".rstrip())
 

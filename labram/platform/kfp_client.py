@@ -223,8 +223,20 @@ class KfpClient:
         """Create a recurring run from an API request body."""
         self._call("POST", "/recurringruns", json=body)
 
+    def active_run(self, identity: str) -> str | None:
+        """Return the name of a run of a recurring run that has not ended, or None."""
+        experiment = self._call("GET", f"/recurringruns/{identity}").get("experiment_id", "")
+        for run in self._pages("/runs", "runs", experiment_id=experiment, sort_by="created_at desc"):
+            if run.get("recurring_run_id") == identity and run.get("state") not in FINAL_STATES:
+                return str(run["display_name"])
+        return None
+
+    def disable_recurring_run(self, identity: str) -> None:
+        """Disable a recurring run: it starts no more runs."""
+        self._call("POST", f"/recurringruns/{identity}:disable")
+
     def delete_recurring_run(self, identity: str) -> None:
-        """Delete a recurring run. Its past runs are kept."""
+        """Delete a recurring run. KFP keeps the records of its past runs; Kubernetes ends a run that is under way."""
         self._call("DELETE", f"/recurringruns/{identity}")
 
 

@@ -1,12 +1,13 @@
 """Schedules: reconciliation of KFP's recurring runs with `k8s/schedules.yaml`.
 
-KFP cannot update a recurring run, so one that differs is deleted and created again. All schedules are in the experiment
-`EXPERIMENT`; recurring runs in it that the file does not declare are deleted. Missed runs are not caught up, and a
-schedule has at most one run at a time, because concurrent runs would overwrite each other's promotions.
+KFP cannot update a recurring run, so one that differs is created again, and the old one is deleted, or only disabled
+while a run of it is under way. All schedules are in the experiment `EXPERIMENT`; recurring runs in it that the file
+does not declare go the same way. Missed runs are not caught up, and a schedule has at most one run at a time, because
+concurrent runs would overwrite each other's promotions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +60,7 @@ class Schedules(FrozenModel):
 class Change:
     """One change towards the declared state."""
 
-    action: Literal["keep", "create", "delete"]
+    action: Literal["keep", "create", "disable", "delete"]
     name: str
     why: str = ""
     body: Mapping[str, object] | None = None
@@ -149,10 +150,30 @@ def _enabled(present: Mapping[str, Any]) -> bool:
     return present.get("status", present.get("mode")) in {"ENABLED", "ENABLE"}
 
 
-def apply(changes: Sequence[Change], client: KfpClient) -> None:
-    """Apply changes in order. If interrupted, the next reconciliation applies the rest."""
+def apply(changes: Sequence[Change], client: KfpClient) -> list[Change]:
+    """Apply changes in order, and return them as applied. If interrupted, the next reconciliation applies the rest.
+
+    A recurring run is disabled before it is deleted, and not deleted while a run of it is under way.
+    """
+    applied = []
     for change in changes:
         if change.action == "delete":
-            client.delete_recurring_run(change.identity)
+            client.disable_recurring_run(change.identity)
+            change = spare_active(change, client)
+            if change.action == "delete":
+                client.delete_recurring_run(change.identity)
         elif change.body:
             client.create_recurring_run(change.body)
+        applied.append(change)
+    return applied
+
+
+def spare_active(change: Change, client: KfpClient) -> Change:
+    """Return a deletion as a mere disabling, if a run of the schedule is under way.
+
+    Workflows belong to their schedule: Kubernetes deletes them with it, and KFP would call the run RUNNING for ever.
+    """
+    if change.action == "delete" and (run := client.active_run(change.identity)):
+        why = f"{change.why}; its run {run} is under way, the next --reconcile after its end deletes it"
+        return replace(change, action="disable", why=why)
+    return change

@@ -97,6 +97,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def table(self, parts: list[str], query: dict, body: dict) -> None:
         name, table = parts[0], self.state.tables[parts[0]]
+        if self.command == "POST" and parts[-1].endswith(":disable"):
+            table[parts[1].removesuffix(":disable")]["status"] = "DISABLED"
+            return self.answer(200, {})
         if self.command == "POST":
             made = {**body, IDS[name]: f"{name}-{len(self.state.changes)}"}
             if name == "recurringruns":
@@ -111,6 +114,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, {"message": f"{parts[1]} not found"})
         if self.command == "DELETE":
             del table[parts[1]]
+            if name == "recurringruns":  # Kubernetes deletes the workflows of a ScheduledWorkflow with it
+                runs = self.state.tables["runs"]
+                for run in [key for key, row in runs.items() if row.get("recurring_run_id") == parts[1]]:
+                    runs[run]["workflow"] = "deleted"
             return self.answer(200, {})
         if name == "runs":
             script = self.state.scripts.setdefault(parts[1], list(self.state.states))

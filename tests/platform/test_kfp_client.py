@@ -222,6 +222,28 @@ def test_a_new_commit_moves_the_schedules_to_it(host, state, tmp_path, monkeypat
     assert reconcile(host, file) == ["delete weekly  version changed", "create weekly"]
 
 
+@pytest.mark.parametrize("declared", [[WEEKLY | {"cron": "0 0 4 * * 1"}], []], ids=["changed", "not declared"])
+def test_a_run_that_is_under_way_is_not_ended(host, state, tmp_path, declared) -> None:
+    file = declare(tmp_path / "s.yaml", WEEKLY)
+    reconcile(host, file)
+    (old,) = state.tables["recurringruns"].values()
+    run = {"run_id": "r", "display_name": "weekly-1", "state": "RUNNING", "workflow": "there"}
+    ended = {"run_id": "q", "display_name": "weekly-0", "state": "SUCCEEDED", "workflow": "gone"}
+    ours = {"experiment_id": old["experiment_id"], "recurring_run_id": old["recurring_run_id"]}
+    state.tables["runs"] = {"q": ended | ours, "r": run | ours}
+    changed = declare(tmp_path / "s.yaml", *declared)
+    (planned, *_), (first, *more) = reconcile(host, changed, "--dry-run"), reconcile(host, changed)
+    assert planned == f"would {first}"
+    assert first.startswith("disable weekly  ")
+    assert "its run weekly-1 is under way" in first
+    assert more == ["create weekly"] * len(declared)
+    assert (old["status"], state.tables["runs"]["r"]["workflow"]) == ("DISABLED", "there")
+    state.tables["runs"]["r"]["state"] = "SUCCEEDED"
+    again = reconcile(host, changed)
+    assert again[0].startswith("delete weekly  ")
+    assert len(state.tables["recurringruns"]) == len(declared)
+
+
 def test_what_is_not_declared_goes_and_what_is_not_ours_stays(host, state, tmp_path) -> None:
     state.tables["recurringruns"]["theirs"] = {
         "recurring_run_id": "theirs", "display_name": "weekly", "experiment_id": "another"
