@@ -28,8 +28,8 @@ from components.tokenizer import tokenizer
 from labram.errors import RecipeError
 from labram.platform.run_result import Outcome
 from labram.recipe import Recipe
-from labram.steps.table import STEPS
 from labram.steps.plan_run import Decision
+from labram.steps.table import STEPS
 from pipelines.placement import CLUSTER, Placement, parallelism
 
 
