@@ -152,7 +152,7 @@ def forget(*path: str):
 
 
 def give_up_after_half_an_hour(pipeline: dict, platform: dict) -> None:
-    policy = pipeline["components"]["comp-condition-1"]["dag"]["tasks"]["pretrain"]["retryPolicy"]
+    policy = pipeline["components"]["comp-condition-2"]["dag"]["tasks"]["pretrain"]["retryPolicy"]
     policy["backoffMaxDuration"] = "1800s"
 
 
