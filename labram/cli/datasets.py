@@ -28,7 +28,10 @@ def datasets(
 
     from labram.cli.progress import console
 
-    table = Table("name", "title", "tasks", "line frequency", "fetch", "licence")
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    for column in ("title", "tasks", "line frequency", "fetch", "licence"):
+        table.add_column(column)
     table.add_column("how to obtain", overflow="fold")
     for adapter in ADAPTERS.values():
         fetched = "yes" if adapter.download else ""

@@ -29,7 +29,7 @@ def test_a_subject_has_one_name_per_key_and_dataset() -> None:
     }
     assert len(names) == 8
     assert subject_key(b"one", "eegmat", "Anna") == subject_key(b"one", "eegmat", "Anna")
-    assert all("Anna" not in name and len(name.split("-")[1]) == 10 for name in names)
+    assert all("Anna" not in name and len(name.split("-")[1]) == 16 for name in names)
 
 
 def test_the_workspace_makes_its_key_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -94,6 +94,6 @@ def test_the_id_of_a_recording_tells_copies_apart_and_its_place_to_nobody_withou
     digest = hash_content(tmp_path / "data" / "one" / "a.edf").digest
     ids = {key: [recording_id(item, digest, key) for item in scan(tmp_path / "data")] for key in (b"one", b"two")}
     assert len({*ids[b"one"], *ids[b"two"]}) == 4, "copies differ, and so do keys"
-    assert len({name[:-6] for name in (*ids[b"one"], *ids[b"two"])}) == 1, (
+    assert len({name[:-16] for name in (*ids[b"one"], *ids[b"two"])}) == 1, (
         "ids are in the order of contents under every key"
     )
