@@ -180,7 +180,8 @@ def schedule(
     else:
         changes = schedules.apply(changes, cluster)
     for change in changes:
-        console.print(f"{'would ' if dry_run else ''}{change.action} {change.name}  {change.why}".rstrip())
+        line = f"{'would ' if dry_run else ''}{change.action} {change.name}  {change.why}".rstrip()
+        console.print(line, soft_wrap=True)
 
 
 def _package(name: str, recipe: str, override: list[str], image: str, folder: Path) -> "PipelinePackage":
