@@ -23,7 +23,7 @@ from labram.platform.cores import WORKERS_VARIABLE, available_cores
 from labram.platform.workspace import CORPUS_PLACEHOLDER, Workspace
 from labram.printable import printable
 from labram.recipe import Recipe
-from pipelines import task_cache
+from pipelines import task_cache, warm_tasks
 from pipelines.compile import compile_pipeline
 from pipelines.containers import in_containers
 from pipelines.placement import parallelism
@@ -61,6 +61,7 @@ def run(
     compiled = load_pipeline(file)
     if not containers:
         keep_python3(folder)
+        warm_tasks.use()
     task_cache.use_for(Workspace.at(workspace))
     local.init(runner=runner, pipeline_root=str(root), enable_caching=not arguments["force"], raise_on_error=True)
     compiled()
