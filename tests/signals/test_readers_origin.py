@@ -46,6 +46,23 @@ def test_removed_dates_are_not_stated(tmp_path: Path, date: str) -> None:
     assert read(edf(tmp_path / "a.edf", "K 7", date=date)).started is None
 
 
+@pytest.mark.parametrize("date", ["00.00.0009.30.15", "31.02.2009.30.15", "XX.XX.XX09.30.15", "06.05.19        ", ""])
+def test_an_unusable_date_does_not_hide_the_patient(tmp_path: Path, date: str) -> None:
+    path = edf(tmp_path / "a.edf", "MCH-0234567 F 16-SEP-1987 Haagse_Harry", date=date)
+    assert read(path) == Origin("haagse_harry mch-0234567", "amp_9", None)
+
+
+@pytest.mark.parametrize("days", [0, 2**64 - 1])
+def test_an_unusable_date_does_not_hide_the_patient_of_gdf_and_cnt(tmp_path: Path, days: int) -> None:
+    second = b"GDF 2.51" + b"Doe Jane".ljust(66, b"\0") + bytes(94) + struct.pack("<Q", days) + bytes(80)
+    first = b"GDF 1.25" + b"Doe Jane".ljust(80) + bytes(80) + b"0000000000000000" + bytes(80)
+    neuroscan = bytearray(300)
+    neuroscan[21:29], neuroscan[225:233] = b"Doe Jane", b"00/00/00"
+    for name, content in {"a.gdf": second, "b.gdf": first, "c.cnt": bytes(neuroscan)}.items():
+        (tmp_path / name).write_bytes(content)
+        assert read(tmp_path / name) == Origin("doe jane", "", None), name
+
+
 def test_gdf(tmp_path: Path) -> None:
     days = SECONDS / 86_400 + 719_529
     second = b"GDF 2.51" + b"Doe Jane".ljust(66, b"\0") + bytes(94) + struct.pack("<Q", round(days * 2**32)) + bytes(80)

@@ -21,6 +21,7 @@ _STAND_INS = re.compile(
     r"x+|0+|anon\w*|unknown|patient\w*|subject|name|surname|test|none|na|n/a|null|no|noname|deident\w*|id|male|female|m|f"
     r"|(fe)?male_?\d+\w*|default|user|\W*"
 )
+_EDF_VERSIONS = (b"0", b"\xffBIOSEMI")
 _EDF_FIELDS, _EQUIPMENT = 4, 4
 _NEW_SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,1,[^,]*,[^,]*,(\d{14})", re.MULTILINE)
 _MARKER_FILE = re.compile(r"^MarkerFile=(.+)$", re.MULTILINE | re.IGNORECASE)
@@ -59,6 +60,8 @@ def normalise(patient: str) -> str:
 
 def _edf(path: Path) -> Origin:
     fixed = _head(path, _EDF_FIXED)
+    if fixed[:8].rstrip(b" \0") not in _EDF_VERSIONS:
+        return Origin()
     patient, recording = (fixed[start : start + 80].decode("latin1").strip() for start in (8, 88))
     device = ""
     if fixed[192:196] in (b"EDF+", b"BDF+"):
@@ -75,12 +78,13 @@ def _gdf(path: Path) -> Origin:
     patient = fixed[8 : 74 if second else 88].decode("latin1")
     if not second:
         return Origin(normalise(patient), "", _seconds(fixed[168:182].decode("latin1"), "%Y%m%d%H%M%S"))
-    days = struct.unpack("<Q", fixed[168:176])[0] / 2**32 - _MATLAB_EPOCH
-    return Origin(normalise(patient), "", _stated(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=days)))
+    return Origin(normalise(patient), "", _since_year_0(fixed[168:176]))
 
 
 def _cnt(path: Path) -> Origin:
     fixed = _head(path, _CNT_FIXED)
+    if len(fixed) < _CNT_FIXED:
+        return Origin()
     patient = " ".join(fixed[start : start + 20].decode("latin1").partition("\0")[0] for start in (21, 121))
     date = f"{fixed[225:235].decode('latin1')[:8]} {fixed[235:243].decode('latin1')}"
     return Origin(normalise(patient), "", _seconds(date, "%m/%d/%y %H:%M:%S"))
@@ -119,7 +123,20 @@ def _head(path: Path, size: int) -> bytes:
 
 
 def _seconds(text: str, pattern: str) -> float | None:
-    return _stated(datetime.strptime(text.strip(), pattern).replace(tzinfo=UTC))
+    """Return seconds since 1970; None if the text is no date, which says nothing about the patient."""
+    try:
+        return _stated(datetime.strptime(text.strip(), pattern).replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _since_year_0(field: bytes) -> float | None:
+    """Return seconds since 1970 of GDF 2's days, in 32.32 fixed point; None if they are no date."""
+    try:
+        days = struct.unpack("<Q", field)[0] / 2**32 - _MATLAB_EPOCH
+        return _stated(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=days))
+    except (struct.error, ValueError, OverflowError):
+        return None
 
 
 def _stated(started: datetime) -> float | None:
