@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install -c constraints.txt pip setuptools wheel
 	@$(PIP) install -c constraints.txt torch
-	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(PIP) install --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
 run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a registered champion out
@@ -46,8 +46,10 @@ results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER, a
 test: $(READY) browser  ## All tests, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-attack: $(READY)  ## Hostile inputs, with those of CASES=FOLDER (generators), and counts of what held
-	@$(if $(CASES),LABRAM_ATTACK_CASES=$(CASES)) $(BIN)/python -m pytest -q -m attack tests
+attack: $(READY)  ## Hostile inputs and kills at length, with the generators in CASES=FOLDER if given (an hour)
+	@$(if $(CASES),LABRAM_ATTACK_CASES=$(CASES)) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m attack
+	@LABRAM_TEST_KILLS=40 LABRAM_HOSTILE_CASES=2500 $(BIN)/python -m pytest -q --hypothesis-show-statistics \
+		tests/training/test_preemption.py tests/corpus/test_hostile_generated.py tests/corpus/test_hostile.py
 
 lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the manifests
 	@$(BIN)/ruff check .

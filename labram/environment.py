@@ -106,7 +106,7 @@ TESTS = (
         "`../shared/cases`; if absent, their tests are skipped",
     ),
     Variable("LABRAM_HOSTILE_CASES", "Number of damaged files that the fuzz test generates.", "0"),
-    Variable("LABRAM_TEST_KILLS", "Number of times that the test of interruption kills a training.", "20"),
+    Variable("LABRAM_TEST_KILLS", "Number of times that the test of interruption kills a training.", "6"),
 )
 VARIABLES = {
     "Settings": SETTINGS,

@@ -2,7 +2,7 @@
 
 Whatever is done to a file, its ingest ends with one row, accepted or refused with a reason that is not a defect of
 labram; and what is accepted has the samples that edfio or MNE find in it. `LABRAM_HOSTILE_CASES` sets how many
-files are tried, at random; without it they are 500, the same ones every time.
+files are tried, at random; without it they are 150, the same ones every time.
 """
 
 import os
@@ -172,7 +172,7 @@ def test_any_damage_ends_in_one_row_and_never_in_other_samples(tmp_path: Path, f
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=CASES or 500,
+        max_examples=CASES or 150,
         derandomize=not CASES,
         deadline=None,
         database=None,

@@ -265,6 +265,7 @@ def test_swapped_classes_are_named_before_anything_is_trained(recipe, data, work
     assert "expected [left_hip, left_knee" in done.stdout
 
 
+@pytest.mark.attack
 def test_a_run_killed_at_the_gate_is_not_taken_for_a_finished_one(
     killed_then_finished, recipe, data, workspace
 ) -> None:

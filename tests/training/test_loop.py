@@ -452,6 +452,7 @@ def stop_after(program, name, step, number):
     return code, (last or [step])[-1]
 
 
+@pytest.mark.attack
 def test_a_tokenizer_that_is_killed_and_terminated_ends_with_the_same_bits(program):
     _, expected = finish(program, "whole")
     code, _ = stop_after(program, "stopped", 6, signal.SIGKILL)

@@ -13,7 +13,7 @@ import pytest
 
 from labram.training.distributed.job import Job
 
-KILLS = int(os.environ.get("LABRAM_TEST_KILLS", "20"))
+KILLS = int(os.environ.get("LABRAM_TEST_KILLS", "6"))
 """Number of kills; every other one is while a checkpoint is written."""
 
 WAITS = """

@@ -304,6 +304,7 @@ class JobSet:
             self.pods.append(subprocess.Popen(command, env={**os.environ, **variables}, stderr=subprocess.DEVNULL))
 
 
+@pytest.mark.attack
 @pytest.mark.timeout(900)
 def test_a_training_with_a_preempted_node_resumes_at_its_step(trainer, mixed, architecture, tokenizer_recipe, tmp_path):
     mixed.corpus.save(tmp_path / "corpus")
