@@ -259,15 +259,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _require_inside(files: Sequence[Path], folder: Path) -> None:
-    """Raise for a link out of a folder: DVC would store the file that it names, such as a private key.
+    """Raise for a link out of a folder: DVC would store the file that it names, such as a private key."""
+    from labram.datasets.containment import lies_inside
 
-    Links of git-annex and DVC lead to the stores of a repository that the folder is in; they are allowed.
-    """
-    root = folder.resolve()
-    stores = [above / store for above in (root, *root.parents) for store in (".git/annex/objects", ".dvc/cache")]
     for path in files:
-        target = path.resolve()
-        if not any(target.is_relative_to(allowed) for allowed in (root, *stores)):
+        if not lies_inside(path, folder):
             raise CorpusError(
                 "a link leads out of the folder",
                 file=path,

@@ -160,7 +160,7 @@ class _Metadata(NamedTuple):
 
 
 def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subject_key: bytes) -> _Metadata:
-    content = hash_content(item.file.path, store)
+    content = hash_content(item.file.path, store, item.corpus)
     identity = _identity(item, content, subject_key)
     reason = _early_reason(item, content)
     if reason is not None:
@@ -191,7 +191,8 @@ def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, su
 
     def confirm_unchanged() -> None:
         """Raise if the files changed since they were hashed: results must not be stored under another content."""
-        if hash_content(item.file.path, store).digest != content.digest or hash_sidecars(item, store) != sidecars:
+        now = hash_content(item.file.path, store, item.corpus)
+        if now.digest != content.digest or hash_sidecars(item, store) != sidecars:
             raise _ChangedError
 
     metadata = store.get_metadata(metadata_key)
@@ -218,7 +219,7 @@ def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, su
 
 def _killed(item: Item, store: Store, subject_key: bytes) -> _Metadata:
     """Return the row of a recording whose worker process died."""
-    identity = _identity(item, hash_content(item.file.path, store), subject_key)
+    identity = _identity(item, hash_content(item.file.path, store, item.corpus), subject_key)
     return _merge(identity, quarantined_row(Reason.UNPROCESSABLE), failure="its process was killed")
 
 

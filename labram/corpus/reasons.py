@@ -35,8 +35,8 @@ REASONS: Mapping[str, Explanation] = {
     ),
     Reason.TRUNCATED: Explanation("the file ends well before the length in its header", "copy it again"),
     Reason.OUTSIDE: Explanation(
-        "the file refers to another file outside its folder, which is not read",
-        "put all files of the recording into one folder, and correct the reference",
+        "the file refers to another file outside its folder, or a link leads out of the corpus folder; it is not read",
+        "put all files of the recording into one folder, correct the reference; replace the link by the file itself",
     ),
     Reason.ANNOTATIONS_ONLY: Explanation(
         "annotations without signals, such as a hypnogram in EDF+: a companion of a recording",
@@ -174,8 +174,9 @@ WARNINGS: Mapping[str, Explanation] = {
         "channels that `channels.tsv` states as bad or not EEG were left out; `dropped` counts them", "nothing"
     ),
     "channels_not_understood": Explanation(
-        "`channels.tsv` has a type or status that BIDS does not define, or names a bad channel that the recording does "
-        "not have; these entries were not used",
+        "`channels.tsv` has a type or status that BIDS does not define, a unit of EEG other than µV or a row without "
+        "all cells, or names a bad channel that the recording does not have; these entries were not used, but a bad "
+        "channel is left out",
         "correct it: run the BIDS validator",
     ),
     Reason.MISSING_LABEL: REASONS[Reason.MISSING_LABEL],

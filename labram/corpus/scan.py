@@ -11,6 +11,7 @@ from typing import Any
 from labram.corpus import pseudonyms
 from labram.datasets import find, subjects
 from labram.datasets.base import Dataset, RecordingFile, list_files
+from labram.datasets.containment import lies_inside
 from labram.errors import CorpusError, ReadError, Reason
 from labram.signals.readers import content_files, require_content
 from labram.store.store import Store
@@ -34,6 +35,11 @@ class Item:
     folder: Path
     file: RecordingFile
     root: str = ""
+
+    @property
+    def corpus(self) -> Path:
+        """The corpus folder, which links must not leave."""
+        return self.dataset.corpus or self.folder
 
     @property
     def relative_path(self) -> str:
@@ -66,6 +72,9 @@ class Content:
     quarantined: tuple[Reason, str] | None = None
 
 
+_OUTSIDE = Content("", 0, (Reason.OUTSIDE, "a link leads out of the corpus folder"))
+
+
 def scan(data: Path, datasets: Sequence[str] = (), subject: str = "") -> list[Item]:
     """Return all recordings of a corpus folder, largest first, so that every n-th is an equal share of the work.
 
@@ -79,7 +88,7 @@ def scan(data: Path, datasets: Sequence[str] = (), subject: str = "") -> list[It
     """
     items = [
         Item(dataset, folder, file, _root(dataset, folder, data))
-        for dataset, folder in find(data, datasets)
+        for dataset, folder in ((dataset.within(data), folder) for dataset, folder in find(data, datasets))
         for file in dataset.recordings(folder)
     ]
     if subject:
@@ -110,17 +119,22 @@ def require_stated_subjects(items: Sequence[Item], data: Path, task: str, datase
         )
 
 
-def hash_content(path: Path, store: Store | None = None) -> Content:
+def hash_content(path: Path, store: Store | None = None, corpus: Path | None = None) -> Content:
     """Hash all files of a recording.
 
     Args:
         path: The recording.
         store: Caches hashes of unchanged files.
+        corpus: The corpus folder: a recording with a file outside it is not read. None: any place.
     """
     try:
+        if corpus is not None and _is_outside(path, corpus):
+            return _OUTSIDE
         require_content(path)
         _require_file(path)
-        files = tuple(list_files(path)) if path.is_dir() else content_files(path)
+        files = tuple(list_files(path, corpus)) if path.is_dir() else content_files(path)
+        if corpus is not None and any(_is_outside(file, corpus) for file in files):
+            return _OUTSIDE
         require_content(path, *files)
     except OSError as error:
         return Content("", 0, _unreadable(error))
@@ -144,7 +158,7 @@ def hash_sidecars(item: Item, store: Store | None = None) -> str:
     """Return the hash of the files beside a recording that its labels depend on; unreadable files count as absent."""
     digest = hashlib.sha256()
     for path in item.dataset.sidecars(item.file):
-        content = _content((path,), store)
+        content = _content((path,), store) if lies_inside(path, item.corpus) else Content("", 0)
         digest.update(f"{path.name}\0{content.digest}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -161,7 +175,8 @@ def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = 
         CorpusError: See `scan`.
     """
     parts = (
-        f"{item.dataset.name} {hash_content(item.file.path, store).digest} {item.place} {hash_sidecars(item, store)}"
+        f"{item.dataset.name} {hash_content(item.file.path, store, item.corpus).digest} {item.place} "
+        f"{hash_sidecars(item, store)}"
         for item in scan(data, datasets)
     )
     return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -173,7 +188,7 @@ def locate_recordings(
     """Return the paths, relative to `data`, of recordings by their ids. For display only, never to be stored."""
     paths = {}
     for item in scan(data, datasets):
-        identifier = recording_id(item, hash_content(item.file.path, store).digest, key)
+        identifier = recording_id(item, hash_content(item.file.path, store, item.corpus).digest, key)
         if identifier in ids:
             paths[identifier] = item.file.path.relative_to(data)
     return paths
@@ -213,6 +228,11 @@ def _require_file(path: Path) -> None:
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "a pipe or a device")
+
+
+def _is_outside(path: Path, corpus: Path) -> bool:
+    """Whether a file or folder lies outside the corpus; links to nothing and devices have other reasons."""
+    return (path.is_file() or path.is_dir()) and not lies_inside(path, corpus)
 
 
 def _unreadable(error: OSError) -> tuple[Reason, str]:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from labram.datasets.containment import lies_inside
 from labram.datasets.fetch import Download
 from labram.datasets.subjects import guess
 from labram.datasets.walk import walk
@@ -147,6 +148,8 @@ class Dataset:
     published = False
     apart: tuple[Path, ...] = ()
     """Files and folders inside the dataset's folder that are not the dataset's (see `without`)."""
+    corpus: Path | None = None
+    """The corpus folder, which links must not leave; None: the dataset's folder (see `within`)."""
 
     @property
     def simulated(self) -> bool:
@@ -164,6 +167,12 @@ class Dataset:
         limited = copy(self)
         limited.apart = apart
         return limited
+
+    def within(self, corpus: Path) -> Self:
+        """Return an adapter that follows links in a whole corpus folder, not in the dataset's folder only."""
+        bound = copy(self)
+        bound.corpus = corpus
+        return bound
 
     def owns(self, path: Path) -> bool:
         """Return whether a file in the dataset's folder is not left out (see `without`)."""
@@ -229,18 +238,18 @@ class Dataset:
         """Return the EEG files below `folder` by suffix, sorted, without files that only accompany a recording."""
         return [
             path
-            for path in list_files(folder)
+            for path in list_files(folder, self.corpus)
             if (
-                (path.suffix.lower() in self.suffixes and self._is_recording(path))
+                (path.suffix.lower() in self.suffixes and self._is_recording(path, self.corpus or folder))
                 or is_compressed(path)
                 or _is_folder(path)
             )
             if self.owns(path)
         ]
 
-    def _is_recording(self, path: Path) -> bool:
+    def _is_recording(self, path: Path, corpus: Path) -> bool:
         if path.suffix.lower() in EEG_SUFFIXES:
-            return not _accompanies(path)
+            return not _accompanies(path, corpus)
         return self.file_name.fullmatch(path.name) is not None
 
     def scale(self, path: Path) -> float:
@@ -276,18 +285,22 @@ def _code_version(module: Path) -> str:
     return hash_with_imports(module, "labram.datasets", Path(__file__).parent)
 
 
-def list_files(folder: Path) -> list[Path]:
+def list_files(folder: Path, within: Path | None = None) -> list[Path]:
     """Return all files below `folder` except hidden ones, sorted by relative path.
 
     Symbolic links are followed, but each real folder is visited once. An EGI `.mff` folder is one entry. A folder
-    without read permission is one entry too, so that it is reported as unreadable.
+    without read permission, and a link to a folder outside, is one entry too, so that it is reported.
+
+    Args:
+        folder: The folder.
+        within: The corpus folder, which links must not leave; None: `folder`.
     """
     paths: list[Path] = []
 
     def keep_unreadable(error: OSError) -> None:
         paths.append(Path(error.filename))
 
-    for parent, folders, files in walk(folder, keep_unreadable):
+    for parent, folders, files in walk(folder, keep_unreadable, within):
         bundles = [name for name in folders if name.lower().endswith(".mff")]
         folders[:] = [name for name in folders if name not in bundles and not name.startswith(".")]
         paths += [parent / name for name in (*files, *bundles) if not name.startswith(".")]
@@ -302,7 +315,7 @@ def _is_folder(path: Path) -> bool:
         return True
 
 
-def _accompanies(path: Path) -> bool:
+def _accompanies(path: Path, corpus: Path) -> bool:
     """Whether a file with an EEG suffix is no recording of its own.
 
     These are FIF files of other content, later parts of a split FIF recording, and samples of a BrainVision header.
@@ -312,4 +325,4 @@ def _accompanies(path: Path) -> bool:
         return are_samples(path)
     if _OTHER_FIF.search(path.name) is not None:
         return True
-    return path.suffix.lower() == ".fif" and is_later_part(path)
+    return path.suffix.lower() == ".fif" and lies_inside(path, corpus) and is_later_part(path)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labram.datasets.base import Dataset, Group, RecordingFile, list_files
+from labram.datasets.containment import lies_inside
 from labram.datasets.subjects import guess
 from labram.errors import ReadError
 from labram.signals.readers import SHARED_SUFFIXES, is_recording
@@ -40,9 +41,9 @@ class Folder(Dataset):
         by_suffix = set(super().eeg_files(folder))
         return [
             path
-            for path in list_files(folder)
+            for path in list_files(folder, self.corpus)
             if not any(path.is_relative_to(other) and dataset.owns(path) for other, dataset in self._others.items())
-            if path in by_suffix or _is_recognised(path)
+            if path in by_suffix or _is_recognised(path, self.corpus or folder)
         ]
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
@@ -52,11 +53,14 @@ class Folder(Dataset):
             yield RecordingFile(self.name, path, guess(place), place, subject_source="guessed")
 
 
-def _is_recognised(path: Path) -> bool:
-    """Whether an EEG format recognises the file, not a pipe or device. An unreadable one is quarantined by name."""
+def _is_recognised(path: Path, corpus: Path) -> bool:
+    """Whether an EEG format recognises the file, not a pipe or device.
+
+    An unreadable one, and a link out of the corpus, is quarantined by name.
+    """
     if path.suffix.lower() not in SHARED_SUFFIXES:
         return False
     try:
-        return path.is_file() and is_recording(path)
+        return path.is_file() and (not lies_inside(path, corpus) or is_recording(path))
     except (OSError, ReadError):
         return True

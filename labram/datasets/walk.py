@@ -1,18 +1,24 @@
-"""Walk through a corpus folder: links are followed, each real folder is visited once, at any depth."""
+"""Walk through a corpus folder: links inside it are followed, each real folder is visited once, at any depth."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from labram.datasets.containment import lies_inside
 
-def walk(top: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+
+def walk(
+    top: Path, onerror: Callable[[OSError], object] | None = None, within: Path | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield each folder with the names of its folders and files, sorted, from the top down.
 
-    `os.walk` and `Path.rglob` recurse, and fail a thousand folders deep.
+    A link to a folder outside is among the files: it is not entered. `os.walk` and `Path.rglob` recurse, and fail a
+    thousand folders deep.
 
     Args:
         top: The folder.
         onerror: Called for a folder that cannot be read.
+        within: The corpus folder, which links must not leave; None: `top`.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [top]
@@ -29,14 +35,14 @@ def walk(top: Path, onerror: Callable[[OSError], object] | None = None) -> Itera
         if (state.st_dev, state.st_ino) in seen:
             continue
         seen.add((state.st_dev, state.st_ino))
-        folders = [entry.name for entry in entries if _is_folder(entry)]
+        folders = [entry.name for entry in entries if _is_folder(entry, within or top)]
         present = set(folders)
         yield folder, folders, [entry.name for entry in entries if entry.name not in present]
         waiting += [folder / name for name in reversed(folders)]
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def _is_folder(entry: "os.DirEntry[str]", within: Path) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir() and (not entry.is_symlink() or lies_inside(Path(entry.path), within))
     except OSError:  # a link to itself
         return False

@@ -190,7 +190,7 @@ def files_that_are_no_files(folder: Path) -> dict[str, str]:
     (folder / os.fsdecode(b"no \xff text.edf")).write_bytes(b"0       ")
     names = ("no \udcff text", "zip bomb", "itself", "nowhere", "endless", "pipe", "input error")
     found = {f"{name}.edf": "unreadable" for name in names if os.path.lexists(folder / f"{name}.edf")}
-    return found | ({"input error.edf": "damaged"} if "input error.edf" in found else {})  # of no size
+    return found | ({"input error.edf": "outside_folder"} if "input error.edf" in found else {})
 
 
 def other_formats(folder: Path) -> dict[str, str]:

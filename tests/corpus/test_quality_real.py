@@ -58,7 +58,7 @@ def test_no_good_recording_of_one_second_is_refused(
     judged: Judged, real_eeg: Path, tmp_path: Path, subject: str
 ) -> None:
     (tmp_path / "data" / "uci_smni").mkdir(parents=True)
-    (tmp_path / "data" / "uci_smni" / subject).symlink_to(real_eeg / "uci_smni" / subject)
+    shutil.copytree(real_eeg / "uci_smni" / subject, tmp_path / "data" / "uci_smni" / subject)
     assert refused(judged(tmp_path / "data", "uci_smni")) == []
 
 

@@ -1,5 +1,6 @@
-"""Real recordings, read where they are: by links, nothing is copied."""
+"""Real recordings, read where they are; parts of a dataset are copied."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def judged(real_eeg: Path, take_in: TakeIn, tmp_path: Path) -> Callable[..., Cor
         data = tmp_path / "data"
         for place in places:
             (data / dataset / place).parent.mkdir(parents=True, exist_ok=True)
-            (data / dataset / place).symlink_to(real_eeg / dataset / place)
+            source = real_eeg / dataset / place
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, data / dataset / place)
         take_in(data if places else real_eeg, (dataset,))
         check_quality(
             [tmp_path / "shards" / "0-1"],
