@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labram.corpus.catalogue import Corpus, Split
-from labram.errors import LabelError, RecipeError
+from labram.errors import CorpusError, LabelError, RecipeError
 from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
 from labram.recipe import TaskRecipe
 from labram.signals.electrodes import rows
@@ -140,7 +140,9 @@ class LabelledWindows:
         Raises:
             LabelError: If a label is not one of the task's classes, or has the wrong number of targets.
             RecipeError: If the windows would have more than 256 patches.
+            CorpusError: If subjects of the task's dataset are guessed: one might be in two splits.
         """
+        _require_stated(corpus, task)
         cut = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds)
         table = cut[_without_excluded(cut, task.seconds)].reset_index(drop=True)
         labels = _labels(table, task)
@@ -237,6 +239,16 @@ class ShuffledWindows:
         epoch, index = divmod(step, self.steps_per_epoch)
         order = seeds.generator(self.seed, seeds.SHUFFLE, epoch).permutation(len(self.windows))
         return self.windows.batch(np.array_split(order, self.steps_per_epoch)[index][share])
+
+
+def _require_stated(corpus: Corpus, task: TaskRecipe) -> None:
+    guessed = len(corpus.guessed(task.dataset))
+    if guessed:
+        raise CorpusError(
+            f"the subjects of {guessed} recordings of task {task.name!r} are guessed from names",
+            field="corpus.subject",
+            remedy="State the pattern of subjects in the recipe, and ingest the folder again",
+        )
 
 
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labram.errors import LabelError, RecipeError
+from labram.errors import CorpusError, LabelError, RecipeError
 from labram.training.data.labelled import LabelledWindows
 
 MONTAGE = ("FP1", "FP2")
@@ -112,3 +112,11 @@ def test_bad_channels_of_labelled_windows_are_interpolated(tiny, task_recipe):
     tiny.label("a", "rhythm", 0.0, 4.0, 1)
     (group,) = LabelledWindows.load(tiny.corpus, tiny.store, task_recipe(), "train").groups
     np.testing.assert_allclose(next(group.signals(2))[:, 2], 15.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test", None])
+def test_no_window_is_of_a_dataset_with_guessed_subjects(ramps, task_recipe, split):
+    ramps.label("a", "rhythm", 0.0, 10.0, 1)
+    ramps.rows[1]["subject_source"] = "guessed"
+    with pytest.raises(CorpusError, match=r"corpus\.subject: the subjects of 1 recordings"):
+        LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), split)
