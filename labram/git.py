@@ -23,6 +23,8 @@ LOCATIONS = tuple(
 )
 """Environment variables by which git, or DVC, would use another repository than that of its folder."""
 TIMEOUT_SECONDS = 20
+_CODE = ("--exclude-standard", "--exclude=__pycache__", "--", "labram", "components", "pipelines")
+"""Folders whose files run without being named, such as dataset adapters: an untracked one is a change."""
 
 
 class SourceState(NamedTuple):
@@ -82,5 +84,5 @@ def source_state(root: Path) -> SourceState:
     top, head = ask("rev-parse", "--show-toplevel"), ask("rev-parse", "--verify", "HEAD")
     if top is None or head is None or Path(top.removesuffix("\n")).resolve() != root.resolve():
         return NOT_KNOWN
-    changes = ask("status", "--porcelain", "--untracked-files=no")
-    return SourceState(head.strip(), None if changes is None else bool(changes))
+    changed, untracked = ask("status", "--porcelain", "--untracked-files=no"), ask("ls-files", "--others", *_CODE)
+    return SourceState(head.strip(), None if changed is None or untracked is None else bool(changed or untracked))

@@ -106,3 +106,13 @@ def test_a_wheel_carries_its_commit(tmp_path) -> None:
         wheel.extractall(installed)
     repository(tmp_path)
     assert state_of(installed, GIT_DIR=f"{tmp_path}/.git") == f"{commit} False"
+
+
+@pytest.mark.parametrize(
+    ("path", "dirty"), [("labram/datasets/new.py", True), ("components/new.py", True), ("notes.txt", False)]
+)
+def test_untracked_code_is_a_change_and_other_files_are_none(tmp_path, path, dirty) -> None:
+    commit = repository(tmp_path)
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("x")
+    assert git.source_state(tmp_path) == SourceState(commit, dirty=dirty)
