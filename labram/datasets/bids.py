@@ -1,12 +1,12 @@
 """Any dataset in the Brain Imaging Data Structure (BIDS), without labels."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from labram.datasets.base import Dataset, Group, RecordingFile
-from labram.datasets.bids_sidecars import read_facts
+from labram.datasets.bids_sidecars import Facts, read_facts
 from labram.datasets.subjects import guess
 from labram.errors import Reason
 
@@ -46,7 +46,7 @@ class Bids(Dataset):
             match = _ENTITIES.fullmatch(file.path.stem)
             folders = [part for part in parents if part.startswith("sub-")]
             stated = match["subject"] if match else next(iter(folders), "")
-            facts = read_facts(file.path, folder)
+            facts = read_facts(file.path, folder, self.corpus)
             yield replace(
                 file,
                 subject=stated or guess(file.path.relative_to(folder).as_posix()),
@@ -56,5 +56,11 @@ class Bids(Dataset):
                 reference=facts.reference,
                 excluded_channels=facts.excluded_channels,
                 notes=facts.notes,
-                quarantined=(Reason.DUPLICATE_FORMAT, "a copy of a recording") if _COPIES & set(parents) else None,
+                quarantined=_quarantined(parents, facts),
             )
+
+
+def _quarantined(parents: Collection[str], facts: Facts) -> tuple[Reason, str] | None:
+    if _COPIES & set(parents):
+        return Reason.DUPLICATE_FORMAT, "a copy of a recording"
+    return (Reason.EPOCHED, "its sidecar states that it is cut into epochs") if facts.epoched else None

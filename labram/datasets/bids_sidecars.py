@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labram.datasets.containment import lies_inside
+from labram.errors import ReadError
+from labram.signals.readers.limits import read_bytes
+from labram.signals.readers.units import microvolts
+
 _MAX_BYTES = 1 << 20
 _LINE_FREQS = (50.0, 60.0)
 _MAX_NUMBER = 1e6
@@ -31,18 +36,21 @@ class Facts:
         reference: Recording reference; empty: not stated.
         excluded_channels: Names of the channels that are bad or not EEG.
         notes: Warning codes.
+        epoched: Whether the recording is cut into epochs.
     """
 
     line_freq_hz: float | None
     reference: str
     excluded_channels: frozenset[str]
     notes: tuple[str, ...]
+    epoched: bool = False
 
 
 @dataclass
 class _Reading:
-    """Reads sidecars and collects warning codes, each once."""
+    """Reads sidecars inside a corpus folder and collects warning codes, each once."""
 
+    corpus: Path
     notes: dict[str, None] = field(default_factory=dict)
 
     def note(self, code: str) -> None:
@@ -81,13 +89,22 @@ class _Reading:
         if "name" not in columns:
             self.note("sidecar_unreadable")
             return []
-        return [dict(zip(columns, map(str.strip, line), strict=False)) for line in lines[1:]]
+        lines = [line for line in lines[1:] if any(map(str.strip, line))]
+        return [self._row(columns, [cell.strip() for cell in line]) for line in lines]
+
+    def _row(self, columns: list[str], cells: list[str]) -> dict[str, str]:
+        """Return a row by column; one that lacks cells is bad if any of its cells says so."""
+        row = dict(zip(columns, cells, strict=False))
+        if len(cells) < len(columns) or any(cells[len(columns) :]):
+            self.note("channels_not_understood")
+            return row | ({"status": "bad"} if "bad" in map(str.lower, cells[1:]) else {})
+        return row
 
     def text(self, path: Path) -> str | None:
-        """Return the text of a file; None, with a note, if it is no regular file of at most a megabyte."""
+        """Return the text of a file; None, with a note, if it is no regular file, too large, or outside the corpus."""
         try:
-            content = path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_BYTES else None
-        except OSError:
+            content = read_bytes(path, _MAX_BYTES) if lies_inside(path, self.corpus) else None
+        except (OSError, ReadError):
             content = None
         if content is None:
             self.note("sidecar_unreadable")
@@ -99,47 +116,49 @@ class _Reading:
             return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin1", "replace")
 
     def value(self, fields: dict[str, Any], name: str) -> Any:
-        """Return a field by its name, in any capitals."""
-        if name in fields:
-            return fields[name]
-        for key, value in fields.items():
-            if key.lower() == name.lower():
-                self.note("sidecar_repaired")
-                return value
-        return None
+        """Return a field by its name, in any capitals; `fields` has names and values by name in lower case."""
+        key, value = fields.get(name.lower(), (name, None))
+        if key != name:
+            self.note("sidecar_repaired")
+        return value
 
 
-def read_facts(path: Path, folder: Path) -> Facts:
+def read_facts(path: Path, folder: Path, corpus: Path | None = None) -> Facts:
     """Return what the sidecars of a recording state, by the BIDS inheritance principle.
 
     Args:
         path: The recording.
         folder: Root of the BIDS dataset.
+        corpus: The corpus folder, which links must not leave; None: `folder`.
     """
-    reading = _Reading()
+    reading = _Reading(corpus or folder)
     fields: dict[str, Any] = {}
     for sidecar in _applicable(path, folder, "_eeg.json"):
-        fields |= reading.fields(sidecar)
+        fields |= {key.strip().lower(): (key, value) for key, value in reading.fields(sidecar).items()}
     line_freq = _line_freq(reading, reading.value(fields, "PowerLineFrequency"))
     reference = reading.value(fields, "EEGReference")
     if isinstance(reference, list) and all(isinstance(part, str) for part in reference):
         reading.note("sidecar_repaired")
         reference = ", ".join(reference)
+    recording_type = reading.value(fields, "RecordingType")
+    kind = "" if _absent(recording_type) else str(recording_type).strip().lower()
+    if kind not in ("", "continuous", "epoched"):
+        reading.note("gaps_unknown")
     tables = list(_applicable(path, folder, "_channels.tsv"))
     rows = reading.rows(tables[-1]) if tables else []
     excluded = frozenset(row["name"] for row in rows if row.get("name") and _is_excluded(reading, row))
-    return Facts(line_freq, "" if _absent(reference) else str(reference), excluded, tuple(reading.notes))
+    reference = "" if _absent(reference) else str(reference)
+    return Facts(line_freq, reference, excluded, tuple(reading.notes), epoched=kind == "epoched")
 
 
 def _applicable(path: Path, folder: Path, suffix: str) -> Iterator[Path]:
     """Yield the sidecars that apply to a recording, the nearest last."""
     entities = set(path.stem.split("_")[:-1])
     for directory in reversed([parent for parent in path.parents if parent == folder or folder in parent.parents]):
-        general = directory / suffix.removeprefix("_")
-        if general.exists():
-            yield general
-        for file in sorted(directory.glob(f"*{suffix}"), key=lambda file: len(file.name)):
-            if set(file.name.removesuffix(suffix).split("_")) <= entities:
+        files = sorted(directory.iterdir(), key=lambda file: (len(file.name), file.name)) if directory.is_dir() else []
+        yield from (file for file in files if file.name.lower() == suffix.removeprefix("_"))
+        for file in files:
+            if file.name.lower().endswith(suffix) and set(file.name[: -len(suffix)].split("_")) <= entities:
                 yield file
 
 
@@ -173,9 +192,15 @@ def _number(value: Any) -> float | None:
 
 
 def _is_excluded(reading: _Reading, row: dict[str, str]) -> bool:
-    """Whether a channel is bad or not EEG. A type or status that BIDS does not define is noted and excludes nothing."""
+    """Whether a channel is bad or not EEG. A type or status that BIDS does not define is noted and excludes nothing.
+
+    So is a unit of EEG other than µV: values are in the unit that the recording states.
+    """
     kind, status = row.get("type", "").upper(), row.get("status", "").lower()
     understood = kind.lower() in _NOT_STATED or kind == "EEG" or kind in _OTHER_TYPES
     if not understood or not (status in _NOT_STATED or status in ("good", "bad")):
+        reading.note("channels_not_understood")
+    unit = row.get("units", "")
+    if kind == "EEG" and not (unit.lower() in _NOT_STATED or microvolts(unit) == 1):
         reading.note("channels_not_understood")
     return kind in _OTHER_TYPES or status == "bad"
