@@ -74,8 +74,11 @@ class Mobi(Dataset):
 
     def read_version(self, file: RecordingFile) -> str:
         """Return a version that changes with the channel names too."""
-        names = file.path.with_name(_NAMES)
-        return f"{super().read_version(file)} {sha256(names.read_bytes()).hexdigest() if names.is_file() else ''}"
+        try:
+            names = sha256(read_bytes(file.path.with_name(_NAMES))).hexdigest()
+        except (OSError, ReadError):
+            names = ""
+        return f"{super().read_version(file)} {names}"
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return spans of task `gait`: windows of 2 s every 50 ms, labelled with twelve angles divided by 90 degrees.

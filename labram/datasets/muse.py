@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from labram.datasets.base import Dataset, LabelSpan, RecordingFile, SubjectSource
 from labram.datasets.subjects import guess
-from labram.errors import LabelError
+from labram.errors import LabelError, ReadError
+from labram.signals.readers import matlab
 from labram.signals.recording import Recording
 
 _SUBJECT, _CUEING = re.compile(r"subject\d+"), "cueing"
@@ -90,8 +90,8 @@ def _behaviour(file: RecordingFile) -> NDArray[np.float64]:
             remedy="Download the session's folder again",
         )
     try:
-        table = np.asarray(scipy.io.loadmat(paths[0], variable_names=["output"])["output"], dtype=np.float64)
-    except Exception as error:  # scipy raises whatever its parser meets
+        table = np.atleast_2d(np.asarray(matlab.read_variables(paths[0], "output")["output"], dtype=np.float64))
+    except (OSError, ReadError, TypeError, ValueError) as error:
         raise LabelError("the behOutput file cannot be read", file=paths[0].name, remedy="Download it again") from error
     if table.ndim != 2 or table.shape[1] <= _TIME_MS:
         raise LabelError("the behOutput file must have 8 columns", file=paths[0].name, remedy="Download it again")

@@ -5,8 +5,10 @@ both.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +201,10 @@ def _build(description: Mapping[str, Any], folder: Path) -> LabramModel:
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     try:
-        large = file.is_file() and file.stat().st_size > _MOST_CONFIG_BYTES
-        description = json.loads("" if large or file.is_fifo() else file.read_text(encoding="utf-8"))
+        endless = file.exists() and not file.is_file()  # a pipe or a device
+        with nullcontext(io.BytesIO()) if endless else file.open("rb") as stream:
+            content = stream.read(_MOST_CONFIG_BYTES + 1)
+        description = json.loads(content.decode("utf-8") if len(content) <= _MOST_CONFIG_BYTES else "")
     except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"the configuration cannot be read ({type(error).__name__})",

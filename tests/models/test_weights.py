@@ -1,6 +1,7 @@
 """Weights are saved whole and loaded whole, or not at all."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -175,3 +176,10 @@ def test_a_configuration_that_is_too_deep_too_large_or_no_text_is_refused(saved,
     (saved / "config.json").write_text(content, encoding="latin1")
     with pytest.raises(WeightsError, match=r"config\.json"):
         weights.load(saved)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device")
+def test_a_configuration_without_end_is_refused(tmp_path):
+    (tmp_path / "config.json").symlink_to("/dev/zero")
+    with pytest.raises(WeightsError, match="configuration cannot be read"):
+        weights.load(tmp_path)

@@ -9,8 +9,11 @@ import pybv
 import pytest
 
 from labram.corpus.catalogue import Corpus
-from labram.errors import ReadError, Reason
+from labram.datasets import ADAPTERS
+from labram.errors import LabelError, ReadError, Reason
 from labram.signals.readers import content_files, matlab, read
+from labram.signals.readers.matlab_size import require_proportionate
+from labram.signals.recording import Recording
 
 LABELS, RATE = ["Fp1", "Fp2", "C3", "C4"], 200
 
@@ -101,3 +104,25 @@ def test_hdf5_data_of_its_own_are_read(tmp_path: Path) -> None:
     with pytest.raises(ReadError) as caught:
         read(hdf5(tmp_path / "a.set", own))
     assert caught.value.reason is Reason.UNREADABLE
+
+
+def test_a_matlab_file_whose_size_cannot_be_measured_is_refused(tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.mat", own)
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(ReadError) as caught:
+        require_proportionate(path)
+    assert caught.value.reason is Reason.UNREADABLE
+
+
+def test_a_behavioural_table_in_another_file_is_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "cueing" / "subject1" / "session1"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").touch()
+
+    def output(file: h5py.File, other: Path) -> None:
+        file["output"] = h5py.ExternalLink(str(other), "data")
+
+    hdf5(folder / "a_behOutput.mat", output)
+    (file,) = ADAPTERS["muse"].recordings(tmp_path)
+    with pytest.raises(LabelError, match="cannot be read"):
+        ADAPTERS["muse"].labels(file, Recording(np.zeros((1, 200)), ("Fp1",), 200.0))

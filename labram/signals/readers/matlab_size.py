@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import h5py
 
-from labram.signals.readers.errors import too_large
+from labram.signals.readers.errors import too_large, unreadable
 from labram.signals.readers.hdf5_links import is_hdf5
 from labram.signals.readers.limits import MOST_RATIO, unpacked_limit
 
@@ -14,17 +14,15 @@ _COMPRESSED, _START, _TAG_BYTES, _CHUNK = 15, 128, 8, 1 << 20
 
 
 def require_proportionate(path: Path) -> None:
-    """Raise if the variables of a MATLAB file unpack to more than 100 times its size.
-
-    A structure that cannot be followed is left to the reader.
+    """Raise if the variables of a MATLAB file unpack to more than 100 times its size, or to a size that is not known.
 
     Raises:
-        ReadError: DAMAGED.
+        ReadError: DAMAGED; UNREADABLE if its structure cannot be followed.
     """
     try:
         size = _hdf5_size(path) if is_hdf5(path) else _matlab5_size(path, unpacked_limit(path))
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, zlib.error):
-        return
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, zlib.error) as error:
+        raise unreadable(path, type(error).__name__) from None
     if size > unpacked_limit(path):
         raise too_large(path, f"unpacks to more than {MOST_RATIO} times its size")
 
