@@ -4,7 +4,7 @@ The schemas below define all columns with type, unit and meaning; `describe` ren
 column has a file name, text of a header, or a subject's own id.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -160,13 +160,21 @@ class Corpus:
         return cls(_with_subject_sources(_frame(list(rows), SCHEMA)), _frame(list(labels), LABELS))
 
     @classmethod
-    def load(cls, folder: Path) -> "Corpus":
+    def load(cls, folder: Path, *, sealed: bool = False) -> "Corpus":
         """Read the files that `save` wrote.
+
+        Args:
+            folder: The folder.
+            sealed: Whether both files must have a digest, because a decision rests on them.
 
         Raises:
             CorpusError: If the catalogue is absent, damaged, or of another version of labram.
         """
-        return cls(_with_subject_sources(_read(folder / CATALOGUE_FILE, SCHEMA)), _read(folder / LABELS_FILE, LABELS))
+        rows, labels = (
+            _read(folder / name, schema, checksums.require_sealed if sealed else checksums.read_checked)
+            for name, schema in ((CATALOGUE_FILE, SCHEMA), (LABELS_FILE, LABELS))
+        )
+        return cls(_with_subject_sources(rows), labels)
 
     @classmethod
     def merged(cls, parts: Iterable["Corpus"]) -> "Corpus":
@@ -263,9 +271,9 @@ def _write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
     checksums.seal(path)
 
 
-def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
+def _read(path: Path, schema: pa.Schema, read: Callable[[Path], bytes]) -> pd.DataFrame:
     try:
-        table = pq.read_table(pa.BufferReader(checksums.read_checked(path)))
+        table = pq.read_table(pa.BufferReader(read(path)))
         for name in sorted(_ADDED & set(schema.names) - set(table.column_names)):
             table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
         missing = sorted(set(schema.names) - set(table.column_names))

@@ -57,7 +57,7 @@ def gate(
     layout, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     registered = read_versions(versions)
     with tracked("gate", layout.root) as run:
-        recordings, store = Corpus.load(Path(corpus)), Store(layout.store)
+        recordings, store = Corpus.load(Path(corpus), sealed=True), Store(layout.store)
         verdicts = [
             _task_verdict(task, settings, registered, recordings, store, Path(evaluation))
             for task, evaluation in zip(settings.tasks, evaluations, strict=True)

@@ -106,3 +106,14 @@ def test_a_flipped_bit_is_noticed(corpus: Corpus, tmp_path: Path, name: str, pla
     with pytest.raises(CorpusError, match="damaged") as caught:
         Corpus.load(tmp_path)
     assert caught.value.file == name
+
+
+@pytest.mark.parametrize("name", ["catalogue.parquet", "labels.parquet"])
+def test_a_decision_rests_on_no_table_that_another_program_wrote(corpus: Corpus, tmp_path: Path, name: str) -> None:
+    corpus.save(tmp_path)
+    Corpus.load(tmp_path, sealed=True)
+    pq.write_table(pq.read_table(tmp_path / name).replace_schema_metadata(None), tmp_path / name)
+    Corpus.load(tmp_path)
+    with pytest.raises(CorpusError, match="damaged") as caught:
+        Corpus.load(tmp_path, sealed=True)
+    assert caught.value.file == name
