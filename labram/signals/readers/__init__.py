@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from labram.errors import ReadError
 from labram.signals.readers import (
     ant,
     arff,
@@ -34,6 +35,7 @@ from labram.signals.readers import (
     xdf,
 )
 from labram.signals.readers.brainvision import are_samples
+from labram.signals.readers.companions import with_suffix
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.fif import read_events
 from labram.signals.readers.fif_parts import is_later_part
@@ -41,6 +43,7 @@ from labram.signals.readers.placeholders import require_content
 from labram.signals.recording import Recording
 
 __all__ = [
+    "COMPANIONS",
     "EEG_SUFFIXES",
     "FORMATS",
     "SHARED_SUFFIXES",
@@ -48,6 +51,7 @@ __all__ = [
     "are_samples",
     "content_files",
     "format_of",
+    "has_header",
     "is_compressed",
     "is_later_part",
     "is_recording",
@@ -132,6 +136,9 @@ EEG_SUFFIXES = (
 )
 """Suffixes that always mean EEG, including those of unsupported formats."""
 
+COMPANIONS = frozenset(unsupported.HEADERS_OF)
+"""Suffixes of files that are no recordings but accompany one."""
+
 
 def format_of(path: Path) -> str | None:
     """Return the name of the format of `path`, by suffix and, if ambiguous, content; None if it is no recording."""
@@ -172,6 +179,20 @@ def open_here(path: Path) -> Recording:
         raise unsupported.unsupported(path)
     recording = file_format.read(path)
     return recording if recording.unit else replace(recording, unit=file_format.unit)
+
+
+def has_header(path: Path) -> bool:
+    """Return whether a file that accompanies recordings has one: of its name in the same folder, or naming it."""
+    suffixes = unsupported.HEADERS_OF[path.suffix.lower()]
+    if any(with_suffix(path, suffix) for suffix in suffixes):
+        return True
+    for header in (other for other in path.parent.iterdir() if other.suffix.lower() in suffixes):
+        try:
+            if path in content_files(header):
+                return True
+        except (OSError, ReadError):
+            continue
+    return False
 
 
 def content_files(path: Path) -> tuple[Path, ...]:

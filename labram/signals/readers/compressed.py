@@ -27,7 +27,10 @@ _CHUNK = 1 << 20
 
 def inner_suffix(path: Path) -> str:
     """Return the suffix of the compressed file, in lower case; empty if `path` is not compressed."""
-    return Path(path.stem).suffix.lower() if path.suffix.lower() in SUFFIXES else ""
+    name = Path(path.stem)
+    if name.suffix.lower() == ".tar":
+        name = Path(name.stem)
+    return name.suffix.lower() if path.suffix.lower() in SUFFIXES else ""
 
 
 def read(path: Path) -> Recording:
@@ -38,7 +41,7 @@ def read(path: Path) -> Recording:
             TRUNCATED if the archive ends early; else as the format's reader.
     """
     reader = _READERS.get(inner_suffix(path))
-    if reader is None or path.suffix.lower() != ".gz":
+    if reader is None or path.suffix.lower() != ".gz" or Path(path.stem).suffix.lower() == ".tar":
         raise ReadError(
             "a compressed recording", reason=Reason.UNSUPPORTED, file=path.name, remedy="Unpack it beside this file"
         )
