@@ -12,6 +12,7 @@ from labram.corpus.pseudonyms import withhold_unknown_events
 from labram.corpus.rules import GAPS_UNKNOWN, LOST
 from labram.corpus.scan import Item
 from labram.corpus.signal_metrics import SignalMetrics
+from labram.datasets.containment import lies_inside
 from labram.errors import LabelError, NonFinitePatchesError, ReadError, Reason
 from labram.recipe import PreprocessingRecipe
 from labram.signals.electrodes import canonical_names, repeated_electrodes
@@ -166,8 +167,9 @@ def _preprocessed(
 
 def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[str, Any]], list[str]]:
     """Return label rows within the recording, and warnings that count the excluded spans."""
-    if any(path.exists() and not path.is_file() for path in item.dataset.sidecars(item.file)):
-        return [], [Reason.MISSING_LABEL.value]  # a pipe or a device, which might never end
+    sidecars = item.dataset.sidecars(item.file)
+    if any((path.exists() and not path.is_file()) or not lies_inside(path, item.corpus) for path in sidecars):
+        return [], [Reason.MISSING_LABEL.value]  # outside the corpus, or a pipe or a device, which might never end
     try:
         spans = item.dataset.labels(item.file, recording)
     except LabelError:
@@ -176,6 +178,9 @@ def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[s
     labels = []
     for span in spans:
         if span.excluded:
+            continue
+        if not np.isfinite([span.onset, span.duration]).all():
+            excluded["excluded_onset_missing"] += 1
             continue
         duration = min(span.duration, seconds - span.onset)
         if (span.onset < 0 and not item.dataset.published) or duration <= 0:
