@@ -23,6 +23,7 @@ from labram.events import Monitor
 from labram.recipe import Recipe
 from labram.signals.lost_channels import lost_channels
 from labram.signals.readers import read
+from labram.signals.readers.isolated_reader import ReaderFailed
 from labram.store.patch_file import wrap_write_errors
 from labram.store.store import CORPORA, Store
 
@@ -152,7 +153,7 @@ def _lost(data: Path, corpus: Corpus, paths: Mapping[str, Path]) -> list[LostCha
 def _lost_labels(path: Path) -> tuple[str, ...]:
     try:
         return lost_channels(read(path).channels)
-    except ReadError:
+    except (ReadError, ReaderFailed, OSError):  # it was readable before; only its labels are not shown
         return ()
 
 

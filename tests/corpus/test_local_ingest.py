@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from labram.corpus import ingest as at_work
+from labram.corpus import local_ingest
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
 from labram.corpus.local_ingest import FolderIngest, ingest_folder, published_corpora
@@ -20,6 +21,7 @@ from labram.input_spec import SAMPLE_RATE_HZ
 from labram.recipe import PreprocessingRecipe, Recipe, load
 from labram.signals.preprocessing import preprocess
 from labram.signals.readers import read
+from labram.signals.readers.isolated_reader import ReaderFailed
 from labram.store.store import Store
 
 WriteEdf = Callable[..., Path]
@@ -216,3 +218,14 @@ def test_lost_channels_are_counted_and_their_labels_are_stored_nowhere(
     files = [path for path in store.root.rglob("*") if path.is_file()]
     assert files
     assert not any(b"Zeldovich" in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("error", [ReaderFailed("killed"), PermissionError()])
+def test_labels_that_cannot_be_read_again_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def fail(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(local_ingest, "read", fail)
+    assert local_ingest._lost_labels(tmp_path / "a.set") == ()
