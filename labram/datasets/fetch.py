@@ -6,6 +6,8 @@ and not downloaded again. Each adapter states its archive (`Dataset.download`).
 
 import json
 import re
+import shutil
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -199,7 +201,17 @@ def _unzip(archive: str, action: str, _: object) -> list[str]:
             file=path.name,
             remedy="Report it to the archive; download the dataset's files by hand",
         )
-    unpacked: list[str] = pooch.Unzip()(archive, action, None)
+    try:
+        unpacked: list[str] = pooch.Unzip()(archive, action, None)
+    except (BadZipFile, RuntimeError, EOFError, zlib.error):
+        # a wrong checksum, an encrypted file, an unknown method, or damage
+        path.unlink()
+        shutil.rmtree(f"{archive}.unzip", ignore_errors=True)  # its parts would pass for the whole
+        raise CorpusError(
+            "a file in the archive is damaged, encrypted or of an unknown compression; the archive was deleted",
+            file=path.name,
+            remedy="Run the command again; if the error persists, download the dataset's files by hand",
+        ) from None
     return unpacked
 
 

@@ -291,3 +291,20 @@ def test_an_archive_that_unpacks_to_far_more_than_its_size_is_deleted(tmp_path: 
     with pytest.raises(CorpusError, match="50 times" if bomb else "no ZIP archive"):
         _unzip(str(path), "download", None)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 99), (6, 1), (-1, 0)], ids=["method", "encrypted", "checksum"])
+def test_an_archive_with_a_file_that_cannot_be_unpacked_is_deleted(tmp_path: Path, place: int, value: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.mat", b"content")
+    content = bytearray(path.read_bytes())
+    if place < 0:
+        content[content.index(b"content")] ^= 1
+    else:
+        for start in (0, content.index(b"PK\x01\x02") + 2):
+            content[start + place] = value
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match="damaged, encrypted or of an unknown compression"):
+        _unzip(str(path), "download", None)
+    assert not list(tmp_path.iterdir())
