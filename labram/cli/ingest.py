@@ -117,6 +117,15 @@ def _facts(done: "FolderIngest") -> dict[str, object]:
             {"file": path.as_posix(), "reason": reasons[0], "reasons": list(reasons)}
             for path, reasons in done.quarantined
         ],
+        "lost_channels": [
+            {
+                "recordings": lost.recordings,
+                "channels": lost.channels,
+                "example": lost.example.as_posix(),
+                "labels": list(lost.labels),
+            }
+            for lost in done.lost
+        ],
         "hours": done.summary.hours,
         "reused": done.reused,
         "seconds": round(done.seconds, 3),

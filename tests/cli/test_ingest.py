@@ -43,6 +43,7 @@ def test_a_folder_is_ingested_and_counted(data: Path, tmp_path: Path) -> None:
     assert facts["accepted"] + len(facts["quarantined"]) == 3
     assert {"file": "broken.edf", "reason": "damaged", "reasons": ["damaged"]} in facts["quarantined"]
     assert facts["reused"] == 0
+    assert facts["lost_channels"] == []
 
     again = json.loads(labram(*arguments).stdout.splitlines()[-1])
     assert again["reused"] == 3
