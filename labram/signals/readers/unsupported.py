@@ -47,7 +47,7 @@ BY_SUFFIX: Mapping[str, str] = {
     ".nwb": "Neurodata Without Borders",
     ".nxe": "Nexstim eXimia",
     ".oebin": "Open Ephys",
-    ".otb+": "OT Bioelettronica",
+    ".otb+": "Bioelettronica",
     ".ov": "OpenViBE",
     ".plx": "Plexon",
     ".pnt": "Nihon Kohden patient without the recording",
