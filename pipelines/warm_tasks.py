@@ -51,8 +51,13 @@ def run_task(full_command: Sequence[str], env_vars: Mapping[str, str] | None = N
     task = multiprocessing.get_context("forkserver").Process(
         target=_execute, args=(DupFd(writer), program, arguments, dict(env_vars or {}))
     )
-    task.start()
-    os.close(writer)
+    try:
+        task.start()
+    except OSError:  # the fork server has no socket, such as in a temporary folder with a long path
+        os.close(reader)
+        return int(_start_process(list(full_command), dict(env_vars or {})))
+    finally:
+        os.close(writer)
     with os.fdopen(reader, encoding="utf-8", errors="backslashreplace") as output:
         for line in output:
             sys.stdout.write(line)

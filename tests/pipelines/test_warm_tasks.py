@@ -78,3 +78,14 @@ def test_steps_that_need_few_libraries_do_not_wait_for_them(tmp_path, monkeypatc
     monkeypatch.setattr(warm_tasks, "_start_process", lambda command, variables: started.append(command[-1]) or 0)
     assert warm_tasks.run_task(command(tmp_path, name="plan_run"), {}) == 0
     assert started == ["plan_run"]
+
+
+def test_where_no_fork_can_be_asked_for_a_task_is_a_process(tmp_path, monkeypatch) -> None:
+    def refused(self) -> None:
+        raise OSError("AF_UNIX path too long")
+
+    started = []
+    monkeypatch.setattr(warm_tasks, "_start_process", lambda command, variables: started.append(command[-1]) or 0)
+    monkeypatch.setattr("multiprocessing.context.ForkServerProcess.start", refused)
+    assert warm_tasks.run_task(command(tmp_path), {}) == 0
+    assert started == ["quality"]
