@@ -43,10 +43,10 @@ results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER, a
 	@$(BIN)/labram run --data $(DATA) --recipe real-small
 	@$(BIN)/python benchmarks/plot_training.py .labram docs/results.svg
 
-test: $(READY) browser  ## All tests, in as many processes as WORKERS says
+test: $(READY) browser  ## The tests but those of `make attack`, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-attack: $(READY)  ## Hostile inputs and kills at length, with the generators in CASES=FOLDER if given (an hour)
+attack: $(READY)  ## Hostile inputs and kills at length, with the generators in CASES=FOLDER if given
 	@$(if $(CASES),LABRAM_ATTACK_CASES=$(CASES)) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m attack
 	@LABRAM_TEST_KILLS=40 LABRAM_HOSTILE_CASES=2500 $(BIN)/python -m pytest -q --hypothesis-show-statistics \
 		tests/training/test_preemption.py tests/corpus/test_hostile_generated.py tests/corpus/test_hostile.py

@@ -19,7 +19,7 @@ from labram.datasets.fetch import Download
 from labram.datasets.subjects import guess
 from labram.datasets.walk import walk
 from labram.errors import LabelError, ReadError, Reason
-from labram.signals.readers import COMPANIONS, EEG_SUFFIXES, are_samples, has_header, is_compressed, is_later_part, read
+from labram.signals.readers import COMPANIONS, EEG_SUFFIXES, has_header, is_compressed, is_later_part, read
 from labram.signals.readers.limits import read_bytes
 from labram.signals.recording import Recording
 from labram.source_hash import hash_with_imports
@@ -321,8 +321,6 @@ def _accompanies(path: Path, corpus: Path) -> bool:
     These are FIF files of other content, later parts of a split FIF recording, and samples of a BrainVision header.
     Samples, markers and the like without their header count as a recording; reading it fails with a clear error.
     """
-    if path.suffix.lower() == ".eeg":
-        return are_samples(path)
     if path.suffix.lower() in COMPANIONS:
         return has_header(path)
     if _OTHER_FIF.search(path.name) is not None:

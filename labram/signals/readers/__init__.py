@@ -34,7 +34,6 @@ from labram.signals.readers import (
     unsupported,
     xdf,
 )
-from labram.signals.readers.brainvision import are_samples
 from labram.signals.readers.companions import with_suffix
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.fif import read_events
@@ -48,7 +47,6 @@ __all__ = [
     "FORMATS",
     "SHARED_SUFFIXES",
     "Format",
-    "are_samples",
     "content_files",
     "format_of",
     "has_header",
@@ -137,7 +135,7 @@ EEG_SUFFIXES = (
 """Suffixes that always mean EEG, including those of unsupported formats."""
 
 COMPANIONS = frozenset(unsupported.HEADERS_OF)
-"""Suffixes of files that are no recordings but accompany one."""
+"""Suffixes of files that accompany a recording; one without its header is named, or read (Nihon Kohden's `.eeg`)."""
 
 
 def format_of(path: Path) -> str | None:
@@ -182,7 +180,7 @@ def open_here(path: Path) -> Recording:
 
 
 def has_header(path: Path) -> bool:
-    """Return whether a file that accompanies recordings has one: of its name in the same folder, or naming it."""
+    """Return whether a file of `COMPANIONS` has its header in the same folder: of the same name, or naming it."""
     suffixes = unsupported.HEADERS_OF[path.suffix.lower()]
     if any(with_suffix(path, suffix) for suffix in suffixes):
         return True

@@ -80,19 +80,6 @@ def content_files(path: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def are_samples(path: Path) -> bool:
-    """Return whether an ``.eeg`` file belongs to a BrainVision header beside it, of the same name or naming it."""
-    if any(with_suffix(path, suffix) for suffix in HEADERS):
-        return True
-    for header in (other for other in path.parent.iterdir() if other.suffix.lower() in HEADERS):
-        try:
-            if path in content_files(header):
-                return True
-        except (OSError, ReadError):
-            continue
-    return False
-
-
 def _named(path: Path, header: str, key: str) -> Path | None:
     """Return the file that the header names; `$b` stands for its base name."""
     name = Path((_value(header, key) or "").replace("$b", path.stem).replace("\\", "/")).name

@@ -71,12 +71,13 @@ BY_SUFFIX: Mapping[str, str] = {
 HEADERS_OF: Mapping[str, tuple[str, ...]] = {
     ".21e": (".eeg",),
     ".amrk": (".ahdr",),
+    ".eeg": (".vhdr", ".ahdr"),
     ".fdt": (".set",),
     ".pnt": (".eeg",),
     ".rs3": (".dap",),
     ".vmrk": (".vhdr",),
 }
-"""Suffixes of files that accompany a recording, with those of the file that is read; alone, they are named."""
+"""Suffixes of files that accompany a recording, with those of the file that is read."""
 _REMEDIES = {
     ".easy": "Use the .nedf file of the same recording, or export EDF with the vendor's software",
     ".bdf+": "Rename it to .bdf",
