@@ -1,5 +1,7 @@
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,91 +57,153 @@ def row(number: int, **columns: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> Judge:
-    def run(
-        rows: list[dict[str, Any]],
-        labels: Mapping[int, float] | tuple[int, ...] = (),
-        loud: Mapping[str, Sequence[tuple[int, int, float]]] | None = None,
-        **settings: Any,
-    ) -> tuple[Summary, Corpus]:
-        values = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, 1.0)
-        intervals = [
-            {"recording_id": f"set-{n:04d}", "task": "task", "start": 0.0, "seconds": 4.0, "label": [value]}
-            for n, value in values.items()
-        ]
-        half = len(rows) // 2
-        Corpus.of(rows[:half], intervals).save(tmp_path / "a")
-        Corpus.of(rows[half:], []).save(tmp_path / "b")
-        shards, store = [tmp_path / "a", tmp_path / "b"], Store(tmp_path / "store")
-        for each in rows:
-            seconds = each["seconds"] if isinstance(each["seconds"], int) else 0
-            peaks = np.full((seconds, len(each["montage"])), 50.0, np.float16)
-            for second, channel, value in (loud or {}).get(each["recording_id"], ()):
-                peaks[second, channel] = value
-            store.put_array(each["store_key"], PEAKS, peaks.view(np.uint16))
-            if sum(other["signal_hash"] == each["signal_hash"] for other in rows) > 1:
-                store.write(each["store_key"], np.ones((1, 10, 200), np.float16), CANONICAL[:10])
-        quality, split = settings.pop("quality", QualityRecipe()), settings.pop("split", SplitRecipe())
-        summary = check_quality(shards, tmp_path / "out", quality, split, store=store, **settings)
-        return summary, Corpus.load(tmp_path / "out")
-
-    return run
+    return partial(judge, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("figures", "reason"),
-    [
-        ({"seconds": 0}, Reason.TOO_SHORT),
-        ({"montage": ["CZ"]}, Reason.NO_CANONICAL_CHANNELS),
-        ({"rate_hz": 10.0}, Reason.LOW_RATE),
-        ({"channel_sd_uv": [20.0] * 4 + [0.0] * 6, "median_sd_uv": 0.0}, Reason.FLAT),
-        ({"channel_flat_fraction": [0.0] * 4 + [0.6] * 6}, Reason.FLAT),
-        ({"band_rms_uv": 0.01, "channel_sd_uv": [0.02] * 10, "median_sd_uv": 0.02}, Reason.IMPLAUSIBLE_UNIT),
-        ({"band_rms_uv": 6000.0}, Reason.IMPLAUSIBLE_UNIT),
-        ({"channel_sd_uv": [20.0] * 6 + [300.0] * 4}, Reason.EXCESSIVE_AMPLITUDE),
-        ({"channel_saturated_fraction": [0.0] * 6 + [0.1] * 4}, Reason.EXCESSIVE_AMPLITUDE),
-        ({"median_sd_uv": 230.0}, Reason.EXCESSIVE_AMPLITUDE),
-        ({"gap_seconds": 12.0}, Reason.GAPS),
-        ({"psd_slope": 0.0}, Reason.NOT_EEG),
-        ({"psd_slope": -8.0}, Reason.NOT_EEG),
-        ({"spectral_flatness": 0.001}, Reason.NOT_EEG),
-        ({"held_fraction": 0.63}, Reason.NOT_EEG),
-        ({"channel_correlation": 1.0}, Reason.NOT_EEG),
-    ],
-)
-def test_a_broken_critical_rule_sends_to_the_quarantine(
-    judged: Judge, figures: dict[str, object], reason: Reason
+def judge(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    labels: Mapping[int, float] | tuple[int, ...] = (),
+    loud: Mapping[str, Sequence[tuple[int, int, float]]] | None = None,
+    **settings: Any,
+) -> tuple[Summary, Corpus]:
+    values = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, 1.0)
+    intervals = [
+        {"recording_id": f"set-{n:04d}", "task": "task", "start": 0.0, "seconds": 4.0, "label": [value]}
+        for n, value in values.items()
+    ]
+    half = len(rows) // 2
+    Corpus.of(rows[:half], intervals).save(folder / "a")
+    Corpus.of(rows[half:], []).save(folder / "b")
+    shards, store = [folder / "a", folder / "b"], Store(folder / "store")
+    for each in rows:
+        seconds = each["seconds"] if isinstance(each["seconds"], int) else 0
+        peaks = np.full((seconds, len(each["montage"])), 50.0, np.float16)
+        for second, channel, value in (loud or {}).get(each["recording_id"], ()):
+            peaks[second, channel] = value
+        store.put_array(each["store_key"], PEAKS, peaks.view(np.uint16))
+        if sum(other["signal_hash"] == each["signal_hash"] for other in rows) > 1:
+            store.write(each["store_key"], np.ones((1, 10, 200), np.float16), CANONICAL[:10])
+    quality, split = settings.pop("quality", QualityRecipe()), settings.pop("split", SplitRecipe())
+    summary = check_quality(shards, folder / "out", quality, split, store=store, **settings)
+    return summary, Corpus.load(folder / "out")
+
+
+BROKEN: dict[str, tuple[dict[str, Any], Reason]] = {
+    "short": ({"seconds": 0}, Reason.TOO_SHORT),
+    "one channel": ({"montage": ["CZ"]}, Reason.NO_CANONICAL_CHANNELS),
+    "slow": ({"rate_hz": 10.0}, Reason.LOW_RATE),
+    "sd 0": ({"channel_sd_uv": [20.0] * 4 + [0.0] * 6, "median_sd_uv": 0.0}, Reason.FLAT),
+    "flat channels": ({"channel_flat_fraction": [0.0] * 4 + [0.6] * 6}, Reason.FLAT),
+    "nV": ({"band_rms_uv": 0.01, "channel_sd_uv": [0.02] * 10, "median_sd_uv": 0.02}, Reason.IMPLAUSIBLE_UNIT),
+    "mV": ({"band_rms_uv": 6000.0}, Reason.IMPLAUSIBLE_UNIT),
+    "loud channels": ({"channel_sd_uv": [20.0] * 6 + [300.0] * 4}, Reason.EXCESSIVE_AMPLITUDE),
+    "saturated channels": ({"channel_saturated_fraction": [0.0] * 6 + [0.1] * 4}, Reason.EXCESSIVE_AMPLITUDE),
+    "loud": ({"median_sd_uv": 230.0}, Reason.EXCESSIVE_AMPLITUDE),
+    "gaps": ({"gap_seconds": 12.0}, Reason.GAPS),
+    "white": ({"psd_slope": 0.0}, Reason.NOT_EEG),
+    "steep": ({"psd_slope": -8.0}, Reason.NOT_EEG),
+    "tone": ({"spectral_flatness": 0.001}, Reason.NOT_EEG),
+    "held": ({"held_fraction": 0.63}, Reason.NOT_EEG),
+    "equal channels": ({"channel_correlation": 1.0}, Reason.NOT_EEG),
+}
+METRICS = {
+    "seconds": Reason.TOO_SHORT,
+    "rate_hz": Reason.LOW_RATE,
+    "channel_flat_fraction": Reason.FLAT,
+    "band_rms_uv": Reason.IMPLAUSIBLE_UNIT,
+    "median_sd_uv": Reason.EXCESSIVE_AMPLITUDE,
+    "channel_sd_uv": Reason.EXCESSIVE_AMPLITUDE,
+    "gap_seconds": Reason.GAPS,
+    "psd_slope": Reason.NOT_EEG,
+    "spectral_flatness": Reason.NOT_EEG,
+    "held_fraction": Reason.NOT_EEG,
+    "channel_correlation": Reason.NOT_EEG,
+}
+UNDEFINED = {
+    f"{metric}: {value}": (
+        {metric: None if metric == "seconds" else [value] * 10 if isinstance(FIGURES.get(metric), list) else value},
+        reason,
+    )
+    for metric, reason in METRICS.items()
+    for value in (None, float("nan"))
+}
+WARNED: dict[str, dict[str, Any]] = {
+    "line_noise": {"line_noise_ratio": 2.0},
+    "flat_spectrum": {"psd_slope": -0.4},
+    "dropouts": {"dead_seconds": 5},
+    "saturated": {"channel_saturated_fraction": [0.0] * 9 + [0.1]},
+    "clipped": {"clipped_samples": 7},
+}
+CORRECTIONS = {
+    10_000.0: 1e-3, 400.0: 1e-3, 250.0: 1.0, 1.0: 1.0, 0.4: 1.0, 0.2: 1e3, 0.01: 1e3, 1e-5: 1e6
+}  # fmt: skip
+NO_LISTS = dict.fromkeys(("channel_sd_uv", "channel_flat_fraction", "channel_saturated_fraction"))
+PAIR = {name: value[:2] for name, value in FIGURES.items() if isinstance(value, list)}
+NO_SPECTRA = dict.fromkeys(("psd_slope", "spectral_flatness", "held_fraction", "channel_correlation", "band_rms_uv"))
+OPEN_INPUT = {"band_rms_uv": 0.02, "channel_sd_uv": [0.02] * 10, "median_sd_uv": 0.02, "psd_slope": 0.0}
+REFUSED = {"verdict": "quarantined", "reasons": ["damaged"], "store_key": "", "montage": [], "seconds": 0}
+CASES: dict[str, dict[str, Any]] = {
+    "good": {},
+    **{name: figures for name, (figures, _) in {**BROKEN, **UNDEFINED}.items()},
+    **{name: {"warnings": ["missing_label"], **figures} for name, figures in WARNED.items()},
+    **{f"{rms} µV": {"band_rms_uv": rms} for rms in CORRECTIONS},
+    "no lists": NO_LISTS,
+    "two channels": {"montage": ["E1", "E2"], "channel_correlation": None, **PAIR},
+    "flat": {"channel_flat_fraction": [1.0] * 10, **NO_SPECTRA},
+    "two undefined channels": {"channel_sd_uv": [20.0] * 8 + [float("nan")] * 2},
+    "open input": OPEN_INPUT,
+    "refused before": {**dict.fromkeys(FIGURES), **REFUSED},
+    "three excluded": {"warnings": ["excluded_x=3"]},
+    "four excluded": {"warnings": ["excluded_x=4"]},
+}
+"""Recordings that are judged by themselves: all of them are judged at once."""
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Corpus]:
+    rows = [row(number, **figures) for number, figures in enumerate(CASES.values())]
+    return judge(tmp_path_factory.mktemp("cases"), rows)
+
+
+@pytest.fixture(scope="module")
+def verdict_of(together: tuple[Summary, Corpus]) -> Callable[[str], Any]:
+    """Gives a function that gives the row of a case."""
+    catalogue = together[1].catalogue.set_index("recording_id")
+    numbers = {name: number for number, name in enumerate(CASES)}
+    return lambda name: catalogue.loc[f"set-{numbers[name]:04d}"]
+
+
+def count_codes(lists: Iterable[Sequence[str]]) -> Counter[str]:
+    """Count codes, or add up what they count."""
+    counts: Counter[str] = Counter()
+    for code, _, count in (text.partition("=") for codes in lists for text in codes):
+        counts[code] += int(count or 1)
+    return counts
+
+
+def test_the_counts_are_those_of_the_rows(together: tuple[Summary, Corpus]) -> None:
+    summary, corpus = together
+    assert summary.recordings == len(CASES)
+    assert (summary.accepted, summary.quarantined) == (len(corpus.accepted()), len(corpus.quarantined()))
+    assert summary.reasons == count_codes(corpus.quarantined()["reasons"])
+    expected = Counter(reason.value for _, reason in (*BROKEN.values(), *UNDEFINED.values()))
+    expected.update(["damaged", "flat", "flat", "not_eeg", "flat", "excessive_amplitude"])
+    expected["implausible_unit"] += sum(correction != 1.0 for correction in CORRECTIONS.values())
+    assert summary.reasons == expected
+    assert summary.warnings == count_codes(corpus.catalogue["warnings"])
+    assert count_codes(corpus.accepted()["warnings"]) == {
+        "missing_label": len(WARNED), "excluded_x": 7, "interpolated_channels": 3, **dict.fromkeys(WARNED, 1)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*BROKEN, *UNDEFINED])
+def test_a_critical_rule_that_is_broken_or_without_its_metric_quarantines(
+    verdict_of: Callable[[str], Any], case: str
 ) -> None:
-    summary, corpus = judged([row(1), row(2, **figures), row(3)])
-    assert summary.reasons == {reason.value: 1}
-    assert (summary.recordings, summary.accepted, summary.quarantined) == (3, 2, 1)
-    assert corpus.quarantined()["recording_id"].tolist() == ["set-0002"]
-    assert corpus.quarantined()["reasons"].tolist() == [[reason.value]]
-
-
-@pytest.mark.parametrize(
-    ("metric", "reason"),
-    [
-        ("seconds", Reason.TOO_SHORT),
-        ("rate_hz", Reason.LOW_RATE),
-        ("channel_flat_fraction", Reason.FLAT),
-        ("band_rms_uv", Reason.IMPLAUSIBLE_UNIT),
-        ("median_sd_uv", Reason.EXCESSIVE_AMPLITUDE),
-        ("channel_sd_uv", Reason.EXCESSIVE_AMPLITUDE),
-        ("gap_seconds", Reason.GAPS),
-        ("psd_slope", Reason.NOT_EEG),
-        ("spectral_flatness", Reason.NOT_EEG),
-        ("held_fraction", Reason.NOT_EEG),
-        ("channel_correlation", Reason.NOT_EEG),
-    ],
-)
-@pytest.mark.parametrize("undefined", [None, float("nan")])
-def test_a_critical_rule_without_its_metric_quarantines(
-    judged: Judge, metric: str, reason: Reason, undefined: float | None
-) -> None:
-    value = [undefined] * 10 if isinstance(FIGURES.get(metric), list) else undefined
-    summary, corpus = judged([row(1), row(2, **{metric: None if metric == "seconds" else value}), row(3)])
-    assert summary.reasons == {reason.value: 1}
-    assert corpus.quarantined()["recording_id"].tolist() == ["set-0002"]
+    assert verdict_of("good")["verdict"] == "accepted"
+    assert verdict_of(case)["verdict"] == "quarantined"
+    assert verdict_of(case)["reasons"] == [({**BROKEN, **UNDEFINED})[case][1].value]
 
 
 def test_unknown_gaps_are_a_warning_and_no_reason(judged: Judge) -> None:
@@ -148,77 +212,46 @@ def test_unknown_gaps_are_a_warning_and_no_reason(judged: Judge) -> None:
     assert corpus.quarantined()["reasons"].tolist() == [[Reason.GAPS.value]]
 
 
-def test_metrics_of_each_channel_that_are_absent_altogether_quarantine(judged: Judge) -> None:
-    lists = dict.fromkeys(("channel_sd_uv", "channel_flat_fraction", "channel_saturated_fraction"))
-    _, corpus = judged([row(1), row(2, **lists), row(3)])
-    assert corpus.quarantined()["reasons"].tolist() == [["flat", "excessive_amplitude"]]
+def test_metrics_of_each_channel_that_are_absent_altogether_quarantine(verdict_of: Callable[[str], Any]) -> None:
+    assert verdict_of("no lists")["reasons"] == ["flat", "excessive_amplitude"]
 
 
-def test_the_legitimate_cases_of_an_undefined_metric(judged: Judge) -> None:
+def test_the_legitimate_cases_of_an_undefined_metric(verdict_of: Callable[[str], Any]) -> None:
     """Two channels have no correlation. A flat recording has no spectrum: it is flat, and nothing else is said."""
-    pair = {name: value[:2] for name, value in FIGURES.items() if isinstance(value, list)}
-    two_channels = row(2, montage=["E1", "E2"], channel_correlation=None, **pair)
-    spectra = dict.fromkeys(("psd_slope", "spectral_flatness", "held_fraction", "channel_correlation", "band_rms_uv"))
-    flat = row(3, channel_flat_fraction=[1.0] * 10, **spectra)
-    _, corpus = judged([row(1), two_channels, flat])
-    assert corpus.accepted()["recording_id"].tolist() == ["set-0001", "set-0002"]
-    assert corpus.quarantined()["reasons"].tolist() == [["flat"]]
+    assert verdict_of("two channels")["verdict"] == "accepted"
+    assert verdict_of("flat")["reasons"] == ["flat"]
 
 
-def test_a_few_channels_without_metrics_count_as_bad_and_not_as_good(judged: Judge) -> None:
-    _, corpus = judged([row(1), row(2, channel_sd_uv=[20.0] * 8 + [float("nan")] * 2)])
-    assert corpus.accepted()["bad_channels"].tolist() == [0, 2]
+def test_a_few_channels_without_metrics_count_as_bad_and_not_as_good(verdict_of: Callable[[str], Any]) -> None:
+    assert verdict_of("two undefined channels")["verdict"] == "accepted"
+    assert [verdict_of(name)["bad_channels"] for name in ("good", "two undefined channels")] == [0, 2]
 
 
-@pytest.mark.parametrize(
-    ("figures", "warning"),
-    [
-        ({"line_noise_ratio": 2.0}, "line_noise"),
-        ({"psd_slope": -0.4}, "flat_spectrum"),
-        ({"dead_seconds": 5}, "dropouts"),
-        ({"channel_saturated_fraction": [0.0] * 9 + [0.1]}, "saturated"),
-        ({"clipped_samples": 7}, "clipped"),
-    ],
-)
-def test_a_warning_is_kept_and_counted(judged: Judge, figures: dict[str, object], warning: str) -> None:
-    summary, corpus = judged([row(1), row(2, warnings=["missing_label"], **figures)])
-    assert summary.quarantined == 0
-    besides = {"interpolated_channels": 1} if warning == "saturated" else {}
-    assert summary.warnings == {"missing_label": 1, warning: 1, **besides}
-    codes = ["missing_label", warning, *(f"{code}={count}" for code, count in besides.items())]
-    assert corpus.accepted()["warnings"].tolist() == [[], codes]
+@pytest.mark.parametrize("warning", WARNED)
+def test_a_warning_is_kept(verdict_of: Callable[[str], Any], warning: str) -> None:
+    besides = ["interpolated_channels=1"] if warning == "saturated" else []
+    assert verdict_of(warning)["verdict"] == "accepted"
+    assert verdict_of(warning)["warnings"] == ["missing_label", warning, *besides]
+    assert verdict_of("good")["warnings"] == []
 
 
-@pytest.mark.parametrize(
-    ("rms_uv", "correction"),
-    [(10_000.0, 1e-3), (400.0, 1e-3), (250.0, 1.0), (1.0, 1.0), (0.4, 1.0), (0.2, 1e3), (0.01, 1e3), (1e-5, 1e6)],
-)
-def test_a_wrong_unit_comes_with_the_factor_that_mends_it(judged: Judge, rms_uv: float, correction: float) -> None:
-    _, corpus = judged([row(1), row(2, band_rms_uv=rms_uv)])
-    found = corpus.catalogue.set_index("recording_id").loc["set-0002"]
+@pytest.mark.parametrize(("rms_uv", "correction"), CORRECTIONS.items())
+def test_a_wrong_unit_comes_with_the_factor_that_mends_it(
+    verdict_of: Callable[[str], Any], rms_uv: float, correction: float
+) -> None:
+    found = verdict_of(f"{rms_uv} µV")
     assert found["unit_correction"] == pytest.approx(correction)
     assert ("implausible_unit" in found["reasons"]) == (correction != 1.0)
 
 
-def test_an_open_input_is_flat_and_not_of_a_wrong_unit(judged: Judge) -> None:
-    noise = {"band_rms_uv": 0.02, "channel_sd_uv": [0.02] * 10, "median_sd_uv": 0.02, "psd_slope": 0.0}
-    _, corpus = judged([row(1), row(2, **noise)])
-    refused = corpus.quarantined()
-    assert refused["reasons"].tolist() == [["flat", "not_eeg"]]
-    assert refused["unit_correction"].tolist() == [1.0]
+def test_an_open_input_is_flat_and_not_of_a_wrong_unit(verdict_of: Callable[[str], Any]) -> None:
+    assert verdict_of("open input")["reasons"] == ["flat", "not_eeg"]
+    assert verdict_of("open input")["unit_correction"] == 1.0
 
 
-def test_what_was_refused_before_stays_refused_without_figures(judged: Judge) -> None:
-    none = dict.fromkeys(FIGURES)
-    refused = row(2, verdict="quarantined", reasons=["damaged"], store_key="", montage=[], seconds=0, **none)
-    summary, corpus = judged([row(1), refused])
-    assert summary.reasons == {"damaged": 1}
-    assert np.isnan(corpus.quarantined()["flat_fraction"][0])
-
-
-def test_counts_in_warnings_are_added_up(judged: Judge) -> None:
-    summary, _ = judged([row(1, warnings=["excluded_x=3"]), row(2, warnings=["excluded_x=4"])])
-    assert summary.warnings == {"excluded_x": 7}
+def test_what_was_refused_before_stays_refused_without_figures(verdict_of: Callable[[str], Any]) -> None:
+    assert verdict_of("refused before")["reasons"] == ["damaged"]
+    assert np.isnan(verdict_of("refused before")["flat_fraction"])
 
 
 def test_of_equal_recordings_the_labelled_one_stays(judged: Judge) -> None:
