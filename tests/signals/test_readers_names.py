@@ -174,6 +174,14 @@ def test_empty_samples_have_one_reason_in_every_format(tmp_path: Path):
         assert outcome(empty)[0] is Reason.DAMAGED
 
 
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_an_empty_brainvision_entry_does_not_take_the_next_line(tmp_path: Path, value: str):
+    path = brainvision(tmp_path, "a")
+    path.write_text(path.read_text("utf-8").replace("MarkerFile=a.vmrk", f"MarkerFile={value}"), "utf-8")
+    assert [part.name for part in content_files(path)] == ["a.vhdr", "a.eeg"]
+    assert (assert_whole(path).gap_seconds, read(path).notes) == (None, ())
+
+
 def test_brainvision_is_what_mne_reads(tmp_path: Path):
     path = brainvision(tmp_path, "a")
     raw = mne.io.read_raw_brainvision(path, verbose="CRITICAL")

@@ -146,7 +146,7 @@ def _common_infos(header: str) -> str:
 
 
 def _value(header: str, key: str) -> str | None:
-    match = re.search(rf"^{key}\s*=\s*(.*?)\s*$", header, re.MULTILINE | re.IGNORECASE)
+    match = re.search(rf"^{key}[ \t]*=[ \t]*(.*?)[ \t]*$", header, re.MULTILINE | re.IGNORECASE)
     return match[1] if match and match[1] else None
 
 
