@@ -182,6 +182,33 @@ def test_an_empty_brainvision_entry_does_not_take_the_next_line(tmp_path: Path, 
     assert (assert_whole(path).gap_seconds, read(path).notes) == (None, ())
 
 
+@pytest.mark.parametrize(
+    ("scale", "factor", "unit", "notes"),
+    [
+        ("0.1,?V", 1.0, "µV", ()), ("0.1,microvolt", 1.0, "µV", ()), ("0.1, uV ", 1.0, "µV", ()),
+        ("0.1", 1.0, "µV", ()), ("0.1,", 1.0, "µV", ()),
+        ("0.1,mV", 1e3, "mV", ()), ("0.1,Volt", 1e6, "V", ()), ("0.1,nV", 1e-3, "nV", ()),
+        ("0.1,MV", 1.0, "", ("unit_not_stated",)), ("0.1,C", 1.0, "", ("unit_not_stated",)),
+    ],
+)  # fmt: skip
+def test_the_unit_of_brainvision_is_the_one_that_it_states(
+    tmp_path: Path, scale: str, factor: float, unit: str, notes: tuple[str, ...]
+):
+    path = brainvision(tmp_path, "a")
+    path.write_text(path.read_text("utf-8").replace("0.1,µV", scale), "utf-8")
+    recording = read(path)
+    np.testing.assert_allclose(recording.read(range(3)), MICROVOLTS * factor, rtol=1e-9, atol=1e-9)
+    assert (recording.channels, recording.unit, recording.notes) == (LABELS, unit, notes)
+
+
+def test_a_brainvision_channel_of_another_unit_says_nothing_about_electrodes(tmp_path: Path):
+    path = brainvision(tmp_path, "a")
+    path.write_text(path.read_text("utf-8").replace("O1,,0.1,µV", "Temp\\1 skin,,0.1,C"), "utf-8")
+    recording = read(path)
+    np.testing.assert_allclose(recording.read(range(3)), MICROVOLTS, atol=1e-6)
+    assert (recording.channels[2], recording.unit, recording.notes) == ("Temp, skin", "µV", ())
+
+
 def test_brainvision_is_what_mne_reads(tmp_path: Path):
     path = brainvision(tmp_path, "a")
     raw = mne.io.read_raw_brainvision(path, verbose="CRITICAL")

@@ -18,14 +18,17 @@ from labram.errors import ReadError, Reason
 from labram.signals.readers.companions import find_beside, with_suffix
 from labram.signals.readers.errors import epoched, outside, truncated, unreadable
 from labram.signals.readers.limits import read_bytes
+from labram.signals.readers.units import microvolts, of_electrodes
 from labram.signals.readers.with_mne import open_raw, to_recording
-from labram.signals.recording import Recording
+from labram.signals.recording import UNITS, Recording
 
 MIN_POINTS_FRACTION = 0.95
 HEADERS = (".vhdr", ".ahdr")
 _BY_CHANNEL = "VECTORIZED"
 _NEW_SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d+),\d+,\d+,(\d{20})\s*$", re.MULTILINE)
 _SEGMENT = re.compile(r"^Mk\d+=New Segment,", re.MULTILINE)
+_CHANNEL_INFOS = re.compile(r"^\[Channel Infos\].*?(?=^\[|\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE)
+_CHANNEL = re.compile(r"^(Ch(\d+))[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _SAMPLE_BYTES = {"INT_16": 2, "UINT_16": 2, "IEEE_FLOAT_32": 4}
 
 
@@ -34,7 +37,8 @@ def read(path: Path) -> Recording:
 
     The dates of its segments determine `Recording.gap_seconds`; it is None without markers or dates.
 
-    A recording with at least 95 % of the announced samples is kept (note ``truncated_tail``).
+    A recording with at least 95 % of the announced samples is kept (note ``truncated_tail``). A channel without a unit
+    is in µV, as the format defines; so is assumed for one of an unknown unit (note ``unit_not_stated``).
 
     Raises:
         ReadError: EPOCHED for epochs and averages, NOT_EEG for spectra, TRUNCATED if more samples or part of a sample
@@ -47,8 +51,13 @@ def read(path: Path) -> Recording:
     if any(_named(path, header, key) is None for key in ("DataFile", "MarkerFile") if _value(header, key)):
         notes = (*notes, "files_renamed")
     markers = _decoded(read_bytes(files[2])) if len(files) > 2 else ""
+    header, units = _with_known_units(header)
     recording = to_recording(path, _open(path, header, files[1], markers), notes=notes)
-    return replace(recording, gap_seconds=_longest_gap(markers, recording.sfreq) if markers else None)
+    unit, unit_notes = of_electrodes(
+        recording.channels, [units.get(index, 1.0) for index in range(len(recording.channels))]
+    )
+    gap_seconds = _longest_gap(markers, recording.sfreq) if markers else None
+    return replace(recording, gap_seconds=gap_seconds, notes=(*recording.notes, *unit_notes), unit=unit)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
@@ -148,6 +157,22 @@ def _common_infos(header: str) -> str:
 def _value(header: str, key: str) -> str | None:
     match = re.search(rf"^{key}[ \t]*=[ \t]*(.*?)[ \t]*$", header, re.MULTILINE | re.IGNORECASE)
     return match[1] if match and match[1] else None
+
+
+def _with_known_units(header: str) -> tuple[str, dict[int, float | None]]:
+    """Return the header in MNE's spelling of units, and the factor to µV of each channel, by its index.
+
+    MNE takes units of other spellings as V. A factor is None if the unit is none of voltage, which becomes µV.
+    """
+    units: dict[int, float | None] = {}
+
+    def known(entry: re.Match[str]) -> str:
+        name, reference, resolution, *others = (*entry[3].split(","), "", "", "")[: max(3, entry[3].count(",") + 1)]
+        unit = others[0].strip() if others else ""
+        factor = units[int(entry[2]) - 1] = microvolts(unit) if unit else 1.0
+        return f"{entry[1]}={name},{reference},{resolution.strip()},{UNITS[factor or 1.0]}"
+
+    return _CHANNEL_INFOS.sub(lambda section: _CHANNEL.sub(known, section[0]), header), units
 
 
 def _require_continuous(path: Path, header: str) -> None:

@@ -1,5 +1,10 @@
 """Units of voltage, in the spellings of recorders."""
 
+from collections.abc import Sequence
+
+from labram.signals.electrodes import canonical_names
+from labram.signals.recording import UNITS
+
 _VOLTS = ("volts", "volt", "v")
 _MICRO = (
     "u", "micro", "µ", "μ",
@@ -28,3 +33,16 @@ def microvolts(unit: str) -> float | None:
     if ending is None or text == "MV":  # capitals do not tell milli from mega
         return None
     return _PREFIXES.get(text[: -len(ending)].strip().casefold())
+
+
+def of_electrodes(labels: Sequence[str], factors: Sequence[float | None]) -> tuple[str, tuple[str, ...]]:
+    """Return `Recording.unit`, and the note ``unit_not_stated`` if an electrode has no unit of voltage.
+
+    Args:
+        labels: Labels of the channels; if none is an electrode's, all count as electrodes.
+        factors: Factor of each channel's unit to µV; None if it is none of voltage.
+    """
+    pairs = list(zip(factors, canonical_names(labels), strict=True))
+    electrodes = [factor for factor, name in pairs if name] or list(factors)
+    unit = UNITS[next(filter(None, electrodes))] if any(electrodes) else ""
+    return unit, () if all(electrodes) else ("unit_not_stated",)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
 from labram.signals.readers.errors import empty, unreadable
-from labram.signals.readers.units import microvolts
+from labram.signals.readers.units import microvolts, of_electrodes
 from labram.signals.readers.with_mne import quiet
-from labram.signals.recording import UNITS, Event, Recording
+from labram.signals.recording import Event, Recording
 
 _GAP_SECONDS = 0.25
 """Time stamps further apart are a gap; smaller differences are network jitter, which is smoothed."""
@@ -117,8 +117,7 @@ def _factors(stream: dict[str, Any]) -> tuple[NDArray[np.float32], str, tuple[st
     shared = {factor for factor in electrodes if factor}
     assumed = shared.pop() if len(shared) == 1 else 1.0
     factors = np.array([factor or (assumed if name else 1.0) for factor, name in zip(stated, named, strict=True)])
-    unit = UNITS[next(filter(None, electrodes))] if any(electrodes) else ""
-    return factors.astype(np.float32), unit, () if all(electrodes) else ("unit_not_stated",)
+    return factors.astype(np.float32), *of_electrodes(labels, stated)
 
 
 def _labels(stream: dict[str, Any]) -> tuple[str, ...]:
