@@ -188,6 +188,7 @@ def test_an_empty_brainvision_entry_does_not_take_the_next_line(tmp_path: Path, 
         ("0.1,?V", 1.0, "µV", ()), ("0.1,microvolt", 1.0, "µV", ()), ("0.1, uV ", 1.0, "µV", ()),
         ("0.1", 1.0, "µV", ()), ("0.1,", 1.0, "µV", ()),
         ("0.1,mV", 1e3, "mV", ()), ("0.1,Volt", 1e6, "V", ()), ("0.1,nV", 1e-3, "nV", ()),
+        ("0,1,mV", 1e3, "mV", ()), ("0,1", 1.0, "µV", ()), ("0,01E1,µV", 1.0, "µV", ()),
         ("0.1,MV", 1.0, "", ("unit_not_stated",)), ("0.1,C", 1.0, "", ("unit_not_stated",)),
     ],
 )  # fmt: skip

@@ -29,6 +29,7 @@ _NEW_SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d+),\d+,\d+,(\d{20})\s*$"
 _SEGMENT = re.compile(r"^Mk\d+=New Segment,", re.MULTILINE)
 _CHANNEL_INFOS = re.compile(r"^\[Channel Infos\].*?(?=^\[|\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE)
 _CHANNEL = re.compile(r"^(Ch(\d+))[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_DIGITS, _DECIMALS = re.compile(r"\d+"), re.compile(r"\d+(?:[eE][+-]?\d+)?")
 _SAMPLE_BYTES = {"INT_16": 2, "UINT_16": 2, "IEEE_FLOAT_32": 4}
 
 
@@ -160,7 +161,7 @@ def _value(header: str, key: str) -> str | None:
 
 
 def _with_known_units(header: str) -> tuple[str, dict[int, float | None]]:
-    """Return the header in MNE's spelling of units, and the factor to µV of each channel, by its index.
+    """Return the header in MNE's spelling of units and numbers, and the factor to µV of each channel, by its index.
 
     MNE takes units of other spellings as V. A factor is None if the unit is none of voltage, which becomes µV.
     """
@@ -168,6 +169,8 @@ def _with_known_units(header: str) -> tuple[str, dict[int, float | None]]:
 
     def known(entry: re.Match[str]) -> str:
         name, reference, resolution, *others = (*entry[3].split(","), "", "", "")[: max(3, entry[3].count(",") + 1)]
+        if others and _DIGITS.fullmatch(resolution.strip()) and _DECIMALS.fullmatch(others[0].strip()):
+            resolution = f"{resolution.strip()}.{others.pop(0).strip()}"  # a decimal comma
         unit = others[0].strip() if others else ""
         factor = units[int(entry[2]) - 1] = microvolts(unit) if unit else 1.0
         return f"{entry[1]}={name},{reference},{resolution.strip()},{UNITS[factor or 1.0]}"
