@@ -8,6 +8,7 @@ from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile
 from labram.datasets.fetch import Zenodo
 from labram.signals.readers import matlab, table
 from labram.signals.readers.errors import unreadable
+from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.recording import Event, Recording
 
 _SFREQ = 512.0
@@ -54,7 +55,7 @@ class Bi2015a(Dataset):
         flash, target = rows[-2], rows[-1]
         begins = np.flatnonzero(np.diff(flash > 0, prepend=False) & (flash > 0))
         events = (Event(int(at) / _SFREQ, 0.0, "target" if target[at] > 0 else "non-target") for at in begins)
-        return Recording(rows[1:-2], _ELECTRODES, _SFREQ, tuple(events))
+        return Recording(rows[1:-2], _ELECTRODES, _SFREQ, tuple(events), longest_gap(rows[0], _SFREQ))
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return spans of task `p300`: one second from each flash."""

@@ -8,10 +8,11 @@ import numpy as np
 
 from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, invalid_labels, read_label_text
 from labram.signals.readers import table
+from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.recording import Event, Recording
 
 _SFREQ = 200.0
-_FEEDBACK = "FeedBackEvent"
+_TIME, _FEEDBACK = "Time", "FeedBackEvent"
 SECONDS = 1.0
 """Epoch length after the feedback; it contains the error-related potential."""
 
@@ -44,13 +45,12 @@ class InriaBci(Dataset):
         return [path for path in candidates if path.is_file()]
 
     def read(self, file: RecordingFile) -> Recording:
-        """Read a table with a column for each electrode; each feedback becomes an event."""
-        names, samples = table.read_columns(file.path, lambda name: name != "Time")
-        events: tuple[Event, ...] = ()
-        if _FEEDBACK in names:
-            onsets = np.flatnonzero(samples[names.index(_FEEDBACK)] > 0)
-            events = tuple(Event(int(onset) / _SFREQ, 0.0, "feedback") for onset in onsets)
-        return Recording(samples, names, _SFREQ, events)
+        """Read a table with a column for each electrode; each feedback becomes an event, `Time` tells pauses."""
+        columns = dict(zip(*table.read_columns(file.path, lambda _: True), strict=True))
+        seconds = columns.pop(_TIME, ())
+        onsets = np.flatnonzero(np.asarray(columns.get(_FEEDBACK, ())) > 0)
+        events = tuple(Event(int(onset) / _SFREQ, 0.0, "feedback") for onset in onsets)
+        return Recording(np.stack(list(columns.values())), tuple(columns), _SFREQ, events, longest_gap(seconds, _SFREQ))
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
         """Return spans of task `feedback_error`: 0 the speller chose a wrong letter, 1 the right one."""

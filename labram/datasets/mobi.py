@@ -13,6 +13,7 @@ from labram.errors import ReadError
 from labram.signals.readers import table
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.limits import read_bytes
+from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.recording import Recording
 
 _NAMES, _ANGLES = "impedances-before.txt", "joints.txt"
@@ -67,10 +68,13 @@ class Mobi(Dataset):
         _, (seconds, *samples) = table.read_columns(
             file.path, range(1 + _CHANNELS), separator="\t", skip=1, header=False
         )
-        step = float(np.median(np.diff(seconds.astype(np.float64)))) if len(seconds) > 1 else 0.0
+        steps = np.diff(seconds.astype(np.float64))
+        steps = steps[np.isfinite(steps)]
+        step = float(np.median(steps)) if len(steps) else 0.0
         if not step > 0:
             raise unreadable(file.path, "time stamps do not increase")
-        return Recording(np.stack(samples), names, round(1 / step, 1))
+        sfreq = round(1 / step, 1)
+        return Recording(np.stack(samples), names, sfreq, gap_seconds=longest_gap(seconds, sfreq))
 
     def read_version(self, file: RecordingFile) -> str:
         """Return a version that changes with the channel names too."""

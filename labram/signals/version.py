@@ -2,7 +2,7 @@
 
 import importlib.metadata
 
-REVISION = 3
+REVISION = 4
 """Raise it when, and only when, the output of a reader or filter changes: every corpus is then ingested again.
 `tests/signals/test_version.py` compares outputs with golden files of this revision."""
 

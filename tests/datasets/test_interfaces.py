@@ -123,6 +123,7 @@ def test_grasp_and_lift_marks_events_150_ms_either_way(
     assert len(corpus.catalogue) == len(corpus.accepted()) == 2
     assert {tuple(montage) for montage in corpus.accepted()["montage"]} == {("FP1", "FP2", "PO10")}
     assert labels_of(corpus, "grasp") == [(1.5, 1, (0.0,)), (7.5, 1, (3.0,))]
+    assert corpus.accepted()["gap_seconds"].isna().all()
 
 
 def test_inria_feedback_is_labelled_by_the_table_of_all_sessions(
@@ -131,12 +132,14 @@ def test_inria_feedback_is_labelled_by_the_table_of_all_sessions(
     header = "Time,Fp1,Fp2,POz,EOG,FeedBackEvent\n"
     for place, seed in (("train/Data_S02_Sess01.csv", 1), ("test/Data_S01_Sess01.csv", 2)):
         feedback = np.isin(np.arange(2000), (400, 1200)).astype(int)
-        table = np.column_stack([np.arange(2000) / 200, noise(4, 2000, seed).T, feedback])
+        seconds = np.arange(2000) / 200 + 0.5 * (np.arange(2000) > 1000) * (seed == 2)
+        table = np.column_stack([seconds, noise(4, 2000, seed).T, feedback])
         (tmp_path / place).parent.mkdir()
         np.savetxt(tmp_path / place, table, fmt="%.4f", delimiter=",", header=header.strip(), comments="")
     (tmp_path / "TrainLabels.csv").write_text("IdFeedBack,Prediction\nS02_Sess01_FB001,1\nS02_Sess01_FB002,0\n")
     _, corpus = take_in(tmp_path)
     assert {tuple(montage) for montage in corpus.accepted()["montage"]} == {("FP1", "FP2", "POZ")}
+    assert sorted(corpus.accepted()["gap_seconds"]) == [0.0, 0.5]
     assert labels_of(corpus, "feedback_error") == [(2, 1, (1.0,)), (6, 1, (0.0,))]
     (tmp_path / "TrainLabels.csv").write_text("IdFeedBack,Prediction\nS02_Sess01_FB001,1\n")
     _, corpus = take_in(tmp_path)
@@ -151,7 +154,8 @@ def test_bi2015a_flashes_of_targets_and_others(
     flash, target = np.zeros(samples), np.zeros(samples)
     flash[[512, 1536]] = 1
     target[1536] = 1
-    table = np.column_stack([np.arange(samples) / 512, noise(32, samples).T, flash, target])
+    seconds = np.arange(samples) / 512 + 0.5 * (np.arange(samples) > 2000)
+    table = np.column_stack([seconds, noise(32, samples).T, flash, target])
     path = tmp_path / "subject_01_mat.zip.unzip" / f"subject_01_session_01{suffix}"
     path.parent.mkdir()
     if suffix == ".csv":
@@ -160,6 +164,7 @@ def test_bi2015a_flashes_of_targets_and_others(
         scipy.io.savemat(path, {"DATA": table})
     _, corpus = take_in(tmp_path)
     assert [len(montage) for montage in corpus.accepted()["montage"]] == [32]
+    assert corpus.accepted()["gap_seconds"].tolist() == pytest.approx([0.5], abs=0.001)
     assert labels_of(corpus, "p300") == [(1, 1, (0.0,)), (3, 1, (1.0,))]
 
 
@@ -181,6 +186,7 @@ def test_spis_eyes_closed_and_open_in_either_format_of_matlab(
     _, corpus = take_in(tmp_path)
     assert {len(montage) for montage in corpus.accepted()["montage"]} == {64}
     assert corpus.accepted()["subject_key"].nunique() == 1
+    assert corpus.accepted()["gap_seconds"].isna().all()
     assert sorted(labels_of(corpus, "eyes")) == [(0, 6, (1.0,)), (0, 7, (0.0,))]
 
 

@@ -125,13 +125,13 @@ class TestMobi:
 
     @pytest.fixture
     def write(self, noise: Noise) -> Callable[..., None]:
-        def write(folder: Path, *, joints: int = 500) -> None:
+        def write(folder: Path, *, joints: int = 500, pause: float = 0.0) -> None:
             folder.mkdir(parents=True)
             names = [*self.NAMES, *(f"X{number}" for number in range(64 - len(self.NAMES)))]
             seconds = np.arange(500) / 100
             rows = [
                 "\t".join(f"{value:.2f}" for value in row) + "\t"
-                for row in np.column_stack([seconds, noise(64, 500, len(folder.name)).T])
+                for row in np.column_stack([seconds + pause * (seconds > 3), noise(64, 500, len(folder.name)).T])
             ]
             (folder / "eeg.txt").write_text("64 channels\n" + "\n".join(rows) + "\n")
             table = [f"{number}\t{name}\tactiCAP\t5" for number, name in enumerate(names, start=1)]
@@ -149,12 +149,13 @@ class TestMobi:
         self, tmp_path: Path, write: Callable[..., None], take_in: TakeIn, warnings_of: WarningsOf, labels_of: LabelsOf
     ) -> None:
         write(tmp_path / "SL01-T01")
-        write(tmp_path / "SL02-T01", joints=400)
+        write(tmp_path / "SL02-T01", joints=400, pause=0.75)
         _, corpus = take_in(tmp_path)
         rows = corpus.accepted()
         assert rows["subject_key"].nunique() == 2
         assert {tuple(montage) for montage in rows["montage"]} == {("FP1", "FP2", "AFZ", "FCZ", "O1")}
         assert set(rows["rate_hz"]) == {100.0}
+        assert sorted(rows["gap_seconds"]) == [0.0, 0.75]
         labels = labels_of(corpus, "gait")
         assert [start for start, _, _ in labels] == [round(0.05 * number, 2) for number in range(61)]
         assert {seconds for _, seconds, _ in labels} == {2.0}

@@ -376,8 +376,9 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def muse(path: Path, *, hole: float = 0.0, marker: str = "Marker0") -> Path:
-    rows = (f"{1e9 + i / RATE + hole * (i > 300):.3f},{i}.5,-{i}.25,{21 * (i == 128)}" for i in range(600))
+def muse(path: Path, *, hole: float = 0.0, marker: str = "Marker0", missing: int = -1) -> Path:
+    stamps = ("" if i == missing else f"{1e9 + i / RATE + hole * (i > 300):.3f}" for i in range(600))
+    rows = (f"{stamp},{i}.5,-{i}.25,{21 * (i == 128)}" for i, stamp in enumerate(stamps))
     path.write_text("\n".join([f"timestamps,TP9,AF7,{marker}", *rows, ""]), encoding="utf-8")
     return path
 
@@ -390,8 +391,10 @@ def test_muse_csv_gives_channels_and_markers(tmp_path: Path, marker: str):
     assert [(event.onset, event.code) for event in recording.events] == [(0.5, "21")]
 
 
-def test_the_longest_gap_in_time_stamps_is_reported(tmp_path: Path):
-    assert read(muse(tmp_path / "a.csv", hole=7.25)).gap_seconds == pytest.approx(7.25, abs=0.002)
+@pytest.mark.parametrize("missing", [-1, 300, 301])
+def test_the_longest_gap_in_time_stamps_is_reported(tmp_path: Path, missing: int):
+    path = muse(tmp_path / "a.csv", hole=7.25, missing=missing)
+    assert read(path).gap_seconds == pytest.approx(7.25, abs=0.006)
 
 
 def test_other_csv_files_are_no_recordings(tmp_path: Path):

@@ -88,6 +88,11 @@ def test_gdf_is_in_the_unit_that_it_states(tmp_path: Path, unit: bytes, second: 
     assert (recording.unit, recording.notes) == (stated, () if stated else ("unit_not_stated",))
 
 
+@pytest.mark.parametrize(("position", "gap"), [(1, 0.0), (401, None)])
+def test_a_new_segment_of_gdf_is_a_pause_of_unknown_duration(tmp_path: Path, position: int, gap: float | None):
+    assert read(gdf(tmp_path / "a.gdf", events=((position, 0x7FFE), (801, 770)))).gap_seconds == gap
+
+
 def test_gdf_may_end_without_a_table_of_events(tmp_path: Path):
     recording = read(gdf(tmp_path / "a.gdf", events=None))
     assert (recording.events, recording.samples) == ((), RATE * SECONDS)

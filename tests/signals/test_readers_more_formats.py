@@ -56,8 +56,18 @@ def test_persyst(tmp_path: Path, type_: int) -> None:
     assert [part.name for part in content_files(tmp_path / "a.lay")] == ["a.lay", "a.dat"]
 
 
-@pytest.mark.parametrize(("times", "gap"), [("0=100.0", 0.0), ("0=86399.0\n2000=9.0", 0.0), ("0=10\n400=42", 30.0)])
-def test_persyst_tells_gaps_by_the_times_of_samples(tmp_path: Path, times: str, gap: float) -> None:
+@pytest.mark.parametrize(
+    ("times", "gap"),
+    [
+        ("0=100.0", None),
+        ("0=86399.0\n2000=9.0", 0.0),
+        ("0=10\n400=42", 30.0),
+        ("0=nan\n400=12\n800=44", 30.0),
+        ("0=10\n400=nan\n800=44", 30.0),
+        ("0=10\n400=12\n800=nan", None),
+    ],
+)
+def test_persyst_tells_gaps_by_the_times_of_samples(tmp_path: Path, times: str, gap: float | None) -> None:
     assert read(persyst(tmp_path / "a.lay", times=f"[SampleTimes]\n{times}\n")).gap_seconds == gap
 
 

@@ -26,7 +26,7 @@ def test_arff_of_an_emotiv_epoc_has_its_rate_and_spans_of_its_label(tmp_path: Pa
     assert (recording.channels, recording.sfreq, recording.seconds) == (EPOC, 128.0, 2.0)
     assert recording.read([1], 3, 5).tolist() == [[4004.0, 4005.0]]
     assert [(event.onset, event.duration, event.code) for event in recording.events] == [(0, 1, "0"), (1, 1, "1")]
-    assert recording.notes == ("rate_and_unit_of_emotiv_epoc",)
+    assert (recording.notes, recording.gap_seconds) == (("rate_and_unit_of_emotiv_epoc",), None)
 
 
 def test_arff_of_another_device_lacks_a_rate_and_other_arff_is_no_recording(tmp_path: Path, refused: Refused):
@@ -34,11 +34,12 @@ def test_arff_of_another_device_lacks_a_rate_and_other_arff_is_no_recording(tmp_
     assert not is_recording(arff(tmp_path / "b.arff", ("petal", "sepal")))
 
 
-def muse_monitor(path: Path, step_ms: int) -> Path:
-    rows = [
-        f"2017-11-02 12:{i * step_ms // 60000:02d}:{i * step_ms / 1000 % 60:06.3f},0.5,{800 + i},{810 + i}"
-        for i in range(300)
-    ]
+def muse_monitor(path: Path, step_ms: int, *, pause_ms: int = 0, missing: tuple[int, ...] = ()) -> Path:
+    rows = []
+    for i in range(300):
+        ms = i * step_ms + pause_ms * (i >= 150)
+        stamp = "" if i in missing else f"2017-11-02 12:{ms // 60000:02d}:{ms / 1000 % 60:06.3f}"
+        rows.append(f"{stamp},0.5,{800 + i},{810 + i}")
     rows.insert(2, "2017-11-02 12:00:00.001,,,")
     path.write_text("\n".join(["TimeStamp,Delta_TP9,RAW_TP9,RAW_AF7", *rows, ""]), encoding="utf-8")
     return path
@@ -53,6 +54,14 @@ def test_a_line_a_sample_is(tmp_path: Path):
     assert recording.channels == ("TP9", "AF7")
     assert recording.sfreq == pytest.approx(250.0)
     assert recording.read([0], 0, 3).tolist() == [[800.0, 801.0, 802.0]]
+    assert recording.gap_seconds == 0.0
+
+
+@pytest.mark.parametrize("missing", [(), (150,), (149, 150, 151), (7, 200)])
+def test_a_pause_in_the_log_is_a_gap_and_no_lower_rate(tmp_path: Path, missing: tuple[int, ...]):
+    recording = read(muse_monitor(tmp_path / "a.csv", 4, pause_ms=600_000, missing=missing))
+    assert recording.sfreq == pytest.approx(250.0)
+    assert recording.gap_seconds == pytest.approx(600.0)
 
 
 NUMBERS = [f"{i / 7:.5e}" for i in range(300)]

@@ -137,6 +137,12 @@ def test_a_break_in_xdf_time_stamps_is_reported_and_jitter_is_not(tmp_path: Path
     assert broken.gap_seconds == pytest.approx(1.5, abs=0.02)
 
 
+def test_a_time_stamp_that_is_none_is_damage_and_hides_no_break(tmp_path: Path, refused: Refused):
+    stamps = STAMPS + 1.5 * (STAMPS > 1002)
+    stamps[7] = np.nan
+    assert refused(xdf(tmp_path / "a.xdf", eeg(stamps=stamps))) is Reason.DAMAGED
+
+
 def test_an_xdf_rate_that_time_stamps_contradict_is_not_believed(tmp_path: Path):
     recording = read(xdf(tmp_path / "a.xdf", eeg(rate=250)))
     assert recording.sfreq == pytest.approx(RATE, rel=1e-3)

@@ -34,6 +34,7 @@ from labram.signals.readers import (
     unsupported,
     xdf,
 )
+from labram.signals.readers.acquisition_gaps import with_unknown_gaps
 from labram.signals.readers.companions import with_suffix
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.fif import read_events
@@ -175,7 +176,7 @@ def open_here(path: Path) -> Recording:
     file_format = _format(path)
     if file_format is None:
         raise unsupported.unsupported(path)
-    recording = file_format.read(path)
+    recording = with_unknown_gaps(file_format.read(path))
     return recording if recording.unit else replace(recording, unit=file_format.unit)
 
 

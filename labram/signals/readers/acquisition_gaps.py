@@ -13,6 +13,8 @@ from labram.signals.recording import Recording, Samples, Signal
 
 SKIP = "BAD_ACQ_SKIP"
 """MNE's annotation of a gap."""
+_JOINTS = frozenset({"boundary", "bad boundary", "edge boundary"})
+"""Annotations between recordings that EEGLAB or MNE joined, in lower case."""
 
 
 def find_gaps(raw: Any) -> list[tuple[int, int]]:
@@ -41,6 +43,12 @@ def remove_gaps(recording: Recording, gaps: Sequence[tuple[int, int]]) -> Record
     )
     longest = max(stop - start for start, stop in gaps)
     return replace(recording, data=signal, events=events, gap_seconds=longest / recording.sfreq)
+
+
+def with_unknown_gaps(recording: Recording) -> Recording:
+    """Return the recording with `gap_seconds` None instead of 0 if it was joined from several, whatever its format."""
+    joined = any(event.code.strip().casefold() in _JOINTS and event.onset > 0 for event in recording.events)
+    return replace(recording, gap_seconds=None) if joined and not recording.gap_seconds else recording
 
 
 @dataclass(frozen=True)

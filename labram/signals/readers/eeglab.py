@@ -17,7 +17,8 @@ from labram.signals.readers.matlab_size import require_proportionate
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Recording
 
-_BOUNDARY = "boundary"
+_BOUNDARIES = ("boundary", "-99")
+"""The latter where events are numbers."""
 _VALUE_BYTES = 4
 
 
@@ -43,10 +44,10 @@ def read(path: Path) -> Recording:
             raise
         raw = _open_renamed(path, samples)
     _check_samples(path, raw)
-    recording = to_recording(path, raw)
-    if not any(event.code == _BOUNDARY for event in recording.events):
+    recording = to_recording(path, raw, gap_seconds=0.0)
+    if not any(event.code in _BOUNDARIES for event in recording.events):
         return recording
-    events = tuple(replace(event, duration=0.0) if event.code == _BOUNDARY else event for event in recording.events)
+    events = tuple(replace(event, duration=0.0) if event.code in _BOUNDARIES else event for event in recording.events)
     return replace(recording, events=events, gap_seconds=_removed_seconds(path))
 
 
@@ -94,7 +95,7 @@ def _removed_seconds(path: Path) -> float | None:
     """
     with quiet():
         annotations = mne.read_annotations(path)
-    durations = annotations.duration[annotations.description == _BOUNDARY]
+    durations = annotations.duration[np.isin(annotations.description, _BOUNDARIES)]
     longest = float(np.nan_to_num(durations).max(initial=0.0))
     return None if not longest and np.isnan(durations).any() else longest
 

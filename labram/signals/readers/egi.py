@@ -5,7 +5,6 @@ unless the folder's own sensor layout names them.
 """
 
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -46,7 +45,7 @@ def read_raw(path: Path) -> Recording:
     expected = _HEADER.size + 4 * events + (channels + events) * samples * _VALUE_BYTES[version]
     if path.stat().st_size < expected:
         raise truncated(path, "the file ends before the last sample")
-    return replace(to_recording(path, open_raw(path, mne.io.read_raw_egi)), gap_seconds=None)
+    return to_recording(path, open_raw(path, mne.io.read_raw_egi))
 
 
 def read_mff(path: Path) -> Recording:
@@ -57,7 +56,7 @@ def read_mff(path: Path) -> Recording:
     """
     if (path / "categories.xml").exists():
         raise epoched(path)
-    return to_recording(path, open_raw(path, mne.io.read_raw_egi))
+    return to_recording(path, open_raw(path, mne.io.read_raw_egi), gap_seconds=0.0)
 
 
 def mff_files(path: Path) -> tuple[Path, ...]:

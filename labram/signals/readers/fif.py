@@ -34,7 +34,7 @@ def read(path: Path) -> Recording:
         raise
     if [Path(name).name for name in raw.filenames] != [part.name for part in parts]:
         raise unreadable(path, "its parts do not belong together")
-    return to_recording(path, raw)
+    return to_recording(path, raw, gap_seconds=0.0)
 
 
 def _content(path: Path) -> str:

@@ -6,7 +6,7 @@ table of events.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ from labram.signals.recording import UNITS, Event, Recording, Samples
 _BLOCK_BYTES = 1 << 22
 _MOST_LOST = 0.5
 """An electrode without a value in more of the samples is left out."""
+_NEW_SEGMENT = "32766"
+"""Code of an event after a pause, whose duration the format does not state."""
 _TRIGGER_LABELS = frozenset({"status", "trigger"})
 
 
@@ -32,6 +34,8 @@ def read(path: Path) -> Recording:
     Samples in which an electrode has no value are left out, as a gap (note ``lost_samples``). An electrode without a
     value in more than half of the samples is left out itself (note ``channels_without_values``). Other notes:
     ``channels_of_other_rates``, ``channels_without_scale`` and ``unit_not_stated`` (of an electrode; µV assumed).
+
+    `Recording.gap_seconds` is None if an event tells that several recordings were joined.
 
     Raises:
         ReadError: TRUNCATED if records are missing, DAMAGED if an electrode's limits are no valid scale,
@@ -55,15 +59,18 @@ def read(path: Path) -> Recording:
     except OSError as error:
         raise unreadable(path, error.strerror or "input error") from None
     channels = tuple(channel for channel, out in zip(channels, dead, strict=True) if not out)
+    joined = any(event.code == _NEW_SEGMENT and event.onset for event in events)
     whole = Recording(
         data=_GdfSignal(path, header, channels),
         channels=tuple(channel.label for channel in channels),
         sfreq=sfreq,
         events=tuple(sorted(events, key=lambda event: event.onset)),
+        gap_seconds=0.0,
         notes=(*notes, *(["channels_without_values"] if dead.any() else []), *(["lost_samples"] if gaps else [])),
         unit=next((UNITS[channel.microvolts] for channel in channels if channel.microvolts), ""),
     )
-    return remove_gaps(whole, gaps)
+    recording = remove_gaps(whole, gaps)
+    return replace(recording, gap_seconds=None) if joined else recording
 
 
 def _channels(path: Path, header: Header) -> tuple[tuple[Channel, ...], list[str]]:

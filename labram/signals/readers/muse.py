@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.recording import Event, Recording
 
 SFREQ = 256.0
 """Sampling rate in Hz of every Muse; time stamps are rounded to milliseconds and come in bursts."""
 
+_BURST_SECONDS = 12 / SFREQ
+"""Of samples that the radio link sends at once."""
 _STAMPS = "timestamps"
 _MARKER = "marker"
 
@@ -49,7 +52,7 @@ def read(path: Path) -> Recording:
         channels=tuple(signals),
         sfreq=SFREQ,
         events=_events(table),
-        gap_seconds=_longest_gap(table[_STAMPS].to_numpy()),
+        gap_seconds=longest_gap(table[_STAMPS].to_numpy(), SFREQ, jitter_seconds=_BURST_SECONDS),
         notes=("truncated_tail",) if cut else (),
     )
 
@@ -61,11 +64,3 @@ def _events(table: pd.DataFrame) -> tuple[Event, ...]:
             values = table[name].to_numpy()
             events += [Event(int(i) / SFREQ, 0.0, f"{values[i]:g}") for i in np.flatnonzero(np.nan_to_num(values))]
     return tuple(sorted(events, key=lambda event: event.onset))
-
-
-def _longest_gap(stamps_s: np.ndarray) -> float:
-    """Return the longest gap between time stamps; 0 if shorter than a burst of the radio link (12 samples)."""
-    if len(stamps_s) < 2:
-        return 0.0
-    gap = float(np.nanmax(np.abs(np.diff(stamps_s)))) - 1 / SFREQ
-    return round(gap, 3) if gap > 12 / SFREQ else 0.0

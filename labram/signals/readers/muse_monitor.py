@@ -5,14 +5,18 @@ By default the app logs one line per second, band powers and a single sample, wh
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from labram.errors import ReadError, Reason
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.recording import Recording
 
 _STAMPS = "TimeStamp"
 _RAW = "RAW_"
+_PAUSE_SECONDS = 0.25
+"""Longer steps between time stamps are pauses; the headband sends packets every 50 ms."""
 _MIN_SFREQ = 100.0
 """Threshold in Hz between the app's slow logging intervals and the headband's 220 or 256 Hz."""
 
@@ -25,7 +29,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> Recording:
-    """Read the raw samples. The time stamps of lines with samples determine the sampling rate.
+    """Read the raw samples. The time stamps of lines with samples determine the sampling rate, pauses left out.
 
     Raises:
         ReadError: NOT_EEG for band powers, TOO_SHORT for less than two lines, UNREADABLE for invalid cells.
@@ -38,10 +42,13 @@ def read(path: Path) -> Recording:
         stamps = pd.to_datetime(table[_STAMPS], format="ISO8601")
     except (ValueError, pd.errors.ParserError):
         raise unreadable(path, "invalid cells") from None
-    if len(stamps) < 2 or stamps.iloc[-1] <= stamps.iloc[0]:
+    seconds = (stamps - stamps.min()).dt.total_seconds().to_numpy()
+    steps = np.diff(seconds)
+    steps = steps[np.isfinite(steps)]
+    if not steps.sum() > 0:
         raise empty(path)
-    steps = stamps.diff().dt.total_seconds()
-    sfreq = (len(stamps) - 1) / float(steps.sum())
+    sampled = steps[np.abs(steps) <= _PAUSE_SECONDS]
+    sfreq = len(sampled) / float(sampled.sum()) if sampled.sum() > 0 else len(steps) / float(steps.sum())
     if sfreq < _MIN_SFREQ:
         raise ReadError(
             "contains band powers instead of signals",
@@ -53,5 +60,5 @@ def read(path: Path) -> Recording:
         data=data.T.copy(),
         channels=tuple(name.removeprefix(_RAW) for name in signals),
         sfreq=sfreq,
-        gap_seconds=max(0.0, round(float(steps.max()) - 1 / sfreq, 3)),
+        gap_seconds=longest_gap(seconds, sfreq, jitter_seconds=_PAUSE_SECONDS),
     )

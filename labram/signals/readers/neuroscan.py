@@ -1,7 +1,6 @@
 """Neuroscan CNT: 16- or 32-bit samples after a fixed header (http://paulbourke.net/dataformats/eeg/)."""
 
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,8 +45,7 @@ def read(path: Path) -> Recording:
     if shares[width] > 1 + _TOLERANCE:
         raise unreadable(path, "unknown sample width")
     raw = open_raw(path, mne.io.read_raw_cnt, data_format=_FORMATS[width], recompute_n_samples=shares[width] != 1)
-    recording = to_recording(path, raw, notes=("truncated_tail",) if shares[width] < 1 else ())
-    return replace(recording, gap_seconds=None)
+    return to_recording(path, raw, notes=("truncated_tail",) if shares[width] < 1 else ())
 
 
 def recognises_epochs(path: Path) -> bool:

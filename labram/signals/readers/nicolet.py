@@ -1,6 +1,5 @@
 """Nicolet: 16-bit samples (.data) with a text header of the same name (.head)."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def read(path: Path) -> Recording:
         raise unreadable(path, "non-numeric header fields") from None
     if path.stat().st_size < expected:
         raise truncated(path, "the file ends before the last sample")
-    return replace(to_recording(path, _open(path, header)), gap_seconds=None)
+    return to_recording(path, _open(path, header))
 
 
 def content_files(path: Path) -> tuple[Path, ...]:

@@ -47,7 +47,7 @@ def content_files(path: Path) -> tuple[Path, ...]:
 
 
 def read(path: Path) -> Recording:
-    """Read a recording. Comments become events; `Recording.gap_seconds` is None without `SampleTimes`.
+    """Read a recording. Comments become events; `Recording.gap_seconds` is None without two `SampleTimes`.
 
     Raises:
         ReadError: TOO_SHORT if it has no samples, OUTSIDE if they are in another folder, else UNREADABLE.
@@ -111,13 +111,15 @@ def _comments(lines: Sequence[tuple[str, str]]) -> list[Event]:
 
 
 def _longest_gap(times: Sequence[tuple[int, float]], rate: float, samples: int) -> float | None:
-    """Return the longest gap by the times of day of some samples; None if they are not stated."""
-    within = [(sample, time) for sample, time in times if 0 <= sample < samples]
-    if not within:
+    """Return the longest gap by the times of day of some samples; None if fewer than two are stated."""
+    within = sorted((sample, time) for sample, time in times if 0 <= sample < samples and np.isfinite(time))
+    if len(within) < 2:
         return None
     gaps = [
         (after - before) % _DAY_SECONDS - (stop - start) / rate % _DAY_SECONDS
         for (start, before), (stop, after) in pairwise(within)
     ]
-    longest = max(gaps, default=0.0)
-    return round(longest, 6) if longest * rate > 1 else 0.0
+    longest = max(gaps)
+    if longest * rate > 1:
+        return round(longest, 6)
+    return 0.0 if all(np.isfinite(time) for _, time in times) else None

@@ -55,7 +55,7 @@ def read(path: Path) -> Recording:
             "channels differ in length", reason=Reason.DAMAGED, file=path.name, remedy="Download the file again"
         )
     data = np.array(list(signals.values()))
-    return Recording(data, tuple(signals), sfreq, (Event(0.0, data.shape[1] / sfreq, condition),))
+    return Recording(data, tuple(signals), sfreq, (Event(0.0, data.shape[1] / sfreq, condition),), gap_seconds=0.0)
 
 
 def _signals(lines: list[str]) -> dict[str, list[float]]:

@@ -49,7 +49,12 @@ def open_raw(path: Path, opener: Callable[..., Any], *, preload: bool = False, *
 
 
 def to_recording(
-    path: Path, raw: Any, *, channels: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()
+    path: Path,
+    raw: Any,
+    *,
+    channels: tuple[str, ...] | None = None,
+    gap_seconds: float | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Recording:
     """Convert an `mne.io.Raw` to a recording in µV, read on demand, or float32 if MNE has loaded all samples.
 
@@ -57,6 +62,7 @@ def to_recording(
         path: The file, for error messages.
         raw: See `open_raw`.
         channels: Labels in the file, if MNE renamed duplicates.
+        gap_seconds: `Recording.gap_seconds` if MNE finds no gap: 0 for a format that marks every gap.
         notes: Notes of the recording.
 
     Raises:
@@ -70,6 +76,7 @@ def to_recording(
         channels=channels or tuple(raw.ch_names),
         sfreq=float(raw.info["sfreq"]),
         events=_events(raw, signal),
+        gap_seconds=gap_seconds,
         notes=notes,
         unit=next(filter(None, map(_unit, raw._orig_units.values())), ""),
     )

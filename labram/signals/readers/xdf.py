@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.readers.units import microvolts, of_electrodes
 from labram.signals.readers.with_mne import quiet
 from labram.signals.recording import Event, Recording
@@ -54,7 +55,7 @@ def read(path: Path) -> Recording:
         channels=_labels(stream),
         sfreq=sfreq,
         events=_events(streams, stamps, sfreq),
-        gap_seconds=_longest_gap(stamps, sfreq),
+        gap_seconds=longest_gap(stamps, sfreq, jitter_seconds=_GAP_SECONDS),
         notes=(*notes, *rate_note, *unit_note),
         unit=unit,
     )
@@ -159,8 +160,3 @@ def _events(streams: Sequence[dict[str, Any]], stamps: NDArray[np.float64], sfre
                 code = "/".join(f"{value:g}" if isinstance(value, np.number) else str(value) for value in row)
                 events.append(Event(int(np.searchsorted(stamps, time)) / sfreq, 0.0, code))
     return tuple(sorted(events, key=lambda event: event.onset))
-
-
-def _longest_gap(stamps: NDArray[np.float64], sfreq: float) -> float:
-    gap = float(np.abs(np.diff(stamps)).max()) - 1 / sfreq
-    return round(gap, 3) if gap > _GAP_SECONDS else 0.0
