@@ -10,7 +10,8 @@ import pytest
 from antio.libeep import pyeep
 
 from labram.errors import Reason
-from labram.signals.readers import content_files, read
+from labram.signals.readers import content_files, gdf_header, read
+from labram.signals.readers import gdf as gdf_reader
 from labram.signals.recording import Recording
 
 Refused = Callable[[Path], Reason]
@@ -93,6 +94,22 @@ def test_a_new_segment_of_gdf_is_a_pause_of_unknown_duration(tmp_path: Path, pos
     assert read(gdf(tmp_path / "a.gdf", events=((position, 0x7FFE), (801, 770)))).gap_seconds == gap
 
 
+def test_of_a_table_of_a_billion_events_a_million_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for module in (gdf_header, gdf_reader):
+        monkeypatch.setattr(module, "MOST_EVENTS", 2)
+    path = gdf(tmp_path / "a.gdf", events=((101, 1), (201, 2), (301, 3)))
+    assert [event.code for event in read(path).events] == ["1", "2"]
+    assert read(path).notes == ("events_cut",)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_the_rest_of_a_gdf_file_is_not_taken_for_its_events(tmp_path: Path, second: bool):
+    path = gdf(tmp_path / "a.gdf", second=second, unit=b"4275" if second else b"uV")
+    with path.open("r+b") as file:
+        file.truncate(1 << 36)
+    assert [event.code for event in read(path).events] == ["769", "770"]
+
+
 def test_gdf_may_end_without_a_table_of_events(tmp_path: Path):
     recording = read(gdf(tmp_path / "a.gdf", events=None))
     assert (recording.events, recording.samples) == ((), RATE * SECONDS)
@@ -130,14 +147,29 @@ def test_gdf_without_any_value_is_damaged(tmp_path: Path, refused: Refused):
     assert refused(gdf(tmp_path / "a.gdf", digital=np.full_like(DIGITAL, -32768))) is Reason.DAMAGED
 
 
-def ant(path: Path) -> Path:
+def ant(path: Path, units: tuple[str, ...] = ("uV",) * len(LABELS)) -> Path:
     channels = pyeep.create_channel_info()
-    for label in LABELS:
-        pyeep.add_channel(channels, label, "CPz", "uV")
+    for label, unit in zip(LABELS, units, strict=True):
+        pyeep.add_channel(channels, label, "CPz", unit)
     handle = pyeep.write_cnt(str(path), RATE, channels, 0)
     pyeep.add_samples(handle, MICROVOLTS.T.ravel().tolist(), len(LABELS))
     pyeep.close(handle)
     return path
+
+
+@pytest.mark.parametrize(
+    ("units", "unit", "notes"),
+    [
+        (("mV", "mV", "mV", "a.u."), "mV", ()),
+        (("", "uV", "uV", "uV"), "µV", ("unit_not_stated",)),
+        (("C", "C", "C", "uV"), "", ("unit_not_stated",)),
+    ],
+)
+def test_an_electrode_of_ant_without_a_unit_is_noted(
+    tmp_path: Path, units: tuple[str, ...], unit: str, notes: tuple[str, ...]
+):
+    recording = read(ant(tmp_path / "a.cnt", units))
+    assert (recording.unit, recording.notes) == (unit, notes)
 
 
 DAY = 45000.0

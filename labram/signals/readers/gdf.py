@@ -7,6 +7,7 @@ table of events.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from labram.errors import ReadError, Reason
 from labram.signals.electrodes import canonical_names
 from labram.signals.readers.acquisition_gaps import remove_gaps
+from labram.signals.readers.edf_annotations import MOST_EVENTS
 from labram.signals.readers.errors import unreadable
 from labram.signals.readers.gdf_header import Channel, Header, read_events, read_header
 from labram.signals.readers.triggers import rising_edges
@@ -33,7 +35,8 @@ def read(path: Path) -> Recording:
 
     Samples in which an electrode has no value are left out, as a gap (note ``lost_samples``). An electrode without a
     value in more than half of the samples is left out itself (note ``channels_without_values``). Other notes:
-    ``channels_of_other_rates``, ``channels_without_scale`` and ``unit_not_stated`` (of an electrode; µV assumed).
+    ``channels_of_other_rates``, ``channels_without_scale``, ``unit_not_stated`` (of an electrode; µV assumed) and
+    ``events_cut`` (more than a million).
 
     `Recording.gap_seconds` is None if an event tells that several recordings were joined.
 
@@ -60,13 +63,18 @@ def read(path: Path) -> Recording:
         raise unreadable(path, error.strerror or "input error") from None
     channels = tuple(channel for channel, out in zip(channels, dead, strict=True) if not out)
     joined = any(event.code == _NEW_SEGMENT and event.onset for event in events)
+    later_notes = {
+        "channels_without_values": dead.any(),
+        "lost_samples": bool(gaps),
+        "events_cut": len(events) > MOST_EVENTS,
+    }
     whole = Recording(
         data=_GdfSignal(path, header, channels),
         channels=tuple(channel.label for channel in channels),
         sfreq=sfreq,
-        events=tuple(sorted(events, key=lambda event: event.onset)),
+        events=tuple(sorted(events[:MOST_EVENTS], key=lambda event: event.onset)),
         gap_seconds=0.0,
-        notes=(*notes, *(["channels_without_values"] if dead.any() else []), *(["lost_samples"] if gaps else [])),
+        notes=(*notes, *(note for note, holds in later_notes.items() if holds)),
         unit=next((UNITS[channel.microvolts] for channel in channels if channel.microvolts), ""),
     )
     recording = remove_gaps(whole, gaps)
@@ -180,5 +188,5 @@ def _triggers(path: Path, header: Header) -> list[Event]:
     pieces = _pieces(path, header, [channel], 0, header.records * channel.samples)
     with np.errstate(invalid="ignore"):
         blocks = (np.rint(np.asarray(values, np.float64)).astype(np.int64) for _, _, values in pieces)
-        rises = list(rising_edges(blocks))
+        rises = list(islice(rising_edges(blocks), MOST_EVENTS + 1))
     return [Event(sample * header.record_seconds / channel.samples, 0.0, code) for sample, code in rises]
