@@ -115,7 +115,7 @@ def test_nedf_whose_header_expands_is_refused(nedf: Path) -> None:
     assert problem(nedf).reason is Reason.UNREADABLE
 
 
-def curry(path: Path, *, order: str = "SAMP", trials: int = 1) -> Path:
+def curry(path: Path, *, order: str = "SAMP", trials: int = 1, unit: str = "   DataUnit = mV\n") -> Path:
     """Write a header that lists a channel that is not recorded, and a trigger before the electrodes."""
     labels = "".join(f"{label}\n" for label in (*LABELS, "Ref"))
     lists = (
@@ -126,7 +126,7 @@ def curry(path: Path, *, order: str = "SAMP", trials: int = 1) -> Path:
         f"DATA_PARAMETERS START\n   NumSamples = {STEPS.shape[1]}\n   NumChannels = {len(LABELS) + 1}\n"
         f"   NumTrials = {trials}\n   SampleFreqHz = 0\n   SampleTimeUsec = {1e6 / RATE:g}\n   DataFormat = FLOAT\n"
         f"   DataSampOrder = {order}\n   DataByteOrder = INTEL\nDATA_PARAMETERS END\n"
-        "DEVICE_PARAMETERS START\n   DataUnit = mV\n   NumChanThisGroup = 3\nDEVICE_PARAMETERS END\n"
+        f"DEVICE_PARAMETERS START\n{unit}   NumChanThisGroup = 3\nDEVICE_PARAMETERS END\n"
         "DEVICE_PARAMETERS_OTHERS START\n   DataUnit = a.U.\nDEVICE_PARAMETERS_OTHERS END\n"
         "CHAN_IN_FILE START_LIST\n2\n3\n4\n0\nCHAN_IN_FILE END_LIST\n"
         "CHAN_IN_FILE_OTHERS START_LIST\n1\nCHAN_IN_FILE_OTHERS END_LIST\n"
@@ -152,6 +152,23 @@ def test_curry(tmp_path: Path, name: str) -> None:
     with content_files(path)[0 if name == "a.cdt" else 1].open("r+b") as samples:
         samples.truncate(2000)
     assert problem(path).reason is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor", "stated", "notes"),
+    [
+        ("   DataUnit = uV\n", 1e-3, "µV", ()),
+        ("   DataUnit = fT\n", 1e-3, "", ("unit_not_stated",)),
+        ("   DataUnit =\n", 1e-3, "", ("unit_not_stated",)),
+        ("", 1e-3, "", ("unit_not_stated",)),
+    ],
+)
+def test_curry_without_a_unit_is_noted(
+    tmp_path: Path, unit: str, factor: float, stated: str, notes: tuple[str, ...]
+) -> None:
+    recording = read(curry(tmp_path / "a.cdt", unit=unit))
+    assert (recording.unit, recording.notes) == (stated, notes)
+    np.testing.assert_allclose(everything(recording)[:3], STEPS * factor, rtol=1e-6)
 
 
 def test_curry_of_another_layout_or_without_its_files_is_refused(tmp_path: Path) -> None:

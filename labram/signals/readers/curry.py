@@ -14,8 +14,8 @@ from labram.signals.readers.companions import find_beside, with_suffix
 from labram.signals.readers.errors import empty, epoched, truncated, unreadable
 from labram.signals.readers.interleaved import Interleaved
 from labram.signals.readers.limits import read_text
-from labram.signals.readers.units import microvolts
-from labram.signals.recording import UNITS, Event, Recording
+from labram.signals.readers.units import microvolts, of_electrodes
+from labram.signals.recording import Event, Recording
 
 _HEADERS, _EVENTS = (".dpa", ".dpo"), (".cef", ".ceo")
 _FIELD = re.compile(r"^\s*(\w+)\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
@@ -48,6 +48,8 @@ def content_files(path: Path) -> tuple[Path, ...]:
 
 def read(path: Path) -> Recording:
     """Read a continuous recording with binary samples; pauses are unknown.
+
+    An electrode without a unit is taken as in µV (note ``unit_not_stated``).
 
     Raises:
         ReadError: EPOCHED for epochs, UNSUPPORTED for samples of another layout, TRUNCATED if samples are missing,
@@ -87,8 +89,9 @@ def read(path: Path) -> Recording:
         raise truncated(path, f"expected {count} samples, got {signal.shape[1]}")
     listed = [part for part in others if part.suffix.lower() in _EVENTS]
     events = tuple(sorted(_events(listed, rate, count), key=lambda event: event.onset))
-    unit = UNITS[factors[0]] if factors[0] else ""
-    return Recording(signal, tuple(label for label, _, _ in channels), rate, events, gap_seconds=None, unit=unit)
+    labels = tuple(label for label, _, _ in channels)
+    unit, notes = of_electrodes(labels, factors)
+    return Recording(signal, labels, rate, events, notes=notes, unit=unit)
 
 
 def _channels(path: Path, text: str, width: int) -> Iterator[tuple[str, int, str]]:
