@@ -304,7 +304,7 @@ def test_a_pause_in_a_fif_file_is_reported_and_not_filled_with_zeros(tmp_path: P
 # --- Nicolet ----------------------------------------------------------------------------------------------------------
 
 
-def nicolet(path: Path) -> Path:
+def nicolet(path: Path, labels: tuple[str, ...] = LABELS, encoding: str = "utf-8") -> Path:
     SIGNAL.T.astype("<i2").tofile(path)
     fields = {
         "start_ts": "2015-01-01 12:00:00.000",
@@ -312,14 +312,15 @@ def nicolet(path: Path) -> Path:
         "sample_freq": RATE,
         "conversion_factor": 1.0,
         "num_channels": 3,
-        "elec_names": f"[{','.join(LABELS)}]",
+        "elec_names": f"[{','.join(labels)}]",
         "pat_id": 102,
         "adm_id": 1102,
         "rec_id": 100102,
         "duration_in_sec": SIGNAL.shape[1] // RATE,
         "sample_bytes": 2,
     }
-    path.with_suffix(".head").write_text("".join(f"{name}={value}\n" for name, value in fields.items()))
+    head = "".join(f"{name}={value}\n" for name, value in fields.items())
+    path.with_suffix(".head").write_text(head, encoding)
     return path
 
 
@@ -329,6 +330,12 @@ def test_nicolet_data_is_two_files_and_comes_in_microvolts(tmp_path: Path):
     assert (recording.channels, recording.sfreq) == (LABELS, RATE)
     np.testing.assert_allclose(everything(recording), SIGNAL, atol=0.01)
     assert [part.name for part in content_files(path)] == ["a.data", "a.head"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_nicolet_labels_are_text_of_any_encoding(tmp_path: Path, encoding: str):
+    labels = ("Fp1–Ref", "Cz–Ref", "Größe")
+    assert read(nicolet(tmp_path / "a.data", labels, encoding)).channels == labels
 
 
 def test_nicolet_data_cut_short_is_truncated(tmp_path: Path, refused: Refused):

@@ -1,5 +1,6 @@
 """What headers state of patient and time, in every format that states it; and that stand-ins state nothing."""
 
+import gzip
 import struct
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,25 @@ def edf(path: Path, patient: str, *, plus: bool = True, date: str = "06.05.1909.
 )
 def test_edf_plus(tmp_path: Path, patient: str, expected: str) -> None:
     assert read(edf(tmp_path / "a.EDF", patient)) == Origin(expected, "amp_9", SECONDS)
+
+
+@pytest.mark.parametrize("name", ["a.edf.gz", "A.EDF.GZ", "a.rec.gz"])
+def test_a_compressed_file_states_the_same(tmp_path: Path, name: str) -> None:
+    plain = edf(tmp_path / "a.edf", "MCH-0234567 F 16-SEP-1987 Haagse_Harry")
+    (tmp_path / name).write_bytes(gzip.compress(plain.read_bytes()))
+    assert read(tmp_path / name) == read(plain) != Origin()
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"0       ")])
+def test_a_damaged_archive_states_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.edf.gz").write_bytes(content)
+    assert read(tmp_path / "a.edf.gz") == Origin()
+
+
+def test_a_patient_is_one_in_utf_8_and_in_latin_1(tmp_path: Path) -> None:
+    path = edf(tmp_path / "a.edf", "X M X J\xfcrgen")
+    path.with_name("b.edf").write_bytes(path.read_bytes().replace(b"J\xfcrgen ", "Jürgen".encode()))
+    assert read(path).patient == read(path.with_name("b.edf")).patient == "jürgen"
 
 
 def test_edf_without_plus(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from antio.libeep import pyeep
 
 from labram.signals.readers.companions import linked, with_suffix
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.header_text import redecode
 from labram.signals.readers.limits import read_text
-from labram.signals.readers.units import microvolts
-from labram.signals.recording import UNITS, Event, Recording
+from labram.signals.readers.units import microvolts, of_electrodes
+from labram.signals.recording import Event, Recording
 
 _SIGNATURES = (b"RIFF", b"RF64")
 _COMPANIONS = (".seg", ".trg", ".evt")
@@ -47,7 +48,7 @@ def read(path: Path) -> Recording:
 
     A channel with another reference than most channels is named as a derivation, ``F3-C3``. `Recording.gap_seconds` is
     the longest pause by the dates of the segments (``.seg``) and the time without amplifier; None if a trigger tells an
-    interruption and nothing its duration.
+    interruption and nothing its duration. An electrode without a unit is taken as in µV (note ``unit_not_stated``).
 
     Raises:
         ReadError: TOO_SHORT if it is empty, else UNREADABLE.
@@ -55,7 +56,10 @@ def read(path: Path) -> Recording:
     try:
         with linked({f"recording{file.suffix.lower()}": file for file in content_files(path)}) as folder:
             file = read_cnt(folder / "recording.cnt")
-        channels = [file.get_channel(index, encoding="latin1") for index in range(file.get_channel_count())]
+        channels = [
+            [redecode(text) for text in file.get_channel(index, encoding="latin1")]
+            for index in range(file.get_channel_count())
+        ]
         data = np.empty((len(channels), file.get_sample_count()), np.float32)
         for start in range(0, data.shape[1], _BLOCK_SAMPLES):
             stop = min(start + _BLOCK_SAMPLES, data.shape[1])
@@ -70,15 +74,16 @@ def read(path: Path) -> Recording:
     ((shared, _),) = Counter(reference for _, _, reference, *_ in channels).most_common(1)
     factors = [microvolts(unit) for _, unit, *_ in channels]
     data *= np.array([factor or 1.0 for factor in factors], np.float32)[:, None]
+    labels = tuple(name if reference in ("", shared) else f"{name}-{reference}" for name, _, reference, *_ in channels)
+    unit, notes = of_electrodes(labels, factors)
     return Recording(
         data=data,
-        channels=tuple(
-            name if reference in ("", shared) else f"{name}-{reference}" for name, _, reference, *_ in channels
-        ),
+        channels=labels,
         sfreq=sfreq,
         events=tuple(Event(sample / sfreq, length / sfreq, code) for code, sample, length, *_ in triggers),
         gap_seconds=_longest_gap(_segments(path, data.shape[1], began), triggers, sfreq),
-        unit=UNITS[factors[0]] if factors[0] else "",
+        notes=notes,
+        unit=unit,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from labram.errors import ReadError, Reason
 from labram.signals.readers.errors import unreadable
+from labram.signals.readers.header_text import field
 from labram.signals.readers.units import microvolts
 from labram.signals.recording import UNITS
 
@@ -34,7 +35,7 @@ class Channel:
     """One signal of a file.
 
     Attributes:
-        label: Label in the file, decoded as Latin-1.
+        label: Label in the file.
         samples: Samples per data record.
         start: Samples of other signals before it in a data record.
         gain: µV per digital step; NaN if the header has no valid scale.
@@ -153,12 +154,12 @@ def _channels(described: bytes, count: int) -> Iterator[Channel]:
     for name, width in _WIDTHS.items():
         fields[name] = [described[at + i * width : at + (i + 1) * width] for i in range(count)]
         at += count * width
-    samples = [_whole(field) for field in fields["samples"]]
+    samples = [_whole(content) for content in fields["samples"]]
     for i, start in enumerate(accumulate(samples[:-1], initial=0)):
-        unit = _text(fields["unit"][i])
+        unit = field(fields["unit"][i])
         factor = microvolts(unit)
         gain, offset = _scale(fields, i, factor or 1.0)
-        yield Channel(_text(fields["label"][i]), samples[i], start, gain, offset, UNITS[factor] if factor else "")
+        yield Channel(field(fields["label"][i]), samples[i], start, gain, offset, UNITS[factor] if factor else "")
 
 
 def _scale(fields: dict[str, list[bytes]], i: int, factor: float) -> tuple[float, float]:
@@ -177,18 +178,14 @@ def _scale(fields: dict[str, list[bytes]], i: int, factor: float) -> tuple[float
     return gain, low * factor - lowest * gain
 
 
-def _text(field: bytes) -> str:
-    return field.decode("latin1").partition("\0")[0].strip()
-
-
-def _whole(field: bytes) -> int:
+def _whole(content: bytes) -> int:
     """Return a field as a whole number; some recorders write ``20.0``."""
-    number = _number(field)
+    number = _number(content)
     if not number.is_integer():
         raise ValueError
     return int(number)
 
 
-def _number(field: bytes) -> float:
+def _number(content: bytes) -> float:
     """Return a field as a number; some recorders write decimal commas."""
-    return float(_text(field).replace(",", "."))
+    return float(field(content).replace(",", "."))

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from labram.signals.readers.edf_annotations import MOST_EVENTS
 from labram.signals.readers.errors import empty, truncated, unreadable
+from labram.signals.readers.header_text import field as text_field
 from labram.signals.readers.units import microvolts
 from labram.signals.recording import Event
 
@@ -19,6 +21,8 @@ TYPES = {
 """NumPy types of samples, by their number."""
 _EVENT_BYTES = {1: 6, 3: 12}
 """Bytes of an event, by the mode of the event table."""
+_EVENTS_START = 8
+"""Offset of the first event in the table."""
 _SECOND, _COUNT_FIRST = 1.9, 1.94
 """First versions with GDF 2 headers, and with an event table that starts with the number of events."""
 _FIXED_BYTES, _CHANNEL_BYTES = 256, 256
@@ -34,7 +38,7 @@ class Channel:
     """One signal.
 
     Attributes:
-        label: Label in the file, decoded as Latin-1.
+        label: Label in the file.
         samples: Samples per data record.
         start: Bytes of other signals before it in a data record.
         type: NumPy type of its samples.
@@ -109,18 +113,28 @@ def read_header(path: Path) -> Header:
 
 
 def read_events(path: Path, header: Header, sfreq: float) -> list[Event]:
-    """Return the events within the samples, by their decimal code; a file may end without a table of events."""
+    """Return the events within the samples, by their decimal code; a file may end without a table of events.
+
+    Of more than `MOST_EVENTS`, one more is read.
+    """
+    start = header.size + header.records * header.record_bytes
     with path.open("rb") as file:
-        file.seek(header.size + header.records * header.record_bytes)
-        table = file.read()
-    number, width = _event_count(table, header), _EVENT_BYTES.get(table[0] if table else 0, 0)
-    if not number or not width:
-        return []
-    rate = whole(table, 1, 3) if not header.counts_first else float(np.frombuffer(table, "<f4", 1, 4)[0])
-    rate = rate if 0 < rate < np.inf else sfreq
-    positions = np.frombuffer(table, "<u4", number, 8).astype(np.int64) - 1
-    codes = np.frombuffer(table, "<u2", number, 8 + 4 * number)
-    durations = np.frombuffer(table, "<u4", number, 8 + 8 * number) if width > 6 else np.ones(number)
+
+        def column(kind: str, offset: int) -> NDArray[np.generic]:
+            file.seek(start + offset)
+            return np.frombuffer(file.read(np.dtype(kind).itemsize * read), kind)
+
+        file.seek(start)
+        table = file.read(_EVENTS_START)
+        number, width = _event_count(table, header), _EVENT_BYTES.get(table[0] if table else 0, 0)
+        read = min(number, MOST_EVENTS + 1)
+        if not read or not width:
+            return []
+        rate = whole(table, 1, 3) if not header.counts_first else float(np.frombuffer(table, "<f4", 1, 4)[0])
+        rate = rate if 0 < rate < np.inf else sfreq
+        positions = column("<u4", _EVENTS_START).astype(np.int64) - 1
+        codes = column("<u2", _EVENTS_START + 4 * number)
+        durations = column("<u4", _EVENTS_START + 8 * number) if width > 6 else np.ones(read)
     seconds = header.records * header.record_seconds
     return [
         Event(round(int(at) / rate, 6), max(float(duration), 1.0) / rate, str(code))
@@ -145,8 +159,8 @@ def _check_size(path: Path, header: Header) -> None:
         raise truncated(path, f"expected {header.records} data records, got {got}")
     with path.open("rb") as file:
         file.seek(end)
-        table = file.read(8)
-    if table and end + 8 + _event_count(table, header) * _EVENT_BYTES.get(table[0], 0) > size:
+        table = file.read(_EVENTS_START)
+    if table and end + _EVENTS_START + _event_count(table, header) * _EVENT_BYTES.get(table[0], 0) > size:
         raise truncated(path, "the file ends within its event table")
 
 
@@ -168,8 +182,8 @@ def _channels(path: Path, described: bytes, count: int, *, second: bool) -> tupl
     channels, start = [], 0
     for index in range(count):
         kind = np.dtype(TYPES[int(types[index])])
-        factor = _MICROVOLTS.get(int(units[index])) if second else microvolts(bytes(units[index]).decode("latin1"))
-        label = described[16 * index : 16 * (index + 1)].decode("latin1").partition("\0")[0].strip()
+        factor = _MICROVOLTS.get(int(units[index])) if second else microvolts(text_field(bytes(units[index])))
+        label = text_field(described[16 * index : 16 * (index + 1)])
         scale = factor or 1.0
         channels.append(
             Channel(

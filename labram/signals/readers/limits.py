@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from labram.signals.readers.errors import too_large
+from labram.signals.readers.header_text import decode
 
 MOST_TEXT_BYTES = 1 << 26
 """Headers, markers and tables of triggers of days are far smaller."""
@@ -33,13 +34,7 @@ def read_bytes(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
 
 def read_text(path: Path) -> str:
     """Return text as UTF-8 if it is, else as Windows-1252 or Latin-1; see `read_bytes`."""
-    content = read_bytes(path)
-    for encoding in ("utf-8-sig", "cp1252"):
-        try:
-            return content.decode(encoding).replace("\r\n", "\n")
-        except UnicodeDecodeError:
-            continue
-    return content.decode("latin1").replace("\r\n", "\n")
+    return decode(read_bytes(path)).replace("\r\n", "\n")
 
 
 def _open_regular(path: str, flags: int) -> int:

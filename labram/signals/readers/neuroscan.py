@@ -7,6 +7,7 @@ from typing import NoReturn
 import mne
 
 from labram.signals.readers.errors import epoched, truncated, unreadable
+from labram.signals.readers.header_text import redecode
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
@@ -45,7 +46,8 @@ def read(path: Path) -> Recording:
     if shares[width] > 1 + _TOLERANCE:
         raise unreadable(path, "unknown sample width")
     raw = open_raw(path, mne.io.read_raw_cnt, data_format=_FORMATS[width], recompute_n_samples=shares[width] != 1)
-    return to_recording(path, raw, notes=("truncated_tail",) if shares[width] < 1 else ())
+    labels = tuple(map(redecode, raw.ch_names))
+    return to_recording(path, raw, channels=labels, notes=("truncated_tail",) if shares[width] < 1 else ())
 
 
 def recognises_epochs(path: Path) -> bool:

@@ -8,7 +8,7 @@ import mne
 from labram.errors import ReadError
 from labram.signals.readers.companions import linked, with_suffix
 from labram.signals.readers.errors import truncated, unreadable
-from labram.signals.readers.limits import read_bytes
+from labram.signals.readers.limits import read_text
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording
 
@@ -37,7 +37,8 @@ def read(path: Path) -> Recording:
         raise unreadable(path, "non-numeric header fields") from None
     if path.stat().st_size < expected:
         raise truncated(path, "the file ends before the last sample")
-    return to_recording(path, _open(path, header))
+    labels = tuple(label.strip() for label in fields.get("elec_names", "").strip("[]").split(","))
+    return to_recording(path, _open(path, header), channels=labels)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
@@ -46,7 +47,8 @@ def content_files(path: Path) -> tuple[Path, ...]:
 
 
 def _open(path: Path, header: Path) -> Any:
-    with linked({"recording.data": path, "recording.head": header}) as folder:
+    with linked({"recording.data": path}) as folder:
+        (folder / "recording.head").write_bytes(read_text(header).encode("ascii", "replace"))  # whatever the locale
         try:
             raw = open_raw(folder / "recording.data", mne.io.read_raw_nicolet, ch_type="eeg")
         except ReadError as error:
@@ -57,5 +59,5 @@ def _open(path: Path, header: Path) -> Any:
 
 
 def _fields(header: Path) -> dict[str, str]:
-    lines = read_bytes(header).decode("latin1").splitlines()
+    lines = read_text(header).splitlines()
     return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}

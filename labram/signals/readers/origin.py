@@ -6,13 +6,18 @@ Sources: EDF+ (https://www.edfplus.info/specs/edfplus.html), GDF 2.51 (arXiv:cs/
 1.0, MNE's readers of FIF and Neuroscan CNT.
 """
 
+import gzip
 import re
 import struct
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from labram.signals.readers.compressed import inner_suffix
+from labram.signals.readers.header_text import decode, field
 
 _EDF_FIXED, _GDF_FIXED, _CNT_FIXED, _TEXT_BYTES = 256, 256, 260, 1 << 20
 _MATLAB_EPOCH = 719_529
@@ -37,14 +42,14 @@ class Origin:
         started: Seconds since 1970 of the recorder's clock; None: not stated.
     """
 
-    patient: str = field(default="", repr=False)
-    device: str = field(default="", repr=False)
-    started: float | None = field(default=None, repr=False)
+    patient: str = attribute(default="", repr=False)
+    device: str = attribute(default="", repr=False)
+    started: float | None = attribute(default=None, repr=False)
 
 
 def read(path: Path) -> Origin:
     """Return what the header of a file states; an empty origin for other formats and unreadable files."""
-    reader = _READERS.get(path.suffix.lower())
+    reader = _READERS.get(inner_suffix(path) or path.suffix.lower())
     try:
         return reader(path) if reader else Origin()
     except Exception:  # header fields may hold anything, and the recording itself is read elsewhere
@@ -62,7 +67,7 @@ def _edf(path: Path) -> Origin:
     fixed = _head(path, _EDF_FIXED)
     if fixed[:8].rstrip(b" \0") not in _EDF_VERSIONS:
         return Origin()
-    patient, recording = (fixed[start : start + 80].decode("latin1").strip() for start in (8, 88))
+    patient, recording = (decode(fixed[start : start + 80]).strip() for start in (8, 88))
     device = ""
     if fixed[192:196] in (b"EDF+", b"BDF+"):
         words = patient.split()
@@ -75,7 +80,7 @@ def _edf(path: Path) -> Origin:
 def _gdf(path: Path) -> Origin:
     fixed = _head(path, _GDF_FIXED)
     second = float(fixed[4:8]) >= 1.9
-    patient = fixed[8 : 74 if second else 88].decode("latin1")
+    patient = decode(fixed[8 : 74 if second else 88])
     if not second:
         return Origin(normalise(patient), "", _seconds(fixed[168:182].decode("latin1"), "%Y%m%d%H%M%S"))
     return Origin(normalise(patient), "", _since_year_0(fixed[168:176]))
@@ -85,7 +90,7 @@ def _cnt(path: Path) -> Origin:
     fixed = _head(path, _CNT_FIXED)
     if len(fixed) < _CNT_FIXED:
         return Origin()
-    patient = " ".join(fixed[start : start + 20].decode("latin1").partition("\0")[0] for start in (21, 121))
+    patient = " ".join(field(fixed[start : start + 20]) for start in (21, 121))
     date = f"{fixed[225:235].decode('latin1')[:8]} {fixed[235:243].decode('latin1')}"
     return Origin(normalise(patient), "", _seconds(date, "%m/%d/%y %H:%M:%S"))
 
@@ -118,7 +123,8 @@ _READERS: Mapping[str, Callable[[Path], Origin]] = {
 
 
 def _head(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
+    opener = gzip.open if inner_suffix(path) else open
+    with opener(path, "rb") as file:
         return file.read(size)
 
 
