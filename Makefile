@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 TARGETS ?= cpu mlflow
 WORKERS ?= 2
 # Only constraints.txt fixes versions. torch comes first, so that pip takes a CPU build where it has one.
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile -c constraints.txt
 
 .PHONY: help run run-services run-containers images results lock test attack lint ui browser postgresql clean
 help:  ## This list
@@ -15,9 +15,8 @@ help:  ## This list
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; about two minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install -c constraints.txt pip setuptools wheel
-	@$(PIP) install -c constraints.txt torch
-	@$(PIP) install --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(INSTALL) pip setuptools wheel torch
+	@$(INSTALL) --no-build-isolation -e '.[dev]'
 	@touch $@
 
 run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a registered champion out
@@ -51,15 +50,17 @@ attack: $(READY)  ## Hostile inputs and kills at length, with the generators in 
 	@LABRAM_TEST_KILLS=40 LABRAM_HOSTILE_CASES=2500 $(BIN)/python -m pytest -q --hypothesis-show-statistics \
 		tests/training/test_preemption.py tests/corpus/test_hostile_generated.py tests/corpus/test_hostile.py
 
-lint: $(READY)  ## Style, types, spelling, layering, the compiled pipeline, the manifests
+lint: $(READY)  ## Style, types, spelling, layering; without `make test` beside it also compiled pipelines and manifests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
+ifeq ($(filter test,$(MAKECMDGOALS)),)
 	@for what in retrain pretrain_only adapt "study --recipe demo-study"; do \
 		$(BIN)/labram pipeline compile $$what --image labram-python:$$(git rev-parse HEAD) --out .labram/lint || exit 1; done
 	@$(BIN)/python -m pytest -q tests/k8s/test_manifests.py tests/k8s/test_custom_kinds.py
+endif
 
 ui: $(READY)  ## Open MLflow on the runs and models of this clone
 	@echo "MLflow at http://127.0.0.1:5000 (Ctrl-C ends it)"
