@@ -17,6 +17,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components import LAPTOP, check_image
 from labram.errors import LabramError, PlatformError
 from labram.steps.table import STEPS, Resources
+from pipelines.kfp_shortcuts import SafeLoader
 from pipelines.placement import retry_window
 
 LIMITS = ("resourceCpuLimit", "resourceCpuRequest", "resourceMemoryLimit", "resourceMemoryRequest")
@@ -46,7 +47,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         PlatformError: If the file is not a compiled pipeline.
     """
     try:
-        pipeline, platforms = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        pipeline, platforms = yaml.load_all(path.read_text(encoding="utf-8"), SafeLoader)
         json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
         return pipeline, platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, json_format.ParseError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kfp import kubernetes
 
+import pipelines.kfp_shortcuts  # noqa: F401  before the first resource is set
 from labram.platform.cores import WORKERS_VARIABLE, positive
 from labram.steps.table import STEPS
 
