@@ -30,7 +30,8 @@ from labram.inference.predictor import (
 )
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS, SAMPLE_RATE_HZ
 from labram.models.downstream import DownstreamModel
-from labram.recipe import QualityRecipe
+from labram.recipe import AlignmentRecipe, QualityRecipe
+from labram.signals.alignment import align_request
 
 Unknown = Literal["raise", "drop"]
 
@@ -63,10 +64,15 @@ class Labram:
 
     A fine-tuned model embeds with its own pooling and norm. A pre-trained backbone embeds as fine-tuning starts: with
     the mean over patches, normalised without learned scale.
+
+    Args:
+        model: The model.
+        alignment: Alignment that it was trained with. The windows of each call are then aligned on all of them: they
+            must be of one subject.
     """
 
-    def __init__(self, model: DownstreamModel) -> None:
-        self.model = model.eval()
+    def __init__(self, model: DownstreamModel, alignment: AlignmentRecipe | None = None) -> None:
+        self.model, self.alignment = model.eval(), alignment or AlignmentRecipe()
 
     @classmethod
     def from_pretrained(
@@ -86,12 +92,13 @@ class Labram:
             PlatformError: If the device is not available.
         """
         folder = _registered(str(source), workspace) if str(source).startswith("models:/") else Path(source)
-        model = Predictor(folder, device=device).model
+        predictor = Predictor(folder, device=device)
+        model = predictor.model
         if not isinstance(model, DownstreamModel):
             raise MisfitWeightsError(
                 "a tokenizer has no embeddings", file=folder, remedy="Name the folder of a backbone or a task model"
             )
-        return cls(model)
+        return cls(model, predictor.alignment)
 
     @property
     def width(self) -> int:
@@ -114,7 +121,8 @@ class Labram:
 
         The model was trained on signals with a band-pass of 0.1 to 75 Hz and a line-noise notch. Windows must already
         be filtered: they are too short for these filters. A continuous recording can be filtered here, as in training.
-        Signals are resampled to 200 Hz; they are not re-referenced, standardised or clipped.
+        Signals are resampled to 200 Hz; they are not re-referenced, standardised or clipped. A task model that was
+        trained with an alignment aligns them on all windows of the call.
 
         Args:
             x: Windows [n, channels, samples], or a recording [channels, samples].
@@ -153,7 +161,7 @@ class Labram:
             windows = resample(picked, sfreq)
         _check_amplitude(windows, known, unit)
         _check_unit(windows, unit)
-        return self._embed(windows, known)
+        return self._embed(align_request(windows, known.names, self.alignment), known)
 
     @torch.inference_mode()
     def _embed(self, windows: Signals, known: Electrodes) -> Embedding:

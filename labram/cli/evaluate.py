@@ -84,7 +84,8 @@ def _show(evaluation: "Evaluation", model: str) -> None:
     console.print(table)
     console.print(
         f"{evaluation.n_windows} windows, {evaluation.n_recordings} recordings, {evaluation.n_subjects} subjects; "
-        f"the model {evaluation.against_baseline.predicate} on {evaluation.metric}"
+        f"the model {evaluation.against_baseline.predicate} on {evaluation.metric}; "
+        f"alignment: {evaluation.alignment}"
     )
     for note in evaluation.notes:
         console.print(f"note: {note}", style="yellow")

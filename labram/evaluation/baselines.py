@@ -24,7 +24,7 @@ from labram.evaluation.statistics import single_scores
 from labram.frozen_model import FrozenModel
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.metrics import Array, greater_is_better
-from labram.recipe import TaskRecipe
+from labram.recipe import AlignmentRecipe, TaskRecipe
 
 BANDS: dict[str, tuple[float, float]] = {
     "delta": (0.5, 4.0),
@@ -66,6 +66,7 @@ class BaselineCard(FrozenModel):
     channels: tuple[str, ...]
     classes: int
     penalty: float
+    alignment: AlignmentRecipe = AlignmentRecipe()
     note: str = ""
 
     def describe(self) -> str:
@@ -215,7 +216,13 @@ def fit(
         scored = [_validated(tables[name], y, keys, task, (name, penalty), folds) for name, penalty in choices]
         (name, penalty), note = choices[int(np.argmax(scored))], ""
     card = BaselineCard(
-        kind=task.kind, features=name, channels=channels, classes=task.outputs, penalty=penalty, note=note
+        kind=task.kind,
+        features=name,
+        channels=channels,
+        classes=task.outputs,
+        penalty=penalty,
+        alignment=task.alignment,
+        note=note,
     )
     return _fit(tables[name], y, card)
 

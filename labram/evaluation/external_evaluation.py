@@ -86,7 +86,9 @@ def score_folder(
     if summary.quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))
         notes += (f"{summary.quarantined} of {summary.recordings} recordings were quarantined: {reasons}.",)
-    predictions, method, doubts = _predictions(model, corpus, store, settings, device)
+    windows = LabelledWindows.load(corpus, store, settings, "test")
+    predictions, method, doubts = _predictions(model, windows, device)
+    alignment, too_short = windows.describe_alignment()
     overlap, warning = _overlap(model, corpus, predictions)
     gates = recipe.gates if recipe else GateRecipe()
     evaluation = summarise(
@@ -97,8 +99,9 @@ def score_folder(
         bootstrap=gates.bootstrap,
         seed=recipe.seed if recipe else 0,
         baseline_method=method,
+        alignment=alignment,
         overlap=overlap,
-        notes=(*warning, *notes, *doubts),
+        notes=(*warning, *notes, *doubts, *too_short),
     )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -127,10 +130,9 @@ def _recipe_of(model: Path) -> tuple[Recipe | None, tuple[str, ...]]:
 
 
 def _predictions(
-    model: Path, corpus: Corpus, store: Store, task: TaskRecipe, device: str | None
+    model: Path, windows: LabelledWindows, device: str | None
 ) -> tuple[Predictions, str, tuple[str, ...]]:
     """Return predictions, a description of the baseline, and notes on why it could not be used."""
-    windows = LabelledWindows.load(corpus, store, task, "test")
     notes, baseline = excluded_windows(windows), Baseline.load(model)
     if baseline is None:
         return predict(model, windows, None, device=device), "", (*notes, "The model has no baseline.")

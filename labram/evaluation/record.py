@@ -121,6 +121,8 @@ class Evaluation(FrozenModel):
     model: dict[str, Estimate]
     baseline: dict[str, Estimate]
     baseline_method: str = ""
+    alignment: str = "none"
+    """How subjects were aligned without labels, and on how many seconds."""
     difference: Estimate = Estimate(value=None)
     """Model minus baseline on the headline metric, signed so that above zero the model is better."""
     chance: float | None = None
@@ -184,6 +186,7 @@ def summarise(
     bootstrap: int,
     seed: int,
     baseline_method: str = "",
+    alignment: str = "none",
     overlap: int = 0,
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
@@ -227,6 +230,7 @@ def summarise(
         model=model_estimates,
         baseline=baseline_estimates,
         baseline_method=baseline_method,
+        alignment=alignment,
         difference=difference,
         chance=chance,
         beats_baseline=above_chance and difference.value is not None and difference.value > 0,

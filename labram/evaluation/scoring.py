@@ -58,7 +58,8 @@ def evaluate(
     baseline.save(out)
     predictions = predict(model, test, baseline, device=device)
     predictions.write(out / PREDICTIONS_FILE)
-    notes = (*([baseline.card.note] if baseline.card.note else []), *excluded_windows(test))
+    alignment, too_short = test.describe_alignment()
+    notes = (*([baseline.card.note] if baseline.card.note else []), *excluded_windows(test), *too_short)
     evaluation = summarise(
         predictions,
         task,
@@ -67,6 +68,7 @@ def evaluate(
         bootstrap=bootstrap,
         seed=seed,
         baseline_method=baseline.card.describe(),
+        alignment=alignment,
         notes=notes,
     )
     evaluation.write(out / EVALUATION_FILE)
@@ -113,8 +115,8 @@ def predict(
     """
     if not len(windows):
         raise _no_windows("to evaluate")
-    groups = window_groups(windows)
     predictor = Predictor(model, device=device)
+    groups = window_groups(windows.aligned(predictor.alignment))
     parts = [predictor.predict_prepared(signals, group.channels) for group in groups for signals in group.signals]
     return Predictions(
         recording_id=windows.recording_ids.astype(object),
@@ -122,7 +124,7 @@ def predict(
         start=np.concatenate([group.starts for group in windows.groups]) / SAMPLE_RATE_HZ,
         y=windows.y,
         prediction=np.concatenate(parts).astype(float),
-        baseline=baseline.predict(groups) if baseline else None,
+        baseline=baseline.predict(window_groups(windows.aligned(baseline.card.alignment))) if baseline else None,
     )
 
 

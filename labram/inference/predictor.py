@@ -22,6 +22,8 @@ from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
 from labram.models import weights
 from labram.models.downstream import DownstreamModel, prediction
 from labram.models.tokenizer import Tokenizer
+from labram.recipe import AlignmentRecipe
+from labram.signals.alignment import align_request
 from labram.signals.electrodes import canonical_name, canonical_names, rows
 from labram.training.device import select_device
 from labram.training.task_metadata import TaskMetadata
@@ -55,8 +57,15 @@ class Predictor:
             model, _ = weights.backbone_to_downstream(folder, outputs=1)
         self.model = model.eval().to(self.device)
 
+    @property
+    def alignment(self) -> AlignmentRecipe:
+        """Alignment of a subject's windows that the model was trained with."""
+        return self.task.recipe.alignment if self.task else AlignmentRecipe()
+
     def predict(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[Any]:
         """Predict from windows at any sampling rate.
+
+        A model that was trained with an alignment aligns the windows on all of them: they must be of one subject.
 
         Args:
             signals: µV [n, C, samples], at least one second long.
@@ -67,17 +76,19 @@ class Predictor:
             See `predict_prepared`.
 
         Raises:
-            WindowError: If the shape is wrong, a value is not finite, or the windows are too short or too long.
+            WindowError: If the shape is wrong, a value is not finite, the windows are too short or too long, or they
+                are together too short for the model's alignment.
             RecipeError: If a channel is not in the electrode table; names the closest electrode.
         """
         windows = real_array(signals).astype(np.float32, copy=False)
         check_shape(windows, channels, sfreq)
         check_values(windows)
-        return self.predict_prepared(resample(windows, sfreq), electrodes(channels).names)
+        names = electrodes(channels).names
+        return self.predict_prepared(align_request(resample(windows, sfreq), names, self.alignment), names)
 
     @torch.inference_mode()
     def predict_prepared(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[Any]:
-        """Predict from windows at 200 Hz with canonical channel names.
+        """Predict from windows at 200 Hz with canonical channel names, aligned as the model needs.
 
         Args:
             signals: µV [n, C, samples]; samples after the last whole second are ignored.

@@ -8,6 +8,7 @@ from labram.recipe.loader import available, load, merge
 from labram.recipe.schema import (
     MODEL_FILE,
     RUN_FILE,
+    AlignmentRecipe,
     ArchitectureRecipe,
     AugmentRecipe,
     CorpusRecipe,
@@ -29,6 +30,7 @@ from labram.recipe.schema import (
 __all__ = [
     "MODEL_FILE",
     "RUN_FILE",
+    "AlignmentRecipe",
     "ArchitectureRecipe",
     "AugmentRecipe",
     "CorpusRecipe",

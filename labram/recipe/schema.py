@@ -282,6 +282,21 @@ class AugmentRecipe(FrozenModel):
     noise: float = Field(default=0.0, ge=0.0, description="SD of added white noise, relative to each channel's SD.")
 
 
+class AlignmentRecipe(FrozenModel):
+    """Alignment of subjects without labels: a linear map of the channels, by subject and montage."""
+
+    kind: Literal["none", "euclidean", "zscore"] = Field(
+        default="none",
+        description="Computed from all windows of the subject, in training and in use. euclidean: whitening by their "
+        "mean covariance (He & Wu 2020), scaled to 10 µV; zscore: each channel scaled to an SD of 10 µV.",
+    )
+    shrinkage: Fraction = Field(
+        default=0.01,
+        description="Euclidean alignment: weight of a multiple of the identity in the covariance, for montages "
+        "without full rank.",
+    )
+
+
 class TaskRecipe(FrozenModel):
     """A labelled downstream task and the settings of fine-tuning."""
 
@@ -297,6 +312,7 @@ class TaskRecipe(FrozenModel):
         "those that the dataset adapter declares.",
     )
     seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Duration of a window.")
+    alignment: AlignmentRecipe = AlignmentRecipe()
     metric: str = Field(description="Headline metric, for model selection and gates. " + _metrics_by_kind())
     epochs: Positive = Field(default=20, description="Passes over the training windows.")
     batch: Positive = Field(default=32, description="Windows per step.")

@@ -60,10 +60,19 @@ def task_card(name: str, evaluation: Evaluation, data: TrainingData, lineage: Ma
     }[evaluation.kind]
     return _card(
         name,
-        f"LaBraM fine-tuned for: {evaluation.title}. Returns {outputs} for each window.",
+        f"LaBraM fine-tuned for: {evaluation.title}. Returns {outputs} for each window.{_request(evaluation)}",
         data,
         _results(evaluation),
         lineage,
+    )
+
+
+def _request(evaluation: Evaluation) -> str:
+    if evaluation.alignment == "none":
+        return ""
+    return (
+        " The model aligns the windows of a request on all of them, so a request has windows of one subject only, "
+        "and Euclidean alignment needs at least one second for each channel."
     )
 
 
@@ -108,7 +117,7 @@ def _results(evaluation: Evaluation) -> str:
     notes = "".join(f"\n\n{note}" for note in evaluation.notes)
     return (
         f"{evaluation.split.capitalize()} split: {evaluation.n_windows} windows of {evaluation.n_subjects} held-out "
-        f"subjects, with 95 % bootstrap intervals over subjects:\n\n"
+        f"subjects, with 95 % bootstrap intervals over subjects. Alignment: {evaluation.alignment}.\n\n"
         f"| metric | model | baseline |\n| --- | --- | --- |\n{rows}\n\n"
         f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
         f"{evaluation.metric}; the difference is {_format(evaluation.difference)}.{notes}"

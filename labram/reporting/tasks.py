@@ -83,7 +83,8 @@ def _description(task: TaskRecipe, found: Evaluation) -> str:
     return (
         f"Task {task.name}: {KINDS[task.kind]} ({listed(task.classes)}) from {task.seconds}-second windows of dataset "
         f"{task.dataset}. Evaluated on the {found.split} split: {count(found.n_windows, 'window')} from "
-        f"{count(found.n_recordings, 'recording')} of {count(found.n_subjects, 'subject')}. {seen}"
+        f"{count(found.n_recordings, 'recording')} of {count(found.n_subjects, 'subject')}. "
+        f"Alignment of subjects: {found.alignment}. {seen}"
     )
 
 

@@ -4,7 +4,7 @@ Shape letters: n windows, N channels, A seconds, M regression targets.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from labram.corpus.catalogue import Corpus, Split
 from labram.errors import CorpusError, LabelError, RecipeError
 from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
-from labram.recipe import TaskRecipe
+from labram.recipe import AlignmentRecipe, TaskRecipe
+from labram.signals import alignment as alignments
+from labram.signals.alignment import Alignment
 from labram.signals.electrodes import rows
 from labram.signals.interpolation import interpolate
 from labram.store.store import Store
 from labram.training.data import seeds
 from labram.training.data.windows import ALL
+
+WINDOWS_AT_ONCE = 256
+"""Windows of a subject that are in memory while its alignment is computed."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class LabelledGroup:
         subject_keys: Subject of each window [n].
         recording_ids: Recording of each window [n].
         starts: First sample of each window in its recording, at 200 Hz [n].
+        alignment: How signals are aligned, subject by subject.
     """
 
     store: Store
@@ -66,6 +72,7 @@ class LabelledGroup:
     starts: NDArray[np.int64]
     _keys: NDArray[np.str_]
     _interpolated: Mapping[str, Sequence[str]]
+    alignment: AlignmentRecipe = AlignmentRecipe()
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -74,6 +81,13 @@ class LabelledGroup:
     def rows(self) -> tuple[int, ...]:
         """Row of each channel in the model's spatial table, 1 to 128."""
         return rows(self.montage)
+
+    @cached_property
+    def alignments(self) -> dict[str, Alignment]:
+        """Alignment of each subject, from all of its windows in this group; empty without alignment."""
+        if self.alignment.kind == "none":
+            return {}
+        return {key: alignments.fit(self._parts_of(key), self.alignment) for key in np.unique(self.subject_keys)}
 
     def signals(self, windows: int) -> Iterator[NDArray[np.float32]]:
         """Yield all windows in order in µV, [n, N, A·200], at most `windows` at a time."""
@@ -91,11 +105,25 @@ class LabelledGroup:
         """Yield all windows in order, at most `windows` at a time."""
         yield from map(self.batch, self._parts(windows))
 
+    def _parts_of(self, subject: str) -> Iterator[NDArray[np.float32]]:
+        indices = np.flatnonzero(self.subject_keys == subject)
+        for start in range(0, len(indices), WINDOWS_AT_ONCE):
+            part = indices[start : start + WINDOWS_AT_ONCE]
+            yield self._recorded(part).reshape(len(part), len(self.montage), -1)
+
     def _parts(self, windows: int) -> Iterator[range]:
         for start in range(0, len(self), windows):
             yield range(start, min(start + windows, len(self)))
 
     def _read(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        x_BNAT = self._recorded(indices)
+        if self.alignments:
+            for window, index in zip(x_BNAT, indices, strict=True):
+                aligned = self.alignments[self.subject_keys[index]].apply(window.reshape(len(window), -1))
+                window[:] = aligned.reshape(window.shape)
+        return x_BNAT
+
+    def _recorded(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, SAMPLE_RATE_HZ), dtype=np.float32)
         for row, index in enumerate(indices):
             key = str(self._keys[index])
@@ -166,12 +194,30 @@ class LabelledWindows:
                         key: names or ()
                         for key, names in zip(part["store_key"], part["interpolated_channels"], strict=True)
                     },
+                    alignment=task.alignment,
                 )
             )
         return cls(tuple(groups), excluded=len(cut) - len(table))
 
     def __len__(self) -> int:
         return sum(len(group) for group in self.groups)
+
+    def aligned(self, alignment: AlignmentRecipe) -> "LabelledWindows":
+        """Return the same windows with another alignment."""
+        if all(group.alignment == alignment for group in self.groups):
+            return self
+        return replace(self, groups=tuple(replace(group, alignment=alignment) for group in self.groups))
+
+    def describe_alignment(self) -> tuple[str, tuple[str, ...]]:
+        """Return a line on the alignment for reports, and notes on subjects with too few seconds for it."""
+        computed = [(group, one) for group in self.groups for one in group.alignments.values()]
+        settings = self.groups[0].alignment if self.groups else AlignmentRecipe()
+        line = alignments.describe(settings, [one for _, one in computed])
+        short = [f"{one.seconds:g} s of {len(group.montage)} channels" for group, one in computed if not one.complete]
+        if not short:
+            return line, ()
+        note = f"{len(short)} of {len(computed)} subjects are too short to align ({short[0]}): only their amplitude is."
+        return line, (note,)
 
     @property
     def y(self) -> NDArray[np.float64]:
