@@ -1,16 +1,20 @@
-"""The baseline for every task: log band power and a linear model on the same windows.
+"""The baseline for every task: features of the spectrum and a linear model on the same windows, aligned alike.
 
-Features (the five classical bands, or 1-Hz bins) and regularisation are chosen by cross-validation over the training
-and validation subjects. The bins matter for SSVEP: responses at 13, 17 and 21 Hz lie in one band, so five bands alone
-would be too weak a baseline.
+Features and regularisation are chosen by cross-validation over the training and validation subjects, among:
 
-A baseline is stored as arrays (`baseline.npz`) and JSON; prediction needs NumPy only.
+- log power in the five classical bands, or in 1-Hz bins;
+- if the task declares `frequencies`, canonical correlations with them (`labram.evaluation.periodic_features`), because
+  responses at 13, 17 and 21 Hz lie in one band and a few µV of them in the noise of a bin;
+- each of these also standardised within each subject, without labels. Predictions then depend on which windows of a
+  subject are predicted together.
+
+A baseline is stored as arrays (`baseline.npz`) and JSON; prediction needs NumPy and SciPy only.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +24,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold
 
 from labram.errors import LabelError
+from labram.evaluation.periodic_features import canonical_correlations
 from labram.evaluation.statistics import single_scores
 from labram.frozen_model import FrozenModel
 from labram.input_spec import SAMPLE_RATE_HZ
@@ -34,15 +39,29 @@ BANDS: dict[str, tuple[float, float]] = {
     "gamma": (30.0, 70.0),
 }
 BINS_HZ = np.arange(1, 46)
-FEATURES = {"bands": "log power in five bands", "bins": "log power in 1-Hz bins, 1-45 Hz"}
+FEATURES = {
+    "bands": "log power in five bands",
+    "bins": "log power in 1-Hz bins, 1-45 Hz",
+    "fbcca": "filter-bank canonical correlations",
+}
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Strengths of the L2 penalty, relative to the number of windows."""
-DEFAULT = ("bands", 0.1)
 FOLDS = 5
 CERTAIN = 50.0
 """Logit of a class that is certain."""
 SMALLEST_PSD = 1e-6
 """Floor in µV²/Hz, far below amplifier noise, so that the logarithm of a flat channel is finite."""
+
+
+class Choice(NamedTuple):
+    """Features, whether they are standardised within each subject, and the penalty."""
+
+    features: str
+    within_subject: bool
+    penalty: float
+
+
+DEFAULT = Choice("bands", within_subject=False, penalty=0.1)
 
 
 @dataclass(frozen=True)
@@ -52,10 +71,12 @@ class WindowGroup:
     Attributes:
         signals: The windows in any number of parts, each µV at 200 Hz [n, C, samples]; can be iterated repeatedly.
         channels: Canonical names [C].
+        subjects: Subject of each window [n].
     """
 
     signals: Iterable[npt.NDArray[np.float32]]
     channels: tuple[str, ...]
+    subjects: Sequence[str]
 
 
 class BaselineCard(FrozenModel):
@@ -66,13 +87,20 @@ class BaselineCard(FrozenModel):
     channels: tuple[str, ...]
     classes: int
     penalty: float
+    within_subject: bool = False
+    frequencies: tuple[float, ...] = ()
     alignment: AlignmentRecipe = AlignmentRecipe()
     note: str = ""
 
     def describe(self) -> str:
         """Return one line for reports."""
         model = "ridge regression" if self.kind == "regression" else "balanced logistic regression"
-        return f"{FEATURES[self.features]}, {len(self.channels)} channels, {model}"
+        features = FEATURES[self.features]
+        if self.features == "fbcca":
+            features += f" with {', '.join(f'{hz:g}' for hz in self.frequencies)} Hz"
+        if self.within_subject:
+            features += ", standardised within each subject on all of its windows together"
+        return f"{features}, {len(self.channels)} channels, {model}"
 
 
 def power_density(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -123,18 +151,44 @@ def common_channels(groups: Sequence[WindowGroup]) -> tuple[str, ...]:
     return tuple(name for name in groups[0].channels if name in shared)
 
 
-def _densities(groups: Sequence[WindowGroup], channels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Return power densities of all windows, group by group [n, len(channels), 101]."""
-    parts = []
+class _Measured(NamedTuple):
+    """Power densities [n, C, 101], canonical correlations [n, K] or None, and subjects [n] of windows."""
+
+    density: npt.NDArray[np.float32]
+    correlations: Array | None
+    subjects: npt.NDArray[np.object_]
+
+    def table(self, features: str, *, within_subject: bool) -> Array:
+        """Return features [n, K]."""
+        if features == "fbcca":
+            assert self.correlations is not None, "frequencies"
+            table = self.correlations
+        else:
+            table = log_powers(self.density, features).reshape(len(self.density), -1)
+        return standardise_within(table, self.subjects) if within_subject else table
+
+
+def _measure(groups: Sequence[WindowGroup], channels: Sequence[str], frequencies: Sequence[float]) -> _Measured:
+    """Measure all windows, group by group, in one pass over their signals."""
+    densities, correlations = [], []
     for group in groups:
         picks = [group.channels.index(name) for name in channels]
-        parts += [power_density(signals[:, picks]) for signals in group.signals]
-    return np.concatenate(parts)
+        for signals in group.signals:
+            densities.append(power_density(signals[:, picks]))
+            if frequencies:
+                correlations.append(canonical_correlations(signals[:, picks], frequencies))
+    subjects = np.concatenate([np.asarray(group.subjects, dtype=object) for group in groups])
+    return _Measured(np.concatenate(densities), np.concatenate(correlations) if correlations else None, subjects)
 
 
-def _table(density: npt.NDArray[np.float32], features: str) -> Array:
-    """Return features [n, channels x bands]."""
-    return log_powers(density, features).reshape(len(density), -1)
+def standardise_within(table: Array, subjects: npt.NDArray[np.object_]) -> Array:
+    """Return features [n, K] as z-scores over the windows of each subject; a constant feature becomes 0."""
+    standard = np.empty_like(table)
+    for rows in pd.Series(range(len(table))).groupby(subjects).indices.values():
+        deviations = table[rows] - table[rows].mean(axis=0)
+        spread = deviations.std(axis=0)
+        standard[rows] = deviations / np.where(spread < 1e-9, 1.0, spread)
+    return standard
 
 
 class Baseline:
@@ -146,6 +200,9 @@ class Baseline:
     def predict(self, groups: Sequence[WindowGroup]) -> Array:
         """Return predictions in the form that `labram.metrics.scores` takes.
 
+        Args:
+            groups: Windows; if the features are standardised within subjects, all windows of each subject.
+
         Raises:
             LabelError: If a montage lacks a channel that the baseline was fitted on.
         """
@@ -156,7 +213,8 @@ class Baseline:
                     f"the baseline needs channels {', '.join(missing)}, which these recordings lack",
                     remedy="Evaluate recordings with the montage of the training recordings",
                 )
-        return self._from_features(_table(_densities(groups, self.card.channels), self.card.features))
+        measured = _measure(groups, self.card.channels, self.card.frequencies)
+        return self._from_features(measured.table(self.card.features, within_subject=self.card.within_subject))
 
     def _from_features(self, table: Array) -> Array:
         values: Array = (table - self.mean) / self.scale @ self.weights + self.bias
@@ -185,54 +243,59 @@ class Baseline:
 
 
 def fit(
-    groups: Sequence[WindowGroup],
-    y: Array,
-    subject_keys: Sequence[str],
-    task: TaskRecipe,
-    *,
-    channels: tuple[str, ...] | None = None,
+    groups: Sequence[WindowGroup], y: Array, task: TaskRecipe, *, channels: tuple[str, ...] | None = None
 ) -> Baseline:
     """Choose features and penalty by cross-validation over subjects, then fit to all windows.
 
     Args:
         groups: Windows by montage.
         y: Class indices [n], or targets [n, M], in the order of `groups`.
-        subject_keys: Subject of each window [n], in the same order.
-        task: Task with kind, classes and headline metric.
+        task: Task with kind, classes, headline metric and frequencies.
         channels: Channels to use; None: all common channels.
     """
     channels = channels or common_channels(groups)
-    density = _densities(groups, channels)
-    tables = {name: _table(density, name) for name in FEATURES}
+    measured = _measure(groups, channels, task.frequencies)
     y = np.asarray(y, float)
-    keys, names = pd.factorize(
-        np.asarray(subject_keys, dtype=object)
-    )  # numbered by appearance, because keys are random
+    keys, names = pd.factorize(measured.subjects)  # numbered by appearance, because keys are random
     folds = min(FOLDS, len(names))
     if folds < 2:
-        (name, penalty), note = DEFAULT, "One training subject: features and penalty are the defaults."
+        choice, note = DEFAULT, "One training subject: features and penalty are the defaults."
     else:
-        choices = [(name, penalty) for name in FEATURES for penalty in PENALTIES]
-        scored = [_validated(tables[name], y, keys, task, (name, penalty), folds) for name, penalty in choices]
-        (name, penalty), note = choices[int(np.argmax(scored))], ""
+        choice, note = _choose(measured, y, keys, task, folds), ""
     card = BaselineCard(
         kind=task.kind,
-        features=name,
+        features=choice.features,
         channels=channels,
         classes=task.outputs,
-        penalty=penalty,
+        penalty=choice.penalty,
+        within_subject=choice.within_subject,
+        frequencies=task.frequencies if choice.features == "fbcca" else (),
         alignment=task.alignment,
         note=note,
     )
-    return _fit(tables[name], y, card)
+    return _fit(measured.table(choice.features, within_subject=choice.within_subject), y, card)
+
+
+def _choose(measured: _Measured, y: Array, keys: npt.NDArray[np.int64], task: TaskRecipe, folds: int) -> Choice:
+    """Return the choice with the best out-of-fold headline metric; the first of equals."""
+    best, reached = DEFAULT, -np.inf
+    for name in FEATURES:
+        if name == "fbcca" and not task.frequencies:
+            continue
+        for within_subject in (False, True):
+            table = measured.table(name, within_subject=within_subject)
+            for penalty in PENALTIES:
+                value = _validated(table, y, keys, task, penalty, folds)
+                if value > reached:
+                    best, reached = Choice(name, within_subject, penalty), value
+    return best
 
 
 def _validated(
-    table: Array, y: Array, keys: npt.NDArray[np.int64], task: TaskRecipe, choice: tuple[str, float], folds: int
+    table: Array, y: Array, keys: npt.NDArray[np.int64], task: TaskRecipe, penalty: float, folds: int
 ) -> float:
     """Return the headline metric of out-of-fold predictions, signed so that greater is better; -inf if undefined."""
-    name, penalty = choice
-    card = BaselineCard(kind=task.kind, features=name, channels=(), classes=task.outputs, penalty=penalty)
+    card = BaselineCard(kind=task.kind, features="", channels=(), classes=task.outputs, penalty=penalty)
     predicted: Any = None
     for train, held_out in GroupKFold(folds).split(table, groups=keys):
         values = _fit(table[train], y[train], card)._from_features(table[held_out])

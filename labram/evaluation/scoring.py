@@ -94,9 +94,7 @@ def fit_baseline(corpus: Corpus, store: Store, task: TaskRecipe, *, also: Labell
         raise _no_windows("to fit the baseline to")
     fitted = [group for part in parts for group in window_groups(part)]
     channels = baselines.common_channels([*fitted, *window_groups(also)])
-    y = np.concatenate([part.y for part in parts])
-    subjects = np.concatenate([part.subject_keys for part in parts])
-    return baselines.fit(fitted, y, subjects.tolist(), task, channels=channels)
+    return baselines.fit(fitted, np.concatenate([part.y for part in parts]), task, channels=channels)
 
 
 def predict(
@@ -160,7 +158,7 @@ class _Stored:
 
 def window_groups(windows: LabelledWindows) -> list[WindowGroup]:
     """Return the windows by montage, in µV, in the order of `windows`."""
-    return [WindowGroup(_Stored(group), group.montage) for group in windows.groups]
+    return [WindowGroup(_Stored(group), group.montage, group.subject_keys.tolist()) for group in windows.groups]
 
 
 def _no_windows(purpose: str) -> LabelError:

@@ -313,6 +313,11 @@ class TaskRecipe(FrozenModel):
     )
     seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Duration of a window.")
     alignment: AlignmentRecipe = AlignmentRecipe()
+    frequencies: tuple[Annotated[float, Field(gt=0.5, lt=70.0)], ...] = Field(
+        default=(),
+        description="Frequencies of periodic stimulation in Hz, if any: the baseline can then use canonical "
+        "correlations with them.",
+    )
     metric: str = Field(description="Headline metric, for model selection and gates. " + _metrics_by_kind())
     epochs: Positive = Field(default=20, description="Passes over the training windows.")
     batch: Positive = Field(default=32, description="Windows per step.")

@@ -1,23 +1,34 @@
 """The baseline finds what band power can find, and says how it was made."""
 
+import json
+
 import numpy as np
 import pytest
 
 from labram.errors import LabelError
-from labram.evaluation.baselines import BANDS, Baseline, WindowGroup, fit, log_powers, power_density
+from labram.evaluation.baselines import (
+    BANDS,
+    Baseline,
+    WindowGroup,
+    fit,
+    log_powers,
+    power_density,
+    standardise_within,
+)
 from labram.recipe import TaskRecipe
 
 SECONDS = np.arange(800) / 200
 
 
-def task(kind="binary", metric="auroc", classes=("rest", "task")):
-    return TaskRecipe(name="t", title="T", dataset="d", kind=kind, metric=metric, classes=classes)
+def task(kind="binary", metric="auroc", classes=("rest", "task"), **settings):
+    return TaskRecipe(name="t", title="T", dataset="d", kind=kind, metric=metric, classes=classes, **settings)
 
 
-def group_of(signals, channels):
-    """In two parts, as from the store."""
+def group_of(signals, channels, subjects=None):
+    """In two parts, as from the store; without `subjects`, of one subject."""
     half = len(signals) // 2
-    return WindowGroup([signals[:half], signals[half:]], channels)
+    keys = ["s"] * len(signals) if subjects is None else list(subjects)
+    return WindowGroup([signals[:half], signals[half:]], channels, keys)
 
 
 def band_powers(signals, features="bands"):
@@ -47,7 +58,7 @@ def test_alpha_power_tells_two_states_apart_on_new_subjects():
     y = np.tile([0, 1], 60)
     keys = np.repeat([f"s{index}" for index in range(6)], 20)
     channels = ("O1", "O2")
-    baseline = fit([group_of(rhythm(10, 1 + 2 * y, 120), channels)], y, keys, task())
+    baseline = fit([group_of(rhythm(10, 1 + 2 * y, 120), channels, keys)], y, task())
     predicted = baseline.predict([group_of(rhythm(10, 1 + 2 * y, 120, seed=9), channels)])
     assert predicted.shape == (120,)
     assert ((predicted > 0.5) == y).mean() > 0.95
@@ -58,7 +69,7 @@ def test_frequencies_within_one_band_are_told_apart_by_the_one_hertz_bins():
     signals = np.concatenate([rhythm((14, 18, 22)[label], 2.0, 1, seed=row) for row, label in enumerate(y)])
     keys = np.repeat(["a", "b", "c", "d"], 30)
     ssvep = task("multiclass", "cohen_kappa", ("14 Hz", "18 Hz", "22 Hz"))
-    baseline = fit([group_of(signals, ("O1", "O2"))], y, keys, ssvep)
+    baseline = fit([group_of(signals, ("O1", "O2"), keys)], y, ssvep)
     assert baseline.card.features == "bins"
     predicted = baseline.predict([group_of(signals, ("O1", "O2"))])
     assert predicted.sum(axis=1) == pytest.approx(np.ones(120))
@@ -69,8 +80,8 @@ def test_regression_gives_a_value_for_each_target():
     generator = np.random.default_rng(0)
     level = generator.uniform(0, 2, 80)
     y = np.stack([level, -3 * level], axis=1)
-    group = group_of(rhythm(10, 10**level, 80), ("O1", "O2"))
-    baseline = fit([group], y, np.repeat(["a", "b", "c", "d"], 20), task("regression", "r2", ("one", "two")))
+    group = group_of(rhythm(10, 10**level, 80), ("O1", "O2"), np.repeat(["a", "b", "c", "d"], 20))
+    baseline = fit([group], y, task("regression", "r2", ("one", "two")))
     predicted = baseline.predict([group])
     assert predicted.shape == (80, 2)
     assert np.corrcoef(predicted[:, 1], y[:, 1])[0, 1] > 0.9
@@ -78,10 +89,9 @@ def test_regression_gives_a_value_for_each_target():
 
 def test_montages_meet_on_the_channels_they_share_whatever_their_order():
     y = np.tile([0, 1], 20)
-    keys = np.repeat(["a", "b"], 20)
-    one = group_of(rhythm(10, 1 + 2 * y[:20], 20, channels=3), ("O1", "CZ", "O2"))
-    other = group_of(rhythm(10, 1 + 2 * y[20:], 20), ("O2", "O1"))
-    baseline = fit([one, other], y, keys, task())
+    one = group_of(rhythm(10, 1 + 2 * y[:20], 20, channels=3), ("O1", "CZ", "O2"), ["a"] * 20)
+    other = group_of(rhythm(10, 1 + 2 * y[20:], 20), ("O2", "O1"), ["b"] * 20)
+    baseline = fit([one, other], y, task())
     assert baseline.card.channels == ("O1", "O2")
     assert len(baseline.predict([other, one])) == 40
 
@@ -89,21 +99,21 @@ def test_montages_meet_on_the_channels_they_share_whatever_their_order():
 def test_montages_without_a_shared_channel_are_an_error_that_says_so():
     groups = [group_of(rhythm(10, 1.0, 2), ("O1", "O2")), group_of(rhythm(10, 1.0, 2), ("F3", "F4"))]
     with pytest.raises(LabelError, match="no channel is common"):
-        fit(groups, np.array([0, 1, 0, 1]), ["a", "a", "b", "b"], task())
+        fit(groups, np.array([0, 1, 0, 1]), task())
 
 
 def test_a_recording_without_the_baselines_channels_is_refused_by_name():
     y = np.tile([0, 1], 10)
-    baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, np.repeat(["a", "b"], 10), task())
+    baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"), np.repeat(["a", "b"], 10))], y, task())
     with pytest.raises(LabelError, match="O2"):
         baseline.predict([group_of(rhythm(10, 1.0, 2), ("O1", "CZ"))])
 
 
 def test_a_saved_baseline_predicts_the_same(tmp_path):
     y = np.tile([0, 1, 1], 10)
-    group = group_of(rhythm(10, 1 + y, 30), ("O1", "O2"))
+    group = group_of(rhythm(10, 1 + y, 30), ("O1", "O2"), np.repeat(["a", "b", "c"], 10))
     four = task("multiclass", "cohen_kappa", ("a", "b", "never seen"))
-    baseline = fit([group], y, np.repeat(["a", "b", "c"], 10), four)
+    baseline = fit([group], y, four)
     baseline.save(tmp_path)
     again = Baseline.load(tmp_path)
     assert np.array_equal(again.predict([group]), baseline.predict([group]))
@@ -114,7 +124,67 @@ def test_a_saved_baseline_predicts_the_same(tmp_path):
 
 def test_one_training_subject_means_defaults_and_a_note():
     y = np.tile([0, 1], 10)
-    baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, ["only"] * 20, task())
+    baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, task())
     assert "One training subject" in baseline.card.note
-    single = fit([group_of(rhythm(10, 1.0, 20), ("O1", "O2"))], np.ones(20), ["only"] * 20, task())
+    single = fit([group_of(rhythm(10, 1.0, 20), ("O1", "O2"))], np.ones(20), task())
     assert (single.predict([group_of(rhythm(10, 1.0, 2), ("O1", "O2"))]) > 0.9).all()
+
+
+def persons(windows, alpha, subjects=8, seed=0, gain=30.0):
+    """Windows of subjects whose alpha differs far more between them than between the states of `alpha`."""
+    own = np.random.default_rng(seed).uniform(1, gain, subjects)
+    y = np.tile([0, 1], subjects * windows // 2)
+    keys = np.repeat([f"s{seed}-{number}" for number in range(subjects)], windows)
+    return rhythm(10, np.repeat(own, windows) * np.where(y, alpha, 1.0), len(y), seed=seed), y, keys
+
+
+def test_features_are_standardised_within_subjects_where_subjects_differ_more_than_states():
+    signals, y, keys = persons(12, alpha=0.6)
+    baseline = fit([group_of(signals, ("O1", "O2"), keys)], y, task())
+    assert baseline.card.within_subject
+    assert "standardised within each subject on all of its windows together" in baseline.card.describe()
+    others, answer, names = persons(12, alpha=0.6, seed=5)
+    predicted = baseline.predict([group_of(others, ("O1", "O2"), names)])
+    assert ((predicted > 0.5) == answer).mean() > 0.9
+
+
+def test_standardising_takes_a_subjects_windows_from_every_group_and_ignores_the_others():
+    table = np.array([[1.0, 5.0], [3.0, 5.0], [100.0, 0.0], [300.0, 2.0]])
+    keys = np.array(["a", "a", "b", "b"], dtype=object)
+    assert standardise_within(table, keys).tolist() == [[-1, 0], [1, 0], [-1, -1], [1, 1]]
+    assert standardise_within(table[:1], keys[:1]).tolist() == [[0, 0]]
+
+
+def flicker(frequency, windows, seed, channels=4):
+    """A faint flicker with its second harmonic, in noise that all channels share and a strong slow drift."""
+    random = np.random.default_rng(seed)
+    phase = random.uniform(0, 2 * np.pi, (windows, 1, 1))
+    wave = sum(np.sin(order * (2 * np.pi * frequency * SECONDS + phase)) / order for order in (1, 2))
+    drift = 50 * np.sin(2 * np.pi * 0.7 * SECONDS + random.uniform(0, 6, (windows, channels, 1)))
+    noise = random.normal(size=drift.shape) + random.normal(scale=5, size=(windows, 1, 800))
+    return (0.8 * wave * random.uniform(0.5, 1, (1, channels, 1)) + drift + noise).astype(np.float32)
+
+
+def test_declared_frequencies_add_canonical_correlations_that_find_a_faint_flicker():
+    rates = (13, 21, 17)
+    y = np.tile([0, 1, 2], 20)
+    keys = np.repeat(["a", "b"], 30)
+    signals = np.concatenate([flicker(rates[label], 1, seed=row) for row, label in enumerate(y)])
+    ssvep = task("multiclass", "cohen_kappa", ("13 Hz", "21 Hz", "17 Hz"), frequencies=(13, 17, 21))
+    baseline = fit([group_of(signals, ("O1", "O2", "OZ", "POZ"), keys)], y, ssvep)
+    assert baseline.card.features == "fbcca"
+    assert baseline.card.describe().startswith("filter-bank canonical correlations with 13, 17, 21 Hz")
+    new = np.concatenate([flicker(rates[label], 1, seed=900 + row) for row, label in enumerate(y)])
+    predicted = baseline.predict([group_of(new, ("O1", "O2", "OZ", "POZ"), keys)])
+    assert (predicted.argmax(axis=1) == y).mean() > 0.9
+
+
+def test_a_baseline_of_version_0_1_is_read_as_not_standardised_and_not_aligned(tmp_path):
+    y = np.tile([0, 1], 10)
+    baseline = fit([group_of(rhythm(10, 1 + y, 20), ("O1", "O2"))], y, task())
+    baseline.save(tmp_path)
+    card = json.loads((tmp_path / "baseline.json").read_text())
+    for key in ("within_subject", "frequencies", "alignment"):
+        del card[key]
+    (tmp_path / "baseline.json").write_text(json.dumps(card))
+    assert Baseline.load(tmp_path).card == baseline.card
