@@ -16,6 +16,7 @@ from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
+from labram.recipe import AlignmentRecipe
 from labram.signals.electrodes import rows
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording
@@ -253,6 +254,14 @@ def test_a_finetuned_model_embeds_with_its_own_pooling(tmp_path):
     found = Labram.from_pretrained(tmp_path).embed(signals(), NAMES, sfreq=200).windows
     x = torch.from_numpy(signals()).reshape(4, 3, 2, 200) / 100
     assert found == pytest.approx(tuned.eval().features(x, torch.tensor(rows(NAMES))).detach().numpy(), abs=1e-6)
+
+
+def test_an_aligned_model_embeds_the_windows_of_a_call_aligned_on_all_of_them(model):
+    aligned = Labram(model.model, AlignmentRecipe(kind="euclidean"))
+    x = signals(windows=5)
+    once, louder = (aligned.embed(gain * x, NAMES, sfreq=200).windows for gain in (1, 3))
+    assert louder == pytest.approx(once, abs=1e-4)
+    assert model.embed(3 * x, NAMES, sfreq=200).windows != pytest.approx(once, abs=1e-3)
 
 
 def test_a_folder_without_a_model_and_a_tokenizer_are_refused(tmp_path):

@@ -129,9 +129,7 @@ def _recipe_of(model: Path) -> tuple[Recipe | None, tuple[str, ...]]:
     return None, ("The model has no recipe: preprocessing and quality thresholds are the defaults.",)
 
 
-def _predictions(
-    model: Path, windows: LabelledWindows, device: str | None
-) -> tuple[Predictions, str, tuple[str, ...]]:
+def _predictions(model: Path, windows: LabelledWindows, device: str | None) -> tuple[Predictions, str, tuple[str, ...]]:
     """Return predictions, a description of the baseline, and notes on why it could not be used."""
     notes, baseline = excluded_windows(windows), Baseline.load(model)
     if baseline is None:

@@ -62,7 +62,6 @@ def evaluate(
         run.summarise(defined)
         run.log_artifacts(target, EVALUATION_FILE)
         rows = ((n, str(estimate), str(evaluation.baseline.get(n, "–"))) for n, estimate in evaluation.model.items())
-        run.write_summary(
-            summary, kfp_summary.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows), *evaluation.notes
-        )
+        table = kfp_summary.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows)
+        run.write_summary(summary, table, f"Alignment of subjects: {evaluation.alignment}.", *evaluation.notes)
     return defined

@@ -8,6 +8,7 @@ from labram.errors import LabelError
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.record import Evaluation, Predictions
 from labram.evaluation.scoring import champion_predictions, evaluate, evaluated
+from labram.recipe import AlignmentRecipe
 from labram.training.task_metadata import TaskMetadata
 
 
@@ -76,3 +77,22 @@ def test_without_windows_to_score_or_to_fit_on_the_error_says_which(workload, mo
     says = "to evaluate" if splits == ("test",) else "to fit the baseline to"
     with pytest.raises(LabelError, match=says):
         scored((Corpus(rows, corpus.labels), store), model, task, tmp_path / "out")
+
+
+def test_every_score_states_its_alignment_and_the_baseline_has_the_same(workload, model, task, tmp_path):
+    assert scored(workload, model, task, tmp_path / "plain").alignment == "none"
+    aligned = task.model_copy(update={"alignment": AlignmentRecipe(kind="zscore")})
+    TaskMetadata(recipe=aligned).write(model)
+    evaluation = scored(workload, model, aligned, tmp_path / "aligned")
+    assert evaluation.alignment.startswith("z-score of each channel, by subject and montage")
+    assert "(48 to 48 s each)" in evaluation.alignment
+    assert Baseline.load(tmp_path / "aligned").card.alignment == aligned.alignment
+
+
+def test_a_champion_is_asked_with_its_own_alignment(workload, model, task, tmp_path):
+    corpus, store = workload
+    plain = champion_predictions(corpus, store, model, task)
+    aligned = task.model_copy(update={"alignment": AlignmentRecipe(kind="euclidean")})
+    assert np.array_equal(champion_predictions(corpus, store, model, aligned).prediction, plain.prediction)
+    TaskMetadata(recipe=aligned).write(model)
+    assert not np.allclose(champion_predictions(corpus, store, model, task).prediction, plain.prediction, atol=1e-7)

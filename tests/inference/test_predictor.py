@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from labram import checksums
 from labram.errors import RecipeError, WindowError
 from labram.inference.predictor import Predictor, resample
 from labram.models import weights
@@ -11,7 +12,8 @@ from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel
 from labram.models.tokenizer import Tokenizer
-from labram.recipe import TaskRecipe
+from labram.recipe import AlignmentRecipe, TaskRecipe
+from labram.signals.alignment import fit
 from labram.training.task_metadata import TaskMetadata
 
 SMALL = {"width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "codes": 16}
@@ -22,13 +24,16 @@ KINDS = {
 }
 
 
-def task_model(folder, kind, **scale):
+def task_model(folder, kind, *, alignment=None, **scale):
     classes, metric, outputs = KINDS[kind]
     torch.manual_seed(0)
     model = DownstreamModel(BackboneConfig(**SMALL), outputs)
     torch.nn.init.normal_(model.head.weight, std=0.3)
     weights.save(model, folder)
-    recipe = TaskRecipe(name="t", title="T", dataset="d", kind=kind, classes=classes, metric=metric)
+    alignment = alignment or AlignmentRecipe()
+    recipe = TaskRecipe(
+        name="t", title="T", dataset="d", kind=kind, classes=classes, metric=metric, alignment=alignment
+    )
     TaskMetadata(recipe=recipe, **scale).write(folder)
     return Predictor(folder)
 
@@ -124,3 +129,27 @@ def test_what_cannot_be_answered_is_refused_in_words(tmp_path, bad, channels, sf
 def test_an_unknown_electrode_is_refused_with_the_closest_one(tmp_path):
     with pytest.raises(RecipeError, match="Use 'FP1', the closest name"):
         task_model(tmp_path, "binary").predict(signals(), ["FP1X", "PZ"], 200.0)
+
+
+def test_a_model_trained_with_an_alignment_aligns_the_windows_of_a_request_on_all_of_them(tmp_path):
+    model = task_model(tmp_path, "binary", alignment=AlignmentRecipe(kind="euclidean"))
+    x = signals(windows=5)
+    answer = model.predict(x, ["CZ", "PZ"], 200.0)
+    assert model.predict(9 * x, ["CZ", "PZ"], 200.0) == pytest.approx(answer, abs=1e-5), "the gain is aligned away"
+    prepared = fit([x], model.alignment).apply(x)
+    assert model.predict_prepared(prepared, ["CZ", "PZ"]) == pytest.approx(answer, abs=1e-6)
+    assert model.predict(x[:2], ["CZ", "PZ"], 200.0) != pytest.approx(answer[:2], abs=1e-9)
+
+
+def test_a_request_too_short_for_the_alignment_is_an_error(tmp_path):
+    model = task_model(tmp_path, "binary", alignment=AlignmentRecipe(kind="euclidean"))
+    with pytest.raises(WindowError, match="3 channels need 3 s, got 2 s"):
+        model.predict(signals(windows=1, channels=3), ["CZ", "PZ", "FZ"], 200.0)
+
+
+def test_a_task_model_of_before_alignment_has_none(tmp_path):
+    task_model(tmp_path, "binary")
+    metadata = checksums.loads(checksums.read_checked(tmp_path / TaskMetadata.NAME))
+    del metadata["recipe"]["alignment"], metadata["recipe"]["frequencies"]
+    checksums.write_json(tmp_path / TaskMetadata.NAME, metadata, sort_keys=True)
+    assert Predictor(tmp_path).alignment == AlignmentRecipe()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from labram.errors import CorpusError, LabelError, RecipeError
+from labram.recipe import AlignmentRecipe
 from labram.training.data.labelled import LabelledWindows
 
 MONTAGE = ("FP1", "FP2")
@@ -120,3 +121,56 @@ def test_no_window_is_of_a_dataset_with_guessed_subjects(ramps, task_recipe, spl
     ramps.rows[1]["subject_source"] = "guessed"
     with pytest.raises(CorpusError, match=r"corpus\.subject: the subjects of 1 recordings"):
         LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), split)
+
+
+@pytest.fixture
+def loud_and_quiet(tiny, task_recipe):
+    """Two subjects in two recordings each and one montage, and a third in another montage for 2 s only."""
+    random = np.random.default_rng(0)
+    names = ("FP1", "FP2", "C3", "C4")
+    for subject, gain in (("loud", 60.0), ("quiet", 6.0)):
+        mixing = gain * random.normal(size=(4, 4))
+        for part in "ab":
+            name = f"{subject}-{part}"
+            tiny.add(name, names, mixing @ random.normal(size=(4, 12 * 200)), subject=subject)
+            tiny.label(name, "rhythm", 0.0, 12.0, part == "b")
+    tiny.add("short", names[:3], 30 * random.normal(size=(3, 400)), subject="short")
+    tiny.label("short", "rhythm", 0.0, 2.0, 1)
+
+    def load(kind):
+        recipe = task_recipe().model_copy(update={"alignment": AlignmentRecipe(kind=kind, shrinkage=0.0)})
+        return LabelledWindows.load(tiny.corpus, tiny.store, recipe, "train")
+
+    return load
+
+
+def test_each_subject_is_aligned_on_all_of_its_windows_whatever_their_labels(loud_and_quiet):
+    windows = loud_and_quiet("euclidean")
+    group = next(group for group in windows.groups if len(group.montage) == 4)
+    signals = np.concatenate(list(group.signals(5)))
+    for subject in ("loud", "quiet"):
+        mine = signals[group.subject_keys == subject]
+        assert len(mine) == 12
+        centred = mine - mine.mean(axis=-1, keepdims=True)
+        covariance = np.einsum("ncs,nds->cd", centred, centred) / (len(mine) * mine.shape[-1])
+        np.testing.assert_allclose(covariance, 100 * np.eye(4), atol=0.5)
+    batch = group.batch(np.array([7, 0]))
+    np.testing.assert_allclose(batch.x.reshape(2, 4, -1) * 100, signals[[7, 0]], rtol=1e-4, atol=1e-3)
+
+
+def test_the_report_line_names_the_seconds_and_the_subjects_that_are_too_short(loud_and_quiet):
+    line, notes = loud_and_quiet("euclidean").describe_alignment()
+    assert line.startswith("Euclidean alignment")
+    assert "(2 to 24 s each)" in line
+    assert notes == ("1 of 3 subjects are too short to align (2 s of 3 channels): only their amplitude is.",)
+    assert loud_and_quiet("zscore").describe_alignment()[1] == ()
+    assert loud_and_quiet("none").describe_alignment() == ("none", ())
+
+
+def test_windows_can_be_read_with_another_alignment(loud_and_quiet):
+    plain = loud_and_quiet("none")
+    assert plain.aligned(AlignmentRecipe(shrinkage=0.0)) is plain
+    aligned = plain.aligned(AlignmentRecipe(kind="euclidean", shrinkage=0.0))
+    ours, theirs = aligned.groups[-1].batch(range(3)).x, loud_and_quiet("euclidean").groups[-1].batch(range(3)).x
+    np.testing.assert_array_equal(ours, theirs)
+    assert plain.groups[-1].alignments == {}
