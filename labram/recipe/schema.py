@@ -360,11 +360,18 @@ class GateRecipe(FrozenModel):
     """Conditions for promoting a model to champion."""
 
     margin: float = Field(
-        default=0.02, ge=0.0, description="By how much the headline metric may be worse than the champion's."
+        default=0.02,
+        ge=0.0,
+        description="By how much the headline metric may be worse than the champion's, and than the baseline's.",
+    )
+    baseline: bool = Field(
+        default=True,
+        description="Reject a model that is worse than its baseline by more than the margin. false: it can be "
+        "promoted, and table, report, model card and tags state that it is below its baseline.",
     )
     floors: dict[str, float] = Field(
         default={},
-        description="By task: value that the whole confidence interval of a first champion's metric must exceed. "
+        description="By task: value that the whole confidence interval of a champion's metric must exceed. "
         "Default of a task: the chance level.",
     )
     min_used_codes: Positive = Field(default=8, description="Smallest number of codes used on validation windows.")

@@ -14,14 +14,25 @@ from labram.frozen_model import FrozenModel
 from labram.recipe import GateRecipe, TaskRecipe
 
 Figure = float | int | str | None
+BELOW_BASELINE = "passed below its baseline"
+"""Outcome of a model that only passes because the recipe sets ``gates.baseline: false``."""
 
 
 class Gate(FrozenModel):
-    """One promotion gate and its outcome."""
+    """One promotion gate and its outcome.
+
+    Attributes:
+        name: Name in tables and tags.
+        passed: Whether the model may be promoted, as far as this gate is concerned.
+        detail: The reason, in words.
+        waived: Whether the condition does not hold, and the recipe turns the gate off.
+        figures: Values that decided.
+    """
 
     name: str
     passed: bool
     detail: str
+    waived: bool = False
     figures: dict[str, Figure] = Field(default_factory=dict)
 
 
@@ -47,9 +58,9 @@ class Verdict(FrozenModel):
 
     @property
     def outcome(self) -> str:
-        """Outcome in words: ``passed`` or ``not promoted (gate NAME failed)``."""
+        """Outcome in words: ``passed``, `BELOW_BASELINE` or ``not promoted (gate NAME failed)``."""
         if self.passed:
-            return "passed"
+            return BELOW_BASELINE if any(gate.waived for gate in self.gates) else "passed"
         return f"not promoted (gate {', '.join(gate.name for gate in self.failed_gates) or 'missing'} failed)"
 
     @property
@@ -59,7 +70,7 @@ class Verdict(FrozenModel):
 
 
 def better_than_chance(evaluation: Evaluation, floor: float | None) -> Gate:
-    """Check that a first champion is significantly better than chance, or than the recipe's floor.
+    """Check that the model is significantly better than chance, or than the recipe's floor.
 
     The whole 95 % interval of the headline metric must be better than the floor.
 
@@ -80,10 +91,42 @@ def better_than_chance(evaluation: Evaluation, floor: float | None) -> Gate:
         return Gate(name="chance", passed=False, detail=detail, figures=figures)
     passed, origin = evaluation.clears(least), "chance" if floor is None else "the recipe's floor"
     detail = (
-        f"no champion yet; {evaluation.metric} {reached.value:.3f} {_interval(reached, sign='')} "
+        f"{evaluation.metric} {reached.value:.3f} {_interval(reached, sign='')} "
         f"{'exceeds' if passed else 'does not exceed'} {least:.3f}, {origin}"
     )
     return Gate(name="chance", passed=passed, detail=detail, figures=figures)
+
+
+def baseline_not_better(evaluation: Evaluation, *, margin: float, required: bool) -> Gate:
+    """Check that the headline metric is at most `margin` worse than the baseline's on the same windows.
+
+    As for the champion, the point estimate decides.
+
+    Args:
+        evaluation: The challenger's evaluation on the test split.
+        margin: Tolerated loss, in units of the metric.
+        required: Whether a worse model is rejected (``gates.baseline``).
+    """
+    difference, baseline = evaluation.difference, evaluation.baseline.get(evaluation.metric)
+    figures: dict[str, Figure] = {
+        "candidate": evaluation.headline.value,
+        "baseline": baseline.value if baseline else None,
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "margin": margin,
+    }
+    if difference.value is None or baseline is None:
+        holds, detail = False, f"{evaluation.metric} of the model or of a baseline is undefined on the test windows"
+    else:
+        holds = difference.value >= -margin
+        detail = (
+            f"{evaluation.metric} {evaluation.headline.value:.3f} against the baseline's {baseline.value:.3f}: "
+            f"{difference.value:+.3f} {_interval(difference)}, at least {-margin:+.3f} allowed"
+        )
+    waived = not holds and not required
+    detail += " (the recipe sets gates.baseline: false)" if waived else ""
+    return Gate(name="baseline", passed=holds or waived, detail=detail, waived=waived, figures=figures)
 
 
 def metric_not_worse(

@@ -7,6 +7,7 @@ from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
+from labram.recipe import GateRecipe
 
 NOT_FOR = (
     "Not a medical device. Not for diagnosis, monitoring or any decision about a person. Trained on few subjects: "
@@ -51,7 +52,9 @@ class TrainingData:
         )
 
 
-def task_card(name: str, evaluation: Evaluation, data: TrainingData, lineage: Mapping[str, str]) -> str:
+def task_card(
+    name: str, evaluation: Evaluation, data: TrainingData, lineage: Mapping[str, str], gates: GateRecipe
+) -> str:
     """Return the card of a fine-tuned model."""
     outputs = {
         "binary": f"probability of *{evaluation.classes[-1]}* (against *{evaluation.classes[0]}*)",
@@ -62,7 +65,7 @@ def task_card(name: str, evaluation: Evaluation, data: TrainingData, lineage: Ma
         name,
         f"LaBraM fine-tuned for: {evaluation.title}. Returns {outputs} for each window.{_request(evaluation)}",
         data,
-        _results(evaluation),
+        _results(evaluation) + _waived(evaluation, gates),
         lineage,
     )
 
@@ -121,6 +124,16 @@ def _results(evaluation: Evaluation) -> str:
         f"| metric | model | baseline |\n| --- | --- | --- |\n{rows}\n\n"
         f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
         f"{evaluation.metric}; the difference is {_format(evaluation.difference)}.{notes}"
+    )
+
+
+def _waived(evaluation: Evaluation, gates: GateRecipe) -> str:
+    if gates.baseline:
+        return ""
+    loss = evaluation.difference.value
+    below = loss is None or loss < -gates.margin
+    return "\n\nIts recipe turns the gate against the baseline off (`gates.baseline: false`)" + (
+        ": **if promoted, it is promoted below its baseline.**" if below else "."
     )
 
 

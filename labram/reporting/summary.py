@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from labram.evaluation.record import AgainstBaseline, Evaluation
 from labram.recipe import TaskRecipe
-from labram.registry.gates import Gate
+from labram.registry.gates import BELOW_BASELINE, Gate
 from labram.reporting.elements import ReportSection, Status, Table, count, estimate, listed, metric_title
 from labram.reporting.run_record import RunRecord
 from labram.reporting.tasks import compare_to_baseline
@@ -61,6 +61,8 @@ def _verdict(record: RunRecord) -> tuple[Status, str]:
     if failed:
         return Status("not promoted", "bad"), f"{_failures(record)} No alias moved."
     passed = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
+    if below := [model for model, gate in record.gates if gate.waived]:
+        passed += f", {listed(below)} below the baseline (the recipe sets gates.baseline: false)"
     if not record.promotions:
         return Status("unchanged", "good"), f"{passed}; no alias moved."
     return Status("promoted", "good"), f"{passed}. Promoted: {promoted}."
@@ -118,7 +120,10 @@ def _gate_status(record: RunRecord, task: str) -> Status:
     if not evaluated:
         return Status("not evaluated", "open")
     failed = [gate.name for gate in evaluated if not gate.passed]
-    return Status(f"failed: {', '.join(failed)}", "bad") if failed else Status("passed", "good")
+    if failed:
+        return Status(f"failed: {', '.join(failed)}", "bad")
+    below = any(gate.waived for gate in evaluated)
+    return Status(BELOW_BASELINE, "open") if below else Status("passed", "good")
 
 
 def gates(record: RunRecord) -> ReportSection:
@@ -141,6 +146,8 @@ def gates(record: RunRecord) -> ReportSection:
 
 
 def _status(gate: Gate) -> Status:
+    if gate.waived:
+        return Status("turned off", "open")
     return Status("passed", "good") if gate.passed else Status("failed", "bad")
 
 

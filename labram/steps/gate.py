@@ -66,7 +66,7 @@ def gate(
             verdicts += list(_pretrained_verdicts(verdicts, settings, registered, Path(tokenizer), Path(backbone)))
         for verdict in verdicts:
             run.note(
-                f"{verdict.model} version {verdict.version}: {'all gates passed' if verdict.passed else 'not promoted'}"
+                f"{verdict.model} version {verdict.version}: {verdict.outcome if verdict.passed else 'not promoted'}"
             )
         write_verdicts(out, verdicts)
         run.log_artifacts(Path(out), VERDICTS_FILE)
@@ -77,7 +77,8 @@ def _rows(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
     for verdict in verdicts:
         model = kfp_summary.link_to_model(verdict.model, verdict.version)
         for gate in verdict.gates:
-            yield model, gate.name, "passed" if gate.passed else "**failed**", gate.detail
+            outcome = "**turned off**" if gate.waived else "passed" if gate.passed else "**failed**"
+            yield model, gate.name, outcome, gate.detail
 
 
 def _task_verdict(
@@ -88,20 +89,25 @@ def _task_verdict(
     champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
     if champion is not None and champion.version == registered[name]:
         champion = None
-    if champion is None:
-        better = gates.better_than_chance(read_evaluation(evaluation), recipe.gates.floors.get(task.name))
-    else:
-        better = gates.metric_not_worse(
-            read_predictions(evaluation),
-            champion_predictions(corpus, store, model_registry.local_folder(champion.uri), task),
-            task,
-            margin=recipe.gates.margin,
-            bootstrap=recipe.gates.bootstrap,
-            seed=recipe.seed,
+    scored = read_evaluation(evaluation)
+    results = [
+        gates.better_than_chance(scored, recipe.gates.floors.get(task.name)),
+        gates.baseline_not_better(scored, margin=recipe.gates.margin, required=recipe.gates.baseline),
+    ]
+    if champion is not None:
+        results.append(
+            gates.metric_not_worse(
+                read_predictions(evaluation),
+                champion_predictions(corpus, store, model_registry.local_folder(champion.uri), task),
+                task,
+                margin=recipe.gates.margin,
+                bootstrap=recipe.gates.bootstrap,
+                seed=recipe.seed,
+            )
         )
     evaluated = seen(corpus, "test", dataset=task.dataset)
     leak = gates.leakage(read_ledger(folder), evaluated, allow=recipe.gates.allow_overlap)
-    return _verdict(name, registered[name], [better, leak, *smoke_test(name, registered[name])])
+    return _verdict(name, registered[name], [*results, leak, *smoke_test(name, registered[name])])
 
 
 def _pretrained_verdicts(

@@ -67,7 +67,7 @@ def register(
             )
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
             name = model_registry.task_model_name(task.name)
-            card = model_card.task_card(name, read_evaluation(evaluation), data, origin)
+            card = model_card.task_card(name, read_evaluation(evaluation), data, origin, settings.gates)
             files = [path for path in sorted(Path(evaluation).iterdir()) if path.name.startswith(BESIDE_THE_WEIGHTS)]
             versions[name] = log_model(name, model, card, files)
         write_versions(out, versions)

@@ -91,7 +91,7 @@ def _result(
     moves: Sequence[Move],
 ) -> dict[str, Any]:
     """Return the contents of `result.json`, from which `labram run` prints its tables and takes its exit code."""
-    passed = {verdict.model: verdict.passed for verdict in verdicts}
+    outcomes = {verdict.model: verdict.outcome if verdict.passed else "failed" for verdict in verdicts}
     rows = []
     for task, folder in zip(recipe.tasks, evaluations, strict=True):
         evaluation = read_evaluation(folder)
@@ -104,13 +104,14 @@ def _result(
                 "baseline": evaluation.baseline[task.metric].model_dump() if evaluation.baseline else None,
                 "beats_baseline": evaluation.beats_baseline,
                 "against_baseline": evaluation.against_baseline.value,
-                "gate": "passed" if passed[model] else "failed",
+                "alignment": evaluation.alignment,
+                "gate": outcomes[model],
                 "registered": model,
             }
         )
     return {
         "run": name,
-        "outcome": (Outcome.PROMOTED if all(passed.values()) else Outcome.NOT_PROMOTED).value,
+        "outcome": (Outcome.PROMOTED if all(verdict.passed for verdict in verdicts) else Outcome.NOT_PROMOTED).value,
         "tasks": rows,
         "quarantined": corpus.quarantined()[["recording_id", "reasons"]].to_dict("records"),
         "failed_gates": [

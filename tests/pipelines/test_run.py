@@ -25,7 +25,8 @@ TINY = {
         "width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "decoder_depth": 1, "codes": 32, "code_width": 8
     },
     "gates": {
-        "min_used_codes": 1, "min_perplexity": 1.0, "bootstrap": 100, "floors": {"abnormal": -1.0, "gait": -1000.0}
+        "min_used_codes": 1, "min_perplexity": 1.0, "bootstrap": 100, "floors": {"abnormal": -1.0, "gait": -1000.0},
+        "baseline": False,
     },
 }  # fmt: skip
 STAGE = {"steps": 6, "warmup_steps": 1, "micro_batches": 1, "patches": 256, "log_every": 1, "validate_every": 3}

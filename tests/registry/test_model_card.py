@@ -4,7 +4,7 @@ import numpy as np
 
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.record import Predictions, summarise
-from labram.recipe import TaskRecipe
+from labram.recipe import GateRecipe, TaskRecipe
 from labram.registry.model_card import TrainingData, backbone_card, task_card, tokenizer_card
 
 TASK = TaskRecipe(
@@ -50,7 +50,9 @@ def test_only_recordings_that_training_used_are_counted():
 
 
 def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
-    card = task_card("labram-workload", evaluation(0.1), TrainingData.from_corpus(corpus(), "eegmat"), LINEAGE)
+    card = task_card(
+        "labram-workload", evaluation(0.1), TrainingData.from_corpus(corpus(), "eegmat"), LINEAGE, GateRecipe()
+    )
     assert card.startswith("# labram-workload\n")
     assert "The model is better than the baseline, but not significantly (band power) on auroc" in card
     assert "too few" in card, "cautions of the evaluation are passed on"
@@ -62,7 +64,7 @@ def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
 
 
 def test_a_card_does_not_hide_that_the_baseline_won():
-    card = task_card("labram-workload", evaluation(30), TrainingData.from_corpus(corpus()), LINEAGE)
+    card = task_card("labram-workload", evaluation(30), TrainingData.from_corpus(corpus()), LINEAGE, GateRecipe())
     assert "The model does not beat the baseline" in card
 
 
@@ -74,3 +76,24 @@ def test_simulated_signals_are_called_so():
 def test_a_tokenizer_card_has_the_use_of_its_codebook():
     card = tokenizer_card({"used": 40, "perplexity": 21.5}, TrainingData.from_corpus(corpus()), LINEAGE)
     assert "40 codes used, perplexity 21.5" in card
+
+
+def test_a_card_states_that_the_baseline_gate_is_off_and_whether_the_model_is_below():
+    data, off = TrainingData.from_corpus(corpus(), "eegmat"), GateRecipe(baseline=False, margin=0.0)
+    assert "gates.baseline" not in task_card("m", evaluation(9), data, LINEAGE, GateRecipe())
+    assert "promoted below its baseline" in task_card("m", evaluation(9), data, LINEAGE, off)
+    above = task_card("m", evaluation(0.1), data, LINEAGE, off)
+    assert "`gates.baseline: false`" in above
+    assert "promoted below" not in above
+
+
+def test_a_card_states_how_subjects_are_aligned_and_what_a_request_must_hold():
+    data = TrainingData.from_corpus(corpus(), "eegmat")
+    plain, aligned = (
+        task_card("m", evaluation(1).model_copy(update={"alignment": line}), data, LINEAGE, GateRecipe())
+        for line in ("none", "Euclidean alignment, by subject and montage")
+    )
+    assert "Alignment: none." in plain
+    assert "one subject" not in plain
+    assert "Alignment: Euclidean alignment, by subject and montage." in aligned
+    assert "a request has windows of one subject only" in aligned

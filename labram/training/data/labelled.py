@@ -72,7 +72,7 @@ class LabelledGroup:
     starts: NDArray[np.int64]
     _keys: NDArray[np.str_]
     _interpolated: Mapping[str, Sequence[str]]
-    alignment: AlignmentRecipe = AlignmentRecipe()
+    alignment: AlignmentRecipe
 
     def __len__(self) -> int:
         return len(self.starts)
