@@ -134,3 +134,14 @@ def test_the_former_key_flat_seconds_is_still_read() -> None:
     stored = recipe.to_json().replace("max_constant_fraction", "flat_seconds")
     assert "flat_seconds" in stored
     assert Recipe.from_json(stored) == recipe
+
+
+def test_real_small_sets_no_floor_and_an_old_recipe_with_floors_still_loads():
+    recipe = recipes.load("real-small")
+    assert recipe.gates.floors == {}
+    assert recipe.gates.baseline
+    assert {task.name: task.alignment.kind for task in recipe.tasks} == {
+        "workload": "euclidean", "ssvep": "euclidean", "reaction_time": "none"
+    }  # fmt: skip
+    old = recipes.load("real-small", ["gates.floors={workload: 0.0, ssvep: -1.0, reaction_time: -100.0}"])
+    assert old.gates.floors["ssvep"] == -1.0
