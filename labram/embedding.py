@@ -24,12 +24,12 @@ from labram.inference.predictor import (
     check_values,
     electrodes,
     label_tuple,
-    model_input,
     real_array,
     resample,
 )
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS, SAMPLE_RATE_HZ
 from labram.models.downstream import DownstreamModel
+from labram.models.model_input import model_input
 from labram.recipe import AlignmentRecipe, QualityRecipe
 from labram.signals.alignment import align_request
 

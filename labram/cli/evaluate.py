@@ -77,11 +77,15 @@ def _show(evaluation: "Evaluation", model: str) -> None:
     from rich.table import Table
 
     from labram.cli.progress import console
+    from labram.cli.result import SIDES
 
-    table = Table("metric", "model [95 % CI]", "baseline [95 % CI]", title=f"{evaluation.title}  {model}")
-    for metric, estimate in evaluation.model.items():
-        table.add_row(metric, interval(estimate), interval(evaluation.baseline.get(metric)))
+    sides = {title: scores for side, title in SIDES.items() if (scores := getattr(evaluation, side))}
+    table = Table("metric", *(f"{title} [95 % CI]" for title in sides), title=f"{evaluation.title}  {model}")
+    for metric in evaluation.model:
+        table.add_row(metric, *(interval(scores.get(metric)) for scores in sides.values()))
     console.print(table)
+    if evaluation.predictor:
+        console.print(f"model: {evaluation.predictor}")
     console.print(
         f"{evaluation.n_windows} windows, {evaluation.n_recordings} recordings, {evaluation.n_subjects} subjects; "
         f"the model {evaluation.against_baseline.predicate} on {evaluation.metric}; "

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from labram.recipe import Recipe
 
 
+SIDES = {"model": "model", "labram": "LaBraM alone", "random": "random weights", "baseline": "baseline"}
+"""Titles of the scores of a task, as rows of `result.json` name them."""
+
+
 def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, recipe: "Recipe") -> int:
     """Print quarantined recordings, scores, failed gates or differences between variants, and where the report is.
 
@@ -42,12 +46,15 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
     if not rows:
         console.print("the recipe has no tasks: the run ended with tokenizer and backbone")
         return
-    table = Table("task", "metric", "model [95 % CI]", "baseline [95 % CI]", "beats baseline", "gate")
+    shown = [side for side in SIDES if any(row.get(side) for row in rows)]
+    table = Table("task", "metric", *(f"{SIDES[side]} [95 % CI]" for side in shown), "beats baseline", "gate")
     for row in rows:
-        model, baseline = (Estimate.model_validate(row[side]) if row[side] else None for side in ("model", "baseline"))
-        compared = row["against_baseline"]
-        table.add_row(row["task"], row["metric"], interval(model), interval(baseline), compared, row["gate"])
+        estimates = (Estimate.model_validate(row[side]) if row.get(side) else None for side in shown)
+        table.add_row(row["task"], row["metric"], *map(interval, estimates), row["against_baseline"], row["gate"])
     console.print(table)
+    for row in rows:
+        if row.get("predictor"):
+            console.print(f"model of {row['task']}  {row['predictor']}")
 
 
 def _show_gates(result: dict[str, Any]) -> None:

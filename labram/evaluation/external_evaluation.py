@@ -16,6 +16,7 @@ from labram.evaluation.leakage import Ledger
 from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions, summarise
 from labram.evaluation.scoring import evaluated, excluded_windows, predict
 from labram.events import Monitor, NullMonitor
+from labram.inference.predictor import Predictor
 from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
@@ -87,7 +88,8 @@ def score_folder(
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.reasons.items()))
         notes += (f"{summary.quarantined} of {summary.recordings} recordings were quarantined: {reasons}.",)
     windows = LabelledWindows.load(corpus, store, settings, "test")
-    predictions, method, doubts = _predictions(model, windows, device)
+    predictor = Predictor(model, device=device)
+    predictions, method, doubts = _predictions(predictor, model, windows)
     alignment, too_short = windows.describe_alignment()
     overlap, warning = _overlap(model, corpus, predictions)
     gates = recipe.gates if recipe else GateRecipe()
@@ -100,6 +102,8 @@ def score_folder(
         seed=recipe.seed if recipe else 0,
         baseline_method=method,
         alignment=alignment,
+        predictor=predictor.describe(),
+        share=predictor.share,
         overlap=overlap,
         notes=(*warning, *notes, *doubts, *too_short),
     )
@@ -129,15 +133,17 @@ def _recipe_of(model: Path) -> tuple[Recipe | None, tuple[str, ...]]:
     return None, ("The model has no recipe: preprocessing and quality thresholds are the defaults.",)
 
 
-def _predictions(model: Path, windows: LabelledWindows, device: str | None) -> tuple[Predictions, str, tuple[str, ...]]:
+def _predictions(
+    predictor: Predictor, model: Path, windows: LabelledWindows
+) -> tuple[Predictions, str, tuple[str, ...]]:
     """Return predictions, a description of the baseline, and notes on why it could not be used."""
     notes, baseline = excluded_windows(windows), Baseline.load(model)
     if baseline is None:
-        return predict(model, windows, None, device=device), "", (*notes, "The model has no baseline.")
+        return predict(predictor, windows, None), "", (*notes, "The model has no baseline.")
     try:
-        return predict(model, windows, baseline, device=device), baseline.card.describe(), notes
+        return predict(predictor, windows, baseline), baseline.card.describe(), notes
     except LabelError as error:
-        return predict(model, windows, None, device=device), "", (*notes, str(error))
+        return predict(predictor, windows, None), "", (*notes, str(error))
 
 
 def _overlap(model: Path, corpus: Corpus, predictions: Predictions) -> tuple[int, tuple[str, ...]]:

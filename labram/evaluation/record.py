@@ -22,6 +22,8 @@ from labram.recipe import TaskRecipe
 
 EVALUATION_FILE, PREDICTIONS_FILE = "evaluation.json", "predictions.parquet"
 MAX_POINTS = 500
+OTHERS = ("baseline", "labram", "random")
+"""Columns of predictions that the model's are compared with."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Predictions:
         y: Class indices [n], or targets [n, M].
         prediction: Predictions of the model, as `labram.metrics.scores` takes them.
         baseline: Predictions of the baseline; None if no baseline fits the windows.
+        labram: Predictions of LaBraM alone, if the model is stacked with the spectral model.
+        random: Predictions of the same adaptation of random weights; None if it was not made.
     """
 
     recording_id: np.ndarray
@@ -43,6 +47,8 @@ class Predictions:
     y: Array
     prediction: Array
     baseline: Array | None = None
+    labram: Array | None = None
+    random: Array | None = None
 
     def write(self, path: Path) -> None:
         """Write a Parquet file with one row per window; labels and predictions are lists."""
@@ -53,8 +59,7 @@ class Predictions:
             "y": _lists(self.y),
             "prediction": _lists(self.prediction),
         }
-        if self.baseline is not None:
-            columns["baseline"] = _lists(self.baseline)
+        columns |= {name: _lists(values) for name in OTHERS if (values := getattr(self, name)) is not None}
         table = pa.Table.from_pydict(columns).replace_schema_metadata({checksums.KEY: checksums.PLACEHOLDER})
         pq.write_table(table, path)
         checksums.seal(path)
@@ -82,7 +87,7 @@ class Predictions:
             start=table["start"].to_numpy(dtype=float),
             y=_stacked(table["y"]),
             prediction=_stacked(table["prediction"]),
-            baseline=_stacked(table["baseline"]) if "baseline" in table else None,
+            **{name: _stacked(table[name]) for name in OTHERS if name in table},
         )
 
 
@@ -123,6 +128,16 @@ class Evaluation(FrozenModel):
     baseline_method: str = ""
     alignment: str = "none"
     """How subjects were aligned without labels, and on how many seconds."""
+    predictor: str = ""
+    """What predicts: empty for LaBraM with its own head."""
+    share: float = 1.0
+    """LaBraM's share of a stacked predictor."""
+    labram: dict[str, Estimate] = Field(default_factory=dict)
+    """Metrics of LaBraM alone, if the predictor is stacked with the spectral model."""
+    random: dict[str, Estimate] = Field(default_factory=dict)
+    """Metrics of the same adaptation of random weights, without the spectral model; empty if it was not made."""
+    pretraining: Estimate = Estimate(value=None)
+    """LaBraM alone minus random weights on the headline metric, signed so that above zero pre-training helped."""
     difference: Estimate = Estimate(value=None)
     """Model minus baseline on the headline metric, signed so that above zero the model is better."""
     chance: float | None = None
@@ -187,6 +202,8 @@ def summarise(
     seed: int,
     baseline_method: str = "",
     alignment: str = "none",
+    predictor: str = "",
+    share: float = 1.0,
     overlap: int = 0,
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
@@ -210,6 +227,13 @@ def summarise(
         baseline = statistics.scores(task.kind, predictions.y, predictions.baseline, draws)
         baseline_estimates, _ = statistics.estimates(baseline)
         difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric])
+    alone = _drawn(task, predictions, predictions.labram, draws)
+    random = _drawn(task, predictions, predictions.random, draws)
+    pretraining = (
+        statistics.advantage(task.metric, (alone or model)[task.metric], random[task.metric])
+        if random
+        else (Estimate(value=None))
+    )
     level = statistics.chance(task.kind, task.metric, predictions.y, len(task.classes))
     chance = level if np.isfinite(level) else None
     value = model_estimates[task.metric].value
@@ -231,6 +255,11 @@ def summarise(
         baseline=baseline_estimates,
         baseline_method=baseline_method,
         alignment=alignment,
+        predictor=predictor,
+        share=share,
+        labram=statistics.estimates(alone)[0],
+        random=statistics.estimates(random)[0],
+        pretraining=pretraining,
         difference=difference,
         chance=chance,
         beats_baseline=above_chance and difference.value is not None and difference.value > 0,
@@ -250,6 +279,12 @@ def summarise(
             *_cautions(draws.n_subjects, undefined, draws.n_draws),
         ),
     )
+
+
+def _drawn(
+    task: TaskRecipe, predictions: Predictions, values: Array | None, draws: statistics.Bootstrap
+) -> dict[str, Array]:
+    return {} if values is None else statistics.scores(task.kind, predictions.y, values, draws)
 
 
 def _about_chance(

@@ -1,25 +1,23 @@
 """Evaluate a task model and its baseline on the same held-out windows."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labram.corpus.catalogue import Corpus, Split
 from labram.errors import LabelError
-from labram.evaluation import baselines
-from labram.evaluation.baselines import Baseline, WindowGroup
+from labram.evaluation.baselines import Baseline
 from labram.evaluation.leakage import Seen
+from labram.evaluation.random_weights import predict_untrained
 from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions, summarise
 from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
+from labram.linear.features import common_channels
 from labram.recipe import TaskRecipe
 from labram.store.store import Store
-from labram.training.data.labelled import LabelledGroup, LabelledWindows
-
-WINDOWS_AT_ONCE = 256
+from labram.training.data.labelled import LabelledWindows, all_groups
 
 
 def evaluate(
@@ -53,10 +51,14 @@ def evaluate(
         LabelError: If the task has no test windows, or no training windows for the baseline.
     """
     test = LabelledWindows.load(corpus, store, task, "test")
-    baseline = fit_baseline(corpus, store, task, also=test)
+    fitted_to = fitting_windows(corpus, store, task)
+    baseline = fit_baseline(fitted_to, test, task)
     out.mkdir(parents=True, exist_ok=True)
     baseline.save(out)
-    predictions = predict(model, test, baseline, device=device)
+    predictor = Predictor(model, device=device)
+    predictions = replace(
+        predict(predictor, test, baseline), random=predict_untrained(predictor, fitted_to, test, task, seed)
+    )
     predictions.write(out / PREDICTIONS_FILE)
     alignment, too_short = test.describe_alignment()
     notes = (*([baseline.card.note] if baseline.card.note else []), *excluded_windows(test), *too_short)
@@ -69,60 +71,51 @@ def evaluate(
         seed=seed,
         baseline_method=baseline.card.describe(),
         alignment=alignment,
+        predictor=predictor.describe(),
+        share=predictor.share,
         notes=notes,
     )
     evaluation.write(out / EVALUATION_FILE)
     return evaluation
 
 
-def fit_baseline(corpus: Corpus, store: Store, task: TaskRecipe, *, also: LabelledWindows) -> Baseline:
-    """Fit the baseline to the training and validation subjects.
-
-    Args:
-        corpus: Judged corpus.
-        store: Store with the patches.
-        task: The task.
-        also: Windows to predict later: their montages limit the channels too.
-
-    Raises:
-        LabelError: If there are no windows to fit, or the montages share no channel.
-    """
+def fitting_windows(corpus: Corpus, store: Store, task: TaskRecipe) -> list[LabelledWindows]:
+    """Return the windows of the training and validation subjects, which baseline and probes are fitted to."""
     splits: tuple[Split, ...] = ("train", "validation")
     parts = [LabelledWindows.load(corpus, store, task, split) for split in splits]
-    parts = [part for part in parts if len(part)]
-    if not parts:
+    if not any(map(len, parts)):
         raise _no_windows("to fit the baseline to")
-    fitted = [group for part in parts for group in window_groups(part)]
-    channels = baselines.common_channels([*fitted, *window_groups(also)])
-    return baselines.fit(fitted, np.concatenate([part.y for part in parts]), task, channels=channels)
+    return [part for part in parts if len(part)]
 
 
-def predict(
-    model: Path, windows: LabelledWindows, baseline: Baseline | None, *, device: str | None = None
-) -> Predictions:
+def fit_baseline(parts: Sequence[LabelledWindows], test: LabelledWindows, task: TaskRecipe) -> Baseline:
+    """Fit the baseline on the channels of all montages, those of the test windows too."""
+    channels = common_channels([*all_groups(parts)(task.alignment), *test.window_groups()])
+    return Baseline.fit(all_groups(parts), np.concatenate([part.y for part in parts]), task, channels)
+
+
+def predict(predictor: Predictor, windows: LabelledWindows, baseline: Baseline | None) -> Predictions:
     """Return predictions of a model, and of a baseline if there is one, for the same windows.
 
     Args:
-        model: Folder of the task's model.
+        predictor: The task's model.
         windows: Labelled windows.
         baseline: Fitted baseline, or None.
-        device: Device of the model, see `labram.training.device.select_device`.
 
     Raises:
-        LabelError: If there are no windows, or the baseline does not fit their montage.
+        LabelError: If there are no windows, or model or baseline do not fit their montage.
     """
     if not len(windows):
         raise _no_windows("to evaluate")
-    predictor = Predictor(model, device=device)
-    groups = window_groups(windows.aligned(predictor.alignment))
-    parts = [predictor.predict_prepared(signals, group.channels) for group in groups for signals in group.signals]
+    alone = predictor.predict_alone(windows.window_groups)
     return Predictions(
         recording_id=windows.recording_ids.astype(object),
         subject_key=windows.subject_keys.astype(object),
         start=np.concatenate([group.starts for group in windows.groups]) / SAMPLE_RATE_HZ,
         y=windows.y,
-        prediction=np.concatenate(parts).astype(float),
-        baseline=baseline.predict(window_groups(windows.aligned(baseline.card.alignment))) if baseline else None,
+        prediction=predictor.predict_windows(windows.window_groups).astype(float),
+        baseline=baseline.predict(windows.window_groups) if baseline else None,
+        labram=alone,
     )
 
 
@@ -136,7 +129,7 @@ def excluded_windows(windows: LabelledWindows) -> tuple[str, ...]:
 
 def champion_predictions(corpus: Corpus, store: Store, model: Path, task: TaskRecipe) -> Predictions:
     """Return predictions of another model, such as the champion, for the test windows."""
-    return predict(model, LabelledWindows.load(corpus, store, task, "test"), None)
+    return predict(Predictor(model), LabelledWindows.load(corpus, store, task, "test"), None)
 
 
 def evaluated(corpus: Corpus, predictions: Predictions) -> Seen:
@@ -144,21 +137,6 @@ def evaluated(corpus: Corpus, predictions: Predictions) -> Seen:
     rows = corpus.accepted()
     rows = rows[rows["recording_id"].isin(set(predictions.recording_id))]
     return Seen.of(rows["subject_key"], rows["content_hash"])
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """Signals of a group in µV, read from the store in batches on every iteration."""
-
-    group: LabelledGroup
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        yield from self.group.signals(WINDOWS_AT_ONCE)
-
-
-def window_groups(windows: LabelledWindows) -> list[WindowGroup]:
-    """Return the windows by montage, in µV, in the order of `windows`."""
-    return [WindowGroup(_Stored(group), group.montage, group.subject_keys.tolist()) for group in windows.groups]
 
 
 def _no_windows(purpose: str) -> LabelError:

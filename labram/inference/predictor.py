@@ -18,11 +18,14 @@ from scipy.signal import resample_poly
 from torch import Tensor
 
 from labram.errors import RecipeError, WindowError
-from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
+from labram.input_spec import SAMPLE_RATE_HZ
+from labram.linear.features import Aligned, WindowGroup
+from labram.linear.probe import Probe
 from labram.models import weights
 from labram.models.downstream import DownstreamModel, prediction
+from labram.models.model_input import WindowEmbedder, model_input
 from labram.models.tokenizer import Tokenizer
-from labram.recipe import AlignmentRecipe
+from labram.recipe import LEAST_WINDOWS, AlignmentRecipe
 from labram.signals.alignment import align_request
 from labram.signals.electrodes import canonical_name, canonical_names, rows
 from labram.training.device import select_device
@@ -30,7 +33,6 @@ from labram.training.task_metadata import TaskMetadata
 
 MAX_SFREQ = 100_000
 """Hz; no EEG amplifier samples faster."""
-PATCHES_PER_BATCH = 8192
 Signals = npt.NDArray[np.float32]
 
 
@@ -47,11 +49,13 @@ class Predictor:
     Attributes:
         device: The device.
         task: Recipe and target scale of the task; None for a tokenizer or a backbone.
+        probe: Linear model that predicts from the embeddings; None if the model's own head does.
     """
 
     def __init__(self, folder: Path, *, device: str | None = None) -> None:
         self.device = select_device(device)
         self.task = TaskMetadata.read(folder) if (folder / TaskMetadata.NAME).is_file() else None
+        self.probe = Probe.load(folder)
         model = weights.load(folder)
         if not isinstance(model, DownstreamModel | Tokenizer):
             model, _ = weights.backbone_to_downstream(folder, outputs=1)
@@ -84,11 +88,58 @@ class Predictor:
         check_shape(windows, channels, sfreq)
         check_values(windows)
         names = electrodes(channels).names
-        return self.predict_prepared(align_request(resample(windows, sfreq), names, self.alignment), names)
+        resampled = resample(windows, sfreq)
+        self._check_enough(len(resampled))
+
+        def aligned(alignment: AlignmentRecipe) -> list[WindowGroup]:
+            return [WindowGroup([align_request(resampled, names, alignment)], names, [""] * len(resampled))]
+
+        return self.predict_windows(aligned)
+
+    def predict_windows(self, windows: Aligned) -> npt.NDArray[Any]:
+        """Predict from prepared windows at 200 Hz with canonical channel names.
+
+        Args:
+            windows: The windows with any alignment; all windows of each subject that are to be predicted.
+
+        Returns:
+            See `predict_prepared`.
+        """
+        if self.probe is not None:
+            assert isinstance(self.model, DownstreamModel)
+            return self.probe.predict(windows, WindowEmbedder(self.model, self.probe.pooling))
+        groups = windows(self.alignment)
+        return np.concatenate(
+            [self.predict_prepared(part, group.channels) for group in groups for part in group.signals]
+        )
+
+    def predict_alone(self, windows: Aligned) -> npt.NDArray[Any] | None:
+        """Predict as `predict_windows` does with LaBraM's part of a stacked probe; None if there is no other part."""
+        if self.probe is None or self.probe.alone is None:
+            return None
+        assert isinstance(self.model, DownstreamModel)
+        return self.probe.alone.predict(windows, WindowEmbedder(self.model, self.probe.pooling))
+
+    def describe(self) -> str:
+        """Return what predicts in one line; empty if it is the model's own head."""
+        return self.probe.card.describe() if self.probe else ""
+
+    @property
+    def share(self) -> float:
+        """LaBraM's share of the prediction."""
+        return self.probe.card.share if self.probe else 1.0
+
+    def _check_enough(self, windows: int) -> None:
+        if self.probe is not None and self.probe.within_subject and windows < LEAST_WINDOWS:
+            raise WindowError(
+                f"the model standardises features within each subject: it needs {LEAST_WINDOWS} windows, got {windows}",
+                field="signals",
+                remedy=f"Pass at least {LEAST_WINDOWS} windows of one subject in one request",
+            )
 
     @torch.inference_mode()
     def predict_prepared(self, signals: Signals, channels: Sequence[str]) -> npt.NDArray[Any]:
-        """Predict from windows at 200 Hz with canonical channel names, aligned as the model needs.
+        """Predict with the model's own head from windows at 200 Hz with canonical channel names, aligned as it needs.
 
         Args:
             signals: µV [n, C, samples]; samples after the last whole second are ignored.
@@ -188,34 +239,6 @@ def _hint(label: str) -> str:
     except RecipeError as error:
         return f"{label!r}: {error.remedy}"
     return f"{label!r}: part of a contact grid here, so it is not a scalp position"
-
-
-def model_input(signals: Signals, channels: Sequence[str]) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return windows in batches of model input, and the spatial rows of their channels.
-
-    Args:
-        signals: µV [n, C, samples] at 200 Hz; samples after the last whole second are ignored.
-        channels: C canonical names.
-
-    Returns:
-        Batches [B, N, A, 200] in units of 100 µV, and rows [N].
-
-    Raises:
-        WindowError: If a window has no patch or more than 256.
-    """
-    n, count, samples = signals.shape
-    seconds = samples // SAMPLE_RATE_HZ
-    if not 1 <= count * seconds <= MAX_PATCHES:
-        raise WindowError(
-            f"expected 1 to {MAX_PATCHES} patches per window, got {count} channels x {seconds} s = {count * seconds}",
-            field="signals",
-            remedy="Shorten the windows or drop channels",
-        )
-    scaled = to_model_unit(signals[..., : seconds * SAMPLE_RATE_HZ])
-    x_BNAT = torch.from_numpy(scaled.reshape(n, count, seconds, SAMPLE_RATE_HZ))
-    return torch.split(x_BNAT, max(1, PATCHES_PER_BATCH // (count * seconds))), torch.tensor(
-        rows(channels), device="cpu"
-    )
 
 
 def resample(signals: Signals, sfreq: float) -> Signals:

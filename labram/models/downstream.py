@@ -10,6 +10,7 @@ from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
 from labram.models.patch_embed import TemporalEncoder
 from labram.models.transformer import NORM_EPS
+from labram.recipe import WindowPooling
 
 HEAD_SCALE = 0.001
 """Factor of the head's initial weights: near zero, so that the first steps do not disturb the pre-trained layers."""
@@ -62,6 +63,23 @@ class DownstreamModel(nn.Module):
         """Return `features` and `patch_features` from one forward pass."""
         tokens_BSD = self._tokens(x_BNAT, rows_N)
         return self._pooled(tokens_BSD), self.fc_norm(tokens_BSD[:, 1:])
+
+    def embed(self, x_BNAT: Tensor, rows_N: Tensor, pooling: WindowPooling) -> Tensor:
+        """Return one vector per window [B, K] with any pooling of the patch tokens.
+
+        ``mean`` and ``cls`` have K = D values, ``mean+std`` 2D, ``channels`` (mean over seconds) ND, ``tokens`` NAD.
+        """
+        tokens_BSD = self._tokens(x_BNAT, rows_N)
+        if pooling == "mean":
+            return self.fc_norm(tokens_BSD[:, 1:].mean(1))  # type: ignore[no-any-return]
+        if pooling == "cls":
+            return self.fc_norm(tokens_BSD[:, 0])  # type: ignore[no-any-return]
+        patches_BLD = self.fc_norm(tokens_BSD[:, 1:])
+        if pooling == "channels":
+            return patches_BLD.unflatten(1, x_BNAT.shape[1:3]).mean(2).flatten(1)  # type: ignore[no-any-return]
+        if pooling == "mean+std":
+            return torch.cat([patches_BLD.mean(1), patches_BLD.std(1, correction=0)], dim=1)
+        return patches_BLD.flatten(1)  # type: ignore[no-any-return]
 
     def layer_ids(self) -> dict[str, int]:
         """Return the depth of each parameter for layer-wise learning-rate decay: 0 for the input, largest for the head.

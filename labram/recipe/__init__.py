@@ -6,8 +6,10 @@ to the one step that uses it, so that changing a section re-runs that step and t
 
 from labram.recipe.loader import available, load, merge
 from labram.recipe.schema import (
+    LEAST_WINDOWS,
     MODEL_FILE,
     RUN_FILE,
+    AdaptationRecipe,
     AlignmentRecipe,
     ArchitectureRecipe,
     AugmentRecipe,
@@ -25,11 +27,14 @@ from labram.recipe.schema import (
     TokenizerRecipe,
     TrainingRecipe,
     VariantRecipe,
+    WindowPooling,
 )
 
 __all__ = [
+    "LEAST_WINDOWS",
     "MODEL_FILE",
     "RUN_FILE",
+    "AdaptationRecipe",
     "AlignmentRecipe",
     "ArchitectureRecipe",
     "AugmentRecipe",
@@ -47,6 +52,7 @@ __all__ = [
     "TokenizerRecipe",
     "TrainingRecipe",
     "VariantRecipe",
+    "WindowPooling",
     "available",
     "load",
     "merge",

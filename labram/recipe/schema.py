@@ -16,6 +16,9 @@ from labram.metrics import Kind
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+WindowPooling = Literal["mean", "cls", "channels", "mean+std", "tokens"]
+LEAST_WINDOWS = 4
+"""Windows of a subject that standardisation within subjects needs."""
 CHECKPOINT_MINUTES = 10.0
 RUN_FILE = "recipe.yaml"
 """File with the resolved recipe in the folder of a run."""
@@ -297,6 +300,40 @@ class AlignmentRecipe(FrozenModel):
     )
 
 
+class AdaptationRecipe(FrozenModel):
+    """How a pre-trained backbone is adapted to a task."""
+
+    strategy: Literal["full", "probe"] = Field(
+        default="full",
+        description="full: fine-tune all weights (paper, section 3.2). probe: keep the backbone and fit a linear model "
+        "of its embeddings in closed form, on the training and validation subjects; seconds on a CPU.",
+    )
+    pooling: WindowPooling = Field(
+        default="mean",
+        description="Embedding of a window for a probe: the mean over its patches, the cls token, the mean over "
+        "seconds of each channel, mean and SD over its patches, or all patch tokens.",
+    )
+    within_subject: bool = Field(
+        default=False,
+        description="Standardise the embeddings within each subject without labels. Predictions then need all windows "
+        f"of a subject together, at least {LEAST_WINDOWS}.",
+    )
+    stack: bool = Field(
+        default=False,
+        description="Add the outputs of the spectral model, with weights that are fitted on subjects that neither "
+        "model has seen. Reports state LaBraM's share.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        changed = [
+            name for name, value in self if name != "strategy" and value != type(self).model_fields[name].default
+        ]
+        if self.strategy != "probe" and changed:
+            raise ValueError(f"{', '.join(changed)}: only for strategy: probe, not for {self.strategy}")
+        return self
+
+
 class TaskRecipe(FrozenModel):
     """A labelled downstream task and the settings of fine-tuning."""
 
@@ -313,6 +350,7 @@ class TaskRecipe(FrozenModel):
     )
     seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Duration of a window.")
     alignment: AlignmentRecipe = AlignmentRecipe()
+    adaptation: AdaptationRecipe = AdaptationRecipe()
     frequencies: tuple[Annotated[float, Field(gt=0.5, lt=70.0)], ...] = Field(
         default=(),
         description="Frequencies of periodic stimulation in Hz, if any: the baseline can then use canonical "

@@ -7,7 +7,7 @@ from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
-from labram.recipe import GateRecipe
+from labram.recipe import LEAST_WINDOWS, GateRecipe
 
 NOT_FOR = (
     "Not a medical device. Not for diagnosis, monitoring or any decision about a person. Trained on few subjects: "
@@ -63,17 +63,28 @@ def task_card(
     }[evaluation.kind]
     return _card(
         name,
-        f"LaBraM fine-tuned for: {evaluation.title}. Returns {outputs} for each window.{_request(evaluation)}",
+        f"{_adapted(evaluation)}: {evaluation.title}. Returns {outputs} for each window.{_request(evaluation)}",
         data,
         _results(evaluation) + _waived(evaluation, gates),
         lineage,
     )
 
 
+def _adapted(evaluation: Evaluation) -> str:
+    if not evaluation.predictor:
+        return "LaBraM fine-tuned for"
+    return "LaBraM, frozen, with a probe for" if not evaluation.labram else "LaBraM, frozen, and the spectral model for"
+
+
 def _request(evaluation: Evaluation) -> str:
+    within = (
+        f" It standardises features within the subject of a request, so a request has at least {LEAST_WINDOWS} windows."
+        if "within each subject" in evaluation.predictor
+        else ""
+    )
     if evaluation.alignment == "none":
-        return ""
-    return (
+        return within
+    return within + (
         " The model aligns the windows of a request on all of them, so a request has windows of one subject only, "
         "and Euclidean alignment needs at least one second for each channel."
     )
@@ -113,15 +124,21 @@ def _source(dataset: str) -> str:
 
 
 def _results(evaluation: Evaluation) -> str:
+    sides = {"model": evaluation.model}
+    sides |= {"LaBraM alone": evaluation.labram} if evaluation.labram else {}
+    sides |= {"random weights": evaluation.random} if evaluation.random else {}
+    sides["baseline"] = evaluation.baseline
     rows = "\n".join(
-        f"| {metric} | {_format(estimate)} | {_format(evaluation.baseline.get(metric))} |"
-        for metric, estimate in evaluation.model.items()
+        f"| {metric} | {' | '.join(_format(scores.get(metric)) for scores in sides.values())} |"
+        for metric in evaluation.model
     )
+    head = f"| metric | {' | '.join(sides)} |\n|{' --- |' * (len(sides) + 1)}\n"
+    predictor = f"Model: {evaluation.predictor}.\n\n" if evaluation.predictor else ""
     notes = "".join(f"\n\n{note}" for note in evaluation.notes)
     return (
         f"{evaluation.split.capitalize()} split: {evaluation.n_windows} windows of {evaluation.n_subjects} held-out "
         f"subjects, with 95 % bootstrap intervals over subjects. Alignment: {evaluation.alignment}.\n\n"
-        f"| metric | model | baseline |\n| --- | --- | --- |\n{rows}\n\n"
+        f"{predictor}{head}{rows}\n\n"
         f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
         f"{evaluation.metric}; the difference is {_format(evaluation.difference)}.{notes}"
     )

@@ -90,14 +90,28 @@ def _description(task: TaskRecipe, found: Evaluation) -> str:
 
 def _comparison(found: Evaluation) -> str:
     metric = metrics.title(found.metric)
-    reached = f"{metric}: LaBraM {estimate(found.model.get(found.metric))}"
+    reached = f"{metric}: {_model(found)} {estimate(found.model.get(found.metric))}{_parts(found)}"
     if not found.baseline:
         return f"{reached}; this task has no baseline."
-    method = f" Baseline: {found.baseline_method}." if found.baseline_method else ""
+    method = f" Model: {found.predictor}." if found.predictor else ""
+    method += f" Baseline: {found.baseline_method}." if found.baseline_method else ""
     return (
         f"{reached}, baseline {estimate(found.baseline.get(found.metric))}; {compare_to_baseline(found).sentence} "
         f"(difference {estimate(found.difference)}, positive if LaBraM is better).{method}{_chance_caution(found)}"
     )
+
+
+def _model(found: Evaluation) -> str:
+    return "LaBraM with the spectral model" if found.labram else "LaBraM"
+
+
+def _parts(found: Evaluation) -> str:
+    """Return what the parts of the model reach, and what pre-training adds."""
+    alone, random = (side.get(found.metric) for side in (found.labram, found.random))
+    parts = f", LaBraM alone {estimate(alone)} (its share of the prediction is {percent(found.share)})" if alone else ""
+    if random is None:
+        return parts
+    return f"{parts}, random weights {estimate(random)} (pre-training adds {estimate(found.pretraining)})"
 
 
 def _chance_caution(found: Evaluation) -> str:
@@ -159,11 +173,17 @@ def _interval(metric: str, value: Estimate | None) -> Interval:
     return Interval(metrics.title(metric), point, low, high)
 
 
+def _others(found: Evaluation) -> list[tuple[str, dict[str, Estimate]]]:
+    sides = (("LaBraM alone", found.labram), ("random weights", found.random))
+    return [(title, scores) for title, scores in sides if scores]
+
+
 def _metrics(found: Evaluation) -> Table:
     whole = bool(found.by_recording)
     head = (
         "metric",
-        "LaBraM [95 % CI]",
+        f"{_model(found)} [95 % CI]",
+        *(f"{title} [95 % CI]" for title, _ in _others(found)),
         "baseline [95 % CI]",
         *(("LaBraM, by recording", "baseline, by recording") if whole else ()),
     )
@@ -171,6 +191,7 @@ def _metrics(found: Evaluation) -> Table:
         (
             metrics.title(metric) + ("" if metrics.greater_is_better(metric) else " (smaller is better)"),
             estimate(value),
+            *(estimate(scores.get(metric)) for _, scores in _others(found)),
             estimate(found.baseline.get(metric)),
             *(
                 (number(found.by_recording.get(metric)), number(found.baseline_by_recording.get(metric)))

@@ -39,7 +39,7 @@ class Alignment:
 
     def apply(self, signals: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return aligned signals [..., N, T]."""
-        return np.matmul(self.matrix, signals)
+        return np.asarray(np.matmul(self.matrix, signals))
 
 
 def seconds_needed(settings: AlignmentRecipe, channels: int) -> int:
@@ -74,12 +74,14 @@ def _map(covariance: NDArray[np.float64], kind: str, shrinkage: float) -> NDArra
     if kind == "none" or mean < SMALLEST_VARIANCE:
         return np.eye(channels)
     if kind == "amplitude":
-        return np.eye(channels) * SD_UV / np.sqrt(mean)
+        return np.asarray(np.eye(channels) * SD_UV / np.sqrt(mean))
     if kind == "zscore":
-        return np.diag(np.where(variances < SMALLEST_VARIANCE, 1.0, SD_UV / np.sqrt(np.maximum(variances, 1e-12))))
+        return np.asarray(
+            np.diag(np.where(variances < SMALLEST_VARIANCE, 1.0, SD_UV / np.sqrt(np.maximum(variances, 1e-12))))
+        )
     # A montage with an average reference or interpolated channels has no full rank: shrinkage bounds its noise.
     values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * mean * np.eye(channels))
-    return (vectors * (SD_UV / np.sqrt(np.maximum(values, 1e-9 * mean)))) @ vectors.T
+    return np.asarray((vectors * (SD_UV / np.sqrt(np.maximum(values, 1e-9 * mean)))) @ vectors.T)
 
 
 def align_request(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
 from labram.evaluation import scoring
-from labram.evaluation.record import EVALUATION_FILE
+from labram.evaluation.record import EVALUATION_FILE, OTHERS
 from labram.platform.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
 from labram.steps.artifacts import TRAINING_FILES
@@ -57,11 +57,14 @@ def evaluate(
         for name in TRAINING_FILES:
             shutil.copyfile(Path(model) / name, target / name)
         metrics = {name: estimate.value for name, estimate in evaluation.model.items()}
-        metrics |= {f"baseline/{name}": estimate.value for name, estimate in evaluation.baseline.items()}
+        for side in OTHERS:
+            metrics |= {f"{side}/{name}": estimate.value for name, estimate in getattr(evaluation, side).items()}
         defined = {name: value for name, value in metrics.items() if value is not None}
         run.summarise(defined)
         run.log_artifacts(target, EVALUATION_FILE)
         rows = ((n, str(estimate), str(evaluation.baseline.get(n, "–"))) for n, estimate in evaluation.model.items())
         table = kfp_summary.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows)
-        run.write_summary(summary, table, f"Alignment of subjects: {evaluation.alignment}.", *evaluation.notes)
+        predictor = [f"Model: {evaluation.predictor}."] if evaluation.predictor else []
+        alignment = f"Alignment of subjects: {evaluation.alignment}."
+        run.write_summary(summary, table, *predictor, alignment, *evaluation.notes)
     return defined

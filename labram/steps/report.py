@@ -1,12 +1,14 @@
 """Report: write the HTML report and `result.json` of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
+from labram.evaluation.record import OTHERS
+from labram.evaluation.statistics import Estimate
 from labram.platform.run_result import Outcome
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
@@ -82,6 +84,10 @@ def report(
     return Outcome(result["outcome"]).value  # a condition of the pipeline reads it: one of our words, and no other text
 
 
+def _headline(estimates: Mapping[str, Estimate], metric: str) -> dict[str, Any] | None:
+    return estimates[metric].model_dump() if estimates else None
+
+
 def _result(
     name: str,
     recipe: Recipe,
@@ -101,7 +107,9 @@ def _result(
                 "task": task.name,
                 "metric": task.metric,
                 "model": evaluation.headline.model_dump(),
-                "baseline": evaluation.baseline[task.metric].model_dump() if evaluation.baseline else None,
+                **{side: _headline(getattr(evaluation, side), task.metric) for side in OTHERS},
+                "predictor": evaluation.predictor,
+                "share": evaluation.share,
                 "beats_baseline": evaluation.beats_baseline,
                 "against_baseline": evaluation.against_baseline.value,
                 "alignment": evaluation.alignment,

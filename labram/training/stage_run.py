@@ -2,7 +2,7 @@
 
 An output folder holds ``model.safetensors``, ``config.json``, ``history.jsonl`` and ``resumed.json`` (the steps after
 which training was resumed). A tokenizer also has ``codebook.json`` and ``examples.npz``, a task model ``task.json`` and
-``load_report.json``. With several processes, rank 0 writes them.
+``load_report.json``, and that of a probe ``probe.json`` and ``probe.npz``. With several processes, rank 0 writes them.
 """
 
 import json
@@ -20,11 +20,13 @@ from labram.events import Monitor
 from labram.frozen_model import FrozenModel
 from labram.jsonl import write_rows
 from labram.models import weights
+from labram.models.loading import LoadReport
 from labram.models.official_layout import LabramModel
 from labram.training.checkpoints import HISTORY
 from labram.training.data.windows import catalogue_digest
 from labram.training.distributed.process_group import ProcessGroup
 from labram.training.loop import FitResult
+from labram.training.task_metadata import TaskMetadata
 
 RESUMED = "resumed.json"
 
@@ -81,3 +83,10 @@ class StageRun:
             checksums.seal(self.out / HISTORY)
             (self.out / RESUMED).write_text(json.dumps(result.resumed) + "\n", encoding="utf-8")
         return result.metrics | {"steps": float(result.step), "skipped_steps": float(result.skipped_steps)}
+
+    def write_task(self, metadata: TaskMetadata, report: LoadReport) -> None:
+        """Write the metadata of a task model and the report on its initial weights on rank 0."""
+        if ProcessGroup.current().is_main:
+            metadata.write(self.out)
+            text = json.dumps(report.to_json(), indent=2) + "\n"
+            (self.out / "load_report.json").write_text(text, encoding="utf-8")

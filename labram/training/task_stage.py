@@ -1,6 +1,5 @@
 """Training stage `finetune`: learn a labelled task from a pre-trained backbone (paper, section 3.2)."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from labram.training.notify import warn_user
 from labram.training.objectives.task_objective import TaskObjective
 from labram.training.optimiser import parameter_groups
 from labram.training.plan import task_plan
+from labram.training.probe_stage import train_probe
 from labram.training.stage_run import StageRun
 from labram.training.task_metadata import TaskMetadata
 
@@ -28,10 +28,11 @@ MIN_TARGET_SD = 1e-8
 
 
 def train_task_model(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, run: StageRun) -> dict[str, float]:
-    """Fine-tune a backbone on the train split of a task's dataset.
+    """Adapt a backbone to a task on the train split of its dataset, with the recipe's strategy.
 
-    The weights of the best epoch by the task's validation metric are kept, or those of the last epoch if there are no
-    validation subjects.
+    A probe is fitted to the training and validation subjects (see `labram.training.probe_stage`). Otherwise the weights
+    of the best epoch by the task's validation metric are kept, or those of the last epoch if there are no validation
+    subjects.
 
     Args:
         corpus: Catalogue and labels.
@@ -49,6 +50,8 @@ def train_task_model(corpus: Corpus, store: Store, backbone: Path, task: TaskRec
         CheckpointError: If the checkpoints belong to another training.
         TrainingError: If the loss diverged, or if a step has fewer windows than there are processes.
     """
+    if task.adaptation.strategy == "probe":
+        return train_probe(corpus, store, backbone, task, run)
     windows = _training_windows(corpus, store, task)
     held_out = LabelledWindows.load(corpus, store, task, "validation")
     if windows.excluded or held_out.excluded:
@@ -77,9 +80,7 @@ def train_task_model(corpus: Corpus, store: Store, backbone: Path, task: TaskRec
         allow=run.allow,
     )
     metrics = run.write_model(model, result)
-    if ProcessGroup.current().is_main:
-        metadata.write(run.out)
-        (run.out / "load_report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    run.write_task(metadata, report)
     return metrics
 
 

@@ -7,6 +7,7 @@ import pytest
 from labram.cli import progress, result
 from labram.evaluation.record import AgainstBaseline, Evaluation
 from labram.evaluation.statistics import Estimate
+from labram.recipe import GateRecipe
 from labram.registry import model_card
 from labram.reporting.tasks import compare_to_baseline
 
@@ -38,7 +39,7 @@ def test_all_places_state_the_same(found, outcome, monkeypatch):
     shown = compare_to_baseline(found)
     assert shown.short.text == outcome.value
     assert outcome.predicate in shown.sentence
-    assert f"The model {outcome.predicate} " in model_card.task_card("labram-t", found, DATA, {})
+    assert f"The model {outcome.predicate} " in model_card.task_card("labram-t", found, DATA, {}, GateRecipe())
     screen = io.StringIO()
     monkeypatch.setattr(progress, "console", progress.Terminal(file=screen, width=200, markup=False))
     row = {"task": "t", "metric": "auroc", "model": found.headline.model_dump(), "baseline": None, "gate": "passed"}

@@ -14,7 +14,7 @@ from labram.errors import CorpusError, LabelError, LabramWarning, RecipeError
 from labram.evaluation.external_evaluation import score_folder
 from labram.evaluation.leakage import Ledger, Seen
 from labram.evaluation.record import Evaluation
-from labram.evaluation.scoring import fit_baseline
+from labram.evaluation.scoring import fit_baseline, fitting_windows
 from labram.recipe import MODEL_FILE, load
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
@@ -62,7 +62,8 @@ def test_every_labelled_window_of_every_subject_is_scored(model, folder, tmp_pat
 def test_the_baseline_that_was_fitted_with_the_model_is_scored_too(model, folder, workload, tmp_path):
     corpus, store = workload
     task = TaskMetadata.read(model).recipe
-    fit_baseline(corpus, store, task, also=LabelledWindows.load(corpus, store, task, "test")).save(model)
+    test = LabelledWindows.load(corpus, store, task, "test")
+    fit_baseline(fitting_windows(corpus, store, task), test, task).save(model)
     evaluation = score(model, folder, tmp_path)
     assert evaluation.baseline["auroc"].value > 0.9
     assert not any("baseline" in note for note in evaluation.notes)

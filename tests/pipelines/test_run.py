@@ -39,7 +39,9 @@ def recipe(tmp_path_factory) -> Path:
     for stage in ("tokenizer", "pretraining"):
         settings[stage] |= STAGE | {"checkpoint_every": 2, "threads": 1, "validation_batches": 1}
     settings["tokenizer"]["min_perplexity"] = 1.0
-    settings["tasks"] = [task | {"epochs": 1} for task in settings["tasks"] if task["name"] in {"abnormal", "gait"}]
+    how = {"abnormal": {"strategy": "probe", "stack": True}, "gait": {"strategy": "full"}}
+    chosen = (task for task in settings["tasks"] if task["name"] in how)
+    settings["tasks"] = [task | {"epochs": 1, "adaptation": how[task["name"]]} for task in chosen]
     settings["name"] = "tiny"
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     path.write_text(yaml.safe_dump(settings))

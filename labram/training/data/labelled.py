@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from labram.corpus.catalogue import Corpus, Split
 from labram.errors import CorpusError, LabelError, RecipeError
 from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ, to_model_unit
+from labram.linear.features import Aligned, WindowGroup
 from labram.recipe import AlignmentRecipe, TaskRecipe
 from labram.signals import alignment as alignments
 from labram.signals.alignment import Alignment
@@ -24,7 +25,7 @@ from labram.training.data import seeds
 from labram.training.data.windows import ALL
 
 WINDOWS_AT_ONCE = 256
-"""Windows of a subject that are in memory while its alignment is computed."""
+"""Windows in memory while an alignment or features are computed."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,16 @@ class LabelledGroup:
 
 
 @dataclass(frozen=True)
+class _Stored:
+    """Signals of a group in µV, read from the store in batches on every iteration."""
+
+    group: LabelledGroup
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        yield from self.group.signals(WINDOWS_AT_ONCE)
+
+
+@dataclass(frozen=True)
 class LabelledWindows:
     """All windows of a task in one split.
 
@@ -207,6 +218,15 @@ class LabelledWindows:
         if all(group.alignment == alignment for group in self.groups):
             return self
         return replace(self, groups=tuple(replace(group, alignment=alignment) for group in self.groups))
+
+    def window_groups(self, alignment: AlignmentRecipe | None = None) -> list[WindowGroup]:
+        """Return the windows by montage, in µV, in order, for linear models and predictions.
+
+        Args:
+            alignment: Another alignment than that of the task.
+        """
+        windows = self if alignment is None else self.aligned(alignment)
+        return [WindowGroup(_Stored(group), group.montage, group.subject_keys.tolist()) for group in windows.groups]
 
     def describe_alignment(self) -> tuple[str, tuple[str, ...]]:
         """Return a line on the alignment for reports, and notes on subjects with too few seconds for it."""
@@ -295,6 +315,11 @@ def _require_stated(corpus: Corpus, task: TaskRecipe) -> None:
             field="corpus.subject",
             remedy="State the pattern of subjects in the recipe, and ingest the folder again",
         )
+
+
+def all_groups(parts: Sequence[LabelledWindows]) -> Aligned:
+    """Return the windows of several splits with any alignment, part by part."""
+    return lambda alignment: [group for part in parts for group in part.window_groups(alignment)]
 
 
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:

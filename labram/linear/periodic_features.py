@@ -42,7 +42,7 @@ def canonical_correlations(signals: npt.NDArray[np.float32], frequencies: Sequen
         sections = butter(_ORDER, (max(low, 0.5), UPPER_EDGE_HZ), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
         white_nCT = _whitened(sosfiltfilt(sections, signals, axis=-1))
         parts += [np.linalg.norm(white_nCT @ reference_RT.T, ord=2, axis=(1, 2)) for reference_RT in references]
-    return np.minimum(np.stack(parts, axis=1), 1.0)
+    return np.asarray(np.minimum(np.stack(parts, axis=1), 1.0))
 
 
 def _reference(frequency: float, samples: int) -> npt.NDArray[np.float64]:
@@ -61,4 +61,4 @@ def _whitened(signals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     largest = values[:, -1:]
     kept = (values > _NO_SIGNAL * largest) & (values > 0)
     gains = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    return (vectors * gains[:, None, :]).swapaxes(1, 2) @ centred
+    return np.asarray((vectors * gains[:, None, :]).swapaxes(1, 2) @ centred)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labram.evaluation.periodic_features import LOWER_EDGES_HZ, canonical_correlations
+from labram.linear.periodic_features import LOWER_EDGES_HZ, canonical_correlations
 
 SECONDS = np.arange(800) / 200
 FREQUENCIES = (13.0, 17.0, 21.0)

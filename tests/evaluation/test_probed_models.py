@@ -1,0 +1,103 @@
+"""A probe is trained, scored beside LaBraM alone and random weights, and used on requests as it was scored."""
+
+import numpy as np
+import pytest
+import torch
+
+from labram.errors import LabelError, WindowError
+from labram.evaluation.record import Predictions
+from labram.evaluation.scoring import evaluate
+from labram.events import NullMonitor
+from labram.inference.predictor import Predictor
+from labram.linear.probe import Probe
+from labram.models import weights
+from labram.models.config import BackboneConfig
+from labram.models.masked import MaskedModel
+from labram.recipe import TaskRecipe
+from labram.training.stage_run import StageRun
+from labram.training.task_metadata import TaskMetadata
+from labram.training.task_stage import train_task_model
+from tests.evaluation.conftest import CHANNELS, WORKLOAD, eeg
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    torch.manual_seed(0)
+    config = BackboneConfig(width=100, conv_channels=4, heads=5, depth=1, codes=16)
+    weights.save(MaskedModel(config), tmp_path / "backbone")
+    return tmp_path / "backbone"
+
+
+@pytest.fixture
+def probed(workload, backbone, tmp_path):
+    """Train a probe with some settings; return its task, folder and metrics."""
+    corpus, store = workload
+
+    def train(name="probe", alignment=None, **adaptation):
+        task = TaskRecipe.model_validate(
+            WORKLOAD.model_dump()
+            | {"adaptation": {"strategy": "probe", **adaptation}, "alignment": {"kind": alignment or "none"}}
+        )
+        run = StageRun(0, tmp_path / "checkpoints", tmp_path / name, NullMonitor())
+        return task, tmp_path / name, train_task_model(corpus, store, backbone, task, run)
+
+    return train
+
+
+def test_a_stacked_probe_is_scored_beside_labram_alone_and_random_weights(workload, probed, tmp_path):
+    task, folder, figures = probed(pooling="channels", stack=True)
+    assert figures["auroc"] > 0.9
+    assert 0 <= figures["share"] <= 1
+    found = evaluate(*workload, folder, task, bootstrap=50, seed=0, out=tmp_path / "out")
+    assert found.model["auroc"].value > 0.95
+    assert found.share == figures["share"]
+    assert "stacked out of fold, LaBraM's share" in found.predictor
+    assert found.labram["auroc"].value != found.random["auroc"].value
+    expected = found.labram["auroc"].value - found.random["auroc"].value
+    assert found.pretraining.value == pytest.approx(expected)
+    columns = Predictions.read(tmp_path / "out" / "predictions.parquet")
+    assert len(columns.labram) == len(columns.random) == len(columns.baseline) == len(columns.prediction)
+
+
+def test_a_probe_alone_has_no_other_part(workload, probed, tmp_path):
+    task, folder, figures = probed(pooling="mean")
+    found = evaluate(*workload, folder, task, bootstrap=20, seed=0, out=tmp_path / "out")
+    assert (found.share, found.labram, figures["share"]) == (1.0, {}, 1.0)
+    assert found.predictor.startswith("LaBraM embeddings (pooling: mean), 5 channels")
+    assert figures["trained_parameters"] == 101
+    assert weights.digest(folder) != ""
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "channels", "mean+std", "tokens"])
+def test_training_again_gives_the_same_probe_with_any_pooling(probed, pooling):
+    _, one, _ = probed("one", pooling=pooling)
+    _, two, _ = probed("two", pooling=pooling)
+    first, second = Probe.load(one), Probe.load(two)
+    np.testing.assert_array_equal(first.parts[0].weights, second.parts[0].weights)
+    assert first.card.model_copy(update={"arrays_sha256": ""}) == second.card.model_copy(update={"arrays_sha256": ""})
+
+
+def test_a_request_is_predicted_as_the_subjects_windows_were_scored(workload, probed, tmp_path):
+    task, folder, _ = probed(pooling="channels", within_subject=True, alignment="euclidean", stack=True)
+    evaluate(*workload, folder, task, bootstrap=20, seed=0, out=tmp_path / "out")
+    scored = Predictions.read(tmp_path / "out" / "predictions.parquet")
+    windows = np.concatenate(
+        [eeg(10 + state, alpha=3 if state else 15).reshape(6, 6, 800).swapaxes(0, 1) for state in (0, 1)]
+    )
+    predictor = Predictor(folder)
+    requested = predictor.predict(windows, [f"EEG {name}-REF" for name in CHANNELS], 200.0)
+    np.testing.assert_allclose(requested, scored.prediction[scored.subject_key == "s5"], atol=2e-3)
+    with pytest.raises(WindowError, match="it needs 4 windows, got 3"):
+        predictor.predict(windows[:3], CHANNELS, 200.0)
+    with pytest.raises(LabelError, match="needs channels FP2"):
+        predictor.predict(windows[:, 2:], CHANNELS[2:], 200.0)
+
+
+def test_metadata_names_the_adaptation(probed):
+    _, folder, _ = probed(pooling="cls")
+    assert TaskMetadata.read(folder).recipe.adaptation.pooling == "cls"
+
+
+def test_settings_of_a_probe_are_an_error_for_fine_tuning():
+    with pytest.raises(ValueError, match="pooling, stack: only for strategy: probe"):
+        TaskRecipe.model_validate(WORKLOAD.model_dump() | {"adaptation": {"pooling": "cls", "stack": True}})
