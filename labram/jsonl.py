@@ -12,11 +12,16 @@ Row = Mapping[str, Any]
 def append_rows(path: Path | str, *rows: Row) -> None:
     """Append rows in a single `write`, so that rows of concurrent processes never interleave.
 
-    Values that JSON lacks are written as text.
+    If the system writes a part only, the rest follows. Values that JSON lacks are written as text.
+
+    Raises:
+        OSError: If they cannot be written, or not to their end.
     """
+    content = memoryview(_text(rows).encode())
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, _text(rows).encode())
+        while content:
+            content = content[os.write(descriptor, content) :]
     finally:
         os.close(descriptor)
 
