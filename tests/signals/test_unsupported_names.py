@@ -1,5 +1,6 @@
 """Files of formats without a reader are named, and so are companions whose recording is not there."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,51 @@ def test_a_file_without_a_reader_is_named(tmp_path: Path, name: str) -> None:
     assert caught.value.reason is Reason.UNSUPPORTED
 
 
-@pytest.mark.parametrize(("header", "companion"), [("a.vhdr", "A.VMRK"), ("a.set", "a.fdt"), ("a.EEG", "a.pnt")])
+TABLE = "Fp1,Cz\n" + "0.5,-1e1\n" * 300
+MUSE = "timestamps,TP9\n" + "1e9,0.5\n" * 300
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv.gz", gzip.compress(TABLE.encode())),
+        ("a.TXT.GZ", gzip.compress(TABLE.encode())),
+        ("a.csv.gz", gzip.compress(MUSE.encode())),
+        ("a.csv.gz", gzip.compress((TABLE + "9,9\n" * 100_000).encode())),
+        ("a.dat", TABLE.encode()),
+        ("a.dat", bytes(1000)),
+        ("A.DAT", b"\1\0" * 1000),
+    ],
+)
+def test_tables_and_samples_without_what_describes_them_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert Folder().eeg_files(tmp_path) == [tmp_path / name]
+    with pytest.raises(ReadError) as caught:
+        read(tmp_path / name)
+    assert caught.value.reason is Reason.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv.gz", gzip.compress(b"subject,age\n1,20\n")),
+        ("a.csv.gz", gzip.compress(b"subject,age\n1,20\n")[:-9]),
+        ("a.csv.gz", b"no archive"),
+        ("a.dat", b"settings: 5\n"),
+    ],
+)
+def test_other_tables_are_no_recordings(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert Folder().eeg_files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "companion"),
+    [("a.vhdr", "A.VMRK"), ("a.set", "a.fdt"), ("a.EEG", "a.pnt"), ("a.lay", "A.dat"), ("a.hea", "a.dat")],
+)
 def test_a_companion_beside_its_recording_is_none(tmp_path: Path, header: str, companion: str) -> None:
     (tmp_path / header).write_bytes(b"x")
-    (tmp_path / companion).write_bytes(b"x")
+    (tmp_path / companion).write_bytes(b"x\0")
     assert Folder().eeg_files(tmp_path) == [tmp_path / header]
 
 

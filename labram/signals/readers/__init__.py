@@ -92,6 +92,20 @@ def is_compressed(path: Path) -> bool:
     return compressed.inner_suffix(path) in EEG_SUFFIXES | {".rec"}
 
 
+def _is_headless(path: Path) -> bool:
+    return unsupported.is_binary(path) and not has_header(path)
+
+
+def _is_compressed_text(path: Path) -> bool:
+    """Return whether the beginning of a compressed table would be recognised as a recording."""
+    inner = compressed.inner_suffix(path)
+    if path.suffix.lower() != ".gz" or inner not in (".arff", ".asc", ".csv", ".tsv", ".txt"):
+        return False
+    formats = [file_format.recognises for file_format in FORMATS if inner in file_format.suffixes]
+    with compressed.beginning(path) as table:
+        return any(recognises(table) for recognises in formats if recognises)
+
+
 FORMATS = (
     Format("EDF", (".edf",), edf.read),
     Format("BDF", (".bdf",), edf.read),
@@ -119,7 +133,9 @@ FORMATS = (
     Format("UCI SMNI text", (".gz",), smni.read, smni.recognises, unit="µV"),
     Format("compressed", compressed.SUFFIXES, compressed.read, is_compressed),
     Format("MATLAB or HDF5", unsupported.CONTAINERS, unsupported.read, unsupported.recognises),
-    Format("text of samples", (".txt", ".csv", ".tsv", ".asc"), text.read, text.recognises),
+    Format("text of samples", (".txt", ".csv", ".tsv", ".asc", ".dat"), text.read, text.recognises),
+    Format("samples without a header", (".dat",), unsupported.read_headless, _is_headless),
+    Format("compressed text of samples", (".gz",), compressed.read, _is_compressed_text),
 )
 """In the order in which they are tried."""
 

@@ -3,7 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -50,6 +50,17 @@ def read(path: Path) -> Recording:
     with _errors_of(path):
         recording = reader(Path(f"/dev/fd/{file.fileno()}"))
     return replace(recording, data=_Unpacked(recording.data, file, path))  # type: ignore[arg-type]
+
+
+@contextmanager
+def beginning(path: Path) -> Iterator[Path]:
+    """Unpack the first megabyte of a ``.gz`` file, or what can be unpacked of it."""
+    with TemporaryFile(prefix="labram-") as file:
+        with suppress(EOFError, gzip.BadGzipFile, zlib.error), gzip.open(path) as packed:
+            while file.tell() < _CHUNK and (chunk := packed.read1(_CHUNK)):
+                file.write(chunk)
+        file.flush()
+        yield Path(f"/dev/fd/{file.fileno()}")
 
 
 def _unpack(path: Path, into: IO[bytes]) -> None:

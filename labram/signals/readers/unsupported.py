@@ -70,6 +70,7 @@ BY_SUFFIX: Mapping[str, str] = {
 """Suffixes of recordings alone."""
 HEADERS_OF: Mapping[str, tuple[str, ...]] = {
     ".21e": (".eeg",),
+    ".dat": (".vhdr", ".ahdr", ".lay", ".dap", ".hea"),
     ".amrk": (".ahdr",),
     ".eeg": (".vhdr", ".ahdr"),
     ".fdt": (".set",),
@@ -81,6 +82,7 @@ HEADERS_OF: Mapping[str, tuple[str, ...]] = {
 _REMEDIES = {
     ".easy": "Use the .nedf file of the same recording, or export EDF with the vendor's software",
     ".bdf+": "Rename it to .bdf",
+    ".dat": "Put its header (.vhdr, .lay, .dap) beside it, or export it to EDF+, BDF or BrainVision",
     ".edf+": "Rename it to .edf",
     ".edfz": "Unpack it",
     ".fdt": "Put the .set file beside it",
@@ -138,6 +140,21 @@ def read(path: Path) -> NoReturn:
         ReadError: UNSUPPORTED, always.
     """
     raise unsupported(path, "BCI2000" if path.suffix.lower() == ".dat" else "a structure of MATLAB or HDF5")
+
+
+def is_binary(path: Path) -> bool:
+    """Return whether a file begins with other bytes than text."""
+    with path.open("rb") as file:
+        return b"\0" in file.read(_HEAD_BYTES)
+
+
+def read_headless(path: Path) -> NoReturn:
+    """Raise the error for samples without their header.
+
+    Raises:
+        ReadError: UNSUPPORTED, always.
+    """
+    raise unsupported(path, "samples of BrainVision, Persyst, Curry or WFDB without their header, or other data")
 
 
 def _variables(path: Path) -> Iterator[bytes]:
