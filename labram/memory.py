@@ -1,7 +1,10 @@
-"""Settings of glibc's memory allocator for processes that filter or train."""
+"""Memory of a process: a limit, and settings of glibc's allocator for processes that filter or train."""
 
 import ctypes
+import resource
 import sys
+
+import psutil
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # constants of <malloc.h>
 
@@ -16,3 +19,16 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, 1 << 25)
         mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def limit_memory(more: int | None) -> None:
+    """Limit the memory of this process, where the system counts what was allocated; beyond it, allocations fail.
+
+    Args:
+        more: Bytes beyond those that it has now; None lifts the limit.
+    """
+    if sys.platform != "linux":
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = hard if more is None else psutil.Process().memory_info().data + more
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))

@@ -1,6 +1,6 @@
-"""Temporary files of a local run: one folder, which all its processes use as TMPDIR, deleted at its end.
+"""Temporary files of a run or an ingest: one folder, which its processes use as TMPDIR, deleted at its end.
 
-KFP's runner leaves a folder for each task, and one for the run.
+KFP's runner leaves a folder for each task, and one for the run; a killed process leaves all of its own.
 """
 
 import os
@@ -17,11 +17,16 @@ PREFIX = "labram-run-"
 def scratch_folder() -> Iterator[Path]:
     """Yield a new folder, and delete it at the end; those of killed runs are deleted at the start."""
     _delete_abandoned()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=prefix()))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def prefix() -> str:
+    """Return a prefix for temporary folders of this process: if it is killed, the next run or ingest deletes them."""
+    return f"{PREFIX}{os.getpid()}-"
 
 
 def shared_folder() -> Path:

@@ -15,13 +15,14 @@ from labram import datasets as adapters
 from labram.corpus import pseudonyms
 from labram.corpus.catalogue import Corpus
 from labram.corpus.evidence import origin_columns
-from labram.corpus.process_pool import map_unordered
+from labram.corpus.process_pool import limited, map_unordered
 from labram.corpus.process_recording import PEAKS, process_recording, quarantined_row
 from labram.corpus.scan import Content, Item, hash_content, hash_sidecars, propose_subjects, recording_id, scan
 from labram.datasets.subjects import Proposal
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
 from labram.recipe import PreprocessingRecipe
+from labram.signals.readers import is_compressed
 from labram.signals.readers.origin import read as read_origin
 from labram.signals.version import VERSION as SIGNALS
 from labram.source_hash import hash_sources
@@ -29,6 +30,11 @@ from labram.store.store import Store
 
 log = logging.getLogger(__name__)
 
+_SECONDS, _BYTES_PER_SECOND = 1800, 1 << 18
+"""Time limit of one recording: a basis, and the size of its files at the rate of a slow machine."""
+_MEMORY_BYTES, _MEMORY_RATIO = 1 << 31, 32
+"""Memory that the process of a recording may take besides its libraries: a basis, and a multiple of its size."""
+_GZIP_RATIO = 10
 _METADATA_MODULES = ("process_recording", "signal_metrics", "pseudonyms", "spectra", "line_noise", "ingest")
 
 
@@ -169,6 +175,26 @@ def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, su
         if not reused:
             store.put_metadata(key, quarantined_row(reason))
         return _merge(identity, quarantined_row(reason), reused=reused)
+    with limited(
+        seconds=_SECONDS + content.size // _BYTES_PER_SECOND,
+        memory_bytes=_MEMORY_BYTES + _MEMORY_RATIO * _unpacked(item.file.path, content.size),
+    ):
+        return _process_content(item, content, identity, store, preprocessing, subject_key)
+
+
+def _unpacked(path: Path, size: int) -> int:
+    """Return the bytes to which a recording of some size may unpack."""
+    return size * (_GZIP_RATIO if is_compressed(path) else 1)
+
+
+def _process_content(
+    item: Item,
+    content: Content,
+    identity: dict[str, Any],
+    store: Store,
+    preprocessing: PreprocessingRecipe,
+    subject_key: bytes,
+) -> _Metadata:
     sidecars = hash_sidecars(item, store)
     excluded = sorted(item.file.excluded_channels)
     patches_key = store.key(

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
@@ -21,6 +20,7 @@ from labram.datasets.subjects import Proposal
 from labram.errors import CorpusError, ReadError
 from labram.events import Monitor
 from labram.recipe import Recipe
+from labram.scratch_folder import scratch_folder
 from labram.signals.lost_channels import lost_channels
 from labram.signals.readers import read
 from labram.signals.readers.isolated_reader import ReaderFailed
@@ -96,8 +96,8 @@ def ingest_folder(
     started = time.monotonic()
     key = pseudonyms.load_key(store.root, shared=store.is_bucket)
     name = pseudonyms.pseudonym(key, CORPORA, str(data.resolve()), *datasets)
-    with _lock(store, name, monitor), TemporaryDirectory() as scratch:
-        part, checked = Path(scratch, "part"), Path(scratch, "checked")
+    with _lock(store, name, monitor), scratch_folder() as scratch:
+        part, checked = scratch / "part", scratch / "checked"
         done = ingest(
             data,
             datasets,

@@ -4,14 +4,15 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
 from labram.child_process import ChildProcess, connect, discard_output
 from labram.errors import LabramError, PlatformError
-from labram.memory import keep_freed_memory
+from labram.memory import keep_freed_memory, limit_memory
+from labram.scratch_folder import scratch_folder
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -20,13 +21,15 @@ _SERVE = "import sys; from labram.corpus.process_pool import serve; serve(sys.ar
 WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment variables of a worker: one thread, because there are several workers."""
 _OOM_SCORE = "500"
+_worker = False
+"""Whether this process is a worker."""
 _GRACE_SECONDS = 10.0
 
 
 def map_unordered(
     work: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int
 ) -> Iterator[tuple[int, Result | None]]:
-    """Apply a function to every task in worker processes.
+    """Apply a function to every task in worker processes, which share a folder of temporary files.
 
     Args:
         work: The function; it, tasks and results must be picklable.
@@ -43,12 +46,37 @@ def map_unordered(
     if not workers:
         yield from ((index, work(task)) for index, task in enumerate(tasks))
         return
+    with scratch_folder() as scratch:
+        yield from _map_in_processes(work, tasks, workers, scratch)
+
+
+@contextmanager
+def limited(*, seconds: int, memory_bytes: int) -> Iterator[None]:
+    """Limit time and additional memory of a part of a task: the worker is killed, or an allocation fails.
+
+    Libraries of C neither end nor fail otherwise. Outside a worker process there is no limit.
+    """
+    if not _worker:
+        yield
+        return
+    limit_memory(memory_bytes)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        limit_memory(None)
+
+
+def _map_in_processes(
+    work: Callable[[Task], Result], tasks: Sequence[Task], workers: int, scratch: Path
+) -> Iterator[tuple[int, Result | None]]:
     queue = deque(enumerate(tasks))
     unfinished = len(queue)
     pool: dict[Connection, _Worker] = {}
     try:
         for _ in range(min(workers, unfinished)):
-            _add_worker(pool, work)
+            _add_worker(pool, work, scratch)
         while unfinished:
             for connection in wait(list(pool)):
                 assert isinstance(connection, Connection)
@@ -60,7 +88,7 @@ def map_unordered(
                 else:
                     pool.pop(connection).stop()
                     if queue:
-                        _add_worker(pool, work)
+                        _add_worker(pool, work, scratch)
                 if done is not None:
                     unfinished -= 1
                     yield done, result
@@ -69,8 +97,8 @@ def map_unordered(
             worker.stop()
 
 
-def _add_worker(pool: "dict[Connection, _Worker]", work: Callable[[Any], object]) -> None:
-    worker = _Worker(work)
+def _add_worker(pool: "dict[Connection, _Worker]", work: Callable[[Any], object], scratch: Path) -> None:
+    worker = _Worker(work, scratch)
     pool[worker.connection] = worker
 
 
@@ -82,8 +110,9 @@ class _Worker:
         task: Index of its current task; None before the worker is ready.
     """
 
-    def __init__(self, work: Callable[[Any], object]) -> None:
-        self._child = ChildProcess(["-c", _SERVE], quiet=False, environment=WORKER_ENVIRONMENT)
+    def __init__(self, work: Callable[[Any], object], scratch: Path) -> None:
+        environment = {**WORKER_ENVIRONMENT, "TMPDIR": str(scratch)}
+        self._child = ChildProcess(["-c", _SERVE], quiet=False, environment=environment)
         self.connection = self._child.connection
         self.task: int | None = None
         self._send(work)
@@ -119,6 +148,8 @@ class _Worker:
 
 def serve(descriptor: str) -> None:
     """Run a worker: receive the function, then task after task, until the connection closes."""
+    global _worker
+    _worker = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(OSError):  # if memory runs out, the kernel should kill this process, not its parent

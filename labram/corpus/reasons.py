@@ -87,7 +87,10 @@ REASONS: Mapping[str, Explanation] = {
     Reason.MISSING_LABEL: Explanation(
         "a required label is missing (a warning: the recording is still used for pre-training)", "add the label file"
     ),
-    Reason.UNPROCESSABLE: Explanation("labram failed unexpectedly", "report it, with the recording id"),
+    Reason.UNPROCESSABLE: Explanation(
+        "labram failed unexpectedly, or took far more time or memory than a recording of this size needs",
+        "export it again; if it is correct, report it, with the recording id",
+    ),
 }
 WARNINGS: Mapping[str, Explanation] = {
     "line_noise": Explanation("strong line noise, before the notch filter", "check cables and the line frequency"),

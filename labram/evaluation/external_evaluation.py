@@ -1,7 +1,6 @@
 """Evaluate a trained model on a folder of new recordings."""
 
 import logging
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from labram.evaluation.scoring import evaluated, excluded_windows, predict
 from labram.events import Monitor, NullMonitor
 from labram.inference.predictor import Predictor
 from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
+from labram.scratch_folder import scratch_folder
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
 from labram.training.task_metadata import TaskMetadata
@@ -67,8 +67,8 @@ def score_folder(
     quality = recipe.quality if recipe else QualityRecipe()
     subject = subject or (recipe.corpus.subject if recipe else "")
     require_stated_subjects(scan(data, [settings.dataset], subject), data, settings.name, settings.dataset)
-    with tempfile.TemporaryDirectory() as temporary:
-        shard, judged = Path(temporary) / "shard", Path(temporary) / "corpus"
+    with scratch_folder() as temporary:
+        shard, judged = temporary / "shard", temporary / "corpus"
         ingest(
             data,
             [settings.dataset],

@@ -1,15 +1,21 @@
 """Child processes: what they give back, what they die of, and what stays of a recording whose process was killed."""
 
+import gzip
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from labram.corpus import ingest as ingest_module
 from labram.corpus import process_pool as module
 from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import IngestResult
@@ -64,6 +70,59 @@ def test_processes_that_cannot_begin_are_not_the_recordings_fault(
     with pytest.raises(PlatformError, match="before it was ready"):
         list(map_unordered(len, ["a", "b"], workers=2))
     assert "No module named 'nowhere'" in capfd.readouterr().err
+
+
+LIMITED = "__import__('labram.corpus.process_pool').corpus.process_pool.limited(seconds={}, memory_bytes={})"
+
+
+def test_a_task_beyond_its_time_or_memory_ends_and_no_other():
+    endless = f"[limit := {LIMITED.format(1, 1 << 40)}, limit.__enter__(), __import__('time').sleep(60)]"
+    large = f"[limit := {LIMITED.format(60, 1 << 26)}, limit.__enter__(), bytearray(1 << 28)]"
+    within = f"[{LIMITED.format(60, 1 << 26)}.__enter__(), 1]"
+    started = time.monotonic()
+    done = dict(map_unordered(eval, [endless, large, "len(bytearray(1 << 28))"], workers=2))
+    assert done == {0: None, 1: None, 2: 1 << 28}
+    assert time.monotonic() - started < 50
+    assert eval(within)[1] == 1, "the calling process has no limits"
+
+
+def test_a_limit_ends_with_its_part_of_a_task():
+    limited = LIMITED.format(1, 1 << 26)
+    parts = f"(lambda limit: [limit.__enter__(), limit.__exit__(None, None, None)])({limited})"
+    after = "__import__('time').sleep(1.5), len(bytearray(1 << 28))"
+    assert list(map_unordered(eval, [f"[*{parts}, {after}][-1]"], workers=1)) == [(0, 1 << 28)]
+
+
+def test_an_ingest_limits_each_recording(
+    monkeypatch: pytest.MonkeyPatch, write_edf: Callable[..., Path], tmp_path: Path, take_in: Callable[..., object]
+):
+    limits: list[dict[str, int]] = []
+
+    def limited(**limit: int) -> nullcontext[None]:
+        limits.append(limit)
+        return nullcontext()
+
+    monkeypatch.setattr(ingest_module, "limited", limited)
+    path = write_edf(tmp_path / "data" / "Subject00_1.edf")
+    packed = tmp_path / "data" / "Subject01_1.edf.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    take_in(tmp_path / "data")
+    size = path.stat().st_size
+    assert [limit["memory_bytes"] - (1 << 31) for limit in limits] == [32 * size, 320 * packed.stat().st_size]
+    assert [limit["seconds"] for limit in limits] == [1800, 1800]
+
+
+def test_what_killed_processes_leave_is_deleted_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A worker leaves a file and kills the ingest: neither has time to clean up."""
+    code = "__import__('tempfile').mkdtemp(), __import__('os').kill(__import__('os').getppid(), 9)"
+    run = f"from labram.corpus.process_pool import map_unordered; list(map_unordered(eval, [{code!r}], workers=1))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", run], env=environment, check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert list(left.iterdir())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert list(map_unordered(eval, ["__import__('tempfile').mkdtemp()"], workers=1))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_recording_whose_process_is_killed_is_refused_and_all_others_are_done(

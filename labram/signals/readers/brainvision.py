@@ -15,6 +15,7 @@ from typing import Any
 import mne
 
 from labram.errors import ReadError, Reason
+from labram.scratch_folder import prefix
 from labram.signals.readers.companions import find_beside, with_suffix
 from labram.signals.readers.errors import epoched, outside, truncated, unreadable
 from labram.signals.readers.limits import read_bytes
@@ -104,7 +105,7 @@ def _of_same_name(path: Path, key: str) -> Path | None:
 
 def _open(path: Path, header: str, samples: Path, markers: str) -> Any:
     """Open with MNE, which needs exact names and UTF-8: it gets a copy of the header and of the markers."""
-    with TemporaryDirectory(prefix="labram-") as name:
+    with TemporaryDirectory(prefix=prefix()) as name:
         folder = Path(name)
         link = folder / f"samples{samples.suffix.lower()}"
         link.symlink_to(samples.absolute())

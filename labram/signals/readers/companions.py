@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from labram.scratch_folder import prefix
+
 
 def find_beside(path: Path, name: str) -> Path | None:
     """Return the file of this name beside `path`, else one whose name differs only in case; None if there is none.
@@ -34,7 +36,7 @@ def with_suffix(path: Path, suffix: str) -> Path | None:
 @contextmanager
 def linked(files: Mapping[str, Path]) -> Iterator[Path]:
     """Provide a temporary folder with links to files under the names that a library looks for."""
-    with TemporaryDirectory(prefix="labram-") as name:
+    with TemporaryDirectory(prefix=prefix()) as name:
         folder = Path(name)
         for link, file in files.items():
             (folder / link).symlink_to(file.absolute())

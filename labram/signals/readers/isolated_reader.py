@@ -7,9 +7,7 @@ recording that the parent holds.
 
 import glob
 import json
-import resource
 import signal
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from labram.child_process import ChildProcess
 from labram.errors import ReadError, Reason
+from labram.memory import limit_memory
 from labram.signals.readers.errors import unreadable
 from labram.signals.recording import Event, Recording, Samples
 
@@ -166,16 +164,12 @@ def _size(path: Path) -> int:
     return sum(part.stat().st_size for part in path.parent.glob(f"{glob.escape(path.stem)}.*") if part.is_file())
 
 
-def _limit_memory(path: Path) -> None:
-    """Limit the memory of this process, where the system counts what was allocated."""
-    if sys.platform == "linux":
-        taken = psutil.Process().memory_info().data
-        limit = taken + _MEMORY_BYTES + _MEMORY_RATIO * _size(path)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
 def _send(connection: Connection, values: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(values).encode())
+
+
+def _limit_memory(path: Path) -> None:
+    limit_memory(_MEMORY_BYTES + _MEMORY_RATIO * _size(path))
 
 
 @contextmanager
