@@ -5,6 +5,7 @@ the recording's content, so a second ingest only hashes the files.
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -35,6 +36,7 @@ _SECONDS, _BYTES_PER_SECOND = 1800, 1 << 18
 _MEMORY_BYTES, _MEMORY_RATIO = 1 << 31, 32
 """Memory that the process of a recording may take besides its libraries: a basis, and a multiple of its size."""
 _GZIP_RATIO = 10
+_RATE_TOLERANCE = 0.01
 _METADATA_MODULES = ("process_recording", "signal_metrics", "pseudonyms", "spectra", "line_noise", "ingest")
 
 
@@ -240,7 +242,14 @@ def _process_content(
     if metadata["row"].get("seconds"):
         population = item.dataset.population or item.dataset.name
         identity |= origin_columns(read_origin(item.file.path), population, metadata["row"]["seconds"], subject_key)
+    if _contradicts(item.file.rate_hz, metadata["row"].get("rate_hz")):
+        identity["warnings"] = [*identity["warnings"], "rate_contradicts_sidecar"]
     return _merge(identity, metadata, reused=reused)
+
+
+def _contradicts(stated: float | None, read: float | None) -> bool:
+    """Return whether two sampling rates are both known and differ by more than rounding."""
+    return bool(stated and read) and not math.isclose(stated or 0.0, read or 0.0, rel_tol=_RATE_TOLERANCE)
 
 
 def _killed(item: Item, store: Store, subject_key: bytes) -> _Metadata:

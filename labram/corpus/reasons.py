@@ -169,6 +169,10 @@ WARNINGS: Mapping[str, Explanation] = {
     "line_freq_not_understood": Explanation(
         "`PowerLineFrequency` is neither 50 nor 60 Hz; 50 Hz was assumed", "correct `PowerLineFrequency`"
     ),
+    "rate_contradicts_sidecar": Explanation(
+        "`SamplingFrequency` is no number, or not the sampling rate of the file, which was used",
+        "find out which is right: durations and all frequencies depend on it",
+    ),
     "reference_not_understood": Explanation(
         "the stated reference has words that are neither electrodes nor common terms; it is not in the catalogue",
         "state it as electrodes, such as `Cz` or `A1, A2`",

@@ -58,6 +58,7 @@ class RecordingFile:
             keeps it and splits only the subjects without one.
         line_freq_hz: Line frequency of this recording; None: that of the dataset.
         reference: Recording reference of this recording; empty: that of the dataset.
+        rate_hz: Sampling rate that the dataset's metadata state; the file's is used. None: not stated.
         excluded_channels: Names of channels that are bad or not EEG by the dataset's metadata; they are left out.
         notes: Warning codes of metadata that were repaired or not understood (docs/quality.md).
         subject_source: What states the subject. A guessed one may be used for pre-training only.
@@ -72,6 +73,7 @@ class RecordingFile:
     split: Literal["train", "validation", "test"] | None = None
     line_freq_hz: float | None = None
     reference: str = ""
+    rate_hz: float | None = None
     excluded_channels: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     subject_source: SubjectSource = "adapter"

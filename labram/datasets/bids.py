@@ -54,6 +54,7 @@ class Bids(Dataset):
                 session=(match["session"] if match else None) or "",
                 line_freq_hz=facts.line_freq_hz,
                 reference=facts.reference,
+                rate_hz=facts.rate_hz,
                 excluded_channels=facts.excluded_channels,
                 notes=facts.notes,
                 quarantined=_quarantined(parents, facts),

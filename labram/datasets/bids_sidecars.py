@@ -37,6 +37,7 @@ class Facts:
         excluded_channels: Names of the channels that are bad or not EEG.
         notes: Warning codes.
         epoched: Whether the recording is cut into epochs.
+        rate_hz: Sampling rate; None: not stated or not understood, which `notes` tells.
     """
 
     line_freq_hz: float | None
@@ -44,6 +45,7 @@ class Facts:
     excluded_channels: frozenset[str]
     notes: tuple[str, ...]
     epoched: bool = False
+    rate_hz: float | None = None
 
 
 @dataclass
@@ -144,11 +146,15 @@ def read_facts(path: Path, folder: Path, corpus: Path | None = None) -> Facts:
     kind = "" if _absent(recording_type) else str(recording_type).strip().lower()
     if kind not in ("", "continuous", "epoched"):
         reading.note("gaps_unknown")
+    rate = reading.value(fields, "SamplingFrequency")
+    rate_hz = None if _absent(rate) else _number(rate)
+    if not (_absent(rate) or rate_hz):
+        reading.note("rate_contradicts_sidecar")
     tables = list(_applicable(path, folder, "_channels.tsv"))
     rows = reading.rows(tables[-1]) if tables else []
     excluded = frozenset(row["name"] for row in rows if row.get("name") and _is_excluded(reading, row))
     reference = "" if _absent(reference) else str(reference)
-    return Facts(line_freq, reference, excluded, tuple(reading.notes), epoched=kind == "epoched")
+    return Facts(line_freq, reference, excluded, tuple(reading.notes), kind == "epoched", rate_hz)
 
 
 def _applicable(path: Path, folder: Path, suffix: str) -> Iterator[Path]:

@@ -222,6 +222,10 @@ class TestBids:
         (b"[60]", 50, ["sidecar_unreadable", "line_freq_not_stated"]),
         (b"[" * 200_000, 50, ["sidecar_unreadable", "line_freq_not_stated"]),
         (b'{"PowerLineFrequency": 60, "EEGReference": "below the lamp"}', 60, ["reference_not_understood"]),
+        (b'{"PowerLineFrequency": 60, "SamplingFrequency": 100.2}', 60, []),
+        (b'{"PowerLineFrequency": 60, "SamplingFrequency": "n/a"}', 60, []),
+        (b'{"PowerLineFrequency": 60, "SamplingFrequency": 512.0}', 60, ["rate_contradicts_sidecar"]),
+        (b'{"PowerLineFrequency": 60, "SamplingFrequency": "fast"}', 60, ["rate_contradicts_sidecar"]),
     )
 
     @pytest.mark.parametrize(("sidecar", "line_freq", "warnings"), SIDECARS)

@@ -397,6 +397,15 @@ def test_the_longest_gap_in_time_stamps_is_reported(tmp_path: Path, missing: int
     assert read(path).gap_seconds == pytest.approx(7.25, abs=0.006)
 
 
+@pytest.mark.parametrize(("mark", "quote"), [("\ufeff", ""), ("", '"'), ("\ufeff", '"')])
+def test_muse_csv_that_a_spreadsheet_saved_is_the_same(tmp_path: Path, mark: str, quote: str):
+    path = muse(tmp_path / "a.csv")
+    head, _, rows = path.read_text().partition("\n")
+    expected = everything(read(path))
+    path.write_text(f"{mark}{','.join(f'{quote}{name}{quote}' for name in head.split(','))}\n{rows}", "utf-8")
+    np.testing.assert_array_equal(everything(read(path)), expected)
+
+
 def test_other_csv_files_are_no_recordings(tmp_path: Path):
     (tmp_path / "a.csv").write_text("subject,age\n1,20\n")
     assert not is_recording(tmp_path / "a.csv")

@@ -121,3 +121,19 @@ def test_annotations_without_signals_are_named_as_such(
     header += b"".join(value.ljust(width) for value, width in widths) + b"".ljust(80) + b"30".ljust(8) + b"".ljust(32)
     (tmp_path / "night-Hypnogram.edf").write_bytes(header + text.ljust(60, b"\0"))
     assert refused(tmp_path / "night-Hypnogram.edf") is Reason.ANNOTATIONS_ONLY
+
+
+@pytest.mark.parametrize("duration", [b"0.5", b"2", b"1e-2"])
+def test_records_that_begin_at_other_intervals_than_their_duration_have_no_known_rate(
+    edf: Path, refused: Callable[[Path], Reason], duration: bytes
+) -> None:
+    put(edf, 244, duration.ljust(8))
+    assert refused(edf) is Reason.DAMAGED
+
+
+def test_a_pause_in_a_file_that_is_declared_continuous_is_a_gap(edf: Path) -> None:
+    content = edf.read_bytes()
+    for second in range(12, SECONDS):
+        content = content.replace(f"+{second}\x14\x14".encode(), f"+{second + 40}\x14\x14".encode())
+    edf.write_bytes(content)
+    assert read(edf).gap_seconds == 40.0

@@ -174,6 +174,14 @@ def test_empty_samples_have_one_reason_in_every_format(tmp_path: Path):
         assert outcome(empty)[0] is Reason.DAMAGED
 
 
+def test_a_decimal_comma_in_a_sampling_interval_is_understood(tmp_path: Path):
+    path = brainvision(tmp_path, "a")
+    text = path.read_text("utf-8")
+    assert "SamplingInterval=10000.0\n" in text
+    path.write_text(text.replace("SamplingInterval=10000.0\n", "SamplingInterval=8000,5\n"), "utf-8")
+    assert assert_whole(path).sfreq == pytest.approx(1e6 / 8000.5)
+
+
 @pytest.mark.parametrize("value", ["", " ", "\t"])
 def test_an_empty_brainvision_entry_does_not_take_the_next_line(tmp_path: Path, value: str):
     path = brainvision(tmp_path, "a")

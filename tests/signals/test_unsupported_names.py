@@ -1,6 +1,8 @@
 """Files of formats without a reader are named, and so are companions whose recording is not there."""
 
 import gzip
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,50 @@ def test_tables_and_samples_without_what_describes_them_are_named(tmp_path: Path
 def test_other_tables_are_no_recordings(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     assert Folder().eeg_files(tmp_path) == []
+
+
+def archive(path: Path, *names: str, mode: str = "w:gz") -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name in names:
+                file.writestr(name, bytes(1000))
+        return path
+    with tarfile.open(path, mode) as packed:
+        for name in names:
+            (path.parent / "member").write_bytes(bytes(1000))
+            packed.add(path.parent / "member", name)
+    (path.parent / "member").unlink()
+    return path
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.zip", ""), ("a.tar", "w"), ("a.tar.gz", "w:gz"), ("a.tgz", "w:gz")])
+def test_archives_of_recordings_are_named_until_they_are_unpacked(tmp_path: Path, name: str, mode: str) -> None:
+    path = archive(tmp_path / name, "notes.txt", "S01/eeg.EDF", mode=mode)
+    assert Folder().eeg_files(tmp_path) == [path]
+    with pytest.raises(ReadError, match="compressed"):
+        read(path)
+    (tmp_path / "S01").mkdir()
+    (tmp_path / "S01" / "eeg.EDF").write_bytes(b"x")
+    assert Folder().eeg_files(tmp_path) == [tmp_path / "S01" / "eeg.EDF"]
+    (tmp_path / "S01" / "eeg.EDF").unlink()
+    assert Folder().eeg_files(tmp_path) == [path]
+
+
+def test_other_archives_and_damaged_ones_are_no_recordings(tmp_path: Path) -> None:
+    archive(tmp_path / "a.zip", "paper.pdf", "code/read.m")
+    (tmp_path / "b.zip").write_bytes(b"PK")
+    (tmp_path / "c.tar").write_bytes(b"x" * 2000)
+    (tmp_path / "d.tgz").write_bytes(b"x" * 2000)
+    assert Folder().eeg_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.edf.part", "a.BDF.crdownload", "a.set.bak", "a.vhdr.tmp", "a.fif.orig"])
+def test_unfinished_downloads_and_backups_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "notes.bak").write_bytes(b"x")
+    assert Folder().eeg_files(tmp_path) == [tmp_path / name]
+    with pytest.raises(ReadError, match="unfinished"):
+        read(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,21 @@ def _is_compressed_text(path: Path) -> bool:
         return any(recognises(table) for recognises in formats if recognises)
 
 
+def _is_copy(path: Path) -> bool:
+    return Path(path.stem).suffix.lower() in EEG_SUFFIXES
+
+
+def _holds_recordings(path: Path) -> bool:
+    """Return whether an archive has a member with a suffix of EEG that is not unpacked beside it."""
+    if path.suffix.lower() == ".gz" and Path(path.stem).suffix.lower() != ".tar":
+        return False
+    places = (path.parent, path.with_suffix(""), path.with_name(f"{path.name}.unzip"))  # the last as Pooch does
+    return any(
+        Path(name).suffix.lower() in EEG_SUFFIXES and not any((place / name).exists() for place in places)
+        for name in compressed.archived(path)
+    )
+
+
 FORMATS = (
     Format("EDF", (".edf",), edf.read),
     Format("BDF", (".bdf",), edf.read),
@@ -132,6 +147,8 @@ FORMATS = (
     Format("Muse Monitor CSV", (".csv",), muse_monitor.read, muse_monitor.recognises, unit="µV"),
     Format("UCI SMNI text", (".gz",), smni.read, smni.recognises, unit="µV"),
     Format("compressed", compressed.SUFFIXES, compressed.read, is_compressed),
+    Format("archive", compressed.ARCHIVES, compressed.read, _holds_recordings),
+    Format("unfinished copy", unsupported.COPIES, unsupported.read_copy, _is_copy),
     Format("MATLAB or HDF5", unsupported.CONTAINERS, unsupported.read, unsupported.recognises),
     Format("text of samples", (".txt", ".csv", ".tsv", ".asc", ".dat"), text.read, text.recognises),
     Format("samples without a header", (".dat",), unsupported.read_headless, _is_headless),
@@ -141,7 +158,7 @@ FORMATS = (
 
 SHARED_SUFFIXES = frozenset(
     {".rec", ".raw", ".data", ".avg", ".arff", ".csv", ".txt", ".tsv", ".asc"}
-    | {*compressed.SUFFIXES, *unsupported.CONTAINERS}
+    | {*compressed.SUFFIXES, *compressed.ARCHIVES, *unsupported.CONTAINERS, *unsupported.COPIES}
 )
 """Ambiguous suffixes: such a file is EEG only if one of the formats recognises it."""
 

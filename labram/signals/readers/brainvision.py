@@ -109,7 +109,10 @@ def _open(path: Path, header: str, samples: Path, markers: str) -> Any:
         folder = Path(name)
         link = folder / f"samples{samples.suffix.lower()}"
         link.symlink_to(samples.absolute())
-        names = {"DataFile": link.name, "MarkerFile": "markers.vmrk", "Codepage": "UTF-8"}
+        interval = (_value(header, "SamplingInterval") or "").replace(",", ".")
+        names = {
+            "DataFile": link.name, "MarkerFile": "markers.vmrk", "Codepage": "UTF-8", "SamplingInterval": interval,
+        }  # fmt: skip
         header_name = "header.ahdr" if _is_v_amp(header) else "header.vhdr"
         for file, text in ((header_name, header), ("markers.vmrk", markers)):
             for key, value in names.items():

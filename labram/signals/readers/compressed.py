@@ -1,10 +1,13 @@
 """Compressed recordings (``a.edf.gz``): EDF, BDF and GDF are unpacked to a file without a name while they are used."""
 
 import gzip
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -23,6 +26,9 @@ _READERS: dict[str, Callable[[Path], Recording]] = {
     ".gdf": gdf.read,
 }
 _CHUNK = 1 << 20
+_MOST_MEMBERS = 100_000
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
+"""Suffixes of files with several members; ``.gz`` after ``.tar``."""
 
 
 def inner_suffix(path: Path) -> str:
@@ -50,6 +56,20 @@ def read(path: Path) -> Recording:
     with _errors_of(path):
         recording = reader(Path(f"/dev/fd/{file.fileno()}"))
     return replace(recording, data=_Unpacked(recording.data, file, path))  # type: ignore[arg-type]
+
+
+def archived(path: Path) -> list[str]:
+    """Return the names of the files in a ``.zip`` or ``.tar``; of a compressed ``.tar``, of those at its beginning."""
+    names: list[str] = []
+    with suppress(OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error):
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                return archive.namelist()
+        packed = path.suffix.lower() in (".gz", ".tgz")
+        with beginning(path) if packed else nullcontext(path) as unpacked, tarfile.open(unpacked, "r:") as archive:
+            for member in islice(archive, _MOST_MEMBERS):
+                names.append(member.name)  # noqa: PERF401  the beginning of an archive ends with an error
+    return names
 
 
 @contextmanager

@@ -25,6 +25,8 @@ MIN_RECORDS_FRACTION = 0.95
 _LINE_FEED, _CARRIAGE_RETURN = 0x0A, 0x0D
 _MIN_LINE_FEEDS = 64
 _BLOCK_BYTES, _TEXT_BYTES = 1 << 20, 1 << 14
+_DURATION_TOLERANCE = 0.01
+"""Of the duration of a record, against the interval at which most of them begin."""
 _TRIGGER_LABELS = frozenset({"status", "trigger"})
 
 
@@ -48,8 +50,8 @@ def read(path: Path) -> Recording:
 
     Raises:
         ReadError: UNREADABLE if the header is malformed; TRUNCATED if records are missing; DAMAGED if the file was
-            copied as text, if no channel has a scale, or if the records of an interrupted file have no onsets;
-            ANNOTATIONS_ONLY if there is no signal; NOT_EEG if no channel has a plausible sampling rate.
+            copied as text, if no channel has a scale, or if the onsets of its records are missing or contradict their
+            duration; ANNOTATIONS_ONLY if there is no signal; NOT_EEG if no channel has a plausible sampling rate.
     """
     try:
         header = read_header(path)
@@ -152,7 +154,8 @@ def _events(path: Path, header: Header, records: int) -> tuple[list[Event], floa
     """Return annotations, else rising edges of a trigger channel; the longest gap in seconds; and notes.
 
     Raises:
-        ReadError: DAMAGED if the file is interrupted and its records have no onsets.
+        ReadError: DAMAGED if the file is interrupted and its records have no onsets, or if it is not and its records
+            begin at other intervals than their duration.
     """
     annotations: list[Annotation] = []
     times = None
@@ -168,6 +171,15 @@ def _events(path: Path, header: Header, records: int) -> tuple[list[Event], floa
             file=path.name,
             remedy="Export the recording again as a continuous file",
         )
+    if times is not None and not header.interrupted and len(times.onsets) > 2:
+        step = float(np.median(np.diff(times.onsets)))
+        if abs(step / header.record_seconds - 1) > _DURATION_TOLERANCE:
+            raise ReadError(
+                f"its records last {header.record_seconds:g} s and start every {step:g} s: the rate is unknown",
+                reason=Reason.DAMAGED,
+                file=path.name,
+                remedy="Export the recording again",
+            )
     events, encoding = to_events(annotations, times, records * header.record_seconds)
     events = events or _triggers(path, header, records)
     notes = ["annotations_latin1"] if encoding == "latin1" else []

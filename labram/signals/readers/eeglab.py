@@ -17,8 +17,8 @@ from labram.signals.readers.matlab_size import require_proportionate
 from labram.signals.readers.with_mne import open_raw, quiet, to_recording
 from labram.signals.recording import Recording
 
-_BOUNDARIES = ("boundary", "-99")
-"""The latter where events are numbers."""
+_BOUNDARIES = ("boundary", "-99", "-99.0")
+"""The last two where events are numbers."""
 _VALUE_BYTES = 4
 
 

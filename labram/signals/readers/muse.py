@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.header_text import decode
 from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.recording import Event, Recording
 
@@ -22,7 +23,7 @@ _MARKER = "marker"
 def recognises(path: Path) -> bool:
     """Return whether the first line is a MuseLSL header: time stamps, channels, optional markers."""
     with path.open("rb") as file:
-        columns = file.readline(1024).decode("latin1").strip().split(",")
+        columns = decode(file.readline(1024)).replace('"', "").strip().split(",")
     return columns[0] == _STAMPS and len(columns) > 1
 
 

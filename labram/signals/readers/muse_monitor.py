@@ -10,6 +10,7 @@ import pandas as pd
 
 from labram.errors import ReadError, Reason
 from labram.signals.readers.errors import empty, unreadable
+from labram.signals.readers.header_text import decode
 from labram.signals.readers.time_stamps import longest_gap
 from labram.signals.recording import Recording
 
@@ -24,7 +25,7 @@ _MIN_SFREQ = 100.0
 def recognises(path: Path) -> bool:
     """Return whether the first line is a Muse Monitor header."""
     with path.open("rb") as file:
-        columns = file.readline(4096).decode("latin1").strip().split(",")
+        columns = decode(file.readline(4096)).replace('"', "").strip().split(",")
     return columns[0] == _STAMPS and any(name.startswith(_RAW) for name in columns)
 
 

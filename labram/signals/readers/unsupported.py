@@ -142,6 +142,24 @@ def read(path: Path) -> NoReturn:
     raise unsupported(path, "BCI2000" if path.suffix.lower() == ".dat" else "a structure of MATLAB or HDF5")
 
 
+COPIES = (".bak", ".crdownload", ".download", ".filepart", ".old", ".orig", ".part", ".partial", ".tmp")
+"""Suffixes of unfinished downloads and of backups, after that of the file."""
+
+
+def read_copy(path: Path) -> NoReturn:
+    """Raise the error for an unfinished download or a backup.
+
+    Raises:
+        ReadError: UNSUPPORTED, always.
+    """
+    raise ReadError(
+        "an unfinished download or a backup of a recording",
+        reason=Reason.UNSUPPORTED,
+        file=path.name,
+        remedy="Finish the download or rename the file; if the recording is beside it, delete the file",
+    )
+
+
 def is_binary(path: Path) -> bool:
     """Return whether a file begins with other bytes than text."""
     with path.open("rb") as file:
