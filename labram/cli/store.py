@@ -1,4 +1,4 @@
-"""`labram store`: check the files of a patch store."""
+"""`labram store`: check the files of a patch store, and delete those that no recording in use needs."""
 
 import json as text
 from typing import Annotated
@@ -9,12 +9,7 @@ from labram.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from labram.cli.terminal import echo
 from labram.errors import StoreError
 
-app = typer.Typer(help="Check a patch store.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `verify` a subcommand while it is the only one."""
+app = typer.Typer(help="Check and clean a patch store.", no_args_is_help=True)
 
 
 @app.command()
@@ -59,3 +54,28 @@ def verify(
         )
     if damaged:
         echo(f"{INGEST_AGAIN}.", err=True)
+
+
+@app.command()
+def gc(
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """Delete patches of quarantined recordings, and temporary files of killed processes.
+
+    Patches of a recording that the quality rules quarantine stay in the store, so that other thresholds need no second
+    ingest. This deletes those of recordings that no catalogue of the store accepts. Do not run it during a run whose
+    recipe accepts more: catalogues of runs are not in the store.
+
+    Exit codes: 0 done; 1 error.
+    """
+    from labram.corpus.local_ingest import quarantined_entries
+    from labram.store.store import Store
+
+    opened = Store(store)
+    opened.gc()
+    deleted = opened.remove_entries(quarantined_entries(opened))
+    if json:
+        echo(text.dumps({"deleted": deleted}))
+    else:
+        echo(f"{len(deleted)} files deleted")

@@ -167,6 +167,17 @@ def published_corpora(store: Store) -> Mapping[str, Corpus]:
     return {folder.name: Corpus.load(folder) for folder in store.corpora()}
 
 
+def quarantined_entries(store: Store) -> set[str]:
+    """Return the keys of entries whose recordings some published corpus quarantines and none accepts.
+
+    Raises:
+        StoreError, CorpusError: See `published_corpora`.
+    """
+    corpora = published_corpora(store).values()
+    accepted = {key for corpus in corpora for key in corpus.accepted()["store_key"]}
+    return {key for corpus in corpora for key in corpus.quarantined()["store_key"] if key} - accepted
+
+
 @contextmanager
 def _lock(store: Store, name: str, monitor: Monitor) -> Iterator[None]:
     file_lock = FileLock(store.root / CORPORA / f".{name}.lock")

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -355,6 +355,18 @@ class Store:
         with wrap_write_errors(self.location):
             (self.root / name).unlink(missing_ok=True)
         self._open.cache_clear()
+
+    def remove_entries(self, keys: Collection[str]) -> list[str]:
+        """Delete the patches and arrays of some entries, and return the names of the files; metadata stay.
+
+        Raises:
+            StoreError: If the bucket is unreachable, or a file cannot be deleted.
+        """
+        names = [name for name in self.names() if name.rpartition("/")[2].partition(".")[0] in keys]
+        deleted = [name for name in names if not name.endswith(".json")]
+        for name in deleted:
+            self.remove(name)
+        return deleted
 
     def _matches_checksum(self, key: str) -> bool:
         try:

@@ -57,6 +57,26 @@ def test_a_folder_is_ingested_and_counted(data: Path, tmp_path: Path) -> None:
     assert corpus["recordings"] == 3
 
 
+def test_patches_of_quarantined_recordings_stay_until_gc(data: Path, tmp_path: Path) -> None:
+    steps = np.random.default_rng(9).normal(0, 5, (len(CHANNELS), 3000)).cumsum(axis=1) * 1000
+    signals = [
+        edfio.EdfSignal(signal - signal.mean(), 100, label=name, physical_dimension="uV")
+        for name, signal in zip(CHANNELS, steps, strict=True)
+    ]
+    edfio.Edf(signals).write(data / "loud.edf")
+    store = tmp_path / "store"
+    arguments = ("corpus", "ingest", data, "--store", store, "--workers", 1, "--json")
+    facts = json.loads(labram(*arguments).stdout.splitlines()[-1])
+    assert (facts["accepted"], len(list(store.glob("*/*.arrow")))) == (2, 3)
+    deleted = json.loads(labram("store", "gc", "--store", store, "--json").stdout)["deleted"]
+    assert sorted(name.rpartition(".")[2] for name in deleted) == ["arrow", "npy"]
+    assert len(list(store.glob("*/*.arrow"))) == 2
+    assert labram("store", "gc", "--store", store).stdout == "0 files deleted\n"
+    again = json.loads(labram(*arguments).stdout.splitlines()[-1])
+    assert (again["accepted"], again["quarantined"]) == (2, facts["quarantined"])
+    assert (again["reused"], len(list(store.glob("*/*.arrow")))) == (3, 3)
+
+
 def test_a_catalogue_of_usable_recordings_is_not_replaced_by_one_without(data: Path, tmp_path: Path) -> None:
     arguments = ("corpus", "ingest", data, "--store", tmp_path / "store", "--workers", 1, "--json")
     assert labram(*arguments).exit_code == 0
