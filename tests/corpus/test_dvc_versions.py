@@ -1,9 +1,12 @@
 """Corpus versions: DVC's where it vouches for the folder, a fingerprint elsewhere; any commit's corpus, anywhere."""
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -17,16 +20,36 @@ from labram.simulation.simulate import Size, simulate
 TINY = Size(patients=1, participants=1, walkers=1, sessions=1, events=1, trials=1, walk_seconds=10)
 
 
+_in_a_process = dvc_versions._dvc
+
+
+def _in_this_process(folder: Path, *arguments: str, check: bool = True) -> str | None:
+    """What `dvc_versions._dvc` does, without the imports of a process."""
+    from dvc.cli import main
+
+    with contextlib.chdir(folder), redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()):
+        code = main(list(arguments))
+    if check and code:
+        raise PlatformError(f"dvc {arguments[0]} failed with exit code {code}", file=arguments[-1], remedy="")
+    return None if code else output.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_processes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_NO_ANALYTICS", "1")
+        patch.setenv("DVC_TEST", "1")  # it leaves standard output where it is
+        patch.setattr(dvc_versions, "_dvc", _in_this_process)
+        yield
+
+
 def dvc(project: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=project, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return _in_this_process(project, *arguments) or ""
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     """A project whose simulated corpus is under DVC."""
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     monkeypatch.setattr(
         "labram.simulation.simulate.simulate", lambda out, *, monitor: simulate(out, size=TINY, monitor=monitor)
     )
@@ -186,7 +209,9 @@ def test_own_files_are_never_replaced(repository, tmp_path) -> None:
     assert content(own) == {"mine.edf": b"mine"}
 
 
-def test_a_working_copy_goes_from_version_to_version(repository, tmp_path) -> None:
+def test_a_working_copy_goes_from_version_to_version(repository, tmp_path, monkeypatch) -> None:
+    """With DVC in processes of its own."""
+    monkeypatch.setattr(dvc_versions, "_dvc", _in_a_process)
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     clone = tmp_path / "clone"
     assert dvc_versions.status(clone) == "absent"

@@ -261,13 +261,6 @@ def test_a_task_without_labels_is_named_before_anything_is_trained(recipe, data,
     assert "dataset 'sim_lab' has no labels for a task 'gait'" in done.stdout
 
 
-def test_swapped_classes_are_named_before_anything_is_trained(recipe, data, workspace) -> None:
-    swapped = "[left_knee, left_hip, left_ankle, right_hip, right_knee, right_ankle]"
-    done = labram_run(recipe, data, workspace, "--set", f"tasks.gait.classes={swapped}")
-    assert done.returncode == 1
-    assert "expected [left_hip, left_knee" in done.stdout
-
-
 @pytest.mark.attack
 def test_a_run_killed_at_the_gate_is_not_taken_for_a_finished_one(
     killed_then_finished, recipe, data, workspace
