@@ -47,10 +47,11 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
         console.print("the recipe has no tasks: the run ended with tokenizer and backbone")
         return
     shown = [side for side in SIDES if any(row.get(side) for row in rows)]
-    table = Table("task", "metric", *(f"{SIDES[side]} [95 % CI]" for side in shown), "beats baseline", "gate")
+    table = Table("task", "metric", *map(SIDES.get, shown), "beats baseline", "gate", caption="[95 % interval]")
     for row in rows:
         estimates = (Estimate.model_validate(row[side]) if row.get(side) else None for side in shown)
-        table.add_row(row["task"], row["metric"], *map(interval, estimates), row["against_baseline"], row["gate"])
+        scores = (interval(found).replace(" [", "\n[") for found in estimates)
+        table.add_row(row["task"], row["metric"], *scores, row["against_baseline"], row["gate"])
     console.print(table)
     for row in rows:
         if row.get("predictor"):

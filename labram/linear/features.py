@@ -76,6 +76,10 @@ class FeatureTables:
         """Return a table, as measured or as z-scores over the windows of each subject."""
         return standardise_within(self.tables[name], self.subjects) if within_subject else self.tables[name]
 
+    def rows(self, rows: npt.NDArray[np.int64]) -> "FeatureTables":
+        """Return the features of some windows."""
+        return FeatureTables({name: table[rows] for name, table in self.tables.items()}, self.subjects[rows])
+
 
 def measure(
     groups: Sequence[WindowGroup],

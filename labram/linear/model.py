@@ -90,9 +90,9 @@ class LinearModel:
 
 
 def as_predictions(kind: str, outputs: Array) -> Array:
-    """Return predictions in the form that `labram.metrics.scores` takes, from outputs [n, O]."""
+    """Return predictions as `labram.models.downstream.prediction` does, from outputs [n, O]."""
     if kind == "regression":
-        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        return outputs
     if kind == "binary":
         probability: Array = 1 / (1 + np.exp(-np.clip(outputs[:, 0], -500, 500)))
         return probability

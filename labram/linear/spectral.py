@@ -5,9 +5,9 @@ Features, alignment and regularisation are chosen by cross-validation over the s
 - log power in the five classical bands, or in 1-Hz bins;
 - if the task declares `frequencies`, canonical correlations with them (`labram.linear.periodic_features`), because
   responses at 13, 17 and 21 Hz lie in one band and a few µV of them in the noise of a bin;
-- each of these also standardised within each subject, without labels. Predictions then depend on which windows of a
-  subject are predicted together;
-- each of these on the recorded signals, or aligned as the task's LaBraM model.
+- each of these as measured, or standardised within each subject without labels, or, since that does the same work, on
+  signals that are aligned as those of the task's LaBraM model. Predictions then depend on which windows of a subject
+  are predicted together.
 """
 
 from collections.abc import Iterator
@@ -34,26 +34,32 @@ def choose(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ..
         task: Task with kind, classes, headline metric, alignment and frequencies.
         channels: Channels to use.
     """
-    names = ("bands", "bins", "fbcca") if task.frequencies else ("bands", "bins")
-    measured = {
-        alignment: measure(windows(alignment), channels, names, frequencies=task.frequencies)
-        for alignment in dict.fromkeys((AlignmentRecipe(), task.alignment))
-    }
+    measured = measure_all(windows, task, channels)
     subjects, _ = pd.factorize(next(iter(measured.values())).subjects)  # by appearance, because keys are random
-    chosen = model.choose(_candidates(measured, task, channels), np.asarray(y, float), subjects, task.metric)
+    chosen = model.choose(candidates(measured, task, channels), np.asarray(y, float), subjects, task.metric)
     if chosen.score is None:
         return chosen._replace(card=chosen.card.model_copy(update={"note": ONE_SUBJECT}))
     return chosen
 
 
-def _candidates(
+def measure_all(windows: Aligned, task: TaskRecipe, channels: tuple[str, ...]) -> dict[AlignmentRecipe, FeatureTables]:
+    """Measure all features that the task allows, without alignment and with the task's."""
+    names = ("bands", "bins", "fbcca") if task.frequencies else ("bands", "bins")
+    return {
+        alignment: measure(windows(alignment), channels, names, frequencies=task.frequencies)
+        for alignment in dict.fromkeys((AlignmentRecipe(), task.alignment))
+    }
+
+
+def candidates(
     measured: dict[AlignmentRecipe, FeatureTables], task: TaskRecipe, channels: tuple[str, ...]
 ) -> Iterator[tuple[LinearCard, Array]]:
+    """Yield every spectral model to choose from, with its features [n, K]."""
     for alignment, tables in measured.items():
         for name in tables.tables:
             if name == "fbcca" and alignment.kind != "none":
                 continue  # canonical correlations do not change under an alignment
-            for within_subject in (False, True):
+            for within_subject in (False, True) if alignment.kind == "none" else (False,):
                 card = LinearCard(
                     kind=task.kind,
                     features=name,

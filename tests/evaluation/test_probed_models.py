@@ -101,3 +101,20 @@ def test_metadata_names_the_adaptation(probed):
 def test_settings_of_a_probe_are_an_error_for_fine_tuning():
     with pytest.raises(ValueError, match="pooling, stack: only for strategy: probe"):
         TaskRecipe.model_validate(WORKLOAD.model_dump() | {"adaptation": {"pooling": "cls", "stack": True}})
+
+
+def test_a_probe_of_one_target_answers_with_a_column(workload, backbone, tmp_path):
+    corpus, store = workload
+    settings = WORKLOAD.model_dump() | {
+        "kind": "regression",
+        "classes": ["state"],
+        "metric": "r2",
+        "adaptation": {"strategy": "probe", "stack": True},
+    }
+    task = TaskRecipe.model_validate(settings)
+    run = StageRun(0, tmp_path / "checkpoints", tmp_path / "probe", NullMonitor())
+    train_task_model(corpus, store, backbone, task, run)
+    assert Predictor(tmp_path / "probe").predict(np.zeros((4, 6, 800)), CHANNELS, 200.0).shape == (4, 1)
+    found = evaluate(corpus, store, tmp_path / "probe", task, bootstrap=20, seed=0, out=tmp_path / "out")
+    assert found.model["r2"].value > 0.5
+    assert all((found.labram, found.random, found.baseline))
