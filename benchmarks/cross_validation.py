@@ -24,7 +24,7 @@ from labram.linear import spectral
 from labram.linear.features import FeatureTables, common_channels, measure
 from labram.linear.model import Chosen, LinearCard, as_predictions
 from labram.linear.probe import stack
-from labram.metrics import Array
+from labram.metrics import Array, Ids
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
 from labram.models.model_input import WindowEmbedder
@@ -108,7 +108,7 @@ def _card(task: TaskRecipe, channels: tuple[str, ...], pooling: WindowPooling, *
     )
 
 
-def _outputs(chosen: Chosen, tables: FeatureTables, y: Array, train: Array, test: Array) -> Array:
+def _outputs(chosen: Chosen, tables: FeatureTables, y: Array, train: Ids, test: Ids) -> Array:
     fitted = linear.fit(chosen.table, y[train], chosen.card)
     return fitted.outputs(tables.rows(test).table(chosen.card.features, within_subject=chosen.card.within_subject))
 
@@ -116,7 +116,7 @@ def _outputs(chosen: Chosen, tables: FeatureTables, y: Array, train: Array, test
 def _added(task: TaskRecipe, parts: list[Chosen], outputs: list[Array], y: Array) -> Array:
     """Return the sum of the parts' outputs, with the weights that suit their out-of-fold outputs."""
     found = stack(task.kind, [part.out_of_fold for part in parts if part.out_of_fold is not None], y)
-    return np.tensordot(found.weights, outputs, axes=1) + np.asarray(found.offset)
+    return np.asarray(np.tensordot(found.weights, outputs, axes=1) + np.asarray(found.offset))
 
 
 def _scores(windows: LabelledWindows, task: TaskRecipe, outputs: Array) -> str:

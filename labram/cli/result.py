@@ -47,7 +47,9 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
         console.print("the recipe has no tasks: the run ended with tokenizer and backbone")
         return
     shown = [side for side in SIDES if any(row.get(side) for row in rows)]
-    table = Table("task", "metric", *map(SIDES.get, shown), "beats baseline", "gate", caption="[95 % interval]")
+    table = Table(
+        "task", "metric", *(SIDES[side] for side in shown), "beats baseline", "gate", caption="[95 % interval]"
+    )
     for row in rows:
         estimates = (Estimate.model_validate(row[side]) if row.get(side) else None for side in shown)
         scores = (interval(found).replace(" [", "\n[") for found in estimates)
