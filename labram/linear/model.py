@@ -11,8 +11,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GroupKFold
 
 from labram.frozen_model import FrozenModel
 from labram.linear.features import CONSTANT, FEATURES
@@ -150,6 +148,8 @@ def _out_of_fold(
     table: Array, y: Array, subjects: npt.NDArray[np.int64], card: LinearCard, folds: int
 ) -> dict[float, Array]:
     """Return the outputs [n, O] for held-out subjects, by penalty."""
+    from sklearn.model_selection import GroupKFold
+
     outputs = {penalty: np.zeros((len(y), card.classes)) for penalty in PENALTIES}
     for train, held_out in GroupKFold(folds).split(table, groups=subjects):
         standard = _Standardised.of(table[train])
@@ -204,6 +204,8 @@ def _fitted(features: _Standardised, y: Array, card: LinearCard) -> LinearModel:
 
 
 def _ridge(standard: Array, y: Array, card: LinearCard) -> tuple[Array, Array]:
+    from sklearn.linear_model import Ridge
+
     targets = y.reshape(len(y), -1)
     model = Ridge(alpha=card.penalty * len(y)).fit(standard, targets)
     return np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
@@ -211,6 +213,8 @@ def _ridge(standard: Array, y: Array, card: LinearCard) -> tuple[Array, Array]:
 
 def _logistic(standard: Array, y: Array, card: LinearCard) -> tuple[Array, Array]:
     """Fit logistic regression with balanced classes; a class without training windows has probability 0."""
+    from sklearn.linear_model import LogisticRegression
+
     seen = np.unique(y.astype(int))
     weights = np.zeros((standard.shape[1], card.classes))
     bias = np.full(card.classes, -np.inf)

@@ -14,7 +14,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from labram import checksums
@@ -166,6 +165,8 @@ def stack(kind: str, out_of_fold: Sequence[Array], y: Array) -> Stack:
         out_of_fold: Outputs [n, O] of each part for windows of subjects that it had not seen.
         y: Class indices [n], or targets [n, O].
     """
+    from scipy.optimize import minimize
+
     parts = [np.clip(np.nan_to_num(outputs, neginf=-1e3, posinf=1e3), -1e3, 1e3) for outputs in out_of_fold]
     centre = y.reshape(len(y), -1).mean(axis=0) if kind == "regression" else np.zeros(parts[0].shape[1])
     centred = [part - centre for part in parts]

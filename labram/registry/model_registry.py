@@ -28,6 +28,8 @@ PREFIX = "labram-"
 TOKENIZER, BACKBONE = "labram-tokenizer", "labram-backbone"
 CARD = "README.md"
 WEIGHTS = ("model.safetensors", "config.json")
+OUTPUT_FILES = (*WEIGHTS, "task.json", "probe.json", "probe.npz")
+"""Files that determine what a model returns."""
 REQUIREMENTS = ("mlflow", "torch", "numpy", "scipy", "pandas", "safetensors", "pydantic", "scikit-learn", "pyyaml")
 """Distributions that serving needs; labram itself is logged with the model."""
 NOT_SERVED = ("cli", "steps", "tracking", "registry", "reporting", "platform")
@@ -301,7 +303,7 @@ def requirements() -> list[str]:
 def _digest(folder: Path) -> str:
     """Return the first 16 hex digits of the SHA-256 over the files that determine the model's output."""
     total = hashlib.sha256()
-    for name in (*WEIGHTS, "task.json"):
+    for name in OUTPUT_FILES:
         path = folder / name
         if path.is_file():
             total.update(name.encode() + path.read_bytes())

@@ -1,25 +1,19 @@
 """Promotion of challengers to champion, and rollback.
 
-MLflow's aliases have no compare-and-set. An alias is therefore moved under a file lock beside the tracking database,
-and only if the champion is still the one that the gates compared with.
+MLflow's aliases have no compare-and-set. An alias is therefore moved under a lock that all promotions of a tracking
+server share (`labram.registry.promotion_lock`), and only if the champion is still the one that the gates compared with.
 """
 
 import getpass
-import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
-from labram.errors import PlatformError, RegistryError
+from labram.errors import RegistryError
 from labram.frozen_model import FrozenModel
 from labram.registry import model_registry
 from labram.registry.gates import Verdict
 from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion
-from labram.scratch_folder import shared_folder
-
-SECONDS_TO_WAIT = 120
+from labram.registry.promotion_lock import promotion_lock
 
 
 class Move(FrozenModel):
@@ -53,7 +47,7 @@ def promote(verdict: Verdict, *, why: str) -> Move:
     Raises:
         RegistryError: If the version does not exist, or the champion has changed since the verdict.
     """
-    with _locked():
+    with promotion_lock():
         candidate = model_registry.get_version(verdict.model, verdict.version)
         champion = model_registry.get_by_alias(verdict.model, CHAMPION)
         current = champion.version if champion else None
@@ -83,7 +77,7 @@ def rollback(name: str, *, why: str = "") -> str:
     Raises:
         RegistryError: If the model has no previous champion.
     """
-    with _locked():
+    with promotion_lock():
         champion = model_registry.get_by_alias(name, CHAMPION)
         previous = model_registry.get_by_alias(name, PREVIOUS)
         if previous is None:
@@ -124,25 +118,3 @@ def _actor() -> str:
         return os.environ.get("LABRAM_ACTOR") or getpass.getuser()
     except (OSError, KeyError):
         return f"uid-{os.getuid()}"
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """Allow one promotion at a time per tracking server, on this machine or in a shared workspace."""
-    import mlflow
-    from filelock import FileLock, Timeout
-
-    uri = mlflow.get_tracking_uri()
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///")).with_name("promotion.lock")
-    else:
-        path = shared_folder() / f"labram-promotion-{hashlib.sha256(uri.encode()).hexdigest()[:12]}.lock"
-    try:
-        with FileLock(path, timeout=SECONDS_TO_WAIT):
-            yield
-    except Timeout as error:
-        raise PlatformError(
-            f"the promotion lock is still held after {SECONDS_TO_WAIT} s",
-            file=path.name,
-            remedy="Wait for the other promotion, or delete the lock file if no other process is running",
-        ) from error

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from labram.errors import RegistryError
+from labram.linear.probe import Probe
 from labram.recipe import MODEL_FILE, load
 from labram.registry import model_registry
 from labram.tracking import mlflow_runs
@@ -150,3 +151,7 @@ def test_a_workspace_that_was_moved_or_copied_serves_its_models_and_writes_to_it
     mlflow.set_tracking_uri(tracking_database)
     assert model_registry.local_folder(registered.uri).is_relative_to(old)
     assert not model_registry.list_versions(f"labram-{how}")
+
+
+def test_the_files_that_determine_a_models_output_include_its_probe():
+    assert {Probe.JSON, Probe.ARRAYS, "task.json"} < set(model_registry.OUTPUT_FILES)

@@ -15,7 +15,7 @@ def versions(name, count, run_id):
     client = model_registry.client()
     client.create_registered_model(name)
     for number in range(1, count + 1):
-        client.create_model_version(name, source=f"file:///nowhere/{number}", run_id=run_id)
+        client.create_model_version(name, source=f"s3://nowhere/{number}", run_id=run_id)
         client.set_registered_model_alias(name, model_registry.CHALLENGER, str(number))
 
 

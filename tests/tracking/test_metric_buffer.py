@@ -1,13 +1,7 @@
 """Metrics reach MLflow exactly once, and nobody waits for it."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 
 import pytest
 
@@ -110,64 +104,6 @@ def test_half_a_line_of_a_killed_process_is_passed_over(server, spool, tmp_path)
     one.add(2, {"loss": 1.0})
     assert one.close(5)
     assert [step for _, _, step, _ in server.taken] == [1, 2]
-
-
-def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-class MLflow:
-    """A real server on a database of its own, which can be stopped and started."""
-
-    def __init__(self, folder):
-        self.uri, self.folder, self.process = f"http://127.0.0.1:{port()}", folder, None
-
-    def start(self):
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            self.uri.rpartition(":")[2],
-        ]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-            )
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=2).close()
-            except OSError:
-                time.sleep(0.2)
-            else:
-                return
-        pytest.fail((self.folder / "server.log").read_text())
-
-    def stop(self):
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=10)
-            self.process = None
-
-
-@pytest.fixture
-def mlflow_server(tmp_path, monkeypatch):
-    server = MLflow(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    yield server
-    server.stop()
 
 
 def test_training_goes_on_while_mlflow_is_down_and_it_has_every_metric_once_when_it_is_back(
