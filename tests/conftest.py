@@ -15,14 +15,32 @@ pytest_plugins = ["tests.fixtures.mlflow_server", "tests.fixtures.recordings", "
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+LONGEST = (
+    "pipelines/test_run.py",
+    "training/test_train_stages.py",
+    "evaluation/test_external_evaluation.py",
+    "corpus/test_local_ingest.py",
+    "training/distributed/test_launchers.py",
+    "integration/test_services.py",
+    "corpus/test_canary.py",
+    "models/test_compilation.py",
+    "training/test_loop.py",
+    "reporting/test_report.py",
+    "corpus/test_quality_real.py",
+    "training/distributed/test_process_group.py",
+    "corpus/test_quality.py",
+    "reporting/test_report_in_browser.py",
+)
+"""Files by processor time, the longest first."""
 _OURS = tuple(f"LABRAM_{name}" for name in ("RUN", "EVENTS", "WORKSPACE", "STORE", "SUBJECT_KEY", "PIPELINE_ROOT"))
 for inherited in ("MLFLOW_TRACKING_URI", *_OURS):
     os.environ.pop(inherited, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with whole pipelines, which take longest: a worker that starts them last keeps the others waiting."""
-    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+    """Start with the files that take longest: a worker that starts one of them last keeps the others waiting."""
+    first = {str(ROOT / "tests" / name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(str(item.path), len(first)))
 
 
 @pytest.fixture(autouse=True)
