@@ -178,7 +178,7 @@ WARNINGS: Mapping[str, Explanation] = {
         "state it as electrodes, such as `Cz` or `A1, A2`",
     ),
     "channels_excluded": Explanation(
-        "channels that `channels.tsv` states as bad or not EEG were left out; `dropped` counts them", "nothing"
+        "channels that `channels.tsv` or the FIF file states as bad or not EEG were left out", "nothing"
     ),
     "channels_not_understood": Explanation(
         "`channels.tsv` has a type or status that BIDS does not define, a unit of EEG other than µV or a row without "

@@ -239,6 +239,28 @@ def raw() -> mne.io.Raw:
     return mne.io.RawArray(SIGNAL * 1e-6, info, first_samp=1000, verbose="ERROR")
 
 
+@pytest.mark.parametrize(
+    ("kinds", "bads", "kept"),
+    [
+        (("eeg",) * 3, (), (0, 1, 2)),
+        (("eeg",) * 3, (1,), (0, 2)),
+        (("eog", "eeg", "misc"), (), (1,)),
+        (("misc",) * 3, (), (0, 1, 2)),
+        (("eeg",) * 3, (0, 1, 2), (0, 1, 2)),
+    ],
+)
+def test_channels_that_fif_marks_as_bad_or_no_eeg_are_left_out(
+    tmp_path: Path, kinds: tuple[str, ...], bads: tuple[int, ...], kept: tuple[int, ...]
+):
+    info = mne.create_info(list(LABELS), RATE, list(kinds))
+    info["bads"] = [LABELS[index] for index in bads]
+    mne.io.RawArray(SIGNAL * 1e-6, info, verbose="ERROR").save(tmp_path / "a_raw.fif", verbose="ERROR")
+    recording = read(tmp_path / "a_raw.fif")
+    assert recording.channels == tuple(LABELS[index] for index in kept)
+    assert recording.notes == (("channels_excluded",) if len(kept) < 3 else ())
+    np.testing.assert_allclose(everything(recording), SIGNAL[list(kept)], atol=0.001)
+
+
 def test_fif_comes_in_microvolts_with_events_from_the_first_sample(tmp_path: Path):
     written = raw()
     written.set_annotations(mne.Annotations([1.5], [0.5], ["rest"]))
@@ -338,6 +360,7 @@ def edit(path: Path, **fields: str) -> Path:
         ({"SegmentationType": "MARKERBASED"}, Reason.EPOCHED),
         ({"Averaged": "YES"}, Reason.EPOCHED),
         ({"DataType": "FREQUENCYDOMAIN"}, Reason.NOT_EEG),
+        ({"UseBigEndianOrder": "YES"}, Reason.UNSUPPORTED),
         ({"DataPoints": str(2 * SIGNAL.shape[1])}, Reason.TRUNCATED),
     ],
 )

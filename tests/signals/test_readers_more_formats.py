@@ -64,6 +64,7 @@ def test_persyst(tmp_path: Path, type_: int) -> None:
         ("0=10\n400=42", 30.0),
         ("0=nan\n400=12\n800=44", 30.0),
         ("0=10\n400=nan\n800=44", 30.0),
+        ("0=10,5\n400=42,5", 30.0),
         ("0=10\n400=12\n800=nan", None),
     ],
 )
@@ -293,7 +294,7 @@ def test_neuroscan_epochs_are_named_as_such(tmp_path: Path) -> None:
 
 OTHERS: dict[str, Callable[[Path], object]] = {
     "positions.mat": lambda path: savemat(path, {"chanlocs": {"X": 1.0, "labels": "Fp1"}}, do_compression=True),
-    "samples.dat": lambda path: path.write_bytes(bytes(400)),
+    "settings.dat": lambda path: path.write_text("gain = 5\n" * 400),
     "notes.zip": lambda path: path.write_bytes(b"PK"),
     "table.csv.gz": lambda path: path.write_bytes(gzip.compress(b"a,b")),
     "sound.rec": lambda path: path.write_bytes(b"RIFF" + bytes(600)),

@@ -109,7 +109,14 @@ def test_unfinished_downloads_and_backups_are_named(tmp_path: Path, name: str) -
 
 @pytest.mark.parametrize(
     ("header", "companion"),
-    [("a.vhdr", "A.VMRK"), ("a.set", "a.fdt"), ("a.EEG", "a.pnt"), ("a.lay", "A.dat"), ("a.hea", "a.dat")],
+    [
+        ("a.vhdr", "A.VMRK"),
+        ("a.ahdr", "a.vmrk"),
+        ("a.set", "a.fdt"),
+        ("a.EEG", "a.pnt"),
+        ("a.lay", "A.dat"),
+        ("a.hea", "a.dat"),
+    ],
 )
 def test_a_companion_beside_its_recording_is_none(tmp_path: Path, header: str, companion: str) -> None:
     (tmp_path / header).write_bytes(b"x")

@@ -43,8 +43,9 @@ def read(path: Path) -> Recording:
     is in µV, as the format defines; so is assumed for one of an unknown unit (note ``unit_not_stated``).
 
     Raises:
-        ReadError: EPOCHED for epochs and averages, NOT_EEG for spectra, TRUNCATED if more samples or part of a sample
-            are missing, OUTSIDE if a file is in another folder, UNREADABLE if one is missing or malformed.
+        ReadError: EPOCHED for epochs and averages, UNSUPPORTED for big-endian samples, NOT_EEG for spectra, TRUNCATED
+            if more samples or part of a sample are missing, OUTSIDE if a file is in another folder, UNREADABLE if one
+            is missing or malformed.
     """
     files = content_files(path)
     header = _header(path)
@@ -186,6 +187,14 @@ def _require_continuous(path: Path, header: str) -> None:
     segmented = (_value(header, "SegmentationType") or "").upper() in ("MARKERBASED", "FIXTIME")
     if segmented or (_value(header, "Averaged") or "").upper() == "YES":
         raise epoched(path)
+    if (_value(header, "UseBigEndianOrder") or "").upper() == "YES":  # MNE would read them as little-endian
+        raise ReadError(
+            "contains big-endian samples",
+            reason=Reason.UNSUPPORTED,
+            file=path.name,
+            field="UseBigEndianOrder",
+            remedy="Export it again as little-endian samples, or to EDF+",
+        )
     if (_value(header, "DataType") or "").upper().startswith("FREQUENCY"):
         raise ReadError(
             "contains spectra instead of signals",

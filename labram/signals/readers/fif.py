@@ -1,6 +1,7 @@
 """FIF, MNE's format: recordings, and separate event files (``-eve.fif``)."""
 
 from pathlib import Path
+from typing import Any
 
 import mne
 
@@ -21,6 +22,8 @@ def is_events(path: Path) -> bool:
 def read(path: Path) -> Recording:
     """Read a FIF recording with all its parts. Acquisition gaps are removed; the longest is `Recording.gap_seconds`.
 
+    Channels that it marks as bad or as no EEG are left out (note ``channels_excluded``), unless it marks all.
+
     Raises:
         ReadError: EPOCHED for epochs and averages, TRUNCATED if a part of a split recording is missing, OUTSIDE if one
             is in another folder, else UNREADABLE.
@@ -34,7 +37,16 @@ def read(path: Path) -> Recording:
         raise
     if [Path(name).name for name in raw.filenames] != [part.name for part in parts]:
         raise unreadable(path, "its parts do not belong together")
-    return to_recording(path, raw, gap_seconds=0.0)
+    kept = _kept(raw)
+    notes = ("channels_excluded",) if len(kept) < len(raw.ch_names) else ()
+    return to_recording(path, raw.pick(kept), gap_seconds=0.0, notes=notes)
+
+
+def _kept(raw: Any) -> list[str]:
+    """Return the channels without those that are marked as bad or as no EEG; all if nothing else is EEG."""
+    kinds = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+    kept = [name for name, kind in kinds.items() if kind in ("eeg", "stim") and name not in raw.info["bads"]]
+    return kept if any(kinds[name] == "eeg" for name in kept) else list(raw.ch_names)
 
 
 def _content(path: Path) -> str:

@@ -58,10 +58,10 @@ def read(path: Path) -> Recording:
     labels = [label for label, _ in sections.get("channelmap", ())]
     try:
         kind = np.dtype(_TYPES[fields["datatype"]])
-        rate, gain = float(fields["samplingrate"]), float(fields["calibration"])
+        rate, gain = _number(fields["samplingrate"]), _number(fields["calibration"])
         offset, count = int(fields.get("headerlength") or 0), int(fields["waveformcount"])
         places = [int(number) - 1 for _, number in sections.get("channelmap", ())]
-        times = [(int(sample), float(time)) for sample, time in sections.get("sampletimes", ())]
+        times = [(int(sample), _number(time)) for sample, time in sections.get("sampletimes", ())]
     except (KeyError, ValueError):
         raise unreadable(path, "missing or malformed entries") from None
     sound = np.isfinite([rate, gain]).all() and rate > 0 and gain and offset >= 0
@@ -74,6 +74,11 @@ def read(path: Path) -> Recording:
     return Recording(
         signal, tuple(labels), rate, tuple(events), _longest_gap(times, rate, signal.shape[1]), unit="µV"
     )  # fmt: skip
+
+
+def _number(text: str) -> float:
+    """Return a number; some systems write decimal commas."""
+    return float(text.replace(",", "."))
 
 
 def _sections(path: Path) -> Sections:

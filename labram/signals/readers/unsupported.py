@@ -71,12 +71,12 @@ BY_SUFFIX: Mapping[str, str] = {
 HEADERS_OF: Mapping[str, tuple[str, ...]] = {
     ".21e": (".eeg",),
     ".dat": (".vhdr", ".ahdr", ".lay", ".dap", ".hea"),
-    ".amrk": (".ahdr",),
+    ".amrk": (".ahdr", ".vhdr"),
     ".eeg": (".vhdr", ".ahdr"),
     ".fdt": (".set",),
     ".pnt": (".eeg",),
     ".rs3": (".dap",),
-    ".vmrk": (".vhdr",),
+    ".vmrk": (".vhdr", ".ahdr"),
 }
 """Suffixes of files that accompany a recording, with those of the file that is read."""
 _REMEDIES = {
