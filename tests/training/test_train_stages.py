@@ -220,19 +220,28 @@ def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles for the CPU with g++")
+@pytest.mark.parametrize(
+    "stage", ["task", *(pytest.param(stage, marks=pytest.mark.attack) for stage in ("tokenizer", "backbone"))]
+)
 def test_compiled_models_learn_the_same_from_windows_of_every_size(
-    mixed, architecture, tmp_path, monkeypatch, tokenizer_recipe, pretraining_recipe, task_recipe
+    mixed, architecture, tmp_path, monkeypatch, tokenizer_recipe, pretraining_recipe, task_recipe, stage
 ):
     histories = {}
     for compiled in ("0", "1"):
-        monkeypatch.setenv("LABRAM_COMPILE", compiled)
         torch.compiler.reset()
         torch._dynamo.utils.counters.clear()
         trainer = Trainer(mixed, architecture, tmp_path / compiled)
-        trainer.tokenizer(tokenizer_recipe())
-        trainer.pretrain(pretraining_recipe())
-        trainer.finetune(task_recipe(drop_path=0.0))
-        rows = [row for name in ("tokenizer", "backbone", "task") for row in trainer.history(name)]
+        stages = {
+            "tokenizer": lambda trainer=trainer: trainer.tokenizer(tokenizer_recipe()),
+            "backbone": lambda trainer=trainer: trainer.pretrain(pretraining_recipe()),
+            "task": lambda trainer=trainer: trainer.finetune(task_recipe(drop_path=0.0)),
+        }
+        for name, train in stages.items():
+            monkeypatch.setenv("LABRAM_COMPILE", compiled if name == stage else "0")
+            train()
+            if name == stage:
+                break
+        rows = trainer.history(stage)
         histories[compiled] = [{name: value for name, value in row.items() if name != "phase"} for row in rows]
     counters = torch._dynamo.utils.counters
     assert counters["stats"]["unique_graphs"] > 0
