@@ -289,7 +289,7 @@ def intervals(model: Sequence[Interval], baseline: Sequence[Interval]) -> Figure
     """Plot model and baseline scores with confidence intervals, one row per metric."""
     figure = Figure(figsize=(HALF, 0.95 + 0.55 * len(model)))
     axes = figure.add_subplot()
-    looks = ((model, MODEL, "o", "LaBraM", -0.14, MODEL), (baseline, BASELINE, "s", "baseline", 0.14, "white"))
+    looks = ((model, MODEL, "o", "model", -0.14, MODEL), (baseline, BASELINE, "s", "baseline", 0.14, "white"))
     for rows, colour, marker, label, shift, face in looks:
         y = np.arange(len(rows)) + shift
         value = np.array([row.value for row in rows])

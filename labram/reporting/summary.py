@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from labram.evaluation.record import AgainstBaseline, Evaluation
 from labram.recipe import TaskRecipe
 from labram.registry.gates import BELOW_BASELINE, Gate
-from labram.reporting.elements import ReportSection, Status, Table, count, estimate, listed, metric_title
+from labram.reporting.elements import (
+    ReportSection,
+    Status,
+    Table,
+    count,
+    estimate,
+    listed,
+    metric_title,
+    number,
+    percent,
+)
 from labram.reporting.run_record import RunRecord
 from labram.reporting.tasks import compare_to_baseline
 
@@ -20,6 +30,7 @@ class SummaryRow:
     metric: str
     model: str
     caution: str
+    parts: str
     baseline: str
     baseline_comparison: Status
     gate: Status
@@ -83,18 +94,24 @@ def _answer(scores: Mapping[str, Evaluation]) -> str:
         for outcome in (AgainstBaseline.BETTER, AgainstBaseline.NOT_SIGNIFICANT, AgainstBaseline.NOT_BETTER)
     )
     at_chance = [task for task, found in scores.items() if not found.clears(found.chance)]
+    model = "LaBraM with the spectral model" if any(found.labram for found in scores.values()) else "LaBraM"
     if not significant and not ahead:
-        parts = ["LaBraM does not beat the baseline on any task."]
+        parts = [f"{model} does not beat the baseline on any task."]
     elif not significant:
-        parts = ["LaBraM does not significantly beat the baseline on any task."]
+        parts = [f"{model} does not significantly beat the baseline on any task."]
     else:
-        parts = [f"LaBraM significantly beats the baseline on {listed(significant)}."]
+        parts = [f"{model} significantly beats the baseline on {listed(significant)}."]
     if ahead:
         parts.append(f"On {listed(ahead)} it is better, but not significantly.")
     if behind and len(behind) < len(compared):
         parts.append(f"On {listed(behind)} it does not beat the baseline.")
     if at_chance:
         parts.append(f"On {listed(at_chance)} it is not significantly better than chance.")
+    if twins := {task: found for task, found in scores.items() if found.random}:
+        helped = [
+            task for task, found in twins.items() if found.pretraining.low is not None and found.pretraining.low > 0
+        ]
+        parts.append(f"LaBraM alone is significantly better than random weights on {listed(helped) or 'no task'}.")
     return " ".join(parts)
 
 
@@ -102,17 +119,25 @@ def _row(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Summa
     metric = metric_title(task.metric)
     if found is None:
         missing = Status("not evaluated", "open")
-        return SummaryRow(task.name, task.title, metric, "–", "", "–", missing, _gate_status(record, task.name))
+        return SummaryRow(task.name, task.title, metric, "–", "", "", "–", missing, _gate_status(record, task.name))
     return SummaryRow(
         task.name,
         task.title,
         metric,
         estimate(found.model.get(task.metric)),
         "" if found.clears(found.chance) else "not significantly better than chance",
+        _parts(found),
         estimate(found.baseline.get(task.metric)),
         compare_to_baseline(found).short,
         _gate_status(record, task.name),
     )
+
+
+def _parts(found: Evaluation) -> str:
+    """Return what LaBraM contributes, in a few words; empty for a model that is LaBraM alone without a twin."""
+    scores = (("LaBraM alone", found.labram), ("random weights", found.random))
+    parts = [f"{title} {number(side[found.metric].value)}" for title, side in scores if side]
+    return ", ".join([f"LaBraM’s share {percent(found.share)}", *parts] if found.labram else parts)
 
 
 def _gate_status(record: RunRecord, task: str) -> Status:

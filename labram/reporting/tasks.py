@@ -50,7 +50,7 @@ def compare_to_baseline(found: Evaluation) -> BaselineComparison:
     outcome = found.against_baseline
     tone: Literal["good", "bad", "open"] = TONES.get(outcome, "open")
     predicate = outcome.predicate
-    return BaselineComparison(Status(outcome.value, tone), Status(predicate, tone), f"LaBraM {predicate}")
+    return BaselineComparison(Status(outcome.value, tone), Status(predicate, tone), f"{_model(found)} {predicate}")
 
 
 def section(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> ReportSection:
@@ -97,7 +97,7 @@ def _comparison(found: Evaluation) -> str:
     method += f" Baseline: {found.baseline_method}." if found.baseline_method else ""
     return (
         f"{reached}, baseline {estimate(found.baseline.get(found.metric))}; {compare_to_baseline(found).sentence} "
-        f"(difference {estimate(found.difference)}, positive if LaBraM is better).{method}{_chance_caution(found)}"
+        f"(difference {estimate(found.difference)}, positive if the model is better).{method}{_chance_caution(found)}"
     )
 
 
@@ -124,7 +124,7 @@ def _chance_caution(found: Evaluation) -> str:
 def _outcome(found: Evaluation) -> list[EmbeddedFigure]:
     name = found.task
     if found.confusion:
-        figures = [_confusion(found, found.confusion, "LaBraM", f"{name}-confusion")]
+        figures = [_confusion(found, found.confusion, _model(found), f"{name}-confusion")]
         if found.baseline_confusion:
             figures.append(_confusion(found, found.baseline_confusion, "Baseline", f"{name}-baseline-confusion"))
         return figures
@@ -132,7 +132,7 @@ def _outcome(found: Evaluation) -> list[EmbeddedFigure]:
         return []
     r = found.model.get("pearson_r")
     alt = f"Predicted against true {listed(found.classes)}; Pearson r {estimate(r)}."
-    caption = "LaBraM’s predictions against the true values, one point per window. Dashed: predicted = true."
+    caption = "The model’s predictions against the true values, one point per window. Dashed: predicted = true."
     return [embed_figure(plots.scatter(found.scatter, found.classes), name=f"{name}-scatter", alt=alt, caption=caption)]
 
 
@@ -159,7 +159,7 @@ def _intervals(found: Evaluation) -> list[EmbeddedFigure]:
     model = [_interval(metric, found.model[metric]) for metric in shown]
     baseline = [_interval(metric, found.baseline.get(metric)) for metric in shown]
     alt = "; ".join(
-        f"{row.label}: LaBraM {number(row.value)}, baseline {number(other.value)}"
+        f"{row.label}: model {number(row.value)}, baseline {number(other.value)}"
         for row, other in zip(model, baseline, strict=True)
     )
     drawn = count(found.bootstrap_draws, "bootstrap sample")
@@ -185,7 +185,7 @@ def _metrics(found: Evaluation) -> Table:
         f"{_model(found)} [95 % CI]",
         *(f"{title} [95 % CI]" for title, _ in _others(found)),
         "baseline [95 % CI]",
-        *(("LaBraM, by recording", "baseline, by recording") if whole else ()),
+        *(("model, by recording", "baseline, by recording") if whole else ()),
     )
     rows = tuple(
         (
