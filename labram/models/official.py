@@ -28,6 +28,7 @@ from labram.errors import (
     WeightsError,
 )
 from labram.input_spec import MAX_SECONDS
+from labram.linear.probe import Probe
 from labram.models import weights
 from labram.models.braindecode_layout import TEMPORAL, from_braindecode, is_braindecode, to_braindecode
 from labram.models.config import BackboneConfig, TokenizerConfig
@@ -116,9 +117,15 @@ def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", 
         seconds: Window length of braindecode's class; the published code accepts any.
 
     Raises:
-        WeightsError: If the folder cannot be used, braindecode has no class for its model, or the file cannot be
-            written.
+        WeightsError: If the folder cannot be used, braindecode has no class for its model, the model predicts with a
+            probe, or the file cannot be written.
     """
+    if (folder / Probe.JSON).is_file():
+        raise MisfitWeightsError(
+            "the model predicts with a probe, which no checkpoint layout has; its own head is untrained",
+            file=folder / Probe.JSON,
+            remedy="Export the backbone, or fine-tune all weights (adaptation.strategy: full)",
+        )
     if file.is_dir():
         raise WeightsError("is a folder, not a file", file=file, remedy="Name the file to write, such as labram.pth")
     model = weights.load(folder)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from labram.errors import LabelError, WindowError
+from labram.corpus.catalogue import Corpus
+from labram.errors import LabelError, MisfitWeightsError, WindowError
 from labram.evaluation.record import Predictions
 from labram.evaluation.scoring import evaluate
 from labram.events import NullMonitor
@@ -13,6 +14,7 @@ from labram.linear.probe import Probe
 from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.masked import MaskedModel
+from labram.models.official import export_checkpoint
 from labram.recipe import TaskRecipe
 from labram.training.stage_run import StageRun
 from labram.training.task_metadata import TaskMetadata
@@ -118,3 +120,24 @@ def test_a_probe_of_one_target_answers_with_a_column(workload, backbone, tmp_pat
     found = evaluate(corpus, store, tmp_path / "probe", task, bootstrap=20, seed=0, out=tmp_path / "out")
     assert found.model["r2"].value > 0.5
     assert all((found.labram, found.random, found.baseline))
+
+
+@pytest.mark.parametrize("layout", ["official", "braindecode"])
+def test_a_probe_is_not_exported_as_a_model_with_an_untrained_head(probed, tmp_path, layout):
+    _, folder, _ = probed(pooling="mean")
+    with pytest.raises(MisfitWeightsError, match="its own head is untrained"):
+        export_checkpoint(folder, tmp_path / "out.pth", layout=layout)
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_one_training_subject_is_fitted_with_defaults(workload, backbone, tmp_path):
+    corpus, store = workload
+    catalogue, labels = corpus.catalogue, corpus.labels
+    alone = Corpus(
+        catalogue[catalogue["subject_key"].isin(["s1", "s5"])].reset_index(drop=True),
+        labels[labels["recording_id"].str[:2].isin(["r1", "r5"])].reset_index(drop=True),
+    )
+    task = TaskRecipe.model_validate(WORKLOAD.model_dump() | {"adaptation": {"strategy": "probe", "stack": True}})
+    run = StageRun(0, tmp_path / "checkpoints", tmp_path / "probe", NullMonitor())
+    assert train_task_model(alone, store, backbone, task, run)["share"] == 0.5
+    assert "One training subject" in Probe.load(tmp_path / "probe").parts[1].card.note

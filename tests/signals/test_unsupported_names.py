@@ -32,10 +32,10 @@ MUSE = "timestamps,TP9\n" + "1e9,0.5\n" * 300
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.csv.gz", gzip.compress(TABLE.encode())),
-        ("a.TXT.GZ", gzip.compress(TABLE.encode())),
-        ("a.csv.gz", gzip.compress(MUSE.encode())),
-        ("a.csv.gz", gzip.compress((TABLE + "9,9\n" * 100_000).encode())),
+        ("a.csv.gz", gzip.compress(TABLE.encode(), mtime=0)),
+        ("a.TXT.GZ", gzip.compress(TABLE.encode(), mtime=0)),
+        ("a.csv.gz", gzip.compress(MUSE.encode(), mtime=0)),
+        ("a.csv.gz", gzip.compress((TABLE + "9,9\n" * 100_000).encode(), mtime=0)),
         ("a.dat", TABLE.encode()),
         ("a.dat", bytes(1000)),
         ("A.DAT", b"\1\0" * 1000),
@@ -52,8 +52,8 @@ def test_tables_and_samples_without_what_describes_them_are_named(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.csv.gz", gzip.compress(b"subject,age\n1,20\n")),
-        ("a.csv.gz", gzip.compress(b"subject,age\n1,20\n")[:-9]),
+        ("a.csv.gz", gzip.compress(b"subject,age\n1,20\n", mtime=0)),
+        ("a.csv.gz", gzip.compress(b"subject,age\n1,20\n", mtime=0)[:-9]),
         ("a.csv.gz", b"no archive"),
         ("a.dat", b"settings: 5\n"),
     ],
