@@ -69,7 +69,7 @@ def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, 
         chosen.append(spectral.choose(windows, y, task, channels))
     probe, out_of_fold = _fitted(chosen, y, task)
     metrics = _metrics(probe, out_of_fold, y, task)
-    frozen = sum(parameter.numel() for parameter in model.parameters())
+    frozen = sum(parameter.numel() for parameter in model.encoder.parameters())
     trained = sum(part.weights.size + part.bias.size for part in probe.parts)
     run.monitor.note(f"{probe.card.describe()}; {trained} values fitted, {frozen} of LaBraM frozen")
     history = ({"step": 0, "phase": "validation", **metrics},)
