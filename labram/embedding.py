@@ -1,11 +1,9 @@
 """Embeddings of EEG arrays: `Labram` for scripts, `LabramEmbedder` for scikit-learn pipelines."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,29 +12,27 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from labram.corpus.spectra import unit_correction
 from labram.errors import MisfitWeightsError, WindowError
-from labram.inference.predictor import (
+from labram.inference import recordings
+from labram.inference.predictor import Predictor, resample
+from labram.inference.signal_checks import (
     Electrodes,
-    Predictor,
     Signals,
     check_shape,
+    check_unit,
     check_values,
     electrodes,
+    in_microvolts,
     label_tuple,
     real_array,
-    resample,
 )
-from labram.input_spec import MAX_PATCHES, MAX_SECONDS, SAMPLE_RATE_HZ
+from labram.input_spec import SAMPLE_RATE_HZ
 from labram.models.downstream import DownstreamModel
 from labram.models.model_input import model_input
-from labram.recipe import AlignmentRecipe, QualityRecipe
+from labram.recipe import AlignmentRecipe, PreprocessingRecipe
 from labram.signals.alignment import align_request
 
 Unknown = Literal["raise", "drop"]
-
-UNITS_UV: Mapping[str, float] = MappingProxyType({"uV": 1.0, "µV": 1.0, "μV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3})
-"""Accepted units in µV; µ may be the micro sign or the Greek letter."""
 
 MAX_AMPLITUDE_UV = 1e5
 """No amplifier outputs a larger absolute value once the offset is filtered out."""
@@ -145,9 +141,17 @@ class Labram:
             ReadError: If the recording cannot be filtered.
         """
         known = electrodes(channels, drop_unknown=on_unknown == "drop")
-        signals = _in_microvolts(x, unit)
+        signals = in_microvolts(x, unit)
         if signals.ndim == 2:
-            windows = _cut(_continuous(signals, channels, known, sfreq, preprocess, line_freq_hz), seconds)
+            check_shape(signals[np.newaxis], channels, sfreq)
+            recording = (
+                recordings.filtered(
+                    signals, channels, known, sfreq, line_freq_hz=line_freq_hz, settings=PreprocessingRecipe()
+                )
+                if preprocess
+                else recordings.at_model_rate(signals, known, sfreq)
+            )
+            windows = recordings.cut(recording, seconds)
         elif preprocess or seconds is not None:
             raise WindowError(
                 f"expected a continuous recording with 2 dimensions to filter or cut, got {signals.ndim} dimensions",
@@ -160,7 +164,7 @@ class Labram:
             check_values(picked)
             windows = resample(picked, sfreq)
         _check_amplitude(windows, known, unit)
-        _check_unit(windows, unit)
+        check_unit(windows, unit)
         return self._embed(align_request(windows, known.names, self.alignment), known)
 
     @torch.inference_mode()
@@ -260,66 +264,6 @@ def _registered(uri: str, workspace: str | Path | None) -> Path:
     return model_registry.local_folder(uri)
 
 
-def _in_microvolts(x: npt.ArrayLike, unit: str) -> Signals:
-    if unit not in UNITS_UV:
-        raise WindowError(f"unknown unit {unit!r}", field="unit", remedy=f"Pass one of {', '.join(UNITS_UV)}")
-    with np.errstate(over="ignore"):  # an overflow becomes infinite and fails the check for finite values
-        return np.asarray(real_array(x).astype(np.float64, copy=False) * UNITS_UV[unit], dtype=np.float32)
-
-
-def _continuous(
-    signals: Signals,
-    channels: Sequence[str],
-    known: Electrodes,
-    sfreq: float,
-    preprocess: bool,  # noqa: FBT001
-    line_freq_hz: float | None,
-) -> Signals:
-    """Return the known channels of a recording at 200 Hz: [N, samples]."""
-    check_shape(signals[np.newaxis], channels, sfreq)
-    picked = signals[list(known.picks)]
-    check_values(picked)
-    if not preprocess:
-        return resample(picked, sfreq)
-    if line_freq_hz is None:
-        raise WindowError(
-            "the line frequency is missing",
-            field="line_freq_hz",
-            remedy="Pass 50 or 60, as at the place of recording",
-        )
-    from labram.signals.preprocessing import preprocess as filtered
-    from labram.signals.recording import Recording
-
-    blocks = filtered(Recording(signals, tuple(channels), float(sfreq)), known.picks, line_freq_hz=line_freq_hz)
-    return np.concatenate(list(blocks), axis=1)
-
-
-def _cut(signals: Signals, seconds: int | None) -> Signals:
-    """Cut a recording [N, samples] into consecutive windows [n, N, samples]."""
-    _check_whole(seconds)
-    whole = signals.shape[1] // SAMPLE_RATE_HZ
-    longest = min(MAX_SECONDS, MAX_PATCHES // len(signals))
-    length = min(longest, whole) if seconds is None else seconds
-    if not 1 <= length <= whole:
-        raise WindowError(
-            f"windows of {length} s do not fit into a recording of {whole} whole seconds",
-            field="seconds",
-            remedy="Choose windows of 1 s up to the length of the recording",
-        )
-    count = whole // length
-    windows = signals[:, : count * length * SAMPLE_RATE_HZ].reshape(len(signals), count, length * SAMPLE_RATE_HZ)
-    return np.ascontiguousarray(windows.swapaxes(0, 1))
-
-
-def _check_whole(seconds: object) -> None:
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, Integral)):
-        raise WindowError(
-            f"expected a whole number of seconds, got {seconds!r}",
-            field="seconds",
-            remedy="Pass an integer, such as seconds=4",
-        )
-
-
 def _check_amplitude(windows: Signals, known: Electrodes, unit: str) -> None:
     """Check the amplitude of each channel, because one implausible value affects the vectors of all channels."""
     maxima = np.abs(windows).max(axis=(0, 2))
@@ -330,17 +274,4 @@ def _check_amplitude(windows: Signals, known: Electrodes, unit: str) -> None:
             f"{names}: implausible values up to {maxima[implausible].max():.3g} µV",
             field="unit",
             remedy=f"Check that these channels are in {unit}, else pass unit=, or drop the channels",
-        )
-
-
-def _check_unit(windows: Signals, unit: str) -> None:
-    """Check the standard deviation of the channels with the limits of ingest."""
-    typical = QualityRecipe().typical_rms_uv
-    deviations = windows.std(axis=-1)
-    largest, median = float(deviations.max()), float(np.median(deviations))
-    if unit_correction(largest, typical) > 1 or unit_correction(median, typical) < 1:
-        raise WindowError(
-            f"implausible standard deviation of the channels: median {median:.3g} µV",
-            field="unit",
-            remedy=f"Check that the signals are in {unit}",
         )

@@ -66,7 +66,7 @@ INTERNAL = (
     Variable(
         "LABRAM_COMMIT", "Git commit of the source; set in images.", "that of the checkout, or of the installed wheel"
     ),
-    Variable("LABRAM_MODEL", "Model URI that the serving pod loads."),
+    Variable("LABRAM_MODEL", "Model version that the serving pods load: `models:/NAME/VERSION`."),
     Variable("LOCAL_RANK", "Rank on the node; set by torchrun."),
     Variable("KUBERNETES_SERVICE_HOST", "Address of the Kubernetes API; set in pods."),
     Variable("KUBERNETES_SERVICE_PORT", "Port of the Kubernetes API; set in pods."),

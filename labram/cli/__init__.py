@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from labram import __version__
-from labram.cli import bench, corpus, doctor, evaluate, models, pipeline, recipe, run, store, tokenize, train, weights
+from labram.cli import (
+    bench,
+    corpus,
+    doctor,
+    evaluate,
+    models,
+    pipeline,
+    recipe,
+    run,
+    serve,
+    store,
+    tokenize,
+    train,
+    weights,
+)
 from labram.cli.exit_codes import ERROR
 from labram.cli.terminal import echo
 from labram.logs import escape_control_characters, escape_unencodable
@@ -26,6 +40,7 @@ app.command("run")(run.run)
 app.command("adapt")(run.adapt)
 app.command("study")(run.study)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("tokenize")(tokenize.tokenize)
 app.command("train")(train.train)

@@ -1,4 +1,4 @@
-"""`labram models`: list registered models, roll a champion back."""
+"""`labram models`: list registered models, resolve aliases, roll a champion back."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
 from labram.cli.terminal import echo
 
-app = typer.Typer(help="List registered models; roll a champion back.", no_args_is_help=True)
+app = typer.Typer(help="List registered models; resolve aliases; roll a champion back.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -35,6 +35,24 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
             tags.get("git_commit", "")[:10],
         )
     console.print(table)
+
+
+@app.command()
+def resolve(
+    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS, such as models:/labram-workload@champion.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Print the version that an alias points to now, as models:/NAME/VERSION.
+
+    A deployment that names a version serves the same model from all its pods until it is deployed again.
+
+    Exit codes: 0 done; 1 error, such as an unknown alias.
+    """
+    from labram.registry.model_registry import find_version
+    from labram.tracking.mlflow_runs import configure
+
+    configure(workspace)
+    echo(find_version(model).uri)
 
 
 @app.command()

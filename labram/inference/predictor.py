@@ -4,10 +4,8 @@ Evaluation, serving and embedding all prepare model input here: channel names, r
 Signals must already be filtered as in ingest (band-pass and line-noise notch).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,17 @@ import torch
 from scipy.signal import resample_poly
 from torch import Tensor
 
-from labram.errors import RecipeError, WindowError
+from labram.errors import WindowError
+from labram.inference.signal_checks import (
+    Signals,
+    check_length,
+    check_levels,
+    check_line_noise,
+    check_shape,
+    check_values,
+    electrodes,
+    in_microvolts,
+)
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear.features import Aligned, WindowGroup
 from labram.linear.probe import Probe
@@ -25,15 +33,10 @@ from labram.models import weights
 from labram.models.downstream import DownstreamModel, prediction
 from labram.models.model_input import WindowEmbedder, model_input
 from labram.models.tokenizer import Tokenizer
-from labram.recipe import LEAST_WINDOWS, AlignmentRecipe
+from labram.recipe import LEAST_WINDOWS, MODEL_FILE, AlignmentRecipe, PreprocessingRecipe, QualityRecipe, Recipe
 from labram.signals.alignment import align_request
-from labram.signals.electrodes import canonical_name, canonical_names, rows
 from labram.training.device import select_device
 from labram.training.task_metadata import TaskMetadata
-
-MAX_SFREQ = 100_000
-"""Hz; no EEG amplifier samples faster."""
-Signals = npt.NDArray[np.float32]
 
 
 class Predictor:
@@ -50,12 +53,15 @@ class Predictor:
         device: The device.
         task: Recipe and target scale of the task; None for a tokenizer or a backbone.
         probe: Linear model that predicts from the embeddings; None if the model's own head does.
+        preprocessing: Preprocessing of the recordings that the model was trained on; the default if it has no recipe.
+        quality: Thresholds that they were accepted with, likewise.
     """
 
     def __init__(self, folder: Path, *, device: str | None = None) -> None:
         self.device = select_device(device)
         self.task = TaskMetadata.read(folder) if (folder / TaskMetadata.NAME).is_file() else None
         self.probe = Probe.load(folder)
+        self.preprocessing, self.quality = _corpus_settings(folder)
         model = weights.load(folder)
         if not isinstance(model, DownstreamModel | Tokenizer):
             model, _ = weights.backbone_to_downstream(folder, outputs=1)
@@ -66,33 +72,63 @@ class Predictor:
         """Alignment of a subject's windows that the model was trained with."""
         return self.task.recipe.alignment if self.task else AlignmentRecipe()
 
-    def predict(self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float) -> npt.NDArray[Any]:
+    def predict(
+        self, signals: npt.ArrayLike, channels: Sequence[str], sfreq: float, unit: str = "uV"
+    ) -> npt.NDArray[Any]:
         """Predict from windows at any sampling rate.
 
         A model that was trained with an alignment aligns the windows on all of them: they must be of one subject.
 
         Args:
-            signals: µV [n, C, samples], at least one second long.
+            signals: Filtered as in ingest, [n, C, samples], at least one second long.
             channels: Names of the C channels, in any common spelling.
             sfreq: Sampling rate in Hz.
+            unit: Unit of the signals: uV, mV, V or nV.
 
         Returns:
             See `predict_prepared`.
 
         Raises:
-            WindowError: If the shape is wrong, a value is not finite, the windows are too short or too long, or they
-                are together too short for the model's alignment.
+            WindowError: If the shape is wrong, a value is not finite, the windows are too short or too long, their
+                amplitudes or line noise are not those of filtered EEG, or they are together too short for the model's
+                alignment.
             RecipeError: If a channel is not in the electrode table; names the closest electrode.
         """
-        windows = real_array(signals).astype(np.float32, copy=False)
-        check_shape(windows, channels, sfreq)
+        windows = in_microvolts(signals, unit)
+        check_shape(windows, channels, sfreq, self.quality.min_rate_hz)
+        check_length(windows, sfreq)
         check_values(windows)
         names = electrodes(channels).names
-        resampled = resample(windows, sfreq)
-        self._check_enough(len(resampled))
+        self.check_filtered(windows, names, sfreq, unit)
+        return self.predict_subject(resample(windows, sfreq), names)
+
+    def check_filtered(self, windows: Signals, names: Sequence[str], sfreq: float, unit: str) -> None:
+        """Check that finite windows [n, C, samples] in µV are EEG, filtered as the model was trained on.
+
+        Raises:
+            WindowError: If unit, amplitude, offset or line noise are implausible, or a channel is flat.
+        """
+        check_levels(windows, names, unit=unit, quality=self.quality)
+        if self.preprocessing.notch:
+            check_line_noise(windows, names, sfreq, quality=self.quality)
+
+    def predict_subject(self, windows: Signals, names: Sequence[str]) -> npt.NDArray[Any]:
+        """Predict from preprocessed windows of one subject, aligned on all of them if the model needs it.
+
+        Args:
+            windows: µV at 200 Hz [n, C, samples].
+            names: C canonical names.
+
+        Returns:
+            See `predict_prepared`.
+
+        Raises:
+            WindowError: If they are together too short for the model's alignment.
+        """
+        self._check_enough(len(windows))
 
         def aligned(alignment: AlignmentRecipe) -> list[WindowGroup]:
-            return [WindowGroup([align_request(resampled, names, alignment)], names, [""] * len(resampled))]
+            return [WindowGroup([align_request(windows, names, alignment)], tuple(names), [""] * len(windows))]
 
         return self.predict_windows(aligned)
 
@@ -162,85 +198,6 @@ class Predictor:
         return prediction(output, self.task.recipe.kind, self.task.target_mean, self.task.target_sd)
 
 
-@dataclass(frozen=True)
-class Electrodes:
-    """Channels that are in the model's electrode table.
-
-    Attributes:
-        picks: Their positions among the labels.
-        names: Their canonical names.
-        dropped: Labels of the other channels, unchanged.
-    """
-
-    picks: tuple[int, ...]
-    names: tuple[str, ...]
-    dropped: tuple[str, ...]
-
-
-def electrodes(labels: Sequence[str], *, drop_unknown: bool = False) -> Electrodes:
-    """Match channel labels, in any common spelling, to canonical electrodes.
-
-    Args:
-        labels: Channel labels.
-        drop_unknown: Drop unknown labels instead of raising an error.
-
-    Raises:
-        RecipeError: If a label is not in the electrode table; names the closest electrode.
-        WindowError: If a label is not a string, an electrode occurs twice, or no channel remains.
-    """
-    labels = label_tuple(labels)
-    _check_duplicates(labels)
-    names = canonical_names(labels)
-    unknown = tuple(label for label, name in zip(labels, names, strict=True) if name is None)
-    if unknown and not drop_unknown:
-        raise RecipeError(
-            f"{len(unknown)} of {len(labels)} channels are not in the model's electrode table",
-            field="channels",
-            remedy="; ".join(map(_hint, unknown)),
-        )
-    if len(unknown) == len(labels):
-        raise WindowError("no channel remains", field="channels", remedy="Use names of the 10-10 system, such as FP1")
-    picks = tuple(index for index, name in enumerate(names) if name)
-    return Electrodes(picks, tuple(filter(None, names)), unknown)
-
-
-def label_tuple(labels: object) -> tuple[str, ...]:
-    """Return channel labels as a tuple of strings.
-
-    Raises:
-        WindowError: If they are not a sequence of strings.
-    """
-    names = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else (labels,)
-    invalid = [name for name in names if not isinstance(name, str)]
-    if invalid or isinstance(labels, str):
-        raise WindowError(
-            f"expected a list of channel names, got {(invalid or [labels])[0]!r}{' in it' if invalid else ''}",
-            field="channels",
-            remedy="Name every channel with a string, such as channels=['FP1', 'FP2']",
-        )
-    return names
-
-
-def _check_duplicates(labels: Sequence[str]) -> None:
-    spellings: dict[str, list[str]] = {}
-    for label in labels:
-        if name := canonical_name(label):
-            spellings.setdefault(name, []).append(label)
-    duplicates = [f"{name} as {' and '.join(map(repr, used))}" for name, used in spellings.items() if len(used) > 1]
-    if duplicates:
-        raise WindowError(
-            f"duplicate channels: {', '.join(duplicates)}", field="channels", remedy="Pass each electrode once"
-        )
-
-
-def _hint(label: str) -> str:
-    try:
-        rows([label])
-    except RecipeError as error:
-        return f"{label!r}: {error.remedy}"
-    return f"{label!r}: part of a contact grid here, so it is not a scalp position"
-
-
 def resample(signals: Signals, sfreq: float) -> Signals:
     """Resample signals to 200 Hz (polyphase, Kaiser window).
 
@@ -254,75 +211,10 @@ def resample(signals: Signals, sfreq: float) -> Signals:
     return np.asarray(resample_poly(signals, ratio.numerator, ratio.denominator, axis=-1), dtype=np.float32)
 
 
-def real_array(signals: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Return signals as an array of their own dtype.
-
-    Raises:
-        WindowError: If they are ragged or not real numbers.
-    """
-    try:
-        array = np.asarray(signals)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WindowError(
-            f"signals are not an array: {error}", field="signals", remedy="Pass windows and channels of equal length"
-        ) from error
-    if array.dtype.kind not in "iuf":
-        raise WindowError(
-            f"expected signals of a real dtype, got {array.dtype}",
-            field="signals",
-            remedy="Pass an array of real numbers, such as float32",
-        )
-    return array
-
-
-def check_shape(windows: Signals, channels: Sequence[str], sfreq: float) -> None:
-    """Check the shape of windows against their channels and sampling rate.
-
-    Raises:
-        WindowError: If the shape or sampling rate is invalid, there is no window, or windows are shorter than a second.
-    """
-    if windows.ndim != 3:
-        raise WindowError(
-            f"expected signals with 3 dimensions, got {windows.ndim}",
-            field="signals",
-            remedy="Pass an array [windows, channels, samples] in µV",
-        )
-    if not len(windows):
-        raise WindowError("signals have no windows", field="signals", remedy="Pass at least one window")
-    names = label_tuple(channels)
-    if windows.shape[1] != len(names):
-        raise WindowError(
-            f"signals have {windows.shape[1]} channels, but {len(names)} names were passed",
-            field="channels",
-            remedy="Name every channel, in the order of the signals, such as channels=['FP1', 'FP2']",
-        )
-    _check_sfreq(sfreq)
-    if not sfreq > 0 or windows.shape[2] < sfreq:
-        raise WindowError(
-            f"windows are shorter than a second: {windows.shape[2]} samples at {sfreq} Hz",
-            field="sfreq",
-            remedy="Pass windows of at least one second, and their sampling rate in Hz",
-        )
-
-
-def _check_sfreq(sfreq: object) -> None:
-    if isinstance(sfreq, bool) or not isinstance(sfreq, Real) or float(sfreq) > MAX_SFREQ:
-        raise WindowError(
-            f"invalid sampling rate {sfreq!r}",
-            field="sfreq",
-            remedy=f"Pass the sampling rate in Hz as a number up to {MAX_SFREQ}, such as sfreq=256",
-        )
-
-
-def check_values(signals: Signals) -> None:
-    """Check that all values are finite.
-
-    Raises:
-        WindowError: If a value is not.
-    """
-    if not np.isfinite(signals).all():
-        raise WindowError(
-            "signals contain NaN, infinite values, or values too large for float32",
-            field="signals",
-            remedy="Remove such windows, and check the unit",
-        )
+def _corpus_settings(folder: Path) -> tuple[PreprocessingRecipe, QualityRecipe]:
+    """Return preprocessing and quality thresholds of the recipe that was registered with a model."""
+    file = folder / MODEL_FILE
+    if not file.is_file():
+        return PreprocessingRecipe(), QualityRecipe()
+    recipe = Recipe.from_json(file.read_text(encoding="utf-8"))
+    return recipe.preprocessing, recipe.quality

@@ -1,4 +1,4 @@
-"""MLflow signature of every registered model: signals in µV, with channel names and sampling rate as parameters."""
+"""MLflow signature of every registered model: signals, with channel names, sampling rate and unit as parameters."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def of_model() -> "ModelSignature":
-    """Return the signature: a float32 tensor [windows, channels, samples], and parameters `channels` and `sfreq`.
+    """Return the signature: a float32 tensor [windows, channels, samples], and parameters `channels`, `sfreq`, `unit`.
 
     The default of `channels` is empty, so that a request without it fails.
     """
@@ -21,6 +21,10 @@ def of_model() -> "ModelSignature":
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1), "signals")]),
         params=ParamSchema(
-            [ParamSpec("channels", "string", [], (-1,)), ParamSpec("sfreq", "double", float(SAMPLE_RATE_HZ))]
+            [
+                ParamSpec("channels", "string", [], (-1,)),
+                ParamSpec("sfreq", "double", float(SAMPLE_RATE_HZ)),
+                ParamSpec("unit", "string", "uV"),
+            ]
         ),
     )

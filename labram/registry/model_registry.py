@@ -94,7 +94,7 @@ def register(
             raise RegistryError(
                 "the folder has no weights to register", file=file, remedy="Run the training step again"
             )
-    tags = {key: str(value) for key, value in lineage.items() if value} | {DIGEST_TAG: _digest(folder)}
+    tags = {key: str(value) for key, value in lineage.items() if value} | {DIGEST_TAG: weights_digest(folder)}
     same = (version for version in list_versions(name) if tags.items() <= dict(version.tags).items())
     registered = next(same, None)
     if registered is None:
@@ -300,7 +300,7 @@ def requirements() -> list[str]:
     return [f"{name}=={installed(name).partition('+')[0]}" for name in REQUIREMENTS]
 
 
-def _digest(folder: Path) -> str:
+def weights_digest(folder: Path) -> str:
     """Return the first 16 hex digits of the SHA-256 over the files that determine the model's output."""
     total = hashlib.sha256()
     for name in OUTPUT_FILES:

@@ -58,11 +58,16 @@ def _request(task: TaskMetadata | None) -> tuple[int, tuple[str, ...], int]:
 
 def _predict(uri: str, windows: int, channels: Sequence[str], seconds: int) -> np.ndarray | LabramError:
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     signals = 20 * np.random.default_rng(0).normal(size=(windows, len(channels), int(seconds * SFREQ)))
     try:
         model = mlflow.pyfunc.load_model(uri)
         output = model.predict(signals.astype(np.float32), params={"channels": list(channels), "sfreq": SFREQ})
+    except MlflowException as error:
+        if isinstance(error.__cause__, LabramError):
+            return error.__cause__
+        raise
     except LabramError as error:
         return error
     return np.asarray(output)

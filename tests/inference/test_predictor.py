@@ -109,7 +109,7 @@ def test_a_rest_shorter_than_a_second_is_cut_off(tmp_path):
         (signals(), [], 200.0, "Name every channel"),
         (signals(), ["CZ", "cz"], 200.0, "duplicate channels"),
         (signals(samples=150), ["CZ", "PZ"], 200.0, "shorter than a second"),
-        (signals(), ["CZ", "PZ"], 0.0, "shorter than a second"),
+        (signals(), ["CZ", "PZ"], 0.0, "invalid sampling rate 0"),
         (signals(samples=200 * 17), ["CZ", "PZ"], 200.0, "at most 16 s"),
         (signals() * np.nan, ["CZ", "PZ"], 200.0, "NaN"),
         (signals()[:0], ["CZ", "PZ"], 200.0, "no windows"),

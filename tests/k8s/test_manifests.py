@@ -158,6 +158,16 @@ def test_without_a_way_out_nothing_is_opened_to_everywhere(rendered) -> None:
     assert all(image.startswith("registry.internal/") for image in images)
 
 
+def test_pods_that_serve_name_one_version_and_run_the_server_that_checks_requests(documents) -> None:
+    """An alias would let pods that restart after a promotion serve another version than the others."""
+    for item in (item for item in documents if item["kind"] == "InferenceService"):
+        (container,) = item["spec"]["predictor"]["containers"]
+        assert (container["command"], container["args"][:2]) == (["labram"], ["serve", "$(LABRAM_MODEL)"])
+        name = container["env"][0]
+        assert name["name"] == "LABRAM_MODEL", "docs/kubernetes.md patches the first variable"
+        assert re.fullmatch(r"models:/[\w-]+/\d+", name["value"])
+
+
 def test_no_secret_is_here_and_those_that_are_needed_are_known(documents) -> None:
     assert not any(item["kind"] == "Secret" for item in documents)
     text = yaml.safe_dump_all(documents)

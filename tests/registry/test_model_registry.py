@@ -108,13 +108,45 @@ def test_the_pyfunc_answers_any_spelling_and_rate(once):
         model.predict(signals)
     with pytest.raises(Exception, match="the closest name"):
         model.predict(signals, params={"channels": ["FP1", "FP2X"]})
+    volts = model.predict(signals / 1e6, params={"channels": ["FP1", "FP2"], "sfreq": 256.0, "unit": "V"})
+    assert volts == pytest.approx(answer, abs=1e-5)
+
+
+def test_mlflows_server_gets_a_sentence_about_signals_that_are_no_eeg(once):
+    """MLflow answers any other error with "unexpected error" and a traceback, which has paths."""
+    from mlflow.exceptions import MlflowException
+
+    model, params = mlflow.pyfunc.load_model(once.uri), {"channels": ["FP1", "FP2"], "sfreq": 256.0}
+    for signals, says in (
+        (np.zeros((1, 2, 1024)), "FP1, FP2: flat"),
+        (np.full((1, 2, 1024), np.nan), "NaN"),
+        (np.random.default_rng(0).normal(scale=2e-5, size=(1, 2, 1024)), "signals are in uV"),
+    ):
+        with pytest.raises(MlflowException, match=says) as caught:
+            model.predict(signals.astype(np.float32), params=params)
+        assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+        assert "/" not in caught.value.message
+    with pytest.raises(MlflowException, match="from 80 to 20000 Hz"):
+        model.predict(np.ones((1, 1, 20_000), np.float32), params={"channels": ["CZ"], "sfreq": 0.002})
+
+
+def test_an_alias_is_resolved_once_when_a_model_is_deployed_or_served(once, tracking_database, capsys):
+    from labram.cli.models import resolve
+    from labram.cli.serve import _resolve
+
+    served, folder = _resolve("models:/labram-once@challenger")
+    assert (served.model, served.version, served.commit) == ("labram-once", "1", "abc")
+    assert (folder / "model.safetensors").is_file()
+    resolve("models:/labram-once@challenger", Path(tracking_database.removeprefix("sqlite:///")).parents[1])
+    assert capsys.readouterr().out == "models:/labram-once/1\n"
 
 
 def test_a_version_is_served_by_the_code_it_was_registered_with(once, tmp_path):
     program = (
         "import sys, json, mlflow, numpy as np\n"
         "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
-        "answer = model.predict(np.ones((1, 2, 400), np.float32), params={'channels': ['CZ', 'PZ'], 'sfreq': 200.0})\n"
+        "signals = np.random.default_rng(0).normal(scale=20, size=(1, 2, 400)).astype(np.float32)\n"
+        "answer = model.predict(signals, params={'channels': ['CZ', 'PZ'], 'sfreq': 200.0})\n"
         "import labram; print(json.dumps([labram.__file__, answer.tolist()]))"
     )
     folder = model_registry.local_folder(once.uri).parent.parent
