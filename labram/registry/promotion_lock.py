@@ -71,13 +71,14 @@ def _registered() -> Iterator[None]:
 
 
 def _create(name: str, holder: str) -> bool:
-    """Create a registered model; return False if its name exists."""
+    """Create a registered model; return False if its name exists, or did a moment ago."""
     from mlflow.exceptions import MlflowException
 
     try:
         model_registry.client().create_registered_model(name, tags={HOLDER: holder})
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        # The server looks up a name that exists to describe it, and may find it deleted by then.
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
             raise
         return False
     return True

@@ -116,7 +116,8 @@ def test_a_probe_of_one_target_answers_with_a_column(workload, backbone, tmp_pat
     task = TaskRecipe.model_validate(settings)
     run = StageRun(0, tmp_path / "checkpoints", tmp_path / "probe", NullMonitor())
     train_task_model(corpus, store, backbone, task, run)
-    assert Predictor(tmp_path / "probe").predict(np.zeros((4, 6, 800)), CHANNELS, 200.0).shape == (4, 1)
+    windows = eeg(0, alpha=5, seconds=16).reshape(6, 4, 800).swapaxes(0, 1)
+    assert Predictor(tmp_path / "probe").predict(windows, CHANNELS, 200.0).shape == (4, 1)
     found = evaluate(corpus, store, tmp_path / "probe", task, bootstrap=20, seed=0, out=tmp_path / "out")
     assert found.model["r2"].value > 0.5
     assert all((found.labram, found.random, found.baseline))
