@@ -22,16 +22,17 @@ from labram.corpus.catalogue import Corpus
 from labram.linear import model as linear
 from labram.linear import spectral
 from labram.linear.features import FeatureTables, common_channels, measure
-from labram.linear.model import Chosen, LinearCard, as_predictions
+from labram.linear.model import Chosen, as_predictions
 from labram.linear.probe import stack
 from labram.metrics import Array, Ids
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
 from labram.models.model_input import WindowEmbedder
-from labram.recipe import AlignmentRecipe, Recipe, TaskRecipe, WindowPooling
+from labram.recipe import AdaptationRecipe, AlignmentRecipe, Recipe, TaskRecipe, WindowPooling
 from labram.store.store import CORPORA, Store
 from labram.training.data.labelled import LabelledWindows
 from labram.training.model_configs import backbone_config
+from labram.training.probe_stage import probe_card
 
 FOLDS = 5
 
@@ -85,7 +86,8 @@ def _cross_validate(
         outputs["spectral model"][test] = _added(task, [base], [base_test], y[train])
         for pooling, tables in embedded.items():
             for within in (False, True):
-                card = _card(task, channels, pooling, within=within)
+                adaptation = AdaptationRecipe(strategy="probe", pooling=pooling, within_subject=within)
+                card = probe_card(task.model_copy(update={"adaptation": adaptation}), channels)
                 table = tables.rows(train).table("embedding", within_subject=within)
                 probe = linear.choose([(card, table)], y[train], known, task.metric)
                 probe_test = _outputs(probe, tables, y, train, test)
@@ -93,19 +95,6 @@ def _cross_validate(
                 outputs[f"LaBraM, {name}"][test] = _added(task, [probe], [probe_test], y[train])
                 outputs[f"stacked, {name}"][test] = _added(task, [probe, base], [probe_test, base_test], y[train])
     yield from outputs.items()
-
-
-def _card(task: TaskRecipe, channels: tuple[str, ...], pooling: WindowPooling, *, within: bool) -> LinearCard:
-    return LinearCard(
-        kind=task.kind,
-        features="embedding",
-        channels=channels,
-        classes=task.outputs,
-        penalty=spectral.DEFAULT_PENALTY,
-        within_subject=within,
-        alignment=task.alignment,
-        pooling=pooling,
-    )
 
 
 def _outputs(chosen: Chosen, tables: FeatureTables, y: Array, train: Ids, test: Ids) -> Array:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from labram.corpus.catalogue import Corpus
-from labram.errors import LabelError
 from labram.events import Monitor
 from labram.linear import model as linear
 from labram.linear import spectral
@@ -21,7 +20,7 @@ from labram.models.model_input import Signals, WindowEmbedder
 from labram.recipe import TaskRecipe
 from labram.store.store import Store
 from labram.training import device as devices
-from labram.training.data.labelled import LabelledWindows, all_groups
+from labram.training.data.labelled import LabelledWindows, all_groups, no_training_windows
 from labram.training.distributed.process_group import ProcessGroup
 from labram.training.loop import FitResult
 from labram.training.stage_run import StageRun
@@ -51,11 +50,7 @@ def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, 
     parts = [LabelledWindows.load(corpus, store, task, split) for split in ("train", "validation")]
     y = np.concatenate([part.y for part in parts if len(part)] or [np.empty(0)])
     if not len(y):
-        raise LabelError(
-            f"no training subject of {task.dataset} has a labelled window of {task.seconds} s",
-            field=f"tasks.{task.name}",
-            remedy="Check the dataset's labels, or shorten the task's windows",
-        )
+        raise no_training_windows(task)
     # Test subjects too: channels that a test montage lacks cannot be used.
     everyone = LabelledWindows.load(corpus, store, task, None)
     channels = common_channels(everyone.window_groups())
@@ -94,20 +89,24 @@ def choose_penalty(
         monitor: Receives progress, in windows.
     """
     tables = measure(_reporting(windows(task.alignment), len(y), monitor), channels, ("embedding",), embed=embed)
-    within_subject = task.adaptation.within_subject
-    card = LinearCard(
+    card = probe_card(task, channels)
+    subjects, _ = pd.factorize(tables.subjects)
+    table = tables.table("embedding", within_subject=card.within_subject)
+    return linear.choose([(card, table)], y, subjects, task.metric)
+
+
+def probe_card(task: TaskRecipe, channels: tuple[str, ...]) -> LinearCard:
+    """Return the description of a task's probe before its penalty is chosen."""
+    return LinearCard(
         kind=task.kind,
         features="embedding",
         channels=channels,
         classes=task.outputs,
         penalty=spectral.DEFAULT_PENALTY,
-        within_subject=within_subject,
+        within_subject=task.adaptation.within_subject,
         alignment=task.alignment,
         pooling=task.adaptation.pooling,
     )
-    subjects, _ = pd.factorize(tables.subjects)
-    candidate = (card, tables.table("embedding", within_subject=within_subject))
-    return linear.choose([candidate], y, subjects, task.metric)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from labram.corpus.catalogue import Corpus
-from labram.errors import LabelError, TrainingError
+from labram.errors import TrainingError
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
 from labram.recipe import TaskRecipe
 from labram.store.store import Store
 from labram.training import device as devices
 from labram.training.checkpoints import Checkpoints
-from labram.training.data.labelled import LabelledWindows, ShuffledWindows
+from labram.training.data.labelled import LabelledWindows, ShuffledWindows, no_training_windows
 from labram.training.distributed.process_group import ProcessGroup
 from labram.training.loop import fit
 from labram.training.notify import warn_user
@@ -87,11 +87,7 @@ def train_task_model(corpus: Corpus, store: Store, backbone: Path, task: TaskRec
 def _training_windows(corpus: Corpus, store: Store, task: TaskRecipe) -> LabelledWindows:
     windows = LabelledWindows.load(corpus, store, task, "train")
     if not len(windows):
-        raise LabelError(
-            f"no training subject of {task.dataset} has a labelled window of {task.seconds} s",
-            field=f"tasks.{task.name}",
-            remedy="Check the dataset's labels, or shorten the task's windows",
-        )
+        raise no_training_windows(task)
     return windows
 
 

@@ -322,6 +322,15 @@ def all_groups(parts: Sequence[LabelledWindows]) -> Aligned:
     return lambda alignment: [group for part in parts for group in part.window_groups(alignment)]
 
 
+def no_training_windows(task: TaskRecipe) -> LabelError:
+    """Return the error of a task without windows to train on."""
+    return LabelError(
+        f"no training subject of {task.dataset} has a labelled window of {task.seconds} s",
+        field=f"tasks.{task.name}",
+        remedy="Check the dataset's labels, or shorten the task's windows",
+    )
+
+
 def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
     """Return one row per window: consecutive windows from the start of each interval, within interval and recording.
 
