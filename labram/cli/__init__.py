@@ -13,6 +13,7 @@ from labram.cli import (
     evaluate,
     models,
     pipeline,
+    predict,
     recipe,
     run,
     serve,
@@ -40,6 +41,7 @@ app.command("run")(run.run)
 app.command("adapt")(run.adapt)
 app.command("study")(run.study)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("tokenize")(tokenize.tokenize)

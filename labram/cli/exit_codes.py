@@ -7,6 +7,7 @@ from labram.platform.run_result import Outcome
 DONE, ERROR, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 USAGE = NOT_OPEN = 2
 NOT_PROMOTED = DIFFERS = 3
+SOME_NOT_PREDICTED = 6
 
 
 class Row(NamedTuple):
@@ -25,6 +26,11 @@ TABLE = (
     Row(NOT_OPEN, ("corpus fetch",), "not openly available: the message says how to apply"),
     Row(NOT_PROMOTED, ("run", "adapt", "pipeline submit"), "a gate failed; or unchanged since such a run"),
     Row(DIFFERS, ("corpus version",), "the data or `data.dvc` differ from the commit"),
+    Row(
+        SOME_NOT_PREDICTED,
+        ("predict",),
+        "some files not predicted: the table has their reasons; `--allow-missing` makes it 0",
+    ),
     Row(INTERRUPTED, PIPELINES, "interrupted; on a cluster: canceled, or you stopped waiting for it"),
     Row(TERMINATED, ("train",), "SIGTERM received; a checkpoint was written"),
 )

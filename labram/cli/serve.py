@@ -1,6 +1,5 @@
 """`labram serve`: serve a model over HTTP."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,8 +9,6 @@ from labram.cli.terminal import echo
 
 if TYPE_CHECKING:
     import socket
-
-    from labram.inference.server import Served
 
 
 def serve(
@@ -37,33 +34,17 @@ def serve(
     Exit codes: 0 stopped; 1 error, such as a port in use.
     """
     from labram import logs
+    from labram.cli.model_argument import resolve
     from labram.inference import server
     from labram.inference.predictor import Predictor
-    from labram.platform.workspace import Workspace
-    from labram.tracking import mlflow_runs
 
     logs.configure()
-    mlflow_runs.configure(Workspace.at(workspace).root)
-    served, folder = _resolve(model)
+    served, folder = resolve(model, workspace)
     with _listen(host, port) as listening:
         app = server.application(Predictor(folder, device=device), served)
         address, bound = listening.getsockname()[:2]
         echo(f"{served.model} version {served.version}, commit {served.commit}: http://{address}:{bound}/invocations")
         server.run(app, listening)
-
-
-def _resolve(model: str) -> "tuple[Served, Path]":
-    """Return a version as answers name it, and its folder."""
-    from labram.git import UNKNOWN
-    from labram.inference.server import Served
-    from labram.registry import model_registry
-
-    if model.startswith("models:/"):
-        version = model_registry.find_version(model)
-        served = Served(version.name, version.version, version.tags.get("git_commit", UNKNOWN))
-        return served, model_registry.local_folder(version.uri)
-    folder = model_registry.local_folder(model)
-    return Served(folder.resolve().name, model_registry.weights_digest(folder), UNKNOWN), folder
 
 
 def _listen(host: str, port: int) -> "socket.socket":

@@ -89,9 +89,9 @@ def check_quality(
         LabelError: If a task has no labels to train or evaluate on.
     """
     corpus = Corpus.merged(Corpus.load(shard) for shard in shards)
-    corpus = _with_derived_columns(corpus, quality)
+    corpus = with_derived_columns(corpus, quality)
     corpus = window_quality.with_window_columns(corpus, quality, store)
-    corpus, recordings = _with_verdicts(corpus, recording_rules(quality), _metrics(corpus, quality))
+    corpus, recordings = _with_verdicts(corpus, recording_rules(quality), rule_metrics(corpus, quality))
     corpus = Corpus(copies.distinguish(corpus.catalogue, store), corpus.labels)
     corpus = _with_copies(corpus)
     corpus, copied = _with_verdicts(corpus, copy_rules(), _copy_metrics(corpus))
@@ -134,7 +134,7 @@ def summarise(corpus: Corpus) -> Summary:
     )
 
 
-def _with_derived_columns(corpus: Corpus, quality: QualityRecipe) -> Corpus:
+def with_derived_columns(corpus: Corpus, quality: QualityRecipe) -> Corpus:
     """Fill in what metrics and thresholds determine: bad channels, and the factor by which a unit is wrong."""
     rows = corpus.catalogue.copy()
     read = rows["store_key"] != ""
@@ -174,7 +174,7 @@ def _with_verdicts(corpus: Corpus, suite: Sequence[Rule], metrics: pd.DataFrame)
     return Corpus(rows, corpus.labels), result
 
 
-def _metrics(corpus: Corpus, quality: QualityRecipe) -> pd.DataFrame:
+def rule_metrics(corpus: Corpus, quality: QualityRecipe) -> pd.DataFrame:
     """Return the columns that the rules check, for the recordings that could be read."""
     rows = corpus.accepted()
     scalar = [name for name in rows.columns if not rows[name].map(lambda value: isinstance(value, list)).any()]

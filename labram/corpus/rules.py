@@ -6,7 +6,7 @@ recordings.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -129,6 +129,26 @@ def check_rules(metrics: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
     ordered = sorted(result.results, key=lambda expectation: expectation.expectation_config.meta["rule"])
     outcomes = [Outcome(rule, _failed_recordings(each)) for rule, each in zip(suite, ordered, strict=True)]
     return SuiteResult(_with_missing(outcomes, metrics), result.to_json_dict())
+
+
+def broken_rules(metrics: Mapping[Hashable, Any], suite: Sequence[Rule]) -> list[Rule]:
+    """Return the rules that one recording breaks, as `check_rules` does for many, without Great Expectations.
+
+    Args:
+        metrics: The columns of the rules.
+        suite: See `recording_rules`.
+    """
+    broken = [rule for rule in suite if _breaks(metrics[rule.column], rule)]
+    if any(rule.severity == "critical" for rule in broken):
+        return broken
+    row = pd.DataFrame([{"recording_id": "", **metrics}])
+    return [rule for rule in suite if rule in broken or _without(row, rule)]
+
+
+def _breaks(value: Any, rule: Rule) -> bool:
+    if pd.isna(value):
+        return False
+    return (rule.least is not None and value < rule.least) or (rule.most is not None and value > rule.most)
 
 
 def _with_missing(outcomes: Sequence[Outcome], metrics: pd.DataFrame) -> tuple[Outcome, ...]:

@@ -23,6 +23,7 @@ from labram.errors import LabramError, WindowError
 from labram.inference import recordings
 from labram.inference.predictor import Predictor
 from labram.inference.request_body import MAX_PATCHES_PER_REQUEST, InferenceRequest
+from labram.inference.served import Served
 from labram.inference.signal_checks import check_length, check_shape, electrodes, in_microvolts
 from labram.input_spec import MAX_PATCHES, SAMPLE_RATE_HZ
 
@@ -42,21 +43,6 @@ _SENTENCES = {
     404: ("there is no such route", "Use POST /invocations, or GET /ping, /health or /version"),
     405: ("the route does not have this method", "Use POST /invocations, or GET /ping, /health or /version"),
 }
-
-
-@dataclass(frozen=True)
-class Served:
-    """The served version, as answers name it.
-
-    Attributes:
-        model: Registered name, or the folder's name.
-        version: Registered version, or the digest of the weights.
-        commit: Commit that trained it.
-    """
-
-    model: str
-    version: str
-    commit: str
 
 
 @dataclass(frozen=True)

@@ -131,10 +131,10 @@ def test_mlflows_server_gets_a_sentence_about_signals_that_are_no_eeg(once):
 
 
 def test_an_alias_is_resolved_once_when_a_model_is_deployed_or_served(once, tracking_database, capsys):
+    from labram.cli import model_argument
     from labram.cli.models import resolve
-    from labram.cli.serve import _resolve
 
-    served, folder = _resolve("models:/labram-once@challenger")
+    served, folder = model_argument.resolve("models:/labram-once@challenger")
     assert (served.model, served.version, served.commit) == ("labram-once", "1", "abc")
     assert (folder / "model.safetensors").is_file()
     resolve("models:/labram-once@challenger", Path(tracking_database.removeprefix("sqlite:///")).parents[1])

@@ -1,0 +1,46 @@
+"""The argument MODEL of commands: a registered model by URI or name, or a folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from labram.inference.served import Served
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="models:/labram-workload@champion, models:/NAME/VERSION, the name of a registered model (its champion), "
+        "or a folder."
+    ),
+]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: LABRAM_DEVICE, else auto.")]
+
+
+def resolve(model: str, workspace: Path | None = None) -> "tuple[Served, Path]":
+    """Return a version as answers name it, and its local folder.
+
+    Args:
+        model: Value of the argument.
+        workspace: Workspace whose registry is asked; None: the one that is configured. A folder needs none.
+
+    Raises:
+        RegistryError: If the model does not exist, or its files cannot be downloaded.
+    """
+    from labram.git import UNKNOWN
+    from labram.inference.served import Served
+    from labram.platform.workspace import Workspace
+    from labram.registry import model_registry
+    from labram.tracking import mlflow_runs
+
+    if not model.startswith("models:/") and not Path(model).is_dir() and "/" not in model:
+        model = f"models:/{model}@{model_registry.CHAMPION}"
+    if model.startswith("models:/"):
+        if workspace is not None:
+            mlflow_runs.configure(Workspace.at(workspace).root)
+        version = model_registry.find_version(model)
+        served = Served(version.name, version.version, version.tags.get("git_commit", UNKNOWN))
+        return served, model_registry.local_folder(version.uri)
+    folder = model_registry.local_folder(model)
+    return Served(folder.resolve().name, model_registry.weights_digest(folder), UNKNOWN), folder

@@ -1,0 +1,106 @@
+"""`labram predict`: predictions of recordings in a table."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labram.cli.model_argument import DeviceOption, ModelArgument, resolve
+from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
+from labram.cli.recording_files import (
+    AllowMissingOption,
+    DatasetOption,
+    FilesArgument,
+    LineFrequencyOption,
+    Outcome,
+    SubjectOption,
+    WorkersOption,
+    sources_of,
+)
+
+if TYPE_CHECKING:
+    from labram.inference.find_recordings import Source
+
+
+class By(StrEnum):
+    """What a row of predictions is."""
+
+    WINDOW = "window"
+    RECORDING = "recording"
+    SUBJECT = "subject"
+
+
+def predict(
+    model: ModelArgument,
+    files: FilesArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Table to write: .csv or .parquet.")] = Path(
+        "predictions.csv"
+    ),
+    by: Annotated[
+        By, typer.Option(help="A row per window, or the mean over the windows of a recording or subject.")
+    ] = By.WINDOW,
+    dataset: DatasetOption = "",
+    subject: SubjectOption = "",
+    line_freq: LineFrequencyOption = None,
+    workers: WorkersOption = None,
+    allow_missing: AllowMissingOption = False,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Predict from recordings, without labels, in any format that `labram corpus ingest` reads.
+
+    Recordings are filtered, checked and cut as the model's training recordings were. A row has the probability of each
+    class, or each value, with file, start, duration, channels, alignment, and name and version of the model
+    (docs/predictions.md). A file that cannot be predicted has a row with a reason code; the reasons and the labels of
+    dropped channels are printed. Files are read one after the other, so that a folder of any size needs little memory.
+
+    A model that was trained with an alignment is applied to all recordings of a subject together.
+
+    Exit codes: 0 done; 1 error; 6 some files were not predicted.
+    """
+    from labram.cli.progress import Bar
+    from labram.inference.predict_recordings import TaskModel, columns, predict_recordings
+    from labram.inference.predictor import Predictor
+    from labram.inference.table_file import FORMATS, check_format, table_file
+    from labram.platform.cores import available_cores
+    from labram.scratch_folder import scratch_folder
+    from labram.store.store import Store
+
+    check_format(out, FORMATS)
+    served, folder = resolve(model, workspace)
+    task_model = TaskModel.of(Predictor(folder, device=device), served)
+    sources = sources_of(files, dataset, subject, line_freq)
+    if by is By.SUBJECT:
+        _require_subjects(sources)
+    outcome = Outcome()
+    with table_file(out, columns(task_model.task)) as table, scratch_folder() as scratch, Bar("predict") as bar:
+        for group in predict_recordings(
+            task_model,
+            sources,
+            store=Store(scratch / "store"),
+            by=by.value,
+            workers=workers or available_cores(),
+            monitor=bar,
+        ):
+            table.write(group.rows)
+            outcome.add(group.recordings, group.reasons)
+    outcome.end(out, allow_missing=allow_missing)
+
+
+def _require_subjects(sources: "list[Source]") -> None:
+    """Check that the subject of every recording is stated.
+
+    Raises:
+        CorpusError: If some are only guessed from names.
+    """
+    from labram.errors import CorpusError
+
+    unknown = [source.name for source in sources if not source.subject]
+    if unknown:
+        raise CorpusError(
+            f"nothing states the subjects of {len(unknown)} of {len(sources)} recordings",
+            file=unknown[0],
+            field="by",
+            remedy="Pass a pattern such as --subject '(?P<subject>P[0-9]+)', or --by recording",
+        )
