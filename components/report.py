@@ -19,11 +19,11 @@ def report(
     tokenizer: dsl.Input[dsl.Model] = None,
     backbone: dsl.Input[dsl.Model] = None,
     evaluations: dsl.Input[list[dsl.Dataset]] = None,
-) -> str:
-    """Write the report and close the run; return `promoted`, or `not promoted` if a model failed a gate."""
+) -> None:
+    """Write the report and close the run."""
     from labram.steps.report import report
 
-    return report(
+    report(
         workspace=workspace,
         corpus_version=corpus_version,
         recipe=recipe,

@@ -9,7 +9,8 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Protocol
 
 from labram import logs
@@ -23,6 +24,10 @@ EVENTS_VARIABLE = "LABRAM_EVENTS"
 SECONDS_BETWEEN_REPORTS = 0.25
 SECONDS_BETWEEN_LINES = 10.0
 """Interval between progress lines in a log."""
+KUBERNETES_VARIABLE = "KUBERNETES_SERVICE_HOST"
+"""Environment variable that every container of a pod has."""
+TERMINATION_MESSAGE, MAX_MESSAGE = Path("/dev/termination-log"), 4096
+"""Kubernetes' default `terminationMessagePath`, which every user may write, and its limit in bytes."""
 
 
 class Monitor(Protocol):
@@ -49,6 +54,11 @@ class NullMonitor:
 
     def note(self, text: str) -> None:
         """Ignore the message."""
+
+
+def followed() -> bool:
+    """Return whether `labram run` follows the events, so that they are not logged."""
+    return bool(os.environ.get(EVENTS_VARIABLE))
 
 
 def emit(event: str, **fields: object) -> None:
@@ -84,16 +94,32 @@ class StepReporter:
         self._pause = SECONDS_BETWEEN_REPORTS if os.environ.get(EVENTS_VARIABLE) else SECONDS_BETWEEN_LINES
         self._last = -self._pause
 
-    def progress(self, done: int, total: int, **metrics: float) -> None:
-        """See `Monitor.progress`."""
+    def progress(self, done: int, total: int, **metrics: float) -> bool:
+        """See `Monitor.progress`; return whether this report was emitted."""
         now = time.monotonic()
-        if done >= total or now - self._last >= self._pause:
+        due = done >= total or now - self._last >= self._pause
+        if due:
             self._last = now
             emit("progress", step=self.name, done=done, total=total, metrics=metrics)
+        return due
 
     def note(self, text: str) -> None:
         """Report a message for the user, such as what was reused."""
         emit("note", step=self.name, text=text)
+
+
+def failure_text(error: Exception) -> str:
+    """Return what failed and what to do about it, without paths within the corpus."""
+    if isinstance(error, LabramError):
+        return logs.redact_paths(str(error))
+    return logs.redact_paths(str(as_sentence(error) or f"{type(error).__name__}: {error}"))
+
+
+def _end_with(text: str) -> None:
+    """Leave a message where Kubernetes reads it when the container ends: Argo and KFP show it with the failed task."""
+    if KUBERNETES_VARIABLE in os.environ:
+        with suppress(OSError):
+            TERMINATION_MESSAGE.write_bytes(text.encode()[:MAX_MESSAGE])
 
 
 @contextmanager
@@ -110,9 +136,11 @@ def step(name: str) -> Iterator[StepReporter]:
         error.file = logs.redact_paths(error.file)
         error.__cause__, error.__suppress_context__ = None, True
         emit("failed", step=name, kind=type(error).__name__, text=str(error))
+        _end_with(f"{name}: {error}")
         raise
     except Exception as error:
-        text = str(as_sentence(error) or f"{type(error).__name__}: {error}")
-        emit("failed", step=name, kind=type(error).__name__, text=logs.redact_paths(text))
+        text = failure_text(error)
+        emit("failed", step=name, kind=type(error).__name__, text=text)
+        _end_with(f"{name}: {text}")
         raise
     emit("finished", step=name)

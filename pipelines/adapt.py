@@ -3,7 +3,7 @@
 preflight ─> plan_run ─┬─> ingest (each shard) ─> quality ─┬─> finetune ─> evaluate (each task)
                 │      └─> load_backbone ──────────────────┘                  │
                 │  nothing changed: stop                                      │
-                └─ (report_gate_failure) <─ report <─ promote <─ gate <─ register
+                └─ report <─ promote <─ gate <─ register <────────────────────┘
 """
 
 from kfp import dsl

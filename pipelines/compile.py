@@ -16,6 +16,7 @@ from kfp import compiler
 from labram.errors import LabramError
 from labram.recipe import Recipe
 from labram.steps.table import pipeline_name
+from pipelines import status_size
 from pipelines.lint import check
 from pipelines.placement import VOLUME_PATH
 
@@ -52,6 +53,8 @@ def compile_pipeline(name: str, recipe: Recipe, out: Path, **arguments: Any) -> 
 if __name__ == "__main__":
     try:
         request = json.loads(sys.argv[1])
-        print(compile_pipeline(request["pipeline"], Recipe.from_json(request["recipe"]), Path(request["out"])))  # noqa: T201
+        compiled = compile_pipeline(request["pipeline"], Recipe.from_json(request["recipe"]), Path(request["out"]))
+        status_size.check(compiled)
+        print(compiled)  # noqa: T201
     except LabramError as error:
         sys.exit(f"error: {error}")

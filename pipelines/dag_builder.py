@@ -23,13 +23,10 @@ from components.promote import promote
 from components.quality import quality
 from components.register import register
 from components.report import report
-from components.report_gate_failure import report_gate_failure
 from components.tokenizer import tokenizer
 from labram.errors import RecipeError
-from labram.platform.run_result import Outcome
 from labram.recipe import Recipe
 from labram.steps.plan_run import Decision
-from labram.steps.table import STEPS
 from pipelines.placement import CLUSTER, Placement, parallelism
 
 
@@ -155,9 +152,6 @@ class DagBuilder:
         )
         plan = plan_run(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, **start)
         plan = placement(plan).after(placement(check))
-        if pipeline in STEPS["report_gate_failure"].pipelines:
-            with dsl.If(plan.outputs["Output"] == Decision.UNCHANGED_NOT_PROMOTED.value, name="unchanged"):
-                placement(report_gate_failure())
         return cls(placement, workspace, recipe, seed, plan)
 
     @property
@@ -251,7 +245,7 @@ class DagBuilder:
     def add_promotion(
         self, corpus: Any, *, finetuned: FineTuned | None = None, start: Any = None, **models: Any
     ) -> None:
-        """Add `register`, `gate`, `promote` and `report`, and `report_gate_failure` for a run with a failed gate.
+        """Add `register`, `gate`, `promote` and `report`.
 
         Args:
             corpus: The corpus with verdicts and splits.
@@ -271,6 +265,4 @@ class DagBuilder:
         verdicts = self.placement(gate(**shared, **evaluations(), versions=versions)).outputs["verdicts"]
         promoted = self.placement(promote(workspace=self.workspace, versions=versions, verdicts=verdicts))
         outcome = {"verdicts": verdicts, "promotions": promoted.outputs["promotions"]}
-        reported = self.placement(report(**shared, **origin, **evaluations(), **outcome))
-        with dsl.If(reported.outputs["Output"] == Outcome.NOT_PROMOTED.value, name="not-promoted"):
-            self.placement(report_gate_failure(verdicts=verdicts))
+        self.placement(report(**shared, **origin, **evaluations(), **outcome))

@@ -2,7 +2,7 @@
 
 preflight ─> plan_run ─> ingest (each shard) ─> quality ─> tokenizer ─> pretrain
                 │  nothing changed: stop                                   │
-                └─ (report_gate_failure) <─ report <─ promote <─ gate <─ register
+                └─ report <─ promote <─ gate <─ register <─────────────────┘
 """
 
 from kfp import dsl

@@ -1,8 +1,8 @@
 """Pipeline `retrain`: raw recordings in, registered models out, and those that pass their gates become champions.
 
 preflight ─> plan_run ─> ingest (each shard) ─> quality ─> tokenizer ─> pretrain ─> finetune ─> evaluate (each task)
-                │  nothing changed: (report_gate_failure)                                          │
-                └─ (report_gate_failure) <─ report <─ promote <─ gate <─ register <────────────────┘
+                │  nothing changed: stop                                                           │
+                └─ report <─ promote <─ gate <─ register <─────────────────────────────────────────┘
 """
 
 from kfp import dsl

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from kfp.local import subprocess_task_handler
 
-COLD = ("preflight", "plan_run", "report_gate_failure")
+COLD = ("preflight", "plan_run")
 """Steps that run in a process of their own: an unchanged run has no others, and they need few libraries."""
 PRELOAD = ("pipelines.warm_libraries",)
 """Modules that the process imports before its first fork."""

@@ -34,7 +34,7 @@ def test_asking_for_help_imports_nothing_heavy() -> None:
 
 
 def test_a_step_that_runs_no_model_does_not_wait_for_pytorch() -> None:
-    steps = ("plan_run", "ingest", "quality", "tokenizer", "register", "promote", "report", "report_gate_failure")
+    steps = ("plan_run", "ingest", "quality", "tokenizer", "register", "promote", "report")
     assert imported_by(*(f"labram.steps.{step}" for step in steps)) & {"torch", "sklearn"} == set()
 
 

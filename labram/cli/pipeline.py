@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labram.cli.exit_codes import DONE, ERROR, INTERRUPTED, NOT_PROMOTED
 from labram.cli.options import OverrideOption, RecipeOption
 from labram.cli.terminal import echo
 from labram.errors import PlatformError
@@ -34,7 +33,10 @@ NAMESPACE = Annotated[
     str, typer.Option("--namespace", help="Namespace of the runs, if Kubeflow Pipelines is multi-user.")
 ]
 LOCALHOST = "http://localhost:8888"
-_STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow"}
+EXPERIMENT = "labram"
+"""KFP experiment of submitted runs."""
+LATEST_RUNS = 200
+"""Newest runs among which the last one of each schedule is looked for."""
 
 
 @app.command("compile")
@@ -88,47 +90,67 @@ def submit(
     account: Annotated[
         str, typer.Option("--account", help="Kubernetes service account of the run's pods.")
     ] = "labram-task",
-    wait: Annotated[bool, typer.Option("--wait", help="Print the state of each task until the run ends.")] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Print steps, progress and pending pods until the run ends; then its outcome."),
+    ] = False,
     host: HOST = LOCALHOST,
     namespace: NAMESPACE = "",
 ) -> None:
     """Compile a pipeline, upload it as a version named after recipe and commit, and start a run on the cluster.
 
+    With --wait, steps and outcome are read from MLflow: set MLFLOW_TRACKING_URI and the account.
+
     Exit codes with --wait: 0 promoted; 1 error; 3 not promoted, because at least one model failed a gate; 130 canceled,
     or you stopped waiting. An unchanged run repeats the exit code of the last one. Without --wait: 0 started; 1 error.
     """
+    from labram.cli import run_status
     from labram.cli.progress import console
+    from labram.platform import run_records
     from labram.platform.kfp_client import KfpClient
 
     cluster, parameters = KfpClient(host, namespace), _parameters(parameter or [])
+    if wait:
+        run_records.connect()  # before anything is started
     with TemporaryDirectory() as folder:
         package = _package(name, recipe, override or [], image, Path(folder))
         package.check_parameters(parameters)
         version = cluster.upload_version(package)
     run = cluster.create_run(
-        package.version, version, parameters, experiment=cluster.get_or_create_experiment("labram"), account=account
+        package.version, version, parameters, experiment=cluster.get_or_create_experiment(EXPERIMENT), account=account
     )
     console.print(f"version {package.version} of {name}")
     console.print(f"run     {cluster.host}/#/runs/details/{run}", soft_wrap=True)
     if wait:
-        raise typer.Exit(_follow(cluster, run))
+        raise typer.Exit(run_status.follow(cluster, run))
+    console.print(f"next    labram pipeline runs {run} --wait", soft_wrap=True)
 
 
-def _follow(cluster: "KfpClient", run: str) -> int:
-    """Print the state of a run's tasks until it ends, and return the exit code of `labram run`."""
-    from labram.cli.progress import console
-    from labram.platform.kfp_client import GATE_FAILURE_TASK
+@app.command()
+def runs(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Run id. Default: a table of the newest runs.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Print the changes of RUN until it ends.")] = False,
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of runs in the table.")] = 20,
+    host: HOST = LOCALHOST,
+    namespace: NAMESPACE = "",
+) -> None:
+    """Show runs on the cluster: steps, progress, what is pending and why, outcome, and the reason of a failure.
 
-    code = DONE
-    try:
-        for name, state in cluster.follow_run(run):
-            console.print(f"{name or 'the run'} {state.lower()}", style=_STYLES.get(state))
-            if name.startswith(GATE_FAILURE_TASK) and state == "SUCCEEDED":
-                code = NOT_PROMOTED
-    except KeyboardInterrupt:
-        console.print("stopped waiting; the run continues on the cluster", style="yellow")
-        return INTERRUPTED
-    return {"SUCCEEDED": code, "CANCELED": INTERRUPTED}.get(state, ERROR)
+    Steps and outcome are read from MLflow, so that they outlive the run's workflow. A run that was killed or deleted
+    is ended in MLflow, with the reason.
+
+    Exit codes without RUN or while it runs: 0 done; 1 error. Of a RUN that has ended: those of `submit --wait`.
+    """
+    from labram.cli import run_status
+    from labram.platform import run_records, schedules
+    from labram.platform.kfp_client import KfpClient
+
+    run_records.connect()
+    cluster = KfpClient(host, namespace)
+    if not run:
+        run_status.show_runs(cluster, [EXPERIMENT, schedules.EXPERIMENT], count)
+        return
+    raise typer.Exit(run_status.follow(cluster, run) if wait else run_status.show_run(cluster, run))
 
 
 @app.command()
@@ -161,8 +183,7 @@ def schedule(
     experiment = cluster.find_experiment(schedules.EXPERIMENT)
     present = cluster.recurring_runs(experiment) if experiment else []
     if not reconcile:
-        for run in present:
-            console.print(f"{run['display_name']}  {run['trigger']['cron_schedule']['cron']}  {run.get('status', '')}")
+        _list_schedules(cluster, experiment, present)
         return
     declared, wanted = schedules.read(file), []
     with TemporaryDirectory() as folder:
@@ -182,6 +203,22 @@ def schedule(
     for change in changes:
         line = f"{'would ' if dry_run else ''}{change.action} {change.name}  {change.why}".rstrip()
         console.print(line, soft_wrap=True)
+
+
+def _list_schedules(cluster: "KfpClient", experiment: str | None, present: list[dict[str, Any]]) -> None:
+    """Print each schedule with its newest run."""
+    from labram.cli.progress import console
+
+    if not present:
+        console.print("no schedules; declare them in k8s/schedules.yaml and run `labram pipeline schedule --reconcile`")
+    latest: dict[str, dict[str, Any]] = {}
+    for run in cluster.runs(experiment, LATEST_RUNS) if experiment else ():
+        latest.setdefault(run.get("recurring_run_id", ""), run)
+    for schedule in present:
+        run = latest.get(schedule["recurring_run_id"], {})
+        last = f"last run {run['run_id']} {run.get('state', 'PENDING').lower()}" if run else "no run yet"
+        cron, status = schedule["trigger"]["cron_schedule"]["cron"], schedule.get("status", "")
+        console.print(f"{schedule['display_name']}  {cron}  {status}  {last}", soft_wrap=True)
 
 
 def _package(name: str, recipe: str, override: list[str], image: str, folder: Path) -> "PipelinePackage":

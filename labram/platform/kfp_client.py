@@ -5,9 +5,9 @@ KFP's own client prints while it works and reports failures as tracebacks; labra
 
 import hashlib
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ API = "/apis/v2beta1"
 TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 - the name of KFP's variable, not a token
 PAGE = 100
 TIMEOUT_SECONDS = 60
-POLL_SECONDS = 10.0
 FINAL_STATES = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
-GATE_FAILURE_TASK = "report-gate-failure"
-"""Start of the names of tasks that run only if a gate failed. KFP's API returns the states of tasks, not outputs."""
+SINGLE_USER_NAMESPACE = "kubeflow"
+"""Namespace of all runs if Kubeflow Pipelines is installed for a single user."""
 PORT_FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
+
+
+class NotFoundError(PlatformError):
+    """Kubeflow Pipelines does not have the document."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,11 @@ class KfpClient:
         """Return the server's ``/healthz`` document."""
         return self._call("GET", "/healthz")
 
+    @property
+    def pod_namespace(self) -> str:
+        """Namespace of the pods of runs: that of the client, or KFP's own if KFP is installed for a single user."""
+        return self.namespace or SINGLE_USER_NAMESPACE
+
     def find_version(self, package: PipelinePackage) -> PipelineVersion | None:
         """Return the version of a package, or None if it has not been uploaded."""
         pipeline = self._pipeline(package.pipeline)
@@ -200,20 +208,17 @@ class KfpClient:
         }
         return str(self._call("POST", "/runs", json=body)["run_id"])
 
-    def follow_run(self, run: str) -> Iterator[tuple[str, str]]:
-        """Yield name and state of every task whose state changes, and at the end "" and the state of the run."""
-        seen: dict[str, str] = {}
-        while True:
-            document = self._call("GET", f"/runs/{run}")
-            for task in document.get("run_details", {}).get("task_details", []):
-                name, state = task.get("display_name", ""), task.get("state", "")
-                if name and state and seen.get(task["task_id"]) != state:
-                    seen[task["task_id"]] = state
-                    yield name, state
-            if document.get("state") in FINAL_STATES:
-                yield "", document["state"]
-                return
-            time.sleep(POLL_SECONDS)
+    def run(self, run: str) -> dict[str, Any] | None:
+        """Return a run as an API document, or None if it was deleted."""
+        try:
+            return self._call("GET", f"/runs/{run}")
+        except NotFoundError:
+            return None
+
+    def runs(self, experiment: str, count: int) -> list[dict[str, Any]]:
+        """Return the newest runs of an experiment as API documents, at most `count`."""
+        pages = self._pages("/runs", "runs", experiment_id=experiment, sort_by="created_at desc")
+        return list(islice(pages, count))
 
     def recurring_runs(self, experiment: str) -> list[dict[str, Any]]:
         """Return all recurring runs of an experiment, as API documents."""
@@ -241,6 +246,8 @@ class KfpClient:
 
 
 def _http_error(host: str, method: str, path: str, response: requests.Response) -> PlatformError:
+    if response.status_code == requests.codes.not_found and path != "/healthz":
+        return NotFoundError(f"{path} does not exist (404)", file=host, remedy="Check the id and --namespace")
     if response.status_code in {401, 403}:
         problem, remedy = "access denied to this account", f"Set {TOKEN_FILE} to the path of a token file"
     elif path == "/healthz":

@@ -35,4 +35,5 @@ def close_run(
     run.log_artifacts(folder, REPORT_FILE, RUN_FILE)
     with atomic_path(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    mlflow_runs.close_parent_run(parent, result["outcome"])
+    gates = (f"{gate['model']}: {gate['name']}: {gate['detail']}" for gate in result.get("failed_gates", ()))
+    mlflow_runs.close_parent_run(parent, result["outcome"], "; ".join(gates))

@@ -7,15 +7,16 @@ from labram.corpus import dvc_versions
 from labram.corpus.scan import propose_subjects, require_stated_subjects, scan
 from labram.datasets.subjects import SubjectPatternError
 from labram.datasets.task_check import check_task
-from labram.events import emit, step
+from labram.events import emit, followed, step
 from labram.platform.doctor import require, services
-from labram.platform.run_result import NOT_PROMOTED
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
 from labram.store.store import Store
 from labram.tracking import lineage, mlflow_runs
 
 IDENTITY = ("pipeline", "corpus_version", "recipe_hash", "code_version", "backbone")
+DESCRIPTION = ("pipeline", "recipe", "git_commit")
+"""Tags of the record of an unchanged run, too few to be taken for a run that has computed something."""
 
 
 class Decision(StrEnum):
@@ -23,8 +24,6 @@ class Decision(StrEnum):
 
     CHANGED = "changed"
     UNCHANGED = "unchanged"
-    UNCHANGED_NOT_PROMOTED = "unchanged, not promoted"
-    """Nothing has changed, and the finished run was not promoted."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         WeightsError: If the backbone's weights cannot be used.
     """
     settings, layout = Recipe.from_json(recipe), Workspace.at(workspace)
-    with step("plan_run") as reporter:
+    with step("plan_run") as reporter, mlflow_runs.failures_recorded("plan_run"):
         require([services.workspace(layout.root)])
         try:
             items = scan(corpus_folder(data), settings.corpus.datasets, settings.corpus.subject)
@@ -78,8 +77,9 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         finished = None if force else mlflow_runs.latest_finished_run(identity)
         if finished is not None:
             emit("unchanged", step="plan_run", since=finished[mlflow_runs.RUN_TAG])
-            failed = finished[mlflow_runs.OUTCOME_TAG] in NOT_PROMOTED
-            return Plan(Decision.UNCHANGED_NOT_PROMOTED if failed else Decision.UNCHANGED, version, start)
+            if not followed():
+                mlflow_runs.record_unchanged({name: tags[name] for name in DESCRIPTION}, finished)
+            return Plan(Decision.UNCHANGED, version, start)
         reporter.note(f"corpus version {version}")
         if (proposal := propose_subjects(items, corpus_folder(data))) is not None:
             reporter.note(f"subjects: guessed from names: {proposal.counts}. {proposal.remedy}")

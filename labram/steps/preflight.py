@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from labram.errors import PlatformError
 from labram.events import step
 from labram.platform import doctor
+from labram.tracking import mlflow_runs
 
 
 def preflight(
@@ -29,7 +30,7 @@ def preflight(
     Raises:
         PlatformError: If a task would fail or stay pending; the remedy says what to do.
     """
-    with step("preflight") as reporter:
+    with step("preflight") as reporter, mlflow_runs.failures_recorded("preflight"):
         if not gpus.isdecimal():
             raise PlatformError(
                 f"number of GPUs: expected a whole number, got {gpus!r}",

@@ -84,7 +84,6 @@ class Step:
         pipelines: Pipelines that have the step.
         sections: Sections of the recipe that it depends on.
         loop: The list that the pipeline loops over, with one task for each element.
-        if_gate_failed: It runs only in a run with a failed gate.
     """
 
     name: str
@@ -94,7 +93,6 @@ class Step:
     pipelines: tuple[str, ...] = tuple(PIPELINES)
     sections: tuple[str, ...] = ()
     loop: Literal["", "shards", "tasks"] = ""
-    if_gate_failed: bool = False
 
     @property
     def task(self) -> str:
@@ -203,14 +201,6 @@ STEPS = {
         ),
         Step("promote", "verdicts", "aliases `champion` and `previous-champion`", _SIDE_EFFECTS, _PROMOTING),
         Step("report", "all artifacts of the run", "`report.html`, `result.json`", _SIDE_EFFECTS, _PROMOTING),
-        Step(
-            "report_gate_failure",
-            "verdicts",
-            "the models that are not promoted, in the log",
-            _SIDE_EFFECTS,
-            _PROMOTING,
-            if_gate_failed=True,
-        ),
         Step("compare", "predictions of all runs", "`report.html`, `result.json`", _SIDE_EFFECTS, ("study",)),
     )
 }
@@ -239,9 +229,8 @@ def steps_of(pipeline: str) -> list[Step]:
 
 def expected_tasks(pipeline: str, recipe: Recipe) -> list[str]:
     """Return the labels of a run's tasks in order, as their events report them, such as ``finetune gait``."""
-    unconditional = [step for step in steps_of(pipeline) if not step.if_gate_failed]
     labels: list[str] = []
-    for loop, group in groupby(unconditional, key=lambda step: step.loop):
+    for loop, group in groupby(steps_of(pipeline), key=lambda step: step.loop):
         steps = list(group)
         labels += [f"{step.name} {label}".strip() for label in _iterations(loop, pipeline, recipe) for step in steps]
     return labels
@@ -279,7 +268,7 @@ def steps_table() -> str:
 
 def _shown(step: Step) -> str:
     loop = {"shards": " (per shard)", "tasks": " (per task or ablation run)"}.get(step.loop, "")
-    return f"`{step.name}`{loop}{' (if a gate failed)' if step.if_gate_failed else ''}"
+    return f"`{step.name}`{loop}"
 
 
 def _pipelines(step: Step) -> str:

@@ -18,11 +18,13 @@ def link_to_run(run_id: str) -> str:
     """Return a Markdown link to an MLflow run, or its id if there is no tracking server."""
     from mlflow.tracking import MlflowClient
 
-    base_url = _mlflow_url()
-    if not base_url:
-        return f"MLflow run `{run_id}`"
-    experiment = MlflowClient().get_run(run_id).info.experiment_id
-    return f"[Run in MLflow]({base_url}/#/experiments/{experiment}/runs/{run_id})"
+    url = run_url(run_id, MlflowClient().get_run(run_id).info.experiment_id) if _mlflow_url() else ""
+    return f"[Run in MLflow]({url})" if url else f"MLflow run `{run_id}`"
+
+
+def run_url(run_id: str, experiment_id: str) -> str:
+    """Return the address of an MLflow run in a browser; relative if there is no tracking server."""
+    return f"{_mlflow_url()}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def link_to_model(name: str, version: str) -> str:

@@ -7,16 +7,17 @@ step the same nested run. Outside a pipeline (``LABRAM_RUN`` unset) a step has a
 
 import os
 import shlex
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labram.errors import PlatformError
-from labram.events import StepReporter, step
+from labram.events import StepReporter, failure_text, followed, step
 from labram.system_errors import as_sentence
-from labram.tracking import kfp_summary, own_database
+from labram.tracking import kfp_summary, own_database, run_failures
 from labram.tracking.metric_buffer import MetricBuffer
 from labram.tracking.system_metrics import log_system_metrics
 
@@ -30,7 +31,12 @@ DATABASE = Path("mlflow", "mlflow.db")
 _own: set[str] = set()
 """Addresses that this process has put into the variable: no setting of the user."""
 RUN_TAG, STEP_TAG, PIPELINE = "labram.run", "labram.step", "pipeline"
-OUTCOME_TAG = "outcome"
+OUTCOME_TAG = run_failures.OUTCOME_TAG
+FAILED_GATES_TAG, SINCE_TAG, REPEATS_TAG = "failed_gates", "since", "repeats"
+"""Tags of a parent run: its failed gates; of an unchanged run the earlier run and its outcome, which it repeats."""
+PROGRESS = "progress"
+"""Metric of a step's run on a cluster: the finished fraction."""
+UNCHANGED = "unchanged"
 BUFFER_FOLDER = "spool"
 PATIENCE = {"FINISHED": 600.0, "FAILED": 60.0, "KILLED": 5.0}
 """Seconds that a step waits at its end for an unavailable server, by run status. A killed pod has 20 s in all."""
@@ -127,13 +133,61 @@ def open_parent_run(params: Mapping[str, str], tags: Mapping[str, str]) -> str:
     name = pipeline_run_name()
     run_id = find_parent_run(name)
     if run_id is None:
-        run = client.create_run(experiment_id(client), run_name=name, tags={RUN_TAG: name, STEP_TAG: PIPELINE, **tags})
-        run_id = run.info.run_id
+        run_id = create_parent_run(name, tags)
         client.log_batch(run_id, params=[Param(key, value[:6000]) for key, value in params.items()])
     else:
-        client.update_run(run_id, status="RUNNING")
+        run_failures.reopen(client, client.get_run(run_id))
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     return run_id
+
+
+def record_unchanged(tags: Mapping[str, str], finished: Mapping[str, str]) -> None:
+    """Record a run on a cluster that repeats the outcome of an earlier one, for `labram pipeline submit --wait`.
+
+    Args:
+        tags: Tags that describe the run. They must not identify it as one that has computed something.
+        finished: Tags of the earlier run.
+    """
+    from mlflow.tracking import MlflowClient
+
+    repeated = {OUTCOME_TAG: UNCHANGED, SINCE_TAG: finished[RUN_TAG], REPEATS_TAG: finished[OUTCOME_TAG]}
+    run_id = create_parent_run(pipeline_run_name(), {**tags, **repeated})
+    MlflowClient().set_terminated(run_id, "FINISHED")
+
+
+def create_parent_run(name: str, tags: Mapping[str, str]) -> str:
+    """Create the parent run of a pipeline run, and return its run id."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    own = {RUN_TAG: name, STEP_TAG: PIPELINE, **tags}
+    return str(client.create_run(experiment_id(client), run_name=name, tags=own).info.run_id)
+
+
+@contextmanager
+def failures_recorded(step_name: str) -> Iterator[None]:
+    """Record the failure of a step that has no MLflow run of its own in the parent run, if there is a server.
+
+    A server that does not respond is not waited for: it may be why the step fails.
+    """
+    try:
+        yield
+    except Exception as error:
+        _record_failure(step_name, failure_text(error))
+        raise
+
+
+def _record_failure(step_name: str, text: str) -> None:
+    name, uri = pipeline_run_name(), os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not name or not uri.startswith("http"):
+        return
+    configure(Path(tempfile.gettempdir()))
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    with fail_fast(), suppress(MlflowException):
+        run_failures.record(client, find_parent_run(name) or create_parent_run(name, {}), step_name, text)
 
 
 def find_parent_run(name: str) -> str | None:
@@ -150,11 +204,12 @@ def _find(pipeline_run: str, step_name: str) -> str | None:
     return str(runs[0].info.run_id) if runs else None
 
 
-def close_parent_run(run_id: str, outcome: str) -> None:
-    """Mark the parent run as finished and tag it with its outcome."""
+def close_parent_run(run_id: str, outcome: str, failed_gates: str = "") -> None:
+    """Mark the parent run as finished and tag it with its outcome and its failed gates."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
+    client.set_tag(run_id, FAILED_GATES_TAG, failed_gates[: run_failures.MAX_TEXT])
     client.set_tag(run_id, OUTCOME_TAG, outcome)
     client.set_terminated(run_id, "FINISHED")
 
@@ -174,7 +229,7 @@ def terminate_runs(name: str, status: str) -> bool:
 
     client = MlflowClient()
     query = f"tags.`{RUN_TAG}` = '{name}' and attributes.status = 'RUNNING'"
-    with _fail_fast():
+    with fail_fast():
         try:
             for run in client.search_runs([experiment_id(client)], query):
                 client.set_terminated(run.info.run_id, status)
@@ -184,7 +239,7 @@ def terminate_runs(name: str, status: str) -> bool:
 
 
 @contextmanager
-def _fail_fast() -> Iterator[None]:
+def fail_fast() -> Iterator[None]:
     """Limit MLflow's client to one retry and short timeouts."""
     limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
     before = {name: os.environ.get(name) for name in limits}
@@ -221,7 +276,8 @@ class TrackedStep:
 
     def progress(self, done: int, total: int, **metrics: float) -> None:
         """Report progress; see `labram.events.Monitor.progress`."""
-        self.reporter.progress(done, total, **metrics)
+        if self.reporter.progress(done, total, **metrics) and not followed():
+            self.buffer.add(done, {PROGRESS: done / max(total, 1)})
 
     def note(self, text: str) -> None:
         """Report a message to the user."""
@@ -290,7 +346,7 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
             problem = f"the MLflow server did not create a run for this step ({error.error_code})"
             raise PlatformError(problem, field="MLFLOW_TRACKING_URI", remedy=stated.remedy) from None
         tracked_step = TrackedStep(run_id, reporter, workspace / BUFFER_FOLDER, started)
-        status = "FAILED"
+        status, failure = "FAILED", ""
         try:
             with log_system_metrics(tracked_step.metrics):
                 yield tracked_step
@@ -298,19 +354,27 @@ def tracked(name: str, workspace: Path, *, label: str = "") -> Iterator[TrackedS
         except SystemExit:
             status = "KILLED"
             raise
+        except Exception as error:
+            failure = failure_text(error)
+            raise
         finally:
             if tracked_step.buffer.close(PATIENCE[status]):
-                _terminate(client, tracked_step.run_id, status, reporter)
+                _terminate(client, tracked_step.run_id, status, failure, reporter)
             else:
                 reporter.note("MLflow does not respond; the next step sends the remaining metrics")
 
 
-def _terminate(client: "MlflowClient", run_id: str, status: str, reporter: StepReporter) -> None:
-    """Set the status of a step's run; after a failure, a second one must not hide the first."""
+def _terminate(client: "MlflowClient", run_id: str, status: str, failure: str, reporter: StepReporter) -> None:
+    """End a step's run, and after a failure its parent run; a second failure must not hide the first."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.set_terminated(run_id, status)
+        if not failure:
+            client.set_terminated(run_id, status)
+            return
+        run_failures.record_step(client, run_id, failure)
+        if parent := find_parent_run(pipeline_run_name()):
+            run_failures.record(client, parent, reporter.name, failure)
     except MlflowException as error:
         if status == "FINISHED":
             raise
@@ -324,14 +388,15 @@ def _open_nested(client: "MlflowClient", name: str) -> str:
     tags = {STEP_TAG: name}
     run_name = pipeline_run_name()
     if run_name:
-        existing = _find(run_name, name)
-        if existing:
-            client.update_run(existing, status="RUNNING")
-            return existing
-        tags[RUN_TAG] = run_name
         parent = find_parent_run(run_name)
         if parent:
+            run_failures.reopen_after(client, client.get_run(parent), name)
             tags[MLFLOW_PARENT_RUN_ID] = parent
+        existing = _find(run_name, name)
+        if existing:
+            run_failures.reopen(client, client.get_run(existing))
+            return existing
+        tags[RUN_TAG] = run_name
     return str(client.create_run(experiment_id(client), run_name=name, tags=tags).info.run_id)
 
 

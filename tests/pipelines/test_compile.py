@@ -138,7 +138,7 @@ def forget(*path: str):
 
     def edit(pipeline: dict, platform: dict) -> None:
         parts = {
-            "task": pipeline["components"]["comp-condition-2"]["dag"]["tasks"]["pretrain"],
+            "task": pipeline["components"]["comp-condition-1"]["dag"]["tasks"]["pretrain"],
             "container": pipeline["deploymentSpec"]["executors"]["exec-pretrain"]["container"],
             "platform": platform["exec-pretrain"],
         }
@@ -152,12 +152,12 @@ def forget(*path: str):
 
 
 def give_up_after_half_an_hour(pipeline: dict, platform: dict) -> None:
-    policy = pipeline["components"]["comp-condition-2"]["dag"]["tasks"]["pretrain"]["retryPolicy"]
+    policy = pipeline["components"]["comp-condition-1"]["dag"]["tasks"]["pretrain"]["retryPolicy"]
     policy["backoffMaxDuration"] = "1800s"
 
 
 def cache_the_promotion(pipeline: dict, platform: dict) -> None:
-    pipeline["components"]["comp-condition-2"]["dag"]["tasks"]["promote"]["cachingOptions"]["enableCache"] = True
+    pipeline["components"]["comp-condition-1"]["dag"]["tasks"]["promote"]["cachingOptions"]["enableCache"] = True
 
 
 def fix_the_gpus(pipeline: dict, platform: dict) -> None:
@@ -167,7 +167,7 @@ def fix_the_gpus(pipeline: dict, platform: dict) -> None:
 
 def lose_a_parameter(pipeline: dict, platform: dict) -> None:
     """As KFP 2.17 does with parameters of resources below a condition."""
-    del pipeline["components"]["comp-condition-2"]["inputDefinitions"]["parameters"]["pipelinechannel--gpus"]
+    del pipeline["components"]["comp-condition-1"]["inputDefinitions"]["parameters"]["pipelinechannel--gpus"]
 
 
 def name_the_pipeline_after_a_step(pipeline: dict, platform: dict) -> None:

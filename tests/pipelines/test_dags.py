@@ -13,14 +13,12 @@ from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
 from labram import recipe as recipes
 from labram.errors import RecipeError
-from labram.platform.kfp_client import GATE_FAILURE_TASK
-from labram.platform.run_result import Outcome
 from labram.recipe import Recipe
 from labram.steps.plan_run import Decision
 from labram.steps.table import PIPELINES, steps_of
 from pipelines.lint import AGAIN
 
-SIDE_EFFECTS = {"preflight", "plan-run", "register", "gate", "promote", "report", "report-gate-failure", "compare"}
+SIDE_EFFECTS = {"preflight", "plan-run", "register", "gate", "promote", "report", "compare"}
 
 
 def recipe_for(name: str, *overrides: str) -> Recipe:
@@ -122,21 +120,21 @@ def test_conditions_are_of_the_kind_that_the_local_runner_resolves(dag) -> None:
     assert "plan-run-Output" in conditions(compiled)["quality"]
 
 
-COMPARED = {"plan-run": Decision, "report": Outcome}
+COMPARED = {"plan-run": Decision}
 """Tasks whose output a condition reads, and the words that it may be."""
 
 
 def test_a_condition_compares_one_of_our_words_with_another(dag) -> None:
     """KFP 2.17's local runner evaluates outputs in conditions as Python: no text of a user may be among them."""
     _, compiled = dag
-    form = re.compile(r"inputs\.parameter_values\['pipelinechannel--(plan-run|report)-Output'\] == '([a-z, ]+)'")
+    form = re.compile(r"inputs\.parameter_values\['pipelinechannel--(plan-run)-Output'\] == '([a-z, ]+)'")
     for condition in conditions(compiled).values():
         matched = form.fullmatch(condition)
         assert matched, condition
         assert matched[2] in set(COMPARED[matched[1]])
 
 
-@pytest.mark.parametrize("word", sorted({*Decision, *Outcome}))
+@pytest.mark.parametrize("word", sorted(Decision))
 def test_a_branch_is_taken_for_its_word_alone(word: str) -> None:
     for step, words in COMPARED.items():
         outputs = IOStore()
@@ -144,13 +142,3 @@ def test_a_branch_is_taken_for_its_word_alone(word: str) -> None:
         for other in words:
             condition = f"inputs.parameter_values['pipelinechannel--{step}-Output'] == '{other}'"
             assert ConditionEvaluator.evaluate_condition(condition, outputs) == (word == other)
-
-
-def test_a_failed_gate_shows_in_the_tasks_of_a_run(dag) -> None:
-    name, compiled = dag
-    shown = {
-        "inputs.parameter_values['pipelinechannel--report-Output'] == 'not promoted'",
-        "inputs.parameter_values['pipelinechannel--plan-run-Output'] == 'unchanged, not promoted'",
-    }
-    found = {condition for task, condition in conditions(compiled).items() if task.startswith(GATE_FAILURE_TASK)}
-    assert found == (set() if name == "study" else shown)

@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from labram.cli import app, pipeline
 from labram.errors import PlatformError
-from labram.platform import kfp_client
 from labram.platform.kfp_client import KfpClient, PipelinePackage
 from labram.tracking import lineage
 
@@ -21,7 +20,6 @@ IMAGE = f"registry.example/labram-python:{COMMIT}"
 def at_a_commit(monkeypatch) -> None:
     monkeypatch.setattr(lineage, "commit", lambda: COMMIT)
     monkeypatch.setattr(lineage, "dirty", lambda: False)
-    monkeypatch.setattr(kfp_client, "POLL_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="session")
@@ -83,39 +81,9 @@ def test_kfps_own_client_reads_what_was_made(host, state) -> None:
     ).display_name == run.display_name  # fmt: skip
 
 
-@pytest.mark.parametrize(("state_at_end", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("CANCELED", 130), ("SKIPPED", 1)])
-def test_waiting_shows_each_task_and_gives_the_runs_exit_code(host, state, state_at_end, code) -> None:
-    def look(run: str, **tasks: str) -> dict:
-        details = [{"task_id": name, "display_name": name, "state": now} for name, now in tasks.items()]
-        return {"state": run, "run_details": {"task_details": details}}
-
-    state.states = [
-        {"state": "PENDING"},
-        look("RUNNING", plan_run="RUNNING"),
-        look("RUNNING", plan_run="RUNNING"),
-        look("RUNNING", plan_run="SUCCEEDED", pretrain="RUNNING"),
-        look(state_at_end, plan_run="SUCCEEDED", pretrain=state_at_end),
-    ]
-    done = submit(host, "--wait")
-    assert done.exit_code == code, done.output
-    lines = done.output.splitlines()[2:]
-    end = state_at_end.lower()
-    assert lines == [
-        "plan_run running", "plan_run succeeded", "pretrain running", f"pretrain {end}", f"the run {end}"
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("state_of_the_task", "code"), [("SUCCEEDED", 3), ("SKIPPED", 0)])
-def test_a_run_in_which_a_gate_failed_ends_as_on_a_laptop(host, state, state_of_the_task, code) -> None:
-    """All that KFP tells is which tasks ran, so `pipelines.dag_builder` has one that runs only then."""
-    failed = {"task_id": "t", "display_name": "report-gate-failure", "state": state_of_the_task}
-    state.states = [{"state": "SUCCEEDED", "run_details": {"task_details": [failed]}}]
-    assert submit(host, "--wait").exit_code == code
-
-
 def test_a_server_that_is_busy_for_a_moment_is_asked_again(host, state) -> None:
     state.failures = [503, 502]
-    assert submit(host, "--wait").exit_code == 0
+    assert submit(host).exit_code == 0
 
 
 def test_a_server_that_refuses_is_quoted(host, state) -> None:
@@ -289,7 +257,15 @@ def test_many_schedules_are_read_page_by_page(host, state, tmp_path) -> None:
 
 def test_without_reconcile_the_clusters_schedules_are_listed(host, state, tmp_path) -> None:
     reconcile(host, declare(tmp_path / "s.yaml", WEEKLY))
-    assert labram("schedule", "--host", host).output == "weekly  0 0 3 * * 1  ENABLED\n"
+    assert labram("schedule", "--host", host).output == "weekly  0 0 3 * * 1  ENABLED  no run yet\n"
+    (weekly,) = state.tables["recurringruns"].values()
+    ours = {"experiment_id": weekly["experiment_id"], "recurring_run_id": weekly["recurring_run_id"]}
+    state.tables["runs"] = {"r": {"run_id": "r", "state": "FAILED"} | ours}
+    assert labram("schedule", "--host", host).output == "weekly  0 0 3 * * 1  ENABLED  last run r failed\n"
+
+
+def test_a_cluster_without_schedules_is_said_to_have_none(host, state) -> None:
+    assert "no schedules" in labram("schedule", "--host", host).output
 
 
 @pytest.mark.parametrize(

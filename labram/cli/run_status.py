@@ -1,0 +1,103 @@
+"""Terminal output about runs on a cluster: their steps while they run, their outcome, and the next command."""
+
+from typing import TYPE_CHECKING
+
+from labram.cli.exit_codes import DONE, ERROR, INTERRUPTED, of_result
+
+if TYPE_CHECKING:
+    from labram.platform.kfp_client import KfpClient
+    from labram.platform.run_follower import Follower
+
+STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow", "PENDING": "yellow", "KILLED": "yellow"}
+OUTCOME_STYLES = {"not promoted": "yellow", "error": "red"}
+
+
+def follow(client: "KfpClient", run: str) -> int:
+    """Print the changes of a run until it ends, then its outcome and the next command; return the exit code."""
+    from labram.cli.progress import console
+    from labram.platform.run_follower import Follower
+    from labram.steps.table import STEPS
+
+    follower = Follower(client, run, STEPS)
+    try:
+        for line in follower.follow():
+            console.print(line.text, style=STYLES.get(line.state), soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print("stopped waiting; the run continues on the cluster", style="yellow")
+        console.print(f"next      labram pipeline runs {run} --wait", soft_wrap=True)
+        return INTERRUPTED
+    return show_end(follower)
+
+
+def show_end(follower: "Follower") -> int:
+    """Print outcome, reason and next command of a run that has ended; return the exit code."""
+    from labram.cli.progress import console
+
+    record, where = follower.record, f"kubectl -n {follower.client.pod_namespace}"
+    outcome = record.outcome or "not known"
+    console.print(f"outcome   {_outcome(outcome, record.repeats)}", style=OUTCOME_STYLES.get(outcome, "green"))
+    if record.failed_gates:
+        console.print(f"failed    {record.failed_gates}", style="yellow", soft_wrap=True)
+    if record.failure:
+        console.print(f"reason    {record.failure}", style="red", soft_wrap=True)
+    elif not record.outcome:
+        console.print("reason    the run ended without a record of its outcome in MLflow", style="red")
+    if outcome == "error" or not record.outcome:
+        logs = f"{where} logs -l pipeline/runid={follower.run} -c main --tail=50 --prefix"
+        console.print(f"next      {logs}; then submit again: finished steps are reused", soft_wrap=True)
+    elif record.run_id:
+        console.print(f"next      open the report: {record.url}", soft_wrap=True)
+    if follower.state == "CANCELED":
+        return INTERRUPTED
+    return of_result(record.repeats or outcome) if record.outcome and outcome != "error" else ERROR
+
+
+def _outcome(outcome: str, repeats: str) -> str:
+    return f"{outcome}: corpus, recipe and code are those of a run that was {repeats}" if repeats else outcome
+
+
+def show_runs(client: "KfpClient", experiments: list[str], count: int) -> None:
+    """Print a table of the newest runs of some experiments: outcome, or steps that run, or the reason of a failure."""
+    from rich.table import Table
+
+    from labram.cli.progress import console
+    from labram.platform.run_follower import Follower
+    from labram.steps.table import STEPS
+
+    found = [client.find_experiment(name) for name in experiments]
+    documents = [run for experiment in found if experiment for run in client.runs(experiment, count)]
+    documents = sorted(documents, key=lambda run: run.get("created_at", ""), reverse=True)[:count]
+    if not documents:
+        console.print("no runs")
+        return
+    table = Table("run", "version", "started", "outcome", "steps and reasons")
+    for document in documents:
+        follower = Follower(client, document["run_id"], STEPS)
+        lines = [line.text for line in follower.look() if line.state in {"RUNNING", "PENDING"}]
+        if follower.ended:
+            follower.close()
+            lines = [follower.record.failure or follower.record.failed_gates]
+        outcome = follower.record.outcome or (follower.state or "PENDING").lower()
+        started = document.get("created_at", "")[:16].replace("T", " ")
+        table.add_row(document["run_id"], document.get("display_name", ""), started, outcome, "\n".join(lines))
+    console.print(table)
+
+
+def show_run(client: "KfpClient", run: str) -> int:
+    """Print the steps of a run as they are now, and its outcome if it has ended; return the exit code."""
+    from labram.cli.progress import console
+    from labram.platform.run_follower import DELETED, Follower
+    from labram.steps.table import STEPS
+
+    follower = Follower(client, run, STEPS)
+    lines = list(follower.look())
+    if follower.state == DELETED and not follower.record.run_id:
+        console.print(f"error: neither Kubeflow Pipelines nor MLflow has a run {run}", style="red")
+        return ERROR
+    for line in lines:
+        console.print(line.text, style=STYLES.get(line.state), soft_wrap=True)
+    if not follower.ended:
+        console.print(f"next      labram pipeline runs {run} --wait", soft_wrap=True)
+        return DONE
+    follower.close()
+    return show_end(follower)

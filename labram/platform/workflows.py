@@ -1,0 +1,109 @@
+"""Argo workflows of runs: why a task is pending, and with which message a task failed.
+
+Kubeflow Pipelines reports neither. It reports no task at all once Argo compresses the status of a large workflow, which
+is therefore read here.
+"""
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labram.platform.doctor import kubernetes
+
+AGAIN = re.compile(r"(-\d+)?(\(.*\))?$")
+"""End of the name of a node: the number of a step that the pipeline has twice, and of the attempt."""
+STARTING = ("", "PodInitializing", "ContainerCreating")
+"""Messages of pods that are about to start."""
+INFRASTRUCTURE = re.compile(
+    r"pod deleted|pod was rejected|OOMKilled|evict|preempt|node was low on|node (is )?shutting down|Terminated"
+    r"|exit code 13[47]|exit code 143|pod was terminated|failed quota|exceeded quota",
+    re.IGNORECASE,
+)
+"""Argo's messages of tasks that the cluster ended or did not start, rather than their program."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A task's pod as Argo sees it.
+
+    Attributes:
+        step: Name of the step; "" for pods of KFP that belong to no step.
+        phase: Argo's phase: Pending, Running, Succeeded, Failed, Error, Omitted.
+        message: Argo's message, which quotes the scheduler or the container.
+    """
+
+    step: str
+    phase: str
+    message: str
+
+    @property
+    def lost(self) -> bool:
+        """Whether the cluster ended the task: its pod was deleted, evicted, killed, or ran out of memory."""
+        return self.phase in {"Failed", "Error"} and bool(INFRASTRUCTURE.search(self.message))
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The pods of a run.
+
+    Attributes:
+        message: Argo's message about the whole run.
+        nodes: Its pods.
+    """
+
+    message: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def waiting(self) -> tuple[Node, ...]:
+        """Pods that do not start, each with the reason."""
+        return tuple(node for node in self.nodes if node.phase == "Pending" and node.message not in STARTING)
+
+    @property
+    def failed(self) -> tuple[Node, ...]:
+        """Pods that failed."""
+        return tuple(node for node in self.nodes if node.phase in {"Failed", "Error"})
+
+
+def read(namespace: str, run: str, steps: Collection[str]) -> Workflow | None:
+    """Return the workflow of a run, or None if Kubernetes does not have it (any more).
+
+    Args:
+        namespace: Namespace of the run's pods.
+        run: KFP run id.
+        steps: Names of all steps.
+
+    Raises:
+        PlatformError: If the Kubernetes API cannot be reached, or denies access.
+    """
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows?labelSelector=pipeline/runid={run}"
+    items = (kubernetes.get(path) or {}).get("items", [])
+    if not items:
+        return None
+    status = items[0].get("status", {})
+    pods = [node for node in _nodes(status).values() if node.get("type") == "Pod"]
+    nodes = (Node(_step(node["name"], steps), node.get("phase", ""), node.get("message", "")) for node in pods)
+    return Workflow(status.get("message", ""), tuple(nodes))
+
+
+def _nodes(status: Mapping[str, Any]) -> dict[str, Any]:
+    compressed = status.get("compressedNodes")
+    if compressed:
+        return dict(json.loads(gzip.decompress(base64.b64decode(compressed))))
+    return dict(status.get("nodes") or {})
+
+
+def _step(name: str, steps: Collection[str]) -> str:
+    """Return the step of a node, whose name is a path such as ``retrain-x7k2p.root.condition-2.pretrain.executor(0)``.
+
+    The pod that prepares a task (``pretrain-driver``) belongs to its step.
+    """
+    for part in reversed(name.split(".")):
+        step = AGAIN.sub("", part).removesuffix("-driver").replace("-", "_")
+        if step in steps:
+            return step
+    return ""

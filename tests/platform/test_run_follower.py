@@ -1,0 +1,278 @@
+"""Runs on a cluster as a user sees them: names of ours, progress, reasons, outcome, exit code.
+
+The stand-ins behave as a cluster with KFP 2.17 did: task lists with KFP's own tasks among ours, which disappear once
+Argo compresses the workflow's status; workflows that are deleted while KFP says RUNNING; failures that KFP does not
+explain. MLflow is a real one, on SQLite.
+"""
+
+import base64
+import gzip
+import json
+
+import pytest
+from mlflow.tracking import MlflowClient
+from typer.testing import CliRunner
+
+from labram.cli import app
+from labram.errors import PlatformError
+from labram.platform import run_follower, run_records, workflows
+from labram.platform.doctor import kubernetes
+from labram.platform.kfp_client import KfpClient
+from labram.platform.run_follower import Follower
+from labram.steps.table import STEPS
+from labram.tracking import mlflow_runs
+
+NOISE = ("root-driver(0)", "executor(0)", "iteration-item-driver(0)", "condition-2", "for-loop-4", "retrain-x7k2p")
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch, tracking_uri) -> None:
+    monkeypatch.setattr(run_follower, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(run_records, "connect", lambda: None)
+
+
+@pytest.fixture
+def run(state, request) -> str:
+    """A run of this test's name."""
+    name = request.node.name.partition("[")[0]
+    state.tables["runs"][name] = {"run_id": name, "display_name": "demo-0123", "experiment_id": "e"}
+    state.tables["experiments"]["e"] = {"experiment_id": "e", "display_name": "labram"}
+    return name
+
+
+@pytest.fixture(autouse=True)
+def workflow(state, run, monkeypatch):
+    """Sets the nodes of the run's workflow, plain or compressed."""
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows?labelSelector=pipeline/runid={run}"
+    monkeypatch.setattr(kubernetes, "get", lambda asked: state.documents.get(asked))
+
+    def workflow(*nodes: tuple[str, str, str], compressed: bool = False) -> None:
+        made = {
+            str(number): {"type": "Pod", "name": f"retrain-x7k2p.{name}", "phase": phase, "message": message}
+            for number, (name, phase, message) in enumerate(nodes)
+        }
+        packed = base64.b64encode(gzip.compress(json.dumps(made).encode())).decode()
+        status = {"compressedNodes": packed} if compressed else {"nodes": made}
+        state.documents[path] = {"items": [{"status": status}]}
+
+    workflow()
+    return workflow
+
+
+def document(state: str, **tasks: str) -> dict:
+    shown = {**dict.fromkeys(NOISE, "RUNNING"), **{name.replace("_", "-"): now for name, now in tasks.items()}}
+    details = [{"task_id": name, "display_name": name, "state": now} for name, now in shown.items()]
+    return {"state": state, "run_details": {"task_details": details}}
+
+
+COMPRESSED = {"run_details": {}}
+"""What KFP says of the tasks of a workflow with compressed status."""
+
+
+def record(run: str, outcome: str = "", status: str = "RUNNING", **tags: str) -> str:
+    run_id = mlflow_runs.create_parent_run(run, tags | ({"outcome": outcome} if outcome else {}))
+    if status != "RUNNING":
+        MlflowClient().set_terminated(run_id, status)
+    return run_id
+
+
+def record_step(run: str, label: str, status: str = "RUNNING", progress: float | None = None, failure: str = "") -> str:
+    client = MlflowClient()
+    tags = {"labram.run": run, "labram.step": label} | ({"failure": failure} if failure else {})
+    run_id = client.create_run(mlflow_runs.experiment_id(client), tags=tags).info.run_id
+    if progress is not None:
+        client.log_metric(run_id, "progress", progress)
+    if status != "RUNNING":
+        client.set_terminated(run_id, status)
+    return run_id
+
+
+def follow(host: str, run: str) -> tuple[list[str], Follower]:
+    follower = Follower(KfpClient(host), run, STEPS)
+    return [line.text for line in follower.follow()], follower
+
+
+def wait(host: str, run: str):
+    return CliRunner().invoke(app, ["pipeline", "runs", run, "--wait", "--host", host])
+
+
+def test_only_steps_are_shown_each_change_once(host, state, run) -> None:
+    state.states = [
+        document("RUNNING", preflight="RUNNING"),
+        document("RUNNING", preflight="SUCCEEDED", plan_run="RUNNING"),
+        document("RUNNING", preflight="SUCCEEDED", plan_run="SUCCEEDED", ingest="SKIPPED"),
+        document("SUCCEEDED", preflight="SUCCEEDED", plan_run="SUCCEEDED", ingest="SKIPPED"),
+    ]
+    record(run, "promoted", "FINISHED")
+    lines, _ = follow(host, run)
+    assert lines == [
+        "preflight running", "preflight succeeded", "plan_run running", "plan_run succeeded", "ingest skipped"
+    ]  # fmt: skip
+
+
+def test_steps_progress_and_outcome_are_there_though_kfp_shows_no_task(host, state, run) -> None:
+    state.states = [{"state": "RUNNING", **COMPRESSED}, {"state": "SUCCEEDED", **COMPRESSED}]
+    record(run, "promoted", "FINISHED")
+    record_step(run, "pretrain", "FINISHED", 1.0)
+    record_step(run, "finetune gait", progress=0.37)
+    done = wait(host, run)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[:3] == ["pretrain succeeded", "finetune gait running, 30 %", "outcome   promoted"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "repeats", "code"),
+    [
+        ("promoted", "", 0),
+        ("not promoted", "", 3),
+        ("compared", "", 0),
+        ("unchanged", "promoted", 0),
+        ("unchanged", "not promoted", 3),
+        ("", "", 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_recorded_outcome(host, state, run, outcome, repeats, code, request) -> None:
+    state.states = [{"state": "SUCCEEDED", **COMPRESSED}]
+    name = f"run-{request.node.callspec.id}"
+    state.tables["runs"][name] = state.tables["runs"][run] | {"run_id": name}
+    gates = {"failed_gates": "labram-gait: better_than_baseline: 0.1 below"} if outcome == "not promoted" else {}
+    record(name, outcome, "FINISHED", **({"repeats": repeats} if repeats else {}), **gates)
+    done = wait(host, name)
+    assert done.exit_code == code, done.output
+    assert f"outcome   {outcome or 'not known'}" in done.output
+    assert ("better_than_baseline" in done.output) == bool(gates)
+    assert "next      " in done.output
+
+
+def test_the_schedulers_reason_is_shown_once(host, state, run, workflow) -> None:
+    reason = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory."
+    workflow(
+        ("root.condition-2.tokenizer.executor(0)", "Pending", reason),
+        ("root.condition-2.quality.executor(0)", "Pending", "PodInitializing"),
+        compressed=True,
+    )
+    state.states = [document("RUNNING"), document("RUNNING"), document("CANCELED")]
+    lines, _ = follow(host, run)
+    assert lines == [f"tokenizer pending: {reason}"]
+
+
+def test_the_message_of_the_step_that_failed_is_the_reason(host, state, run) -> None:
+    state.states = [document("FAILED", quality="FAILED")]
+    record(run, "error", "FAILED", failed_step="quality", failure="all recordings are quarantined. See quality.html.")
+    record_step(run, "quality", "FAILED", failure="all recordings are quarantined. See quality.html.")
+    done = wait(host, run)
+    assert done.exit_code == 1
+    assert "reason    quality: all recordings are quarantined. See quality.html." in done.output
+    assert f"logs -l pipeline/runid={run} -c main" in done.output
+    assert "quality failed: all recordings are quarantined." in done.output
+
+
+def test_a_pod_that_could_not_say_why_ends_in_mlflow_with_argos_message(host, state, run, workflow) -> None:
+    workflow(("root.condition-2.pretrain.executor(0)", "Failed", "OOMKilled (exit code 137)"))
+    state.states = [document("FAILED")]
+    parent, step = record(run), record_step(run, "pretrain")
+    _, follower = follow(host, run)
+    assert follower.record.failure == "pretrain: OOMKilled (exit code 137)"
+    assert not follower.record.program_failed
+    statuses = [MlflowClient().get_run(run_id).info.status for run_id in (parent, step)]
+    assert statuses == ["FAILED", "FAILED"]
+
+
+def test_a_run_that_never_started_a_step_has_a_record_too(host, state, run, workflow) -> None:
+    message = 'pods "x" is forbidden: error looking up service account kubeflow/labram-task: not found'
+    workflow(("root-driver(0)", "Error", message))
+    state.states = [document("FAILED")]
+    done = wait(host, run)
+    assert done.exit_code == 1
+    assert f"reason    {message}" in done.output
+    assert run_records.read(run).outcome == "error"
+
+
+def test_a_workflow_that_was_deleted_under_way_ends_the_run(host, state, run, workflow) -> None:
+    """KFP goes on saying RUNNING (a schedule was deleted, which owns the workflow)."""
+    state.states = [document("RUNNING")]
+    record(run)
+    follower = Follower(KfpClient(host), run, STEPS)
+    seen = follower.follow()
+    next(seen, None) if list(follower.look()) else None
+    state.documents.clear()
+    list(seen)
+    assert follower.state == "DELETED"
+    assert follower.record.failure == "the run, or its workflow, was deleted while it was running"
+    assert MlflowClient().get_run(follower.record.run_id).info.status == "KILLED"
+
+
+def test_a_deleted_run_is_ended_and_an_unknown_one_is_an_error(host, state, run) -> None:
+    record(run)
+    del state.tables["runs"][run]
+    done = CliRunner().invoke(app, ["pipeline", "runs", run, "--host", host])
+    assert (done.exit_code, "deleted while it was running" in done.output) == (1, True)
+    unknown = CliRunner().invoke(app, ["pipeline", "runs", "never", "--host", host])
+    assert (unknown.exit_code, "neither Kubeflow Pipelines nor MLflow" in unknown.output) == (1, True)
+
+
+def test_a_canceled_run_is_killed_in_mlflow(host, state, run) -> None:
+    state.states = [document("CANCELED")]
+    parent = record(run)
+    assert wait(host, run).exit_code == 130
+    assert MlflowClient().get_run(parent).info.status == "KILLED"
+
+
+def test_without_access_to_workflows_only_reasons_are_missing(host, state, run, monkeypatch) -> None:
+    def denied(_):
+        raise PlatformError("kubectl: Forbidden", remedy="Choose a cluster")
+
+    monkeypatch.setattr(kubernetes, "get", denied)
+    state.states = [document("RUNNING", preflight="RUNNING"), document("SUCCEEDED", preflight="SUCCEEDED")]
+    record(run, "promoted", "FINISHED")
+    lines, follower = follow(host, run)
+    assert lines == [
+        "why tasks are pending cannot be seen: kubectl: Forbidden. Choose a cluster.",
+        "preflight running",
+        "preflight succeeded",
+    ]
+    assert follower.record.outcome == "promoted"
+
+
+def test_mlflow_may_be_away_for_a_moment(host, state, run, monkeypatch) -> None:
+    state.states = [document("RUNNING"), document("SUCCEEDED")]
+    record(run, "promoted", "FINISHED")
+    read, answers = run_records.read, [PlatformError("MLflow does not respond (X)", remedy="Wait")]
+
+    def sometimes(name):
+        if answers:
+            raise answers.pop()
+        return read(name)
+
+    monkeypatch.setattr(run_records, "read", sometimes)
+    lines, follower = follow(host, run)
+    assert lines == ["MLflow does not respond (X); the run is not affected"]
+    assert follower.record.outcome == "promoted"
+
+
+def test_the_table_has_outcomes_reasons_and_what_runs(host, state, run) -> None:
+    state.states = [document("RUNNING", plan_run="SUCCEEDED")]
+    record_step(run, "pretrain", progress=0.5)
+    done = CliRunner().invoke(app, ["pipeline", "runs", "--host", host], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    assert "pretrain running, 50 %" in done.output
+    assert "demo-0123" in done.output
+    state.scripts.clear()
+    state.states = [document("FAILED")]
+    record(run, "error", "FAILED", failed_step="pretrain", failure="no space")
+    done = CliRunner().invoke(app, ["pipeline", "runs", "--host", host], env={"COLUMNS": "200"})
+    assert "pretrain: no space" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("w.root.condition-2.pretrain.executor(0)", "pretrain"),
+        ("w.root.condition-2.pretrain-driver(0)", "pretrain"),
+        ("w.root.condition-2.for-loop-4.iteration-iterations(1:1).iteration-item.finetune.executor(2)", "finetune"),
+        ("w.root.plan-run-driver(0)", "plan_run"),
+        ("w.root-driver(0)", ""),
+    ],
+)
+def test_the_step_of_a_pod_is_in_the_path_of_its_node(name, step) -> None:
+    assert workflows._step(name, STEPS) == step
