@@ -47,6 +47,7 @@ SETTINGS = (
     Variable("DOCKER_HOST", "Docker socket of `labram run --containers`.", "Docker's default"),
 )
 SERVICES = (
+    Variable("LABRAM_NAMESPACE", "Namespace of runs on a cluster, as `--namespace`."),
     Variable("MLFLOW_TRACKING_URI", "MLflow server.", "SQLite database in the workspace"),
     Variable("MLFLOW_TRACKING_USERNAME", "User of the MLflow server."),
     Variable("MLFLOW_TRACKING_PASSWORD", "Password of the MLflow server."),

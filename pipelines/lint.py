@@ -63,6 +63,7 @@ def violations_of(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterato
     name = pipeline["pipelineInfo"]["name"]
     if f"comp-{name}" in pipeline["components"]:
         yield f"{name}: pipeline and task have the same name, which KFP confuses"
+    yield from _problems_of_loops(pipeline)
     dags = {"root": pipeline["root"]} | {n: part for n, part in pipeline["components"].items() if "dag" in part}
     for dag in dags.values():
         defined = set(dag.get("inputDefinitions", {}).get("parameters", {}))
@@ -99,6 +100,22 @@ def _problems(
     yield from _problems_of_image(container["image"])
     if needs.gpus:
         yield from _problems_of_pool(task, resources.get("accelerator", {}), platform)
+
+
+def _problems_of_loops(pipeline: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each DAG in a loop, and each loop with an exit handler around it.
+
+    If the driver of a DAG in a loop is lost, KFP 2.17 rejects its retry (two tasks of one name), and the run ends.
+    """
+    components = pipeline["components"]
+    for dag in (part["dag"]["tasks"] for part in (pipeline["root"], *components.values()) if "dag" in part):
+        for name, task in dag.items():
+            inner = components[task["componentRef"]["name"]].get("dag", {}).get("tasks", {})
+            if "parameterIterator" in task:
+                nested = [key for key, value in inner.items() if "dag" in components[value["componentRef"]["name"]]]
+                yield from (f"{name}: {key} is a condition or loop in a loop, which KFP cannot retry" for key in nested)
+            if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED":
+                yield f"{name}: an exit handler, around which KFP does not support loops"
 
 
 def _problems_of_retries(policy: dict[str, Any], timeout: int) -> Iterator[str]:

@@ -30,7 +30,10 @@ HOST = Annotated[
     str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="Address of the Kubeflow Pipelines API.")
 ]
 NAMESPACE = Annotated[
-    str, typer.Option("--namespace", help="Namespace of the runs, if Kubeflow Pipelines is multi-user.")
+    str,
+    typer.Option(
+        "--namespace", envvar="LABRAM_NAMESPACE", help="Namespace of the runs, if Kubeflow Pipelines is multi-user."
+    ),
 ]
 LOCALHOST = "http://localhost:8888"
 EXPERIMENT = "labram"
@@ -130,6 +133,9 @@ def submit(
 def runs(
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Run id. Default: a table of the newest runs.")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Print the changes of RUN until it ends.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Retry those runs of the table that the cluster ended, not a step.")
+    ] = False,
     count: Annotated[int, typer.Option("--count", min=1, help="Number of runs in the table.")] = 20,
     host: HOST = LOCALHOST,
     namespace: NAMESPACE = "",
@@ -137,7 +143,8 @@ def runs(
     """Show runs on the cluster: steps, progress, what is pending and why, outcome, and the reason of a failure.
 
     Steps and outcome are read from MLflow, so that they outlive the run's workflow. A run that was killed or deleted
-    is ended in MLflow, with the reason.
+    is ended in MLflow, with the reason. --wait and --retry retry a run whose pods were deleted, evicted, killed or out
+    of memory, up to eight times; a step that failed by itself is not retried.
 
     Exit codes without RUN or while it runs: 0 done; 1 error. Of a RUN that has ended: those of `submit --wait`.
     """
@@ -148,7 +155,7 @@ def runs(
     run_records.connect()
     cluster = KfpClient(host, namespace)
     if not run:
-        run_status.show_runs(cluster, [EXPERIMENT, schedules.EXPERIMENT], count)
+        run_status.show_runs(cluster, [EXPERIMENT, schedules.EXPERIMENT], count, retry=retry)
         return
     raise typer.Exit(run_status.follow(cluster, run) if wait else run_status.show_run(cluster, run))
 

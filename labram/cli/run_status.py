@@ -56,8 +56,15 @@ def _outcome(outcome: str, repeats: str) -> str:
     return f"{outcome}: corpus, recipe and code are those of a run that was {repeats}" if repeats else outcome
 
 
-def show_runs(client: "KfpClient", experiments: list[str], count: int) -> None:
-    """Print a table of the newest runs of some experiments: outcome, or steps that run, or the reason of a failure."""
+def show_runs(client: "KfpClient", experiments: list[str], count: int, *, retry: bool) -> None:
+    """Print a table of the newest runs of some experiments: outcome, or steps that run, or the reason of a failure.
+
+    Args:
+        client: Client of Kubeflow Pipelines.
+        experiments: Names of experiments.
+        count: Number of runs.
+        retry: Retry runs that the cluster ended.
+    """
     from rich.table import Table
 
     from labram.cli.progress import console
@@ -74,7 +81,9 @@ def show_runs(client: "KfpClient", experiments: list[str], count: int) -> None:
     for document in documents:
         follower = Follower(client, document["run_id"], STEPS)
         lines = [line.text for line in follower.look() if line.state in {"RUNNING", "PENDING"}]
-        if follower.ended:
+        if retry and follower.lost:
+            lines = [follower.retry().text]
+        elif follower.ended:
             follower.close()
             lines = [follower.record.failure or follower.record.failed_gates]
         outcome = follower.record.outcome or (follower.state or "PENDING").lower()

@@ -215,6 +215,10 @@ class KfpClient:
         except NotFoundError:
             return None
 
+    def retry_run(self, run: str) -> None:
+        """Run the failed tasks of a failed run again. Finished tasks are kept; the run goes back to RUNNING."""
+        self._call("POST", f"/runs/{run}:retry")
+
     def runs(self, experiment: str, count: int) -> list[dict[str, Any]]:
         """Return the newest runs of an experiment as API documents, at most `count`."""
         pages = self._pages("/runs", "runs", experiment_id=experiment, sort_by="created_at desc")

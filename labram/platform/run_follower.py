@@ -25,6 +25,8 @@ START_SECONDS = 600
 """Age of a run that KFP calls running after which it must have a workflow."""
 DELETED = "DELETED"
 """State of a run without document or workflow: KFP has no such state."""
+MAX_RETRIES = 8
+"""Retries of a run that the cluster ended, as many as Argo has for a training whose pod is deleted."""
 PERCENT_STEP = 10
 """Progress is reported each time it has grown by so many percent."""
 WORDS = {"SUCCEEDED": "succeeded", "SKIPPED": "skipped", "FAILED": "failed", "CANCELED": "canceled"}
@@ -64,18 +66,52 @@ class Follower:
     _cannot_see: bool = False
 
     def follow(self) -> Iterator[Line]:
-        """Yield a line for each change, until the run has ended; then its record has its outcome or failure."""
+        """Yield a line for each change, until the run has ended; then its record has its outcome or failure.
+
+        A run that the cluster ended is retried.
+        """
         while True:
             yield from self.look()
             if self.ended:
-                self.close()
-                return
+                if not self.lost:
+                    self.close()
+                    return
+                yield self.retry()
             time.sleep(POLL_SECONDS)
 
     @property
     def ended(self) -> bool:
         """Whether the run has ended."""
         return self.state in {*FINAL_STATES, DELETED}
+
+    @property
+    def lost(self) -> bool:
+        """Whether the cluster, not a step, ended the run, and it may be retried.
+
+        A step that failed by itself is never retried: it has recorded its failure, or its container says so.
+        """
+        failed = self._workflow.failed if self._workflow else ()
+        by_cluster = bool(failed) and all(node.lost for node in failed)
+        return (
+            self.state == "FAILED"
+            and by_cluster
+            and not self.record.program_failed
+            and self.record.retries < MAX_RETRIES
+        )
+
+    def retry(self) -> Line:
+        """Let KFP run the lost tasks of the run again, and return a line about it.
+
+        If another program has just done so, or KFP cannot, the next look shows it.
+        """
+        step, message = self.reason()
+        number = run_records.count_retry(self.record)
+        try:
+            self.client.retry_run(self.run)
+        except PlatformError as error:
+            return Line(f"the run could not be retried: {error.problem}", "FAILED")
+        why = ": ".join(filter(None, (step, message)))
+        return Line(f"the cluster ended the run ({why}); retry {number} of {MAX_RETRIES}", "PENDING")
 
     def look(self) -> Iterator[Line]:
         """Read all sources once, and yield a line for each change since the last look."""

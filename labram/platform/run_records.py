@@ -161,6 +161,17 @@ def _record(name: str, runs: Sequence["Run"]) -> RunRecord:
     return replace(record, steps=steps)
 
 
+def count_retry(record: RunRecord) -> int:
+    """Count a retry in the record of a run, which runs again; return the number of its retries."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    run_id = record.run_id or mlflow_runs.create_parent_run(record.name, {})
+    client.set_tag(run_id, RETRIES_TAG, record.retries + 1)
+    run_failures.reopen(client, client.get_run(run_id))
+    return record.retries + 1
+
+
 def close(record: RunRecord, step: str, reason: str, *, status: str) -> RunRecord:
     """End the record of a run whose steps could not do so, with the reason; return the record as it is now.
 

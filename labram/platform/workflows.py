@@ -18,12 +18,12 @@ AGAIN = re.compile(r"(-\d+)?(\(.*\))?$")
 """End of the name of a node: the number of a step that the pipeline has twice, and of the attempt."""
 STARTING = ("", "PodInitializing", "ContainerCreating")
 """Messages of pods that are about to start."""
-INFRASTRUCTURE = re.compile(
-    r"pod deleted|pod was rejected|OOMKilled|evict|preempt|node was low on|node (is )?shutting down|Terminated"
-    r"|exit code 13[47]|exit code 143|pod was terminated|failed quota|exceeded quota",
-    re.IGNORECASE,
-)
-"""Argo's messages of tasks that the cluster ended or did not start, rather than their program."""
+KILLED = re.compile(r"\bexit code (137|143)\b")
+"""Argo's message of a container that was killed by SIGKILL or SIGTERM."""
+EXITED = re.compile(r"\bexit code \d+\b")
+"""Argo's message of a container that ended, to which it appends the program's own."""
+LOST = re.compile(r"pod deleted|evict|preempt|node was low on|node .*shut ?down|exceeded quota", re.IGNORECASE)
+"""Argo's message of a pod that the cluster took away, or could not create yet."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,10 @@ class Node:
     @property
     def lost(self) -> bool:
         """Whether the cluster ended the task: its pod was deleted, evicted, killed, or ran out of memory."""
-        return self.phase in {"Failed", "Error"} and bool(INFRASTRUCTURE.search(self.message))
+        if self.phase not in {"Failed", "Error"}:
+            return False
+        ended = EXITED.search(self.message)
+        return bool((KILLED if ended else LOST).search(self.message) or "OOMKilled" in self.message)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
+import typer
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
 
+from labram.cli import app
 from labram.training.distributed import train_job
 from pipelines.placement import ENVIRONMENT
 
@@ -118,19 +120,22 @@ def test_servers_have_probes_and_jobs_a_deadline(documents) -> None:
 
 
 def test_services_get_no_token_of_the_kubernetes_api(templates) -> None:
+    """All but the keeper of runs, which reads their workflows."""
     for pod in templates:
-        assert pod["serviceAccountName"] == "labram-service"
-        assert pod["automountServiceAccountToken"] is False
+        if pod["serviceAccountName"] != "labram-runs":
+            assert pod["serviceAccountName"] == "labram-service"
+            assert pod["automountServiceAccountToken"] is False
 
 
 def test_no_role_is_wider_than_its_verbs(documents) -> None:
     roles = [item for item in documents if item["kind"] == "Role"]
-    assert {role["metadata"]["name"] for role in roles} == {"labram-task", "labram-train-jobs"}
+    assert {role["metadata"]["name"] for role in roles} == {"labram-task", "labram-train-jobs", "labram-runs"}
     (wide,) = (item for item in documents if item["kind"] == "ClusterRole")
     read = {(resource, verb) for rule in wide["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert read == {("nodes", "list"), ("storageclasses", "get"), ("clustertrainingruntimes", "get")}
     for binding in (item for item in documents if item["kind"].endswith("RoleBinding")):
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "labram-task", "namespace": "labram"}]
+        account = "labram-runs" if binding["metadata"]["name"] == "labram-runs" else "labram-task"
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "labram"}]
     for rule in (rule for role in roles for rule in role["rules"]):
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         if "secrets" in rule["resources"]:
@@ -224,3 +229,30 @@ def test_tasks_reach_the_pods_of_kfps_object_store_old_and_new(rendered) -> None
         (tasks,) = (i for i in rendered[folder] if i["kind"] == "NetworkPolicy" and i["metadata"]["name"] == "tasks")
         ports = {port["port"] for rule in tasks["spec"]["egress"] for port in rule["ports"]}
         assert {8333, 9000} <= ports
+
+
+def test_the_keeper_of_runs_may_do_what_its_command_asks_and_no_more(documents) -> None:
+    """`labram pipeline runs --retry` lists experiments, runs and workflows, reads and retries runs, and asks MLflow."""
+    (role,) = (i for i in documents if i["kind"] == "Role" and i["metadata"]["name"] == "labram-runs")
+    allowed = {(what, verb) for rule in role["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+    assert allowed == {
+        *(("runs", verb) for verb in ("get", "list", "retry")),
+        *(("experiments", verb) for verb in ("get", "list")),
+        ("workflows", "list"),
+    }
+    job, *_ = (i for i in documents if i["kind"] == "CronJob" and i["metadata"]["name"] == "labram-runs")
+    (pod,) = pods(job)
+    (container,) = pod["containers"]
+    options = typer.main.get_command(app).commands["pipeline"].commands["runs"].params
+    from_environment = {option.envvar for option in options if option.envvar}
+    assert container["command"] == ["labram", "pipeline", "runs", "--retry"]
+    assert from_environment == {"KF_PIPELINES_ENDPOINT", "LABRAM_NAMESPACE"}
+    given = {entry["name"] for entry in container["env"]} | {"KF_PIPELINES_ENDPOINT", "MLFLOW_TRACKING_URI"}
+    accounts = {"KF_PIPELINES_SA_TOKEN_PATH", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
+    assert from_environment | accounts <= given
+    (config, *_) = (i for i in documents if i["kind"] == "ConfigMap" and i["metadata"]["name"] == "labram-environment")
+    assert {"KF_PIPELINES_ENDPOINT", "MLFLOW_TRACKING_URI"} <= set(config["data"])
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    (token,) = (v["projected"]["sources"][0]["serviceAccountToken"] for v in pod["volumes"] if "projected" in v)
+    path = next(entry["value"] for entry in container["env"] if entry["name"] == "KF_PIPELINES_SA_TOKEN_PATH")
+    assert (f"{mounts['token']}/{token['path']}", token["audience"]) == (path, "pipelines.kubeflow.org")

@@ -170,6 +170,12 @@ def lose_a_parameter(pipeline: dict, platform: dict) -> None:
     del pipeline["components"]["comp-condition-1"]["inputDefinitions"]["parameters"]["pipelinechannel--gpus"]
 
 
+def nest_a_loop(pipeline: dict, platform: dict) -> None:
+    loop = pipeline["components"]["comp-for-loop-2"]["dag"]["tasks"]
+    loop["condition-9"] = {"componentRef": {"name": "comp-condition-9"}, "taskInfo": {"name": "condition-9"}}
+    pipeline["components"]["comp-condition-9"] = {"dag": {"tasks": {}}}
+
+
 def name_the_pipeline_after_a_step(pipeline: dict, platform: dict) -> None:
     pipeline["pipelineInfo"]["name"] = "pretrain"
 
@@ -181,6 +187,7 @@ def name_the_pipeline_after_a_step(pipeline: dict, platform: dict) -> None:
             name_the_pipeline_after_a_step,
             "pretrain: pipeline and task have the same name, which KFP confuses",
         ),
+        (nest_a_loop, "for-loop-2: condition-9 is a condition or loop in a loop, which KFP cannot retry"),
         (forget("container", "resources", "resourceMemoryLimit"), "pretrain: no resourceMemoryLimit"),
         (forget("container", "resources", "resourceCpuRequest"), "pretrain: no resourceCpuRequest"),
         (forget("task", "retryPolicy"), "pretrain: no backoffDuration of a retry policy"),

@@ -34,6 +34,8 @@ class State:
         self.scripts: dict[str, list[dict]] = {}
         self.states: list[dict] = [{"state": "SUCCEEDED"}]
         """What a run says of itself, look by look; the last is repeated."""
+        self.said: dict[str, str] = {}
+        """The state that each run has said last."""
         self.documents: dict[str, dict] = {}
         self.failures: list[int] = []
         self.token = self.pod_token = ""
@@ -78,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.page(query, "pipeline_versions", self.versions(parts[1]))
         if len(parts) == 4 and parts[2] == "versions":
             return self.answer(200, state.tables["versions"][parts[3]])
+        if parts[-1].endswith(":retry"):
+            return self.retry(parts[1].removesuffix(":retry"))
         return self.table(parts, query, json.loads(body or "{}"))
 
     def elsewhere(self, path: str, query: dict) -> None:
@@ -121,8 +125,17 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, {})
         if name == "runs":
             script = self.state.scripts.setdefault(parts[1], list(self.state.states))
-            return self.answer(200, table[parts[1]] | (script.pop(0) if len(script) > 1 else script[0]))
+            document = table[parts[1]] | (script.pop(0) if len(script) > 1 else script[0])
+            self.state.said[parts[1]] = document.get("state", "")
+            return self.answer(200, document)
         return self.answer(200, table[parts[1]])
+
+    def retry(self, run: str) -> None:
+        """KFP retries what has failed, and nothing else; what the run says next is the next of its states."""
+        if self.state.said.get(run) != "FAILED":
+            return self.answer(400, {"message": "Workflow must be Failed/Error to retry"})
+        self.state.said[run] = "RUNNING"
+        return self.answer(200, {})
 
     def versions(self, pipeline: str) -> list[dict]:
         return [row for row in self.state.tables["versions"].values() if row["pipeline_id"] == pipeline]

@@ -6,6 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from labram.cli import app
@@ -18,6 +19,16 @@ CLAIM = f"{NAMESPACED}/persistentvolumeclaims/labram-workspace"
 CLASS = "/apis/storage.k8s.io/v1/storageclasses/shared-files"
 MLFLOW = "/apis/apps/v1/namespaces/labram/deployments/mlflow"
 NODES = "/api/v1/nodes?labelSelector=labram.dev/pool=gpu"
+
+
+CONTROLLER = "/api/v1/namespaces/kubeflow/configmaps/workflow-controller-configmap"
+
+
+def controller(policy: str, *, one_key: bool = False) -> dict:
+    """The settings of Argo's controller: KFP's stock ones have `OnError`."""
+    defaults = {"spec": {"templateDefaults": {"retryStrategy": {"retryPolicy": policy} if policy else {}}}}
+    return {"data": {"config": yaml.safe_dump({"workflowDefaults": defaults})} if one_key else
+            {"workflowDefaults": yaml.safe_dump(defaults)}}  # fmt: skip
 
 
 def node(gpus: str) -> dict:
@@ -40,6 +51,7 @@ def healthy(state, kubectl) -> dict[str, dict]:
         CLAIM: claim(),
         CLASS: {"volumeBindingMode": "Immediate"},
         MLFLOW: {"status": {"availableReplicas": 2}},
+        CONTROLLER: controller("OnError"),
         "/api/v1/nodes": {"items": [node(""), node("4")]},
         NODES: {"items": [node("4")]},
     }
@@ -54,7 +66,7 @@ def test_nothing_is_wrong_on_a_cluster_that_has_everything(host, healthy) -> Non
     done = doctor(host)
     assert done.exit_code == 0, done.output
     assert "WRONG" not in done.output
-    assert done.output.count("ok ") == 8
+    assert done.output.count("ok ") == 9
     assert "c2VjcmV0" not in done.output
     assert "secret" not in done.output.replace("Secret", "")
 
@@ -111,6 +123,23 @@ def test_a_pool_that_grows_from_nothing_is_a_doubt(host, healthy) -> None:
     done = doctor(host)
     assert done.exit_code == 0
     assert "?     GPU pool: no node has the label" in done.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (controller("OnError"), "ok    retries: Argo retries pods that were deleted"),
+        (controller("OnError", one_key=True), "ok    retries: Argo retries pods that were deleted"),
+        (controller("Always"), "?     retries: Argo retries every failed pod (retryPolicy Always)"),
+        (controller(""), "?     retries: Argo retries every failed pod (retryPolicy OnFailure)"),
+        ({}, "?     retries: no ConfigMap workflow-controller-configmap in namespace kubeflow"),
+    ],
+)
+def test_the_controllers_policy_is_read_and_explained(host, healthy, settings, said) -> None:
+    healthy[CONTROLLER] = settings
+    done = doctor(host)
+    assert said in done.output
+    assert done.exit_code == 0
 
 
 def test_an_old_back_end_is_named(host, healthy, state) -> None:

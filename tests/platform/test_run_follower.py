@@ -8,6 +8,7 @@ explain. MLflow is a real one, on SQLite.
 import base64
 import gzip
 import json
+import re
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -34,7 +35,7 @@ def fast(monkeypatch, tracking_uri) -> None:
 @pytest.fixture
 def run(state, request) -> str:
     """A run of this test's name."""
-    name = request.node.name.partition("[")[0]
+    name = re.sub(r"\W+", "-", request.node.name).strip("-")
     state.tables["runs"][name] = {"run_id": name, "display_name": "demo-0123", "experiment_id": "e"}
     state.tables["experiments"]["e"] = {"experiment_id": "e", "display_name": "labram"}
     return name
@@ -131,13 +132,11 @@ def test_steps_progress_and_outcome_are_there_though_kfp_shows_no_task(host, sta
         ("", "", 1),
     ],
 )
-def test_the_exit_code_is_that_of_the_recorded_outcome(host, state, run, outcome, repeats, code, request) -> None:
+def test_the_exit_code_is_that_of_the_recorded_outcome(host, state, run, outcome, repeats, code) -> None:
     state.states = [{"state": "SUCCEEDED", **COMPRESSED}]
-    name = f"run-{request.node.callspec.id}"
-    state.tables["runs"][name] = state.tables["runs"][run] | {"run_id": name}
     gates = {"failed_gates": "labram-gait: better_than_baseline: 0.1 below"} if outcome == "not promoted" else {}
-    record(name, outcome, "FINISHED", **({"repeats": repeats} if repeats else {}), **gates)
-    done = wait(host, name)
+    record(run, outcome, "FINISHED", **({"repeats": repeats} if repeats else {}), **gates)
+    done = wait(host, run)
     assert done.exit_code == code, done.output
     assert f"outcome   {outcome or 'not known'}" in done.output
     assert ("better_than_baseline" in done.output) == bool(gates)
@@ -276,3 +275,85 @@ def test_the_table_has_outcomes_reasons_and_what_runs(host, state, run) -> None:
 )
 def test_the_step_of_a_pod_is_in_the_path_of_its_node(name, step) -> None:
     assert workflows._step(name, STEPS) == step
+
+
+LOST = [
+    "pod deleted",
+    "OOMKilled (exit code 137)",
+    "Error (exit code 143)",
+    "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi.",
+    "Pod was rejected: node shutdown",
+    'pods "x" is forbidden: exceeded quota: labram, requested: requests.cpu=4',
+]
+OWN = [
+    "Error (exit code 1)",
+    "Error (exit code 1): quality: every recording was evicted from the corpus",
+    "Error (exit code 2): preflight: pod deleted",
+    'pods "x" is forbidden: error looking up service account kubeflow/labram-task: not found',
+    'two tasks have the same task name "for-loop-2_64_idx_0"',
+    "",
+]
+
+
+@pytest.mark.parametrize(("message", "lost"), [*((text, True) for text in LOST), *((text, False) for text in OWN)])
+def test_what_the_cluster_ended_is_told_from_what_failed_by_itself(message, lost) -> None:
+    """Argo's messages of pods, to which it appends what the program has left as its termination message."""
+    assert workflows.Node("pretrain", "Failed", message).lost is lost
+
+
+@pytest.mark.parametrize("message", LOST[:3])
+def test_a_run_that_the_cluster_ended_is_retried(host, state, run, workflow, message) -> None:
+    """KFP's stock settings retry pods that were deleted, and no pod that failed."""
+    workflow(("root.condition-1.pretrain.executor(0)", "Failed", message), compressed=True)
+    state.states = [document("RUNNING"), document("FAILED"), document("RUNNING"), {"state": "SUCCEEDED", **COMPRESSED}]
+    parent = record(run)
+    follower = Follower(KfpClient(host), run, STEPS)
+    lines = []
+    for line in follower.follow():
+        lines.append(line.text)
+        if "retry" in line.text:
+            assert MlflowClient().get_run(parent).info.status == "RUNNING"
+    assert f"the cluster ended the run (pretrain: {message}); retry 1 of 8" in lines
+    assert state.changes == [("POST", f"runs/{run}:retry")]
+    assert run_records.read(run).retries == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "recorded"),
+    [("Error (exit code 1)", ""), ("pod deleted", "the corpus is empty"), ("pod deleted", "nine times")],
+)
+def test_a_step_that_failed_is_not_retried(host, state, run, workflow, message, recorded) -> None:
+    workflow(("root.condition-1.quality.executor(0)", "Failed", message))
+    state.states = [document("FAILED")]
+    record(run, **({"retries": "8"} if recorded == "nine times" else {}))
+    if recorded == "the corpus is empty":
+        record_step(run, "quality", "FAILED", failure=recorded)
+    _, follower = follow(host, run)
+    assert follower.record.outcome == "error"
+    assert not state.changes
+
+
+def test_the_keeper_of_scheduled_runs_retries_each_once(host, state, run, workflow) -> None:
+    """It is a CronJob; KFP, which another program may have asked before, refuses a second retry."""
+    workflow(("root.condition-1.pretrain.executor(0)", "Failed", "pod deleted"))
+    state.states = [document("FAILED"), document("RUNNING")]
+    record(run)
+    keep = ["pipeline", "runs", "--retry", "--host", host]
+    for _ in range(2):
+        assert CliRunner().invoke(app, keep, env={"COLUMNS": "200"}).exit_code == 0
+    assert state.changes == [("POST", f"runs/{run}:retry")]
+    client = KfpClient(host)
+    with pytest.raises(PlatformError, match="must be Failed"):
+        client.retry_run(run)
+
+
+def test_a_retry_that_kfp_rejects_is_reported_and_the_run_followed_on(host, state, run, workflow, monkeypatch) -> None:
+    def rejected(*_):
+        raise PlatformError("Workflow must be Failed/Error to retry", remedy="Wait")
+
+    workflow(("root.condition-1.pretrain.executor(0)", "Failed", "pod deleted"))
+    state.states = [document("FAILED"), document("SUCCEEDED")]
+    record(run, "", retries="7")
+    monkeypatch.setattr(KfpClient, "retry_run", rejected)
+    lines, _ = follow(host, run)
+    assert lines == ["the run could not be retried: Workflow must be Failed/Error to retry"]

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from labram.errors import PlatformError
-from labram.platform.doctor import kubernetes, services
+from labram.platform.doctor import controller, kubernetes, services
 from labram.platform.doctor.finding import Finding, failed, require
 from labram.platform.doctor.kubernetes import Pool, attempt
-from labram.platform.kfp_client import KfpClient
+from labram.platform.kfp_client import SINGLE_USER_NAMESPACE, KfpClient
 from labram.platform.workspace import STORE_VARIABLE
 from labram.training.distributed import launchers, train_job
 
@@ -75,6 +75,7 @@ def check_cluster(pipelines: KfpClient, namespace: str, gpus: int) -> Iterator[F
     yield kubernetes.settings(environment)
     yield attempt(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
     yield attempt("MLflow", kubernetes.server, namespace)
+    yield attempt("retries", controller.retries, SINGLE_USER_NAMESPACE)
     yield from _trainings(environment, Pool(gpus))
 
 
