@@ -9,6 +9,7 @@ from labram import __version__
 from labram.cli import (
     bench,
     corpus,
+    datasets,
     doctor,
     evaluate,
     models,
@@ -46,6 +47,7 @@ app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("tokenize")(tokenize.tokenize)
 app.command("train")(train.train)
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")

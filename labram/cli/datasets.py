@@ -1,21 +1,34 @@
-"""`labram corpus datasets` and `labram corpus fetch`: list datasets, download the open ones."""
+"""`labram datasets`: list and show datasets, draft the file of one's own, check it; `labram corpus fetch`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labram.cli.exit_codes import NOT_OPEN
+from labram.cli.options import RecipeOption
 from labram.cli.terminal import echo
+from labram.errors import CorpusError
+
+if TYPE_CHECKING:
+    from labram.corpus.dataset_check import DatasetCheck
 
 _MAX_SUBJECT = 1_000_000
+_LISTED = 10
+
+app = typer.Typer(
+    help="Describe your own recordings in a file, check it, and list known datasets.", no_args_is_help=True
+)
+JsonArray = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of recordings.")]
 
 
-def datasets(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")] = False,
-) -> None:
-    """List the supported datasets: tasks, line frequency, licence, and how to obtain them.
+@app.command("list")
+def list_(as_json: JsonArray = False) -> None:
+    """List the built-in datasets: tasks, line frequency, licence, and how to obtain them.
 
     Exit codes: 0 done; 1 error.
     """
@@ -41,8 +54,148 @@ def datasets(
     console.print(table)
 
 
+def datasets(as_json: JsonArray = False) -> None:
+    """List the built-in datasets. Renamed: use `labram datasets list`; this name is accepted for one release.
+
+    Exit codes: 0 done; 1 error.
+    """
+    list_(as_json)
+
+
+@app.command()
+def show(
+    dataset: Annotated[str, typer.Argument(help="Name of a built-in dataset, or a folder with a dataset.yaml.")],
+) -> None:
+    """Print what is known about a dataset, as YAML.
+
+    Exit codes: 0 done; 1 error.
+    """
+    import yaml
+
+    from labram.corpus.dataset_check import load_folder
+    from labram.datasets import get_adapter
+
+    folder = Path(dataset)
+    adapter = load_folder(folder) if folder.exists() else get_adapter(dataset)
+    about = {**_about(adapter), "tasks": {task: list(names) for task, names in adapter.tasks.items()}}
+    echo(yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+@app.command()
+def init(
+    folder: FolderArgument,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing dataset.yaml.")] = False,
+) -> None:
+    """Look at a folder of recordings and draft its dataset.yaml, with every doubt as a comment.
+
+    The draft has the best reading of names, headers, tables and annotations. Correct the lines with doubts, then run
+    `labram datasets check`. See docs/your-own-data.md.
+
+    Exit codes: 0 done; 1 error.
+    """
+    from labram.atomic import atomic_path
+    from labram.datasets.stated.dataset_file import DATASET_FILE
+    from labram.datasets.stated.draft import doubts, draft
+    from labram.datasets.stated.survey import survey
+
+    if not folder.is_dir():
+        raise CorpusError("no such folder", file=folder, remedy="Choose the folder that holds the recordings")
+    path = folder / DATASET_FILE
+    if path.exists() and not force:
+        raise CorpusError("the file exists already", file=path, remedy="Edit it, or pass --force to replace it")
+    text = draft(survey(folder))
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    echo(f"{path} written. Doubts, to be settled in the file:")
+    for doubt in doubts(text) or ["none"]:
+        echo(f"  {doubt}")
+    echo(f"Next: labram datasets check {folder}")
+
+
+@app.command()
+def check(
+    folder: FolderArgument,
+    recipe: RecipeOption = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Check a folder's dataset.yaml before anything is trained: subjects, hours, labels, splits, quality of a sample.
+
+    Headers and labels of all recordings are read, and the quality rules are tried on the beginning of a few. Rows that
+    match no recording and recordings without labels are named; they are printed only, never stored. Splits are those
+    of the recipe, unless the quality check quarantines recordings.
+
+    Exit codes: 0 done; 1 error, or no recording can be read.
+    """
+    from dataclasses import asdict
+
+    from labram.cli.progress import Bar
+    from labram.corpus.dataset_check import check_dataset, load_folder
+    from labram.datasets.stated.task_defaults import load_recipe
+
+    dataset = load_folder(folder)
+    settings = load_recipe(recipe, data=dataset.folder)
+    with nullcontext() if as_json else Bar("check") as bar:
+        result = check_dataset(dataset, settings, monitor=bar)
+    if as_json:
+        facts = {**asdict(result), "subjects": result.subjects, "groups": result.groups, "hours": result.hours}
+        echo(json.dumps(facts, default=str))
+    else:
+        _show(result)
+    if not result.hours:
+        raise CorpusError(
+            "no recording can be read", file=folder, remedy="See the reasons above, or `labram datasets check --json`"
+        )
+
+
+def _show(result: "DatasetCheck") -> None:
+    from rich.table import Table
+
+    from labram.cli.progress import console
+
+    groups = f", {result.groups} groups" if result.groups else ""
+    echo(f"{result.name}: {len(result.files)} recordings, {result.subjects} subjects{groups}, {result.hours:.2f} hours")
+    if result.classes:
+        table = Table()
+        columns = ("task", "class", "subjects", "recordings", "minutes", "train", "validation", "test")
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="right" if number > 1 else "left", no_wrap=number < 2)
+        for counts in result.classes:
+            splits = [str(counts.splits.get(split, "")) for split in ("train", "validation", "test")]
+            table.add_row(
+                counts.task,
+                counts.name,
+                str(counts.subjects),
+                str(counts.recordings),
+                f"{counts.seconds / 60:.1f}",
+                *splits,
+            )
+        console.print(table)
+        echo("Train, validation and test count subjects, as the recipe splits them.")
+    for title, lines in _problems(result):
+        if lines:
+            echo(f"{title}: {len(lines)}", fg="yellow")
+            for line in lines[:_LISTED]:
+                echo(f"  {line}")
+            if len(lines) > _LISTED:
+                echo(f"  … and {len(lines) - _LISTED} more (--json lists all)")
+    accepted = sum(judged.accepted for judged in result.sample)
+    echo(f"Quality rules, tried on the beginning of {len(result.sample)} recordings: {accepted} accepted")
+    for judged in result.sample:
+        for finding in judged.findings:
+            echo(f"  {judged.place}: {finding}")
+
+
+def _problems(result: "DatasetCheck") -> Iterator[tuple[str, list[str]]]:
+    """Yield the titles and lines of all problems."""
+    yield "Cannot be used", [f"{one.file.place}: {one.problem}" for one in result.files if one.problem]
+    yield "Not used in tables", list(result.notes)
+    for task, places in result.unlabelled.items():
+        yield f"Recordings without labels for task {task!r}", list(places)
+    yield "Tasks that cannot be trained and evaluated yet", list(result.doubts)
+
+
 def fetch(
-    name: Annotated[str, typer.Argument(help="Dataset name from `labram corpus datasets`, such as eegmmidb.")],
+    name: Annotated[str, typer.Argument(help="Dataset name from `labram datasets list`, such as eegmmidb.")],
     subjects: Annotated[str, typer.Option(help="Subject numbers, such as 1,2,5-7. Default: all.")] = "",
     out: Annotated[Path, typer.Option(help="Corpus folder; the dataset is written to a subfolder of its name.")] = Path(
         "data"

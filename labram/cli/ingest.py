@@ -54,12 +54,12 @@ def ingest(
 
     Exit codes: 0 done; 1 error, or all recordings are quarantined.
     """
-    from labram import recipe as recipes
     from labram.cli.progress import Bar
     from labram.corpus.local_ingest import ingest_folder
+    from labram.datasets.stated.task_defaults import load_recipe
     from labram.store.store import Store
 
-    resolved = recipes.load(recipe or "demo")
+    resolved = load_recipe(recipe or "demo", data=data)
     names = [name for listed in datasets or () for name in listed.split(",")]
     with Bar("ingest") as bar:
         done = ingest_folder(

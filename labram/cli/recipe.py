@@ -1,5 +1,6 @@
 """`labram recipe`: list recipes, show resolved settings, document keys."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,9 @@ def list_() -> None:
 def show(
     name: Annotated[str, typer.Argument(help="Recipe: a name from `labram recipe list`, or a YAML file.")] = "demo",
     override: OverrideOption = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Folder whose dataset.yaml states the recipe's tasks.")
+    ] = None,
 ) -> None:
     """Print a recipe as YAML with `extends`, overrides and defaults resolved.
 
@@ -33,9 +37,9 @@ def show(
     """
     import yaml
 
-    from labram import recipe as recipes
+    from labram.datasets.stated.task_defaults import load_recipe
 
-    settings = recipes.load(name, override or []).model_dump(mode="json")
+    settings = load_recipe(name, override or [], data).model_dump(mode="json")
     echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 

@@ -55,9 +55,9 @@ def run(
     Exit codes: 0 promoted; 1 error; 3 not promoted, because at least one model failed a gate; 130 interrupted. An
     unchanged run repeats the exit code of the run whose result it shows.
     """
-    from labram import recipe as recipes
+    from labram.datasets.stated.task_defaults import load_recipe
 
-    resolved = recipes.load(recipe, override or [])
+    resolved = load_recipe(recipe, override or [], data)
     pipeline = "retrain" if resolved.tasks else "pretrain_only"
     _run(pipeline, resolved, data, workspace, force=force, containers=containers)
 
@@ -82,9 +82,9 @@ def adapt(
     Exit codes: 0 promoted; 1 error; 3 not promoted, because at least one model failed a gate; 130 interrupted. An
     unchanged run repeats the exit code of the run whose result it shows.
     """
-    from labram import recipe as recipes
+    from labram.datasets.stated.task_defaults import load_recipe
 
-    resolved = recipes.load(recipe, override or [])
+    resolved = load_recipe(recipe, override or [], data)
     if not resolved.tasks:
         raise RecipeError(
             "the recipe has no tasks to adapt to", file=resolved.name, field="tasks", remedy="Add a task to the recipe"
@@ -111,10 +111,10 @@ def study(
 
     Exit codes: 0 done, or unchanged since the last run; 1 error; 130 interrupted.
     """
-    from labram import recipe as recipes
+    from labram.datasets.stated.task_defaults import load_recipe
     from labram.evaluation.study import ablation_runs
 
-    resolved = recipes.load(recipe, override or [])
+    resolved = load_recipe(recipe, override or [], data)
     ablation_runs(resolved)  # raises RecipeError before anything is started
     _run("study", resolved, data, workspace, force=force, **_backbone_argument(backbone))
 
@@ -181,11 +181,13 @@ def _run_locked(
     from labram.cli.progress import StepDisplay, console
     from labram.cli.result import show_result
     from labram.corpus.scan import scan
+    from labram.datasets.finder import file_datasets
     from labram.platform import local_runs
     from labram.steps.table import expected_tasks
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if recipe.corpus.subject:  # here, the error may name the recording: it goes to the terminal only
+    # Here, an error may name the recording or quote a table: it goes to the terminal only.
+    if recipe.corpus.subject or file_datasets(data):
         scan(data, recipe.corpus.datasets, recipe.corpus.subject)
     local = local_runs.create_or_resume(workspace, pipeline, recipe, data, **arguments)
     console.print(f"{'resuming' if local.resumed else 'run'} {local.name}", style="bold")

@@ -102,10 +102,12 @@ def _upstream(stage: Stage, folder: Path | None) -> Path | None:
 
 def _settings(recipe: "Recipe", stage: Stage, task: str | None) -> str:
     if stage is Stage.FINETUNE:
+        from labram.datasets import ADAPTERS
         from labram.datasets.task_check import check_task
 
         chosen = recipe.task(task or next((entry.name for entry in recipe.tasks), ""))
-        check_task(chosen)
+        if chosen.dataset in ADAPTERS:  # the corpus does not have the dataset file of another one
+            check_task(chosen)
         return chosen.to_json()
     return (recipe.tokenizer if stage is Stage.TOKENIZER else recipe.pretraining).to_json()
 

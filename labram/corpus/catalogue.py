@@ -46,8 +46,9 @@ SCHEMA = pa.schema(
         _field(
             "subject_source",
             pa.string(),
-            "What states the subject: adapter, pattern (`corpus.subject`), bids; guessed: folder and file names",
+            "What states the subject: adapter, pattern, table, bids; guessed: folder and file names",
         ),
+        _field("group_key", pa.string(), "Keyed hash of what must stay in one split, such as a couple; empty: none"),
         _field("session", pa.string(), "Keyed hash of session or run, which distinguishes a subject's recordings"),
         _field("format", pa.string(), "Suffix of the file, without the dot"),
         _field("bytes", pa.int64(), "Size of all files of the recording", "byte"),
@@ -126,7 +127,7 @@ SCHEMA = pa.schema(
 )
 
 _ADDED = {
-    "subject_source", "signal_sketch", "patient_hash", "start_hash", "end_hashes", "interpolated_channels",
+    "subject_source", "group_key", "signal_sketch", "patient_hash", "start_hash", "end_hashes", "interpolated_channels",
     "excluded_seconds", "excluded_fraction",
 }  # fmt: skip
 """Columns that catalogues of version 0.1 lack; they are null when such a catalogue is read."""

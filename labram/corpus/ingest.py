@@ -169,7 +169,7 @@ class _Metadata(NamedTuple):
 
 def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subject_key: bytes) -> _Metadata:
     content = hash_content(item.file.path, store, item.corpus)
-    identity = _identity(item, content, subject_key)
+    identity = identity_row(item, content, subject_key)
     reason = _early_reason(item, content)
     if reason is not None:
         key = store.key(identity["recording_id"], refusal=reason.value)
@@ -208,6 +208,7 @@ def _process_content(
         version=SIGNALS,
         **({"excluded_channels": excluded} if excluded else {}),
     )
+    stated = item.dataset.label_version(item.file)
     metadata_key = store.key(
         patches_key,
         dataset=item.dataset.name,
@@ -215,6 +216,7 @@ def _process_content(
         format=identity["format"],
         companions=sidecars,
         version=[SIGNALS, _metadata_version(), item.dataset.code_version()],
+        **({"stated": stated} if stated else {}),
     )
 
     def confirm_unchanged() -> None:
@@ -254,7 +256,7 @@ def _contradicts(stated: float | None, read: float | None) -> bool:
 
 def _killed(item: Item, store: Store, subject_key: bytes) -> _Metadata:
     """Return the row of a recording whose worker process died."""
-    identity = _identity(item, hash_content(item.file.path, store, item.corpus), subject_key)
+    identity = identity_row(item, hash_content(item.file.path, store, item.corpus), subject_key)
     return _merge(identity, quarantined_row(Reason.UNPROCESSABLE), failure="its process was killed")
 
 
@@ -272,7 +274,7 @@ def _merge(identity: dict[str, Any], metadata: dict[str, Any], *, reused: bool =
     return _Metadata({**identity, **row, "warnings": warnings}, metadata["labels"], reused, failure)
 
 
-def _identity(item: Item, content: Content, subject_key: bytes) -> dict[str, Any]:
+def identity_row(item: Item, content: Content, subject_key: bytes) -> dict[str, Any]:
     """Return the catalogue columns that need no reading of the recording."""
     dataset, file = item.dataset, item.file
     reference = pseudonyms.allowed_reference(file.reference)
@@ -282,6 +284,7 @@ def _identity(item: Item, content: Content, subject_key: bytes) -> dict[str, Any
         "dataset": dataset.name,
         "subject_key": pseudonyms.subject_key(subject_key, dataset.population or dataset.name, item.subject),
         "subject_source": file.subject_source,
+        "group_key": pseudonyms.pseudonym(subject_key, dataset.name, "group", item.group) if item.group else "",
         "session": pseudonyms.pseudonym(subject_key, dataset.name, item.subject, file.session),
         "format": file.path.suffix.lower().removeprefix("."),
         "bytes": content.size,

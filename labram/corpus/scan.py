@@ -52,6 +52,11 @@ class Item:
         return f"{self.root}/{self.relative_path}" if self.root else self.relative_path
 
     @property
+    def group(self) -> str:
+        """What must stay together in one split (see `RecordingFile.group`); empty: the subject alone."""
+        return f"{self.root}\0{self.file.group}" if self.root and self.file.group else self.file.group
+
+    @property
     def subject(self) -> str:
         """The subject's own ID, with the dataset's folder where the ID is valid in this folder only."""
         return f"{self.root}\0{self.file.subject}" if self.root else self.file.subject
@@ -176,7 +181,7 @@ def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = 
     """
     parts = (
         f"{item.dataset.name} {hash_content(item.file.path, store, item.corpus).digest} {item.place} "
-        f"{hash_sidecars(item, store)}"
+        f"{hash_sidecars(item, store)}{item.dataset.label_version(item.file)}"
         for item in scan(data, datasets)
     )
     return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]

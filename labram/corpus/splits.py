@@ -1,8 +1,8 @@
 """Train, validation and test split by subject; every stage of a run uses the same one.
 
 Subjects are ordered by a hash of their recordings' content and the seed. The split depends neither on file names nor on
-the subject key. Subjects who share a recording, by its bytes or its signal, or whom evidence ties together (see
-`labram.corpus.evidence`), are in the same split.
+the subject key. Subjects of one stated group, subjects who share a recording, by its bytes or its signal, or whom
+evidence ties together (see `labram.corpus.evidence`), are in the same split.
 """
 
 import hashlib
@@ -168,7 +168,7 @@ def _groups(corpus: Corpus, seed: int) -> list[_Group]:
 
 
 def _connected_subjects(catalogue: pd.DataFrame) -> dict[str, str]:
-    """Return, for each subject who shares content or a tie with another, a representative of the connected subjects."""
+    """Return, for each subject with a group, content or tie in common with another, a representative of them all."""
     shared = catalogue[
         (catalogue["verdict"] == ACCEPTED) | catalogue["reasons"].map(lambda reasons: bool(_SHARED & set(reasons)))
     ]
@@ -181,7 +181,7 @@ def _connected_subjects(catalogue: pd.DataFrame) -> dict[str, str]:
 
     groups = [
         sorted(set(subjects))
-        for column in ("content_hash", "signal_hash")
+        for column in ("content_hash", "signal_hash", "group_key")
         for _, subjects in shared[shared[column].fillna("") != ""].groupby(column)["subject_key"]
     ]
     groups += [sorted(tie.subjects) for tie in find_ties(catalogue[catalogue["verdict"] == ACCEPTED]) if tie.binding]

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from labram.datasets.containment import lies_inside
 from labram.datasets.fetch import Download
 from labram.datasets.subjects import guess
 from labram.datasets.walk import walk
 from labram.errors import LabelError, ReadError, Reason
+from labram.metrics import Kind
 from labram.signals.readers import COMPANIONS, EEG_SUFFIXES, has_header, is_compressed, is_later_part, read
 from labram.signals.readers.limits import read_bytes
 from labram.signals.recording import Recording
@@ -39,8 +40,25 @@ class Group(IntEnum):
     GENERIC = 4
 
 
-SubjectSource = Literal["adapter", "pattern", "bids", "guessed"]
-"""What states a recording's subject: the dataset's layout, `corpus.subject`, BIDS entities, or nothing."""
+SubjectSource = Literal["adapter", "pattern", "table", "bids", "guessed"]
+"""What states a recording's subject: the dataset's layout, a pattern, a table, BIDS entities, or nothing."""
+
+
+@dataclass(frozen=True)
+class StatedLabel:
+    """A label that a table or the path states before the recording is read.
+
+    Attributes:
+        task: Name of the task.
+        onset: Seconds from the start of the file; None: the whole recording.
+        duration: Length in seconds; None: the whole recording.
+        label: See `LabelSpan`.
+    """
+
+    task: str
+    onset: float | None
+    duration: float | None
+    label: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,9 @@ class RecordingFile:
         excluded_channels: Names of channels that are bad or not EEG by the dataset's metadata; they are left out.
         notes: Warning codes of metadata that were repaired or not understood (docs/quality.md).
         subject_source: What states the subject. A guessed one may be used for pre-training only.
+        group: What must stay together in one split, such as a couple or a family; empty: the subject alone.
+        place: Path relative to the dataset's folder, where the dataset needs it.
+        labels: Labels that a table or the path states.
     """
 
     dataset: str
@@ -77,6 +98,9 @@ class RecordingFile:
     excluded_channels: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     subject_source: SubjectSource = "adapter"
+    group: str = ""
+    place: str = ""
+    labels: tuple[StatedLabel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +142,7 @@ class Dataset:
         file_name: Pattern of the names of recordings, with the groups `subject` and `session`.
         unit_scale: Factor that corrects the file's unit, by lower-case suffix; absent: 1.
         tasks: Tasks with labels, each with its class names in the order of their indices, or its target names.
+        regressions: Tasks whose labels are values of targets; the labels of all others are classes.
         event_codes: Codes of the events that `labels` uses. The text of all other events is removed first (see
             `labram.corpus.pseudonyms`), because technicians write names into annotations.
         population: Name shared by datasets with common subject IDs, so that a person is one subject in all of them;
@@ -129,23 +154,24 @@ class Dataset:
             suffixes (tables, MATLAB files), only files whose name matches `file_name`.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    line_freq_hz: ClassVar[float]
-    reference: ClassVar[str]
-    licence: ClassVar[str]
-    citation: ClassVar[str]
-    obtain: ClassVar[str]
-    download: ClassVar[Download | None] = None
-    layout: ClassVar[tuple[str, ...]] = ()
-    file_name: ClassVar[re.Pattern[str]] = re.compile(".+")
-    unit_scale: ClassVar[Mapping[str, float]] = {}
-    tasks: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    event_codes: ClassVar[frozenset[str]] = frozenset()
-    population: ClassVar[str] = ""
-    ids_of_folder: ClassVar[bool] = False
-    group: ClassVar[Group] = Group.OTHER
-    suffixes: ClassVar[frozenset[str]] = EEG_SUFFIXES
+    name: str
+    title: str
+    line_freq_hz: float
+    reference: str
+    licence: str
+    citation: str
+    obtain: str
+    download: Download | None = None
+    layout: tuple[str, ...] = ()
+    file_name: re.Pattern[str] = re.compile(".+")
+    unit_scale: Mapping[str, float] = {}
+    tasks: Mapping[str, tuple[str, ...]] = {}
+    regressions: frozenset[str] = frozenset()
+    event_codes: frozenset[str] = frozenset()
+    population: str = ""
+    ids_of_folder: bool = False
+    group: Group = Group.OTHER
+    suffixes: frozenset[str] = EEG_SUFFIXES
 
     published = False
     apart: tuple[Path, ...] = ()
@@ -227,6 +253,21 @@ class Dataset:
         """Return what the result of `read` depends on besides the file itself; empty if `read` is not overridden."""
         del file
         return "" if type(self).read is Dataset.read else self.code_version()
+
+    def label_version(self, file: RecordingFile) -> str:
+        """Return what the labels depend on besides recording, sidecars and code; empty if on nothing else."""
+        del file
+        return ""
+
+    def task_title(self, task: str) -> str:
+        """Return the title of a task in reports."""
+        return task.replace("_", " ").capitalize()
+
+    def task_kind(self, task: str) -> Kind:
+        """Return the kind of a task."""
+        if task in self.regressions:
+            return "regression"
+        return "binary" if len(self.tasks[task]) == 2 else "multiclass"
 
     def line_freq(self, file: RecordingFile) -> float:
         """Return the line frequency of a recording in Hz."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from labram.datasets.base import Dataset
 from labram.datasets.folder import Folder
 from labram.datasets.registry import ADAPTERS, get_adapter
+from labram.datasets.stated.dataset_file import DATASET_FILE
+from labram.datasets.stated.file_dataset import FileDataset
 from labram.datasets.walk import walk
 from labram.errors import CorpusError
 
@@ -16,12 +18,14 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
     """Return the datasets of a corpus folder, each with its own folder.
 
     Args:
-        data: A folder in the layout of a dataset, or one that holds such folders.
-        names: Adapters to use, in this order. Empty: every adapter that recognises `data` or a folder below it, at any
+        data: A folder in the layout of a dataset, or one that holds such folders. A folder with a `dataset.yaml` is
+            the dataset that this file states.
+        names: Datasets to use, in this order. Empty: every adapter that recognises `data` or a folder below it, at any
             depth, and `folder` for the remaining files.
 
     Raises:
-        CorpusError: If the folder does not exist, is empty or has no EEG, or lacks a named dataset.
+        CorpusError: If the folder does not exist, is empty or has no EEG, lacks a named dataset, or has an invalid
+            dataset file.
     """
     _check(data)
     if names:
@@ -55,6 +59,35 @@ def _check(data: Path) -> None:
         raise CorpusError("the folder is empty", file=data, remedy="Copy recordings into it or choose another folder")
 
 
+def file_datasets(data: Path) -> dict[str, FileDataset]:
+    """Return the datasets that dataset files state in a corpus folder, by name.
+
+    Raises:
+        CorpusError: If a file is invalid, or has the name of another dataset.
+    """
+    found: dict[str, FileDataset] = {}
+    for folder, folders, files in walk(data):
+        folders[:] = [name for name in folders if not name.startswith(".") and not name.lower().endswith(".mff")]
+        if DATASET_FILE in files:
+            dataset = _load(folder)
+            if dataset.name in found:
+                raise _same_name(folder, dataset.name, "another folder of the corpus has this name")
+            found[dataset.name] = dataset
+            folders.clear()
+    return found
+
+
+def _load(folder: Path) -> FileDataset:
+    dataset = FileDataset.load(folder)
+    if dataset.name in ADAPTERS:
+        raise _same_name(folder, dataset.name, "a built-in dataset has this name")
+    return dataset
+
+
+def _same_name(folder: Path, name: str, problem: str) -> CorpusError:
+    return CorpusError(problem, file=folder / DATASET_FILE, field="name", remedy=f"Write another name than {name!r}")
+
+
 def _search(data: Path, adapters: Sequence[Dataset]) -> list[tuple[Dataset, Path]]:
     """Return the topmost folders in the layout of a dataset, at any depth, in the order of the adapters.
 
@@ -62,14 +95,19 @@ def _search(data: Path, adapters: Sequence[Dataset]) -> list[tuple[Dataset, Path
     without any file named as the dataset's. Symbolic links are followed, but each real folder is visited once.
     """
     found: list[tuple[Dataset, Path]] = []
-    for folder, folders, _ in walk(data):
+    stated: list[tuple[Dataset, Path]] = []
+    for folder, folders, files in walk(data):
+        if DATASET_FILE in files:
+            stated.append((_load(folder), folder))
+            folders.clear()
+            continue
         here = [(adapter, folder) for adapter in adapters if adapter.recognises(folder)]
         found += here
         entered = [name for name in folders if not name.startswith(".") and not name.lower().endswith(".mff")]
         folders[:] = [] if here else entered
     parts = [part for adapter, folder in found for part in _without_others(adapter, folder, adapters)]
     order = [adapter.name for adapter in adapters]
-    return sorted(parts, key=lambda entry: order.index(entry[0].name))
+    return [*sorted(parts, key=lambda entry: order.index(entry[0].name)), *stated]
 
 
 def _without_others(adapter: Dataset, folder: Path, adapters: Sequence[Dataset]) -> list[tuple[Dataset, Path]]:
@@ -89,11 +127,14 @@ def _without_others(adapter: Dataset, folder: Path, adapters: Sequence[Dataset])
 
 
 def _find_named(data: Path, name: str) -> list[tuple[Dataset, Path]]:
-    adapter = get_adapter(name)
+    stated = file_datasets(data)
+    if name in stated:
+        return [(stated[name], stated[name].folder)]
+    adapter = get_adapter(name, *stated)
     subfolder = data / name
     if subfolder.is_dir() and adapter.recognises(subfolder):
         return _without_others(adapter, subfolder, [adapter])
-    if found := _search(data, [adapter]):
+    if found := [part for part in _search(data, [adapter]) if part[0].name == name]:
         return found
     cause = f"the folder {name} does not have its layout" if subfolder.is_dir() else f"there is no folder {name}"
     raise CorpusError(

@@ -49,6 +49,7 @@ class Mobi(Dataset):
     layout = ("SL*-T*/eeg.txt",)
     file_name = re.compile(r"eeg\.txt")
     tasks = {"gait": ("GHR", "GKR", "GAR", "GHL", "GKL", "GAL", "PHR", "PKR", "PAR", "PHL", "PKL", "PAL")}
+    regressions = frozenset({"gait"})
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Yield every `eeg.txt`; subject and session come from the folder name."""

@@ -37,6 +37,7 @@ class Muse(Dataset):
     citation = "Barachant A and contributors, eeg-notebooks, 2017"
     obtain = "https://github.com/NeuroTechX/eeg-notebooks"
     tasks = {"reaction_time": ("seconds",)}
+    regressions = frozenset({"reaction_time"})
     event_codes = _TARGETS
     suffixes = frozenset({".csv"})
 

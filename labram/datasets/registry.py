@@ -42,8 +42,22 @@ def _defined_in(module_name: str) -> list[tuple[str, Dataset]]:
     return [(cls.name, cls()) for cls in adapters]
 
 
-def get_adapter(name: str) -> Dataset:
+def title_of(name: str) -> str:
+    """Return the title of a dataset; of one that only its own file states, the name."""
+    return ADAPTERS[name].title if name in ADAPTERS else name
+
+
+def is_simulated(name: str) -> bool:
+    """Return whether a program generates the recordings of a dataset."""
+    return name in ADAPTERS and ADAPTERS[name].simulated
+
+
+def get_adapter(name: str, *others: str) -> Dataset:
     """Return the adapter of that name.
+
+    Args:
+        name: The name.
+        others: Names of further datasets, for the remedy.
 
     Raises:
         CorpusError: If no adapter has that name.
@@ -52,7 +66,8 @@ def get_adapter(name: str) -> Dataset:
         raise CorpusError(
             f"unknown dataset {name!r}",
             field="corpus.datasets",
-            remedy=f"Choose one of: {', '.join(ADAPTERS)}",
+            remedy=f"Choose one of: {', '.join([*others, *ADAPTERS])}; your own dataset needs a dataset.yaml in its "
+            "folder (`labram datasets init FOLDER`)",
         )
     return ADAPTERS[name]
 

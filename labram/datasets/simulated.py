@@ -133,6 +133,7 @@ class SimGait(_Simulated):
     title = "Simulated gait laboratory"
     line_freq_hz = gait.LINE_FREQ_HZ
     tasks = {"gait": gait.JOINTS}
+    regressions = frozenset({"gait"})
     sidecar_suffix = "-joints.csv"
 
     def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:

@@ -8,6 +8,7 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.ingest import ingest
 from labram.corpus.quality import check_quality
 from labram.corpus.scan import require_stated_subjects, scan
+from labram.datasets.finder import file_datasets
 from labram.datasets.task_check import check_task
 from labram.errors import LabelError, LabramWarning, RecipeError
 from labram.evaluation.baselines import Baseline
@@ -61,7 +62,7 @@ def score_folder(
         CorpusError: If the folder holds no recording of the task's dataset, none can be used, or subjects are guessed.
         LabelError: If no recording has labels of the task, or the dataset's classes are no longer those of the model.
     """
-    settings = _task_of(model, task)
+    settings = _task_of(model, task, data)
     recipe, notes = _recipe_of(model)
     preprocessing = recipe.preprocessing if recipe else PreprocessingRecipe()
     quality = recipe.quality if recipe else QualityRecipe()
@@ -114,7 +115,7 @@ def score_folder(
     return evaluation
 
 
-def _task_of(model: Path, task: str) -> TaskRecipe:
+def _task_of(model: Path, task: str, data: Path) -> TaskRecipe:
     settings = TaskMetadata.read(model).recipe
     if settings.name != task:
         raise RecipeError(
@@ -122,7 +123,7 @@ def _task_of(model: Path, task: str) -> TaskRecipe:
             field="task",
             remedy=f"Pass --task {settings.name}, or another model",
         )
-    check_task(settings)
+    check_task(settings, file_datasets(data))
     return settings
 
 

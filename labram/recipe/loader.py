@@ -1,7 +1,7 @@
 """Read recipes from YAML, apply overrides, and explain what is wrong with one that cannot be used."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,18 @@ def available() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+Stated = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Settings of tasks that datasets state, by dataset and task."""
+_STATED_KEYS = ("kind", "classes", "metric")
+
+
+def load(name_or_path: str, overrides: Sequence[str] = (), stated: Stated | None = None) -> Recipe:
     """Read a recipe by name or from a YAML file, then apply ``key.path=value`` overrides.
 
     Args:
         name_or_path: One of `available`, or the path of a YAML file.
         overrides: Such as ``tokenizer.steps=50`` or ``tasks.workload.epochs=3``; the value is YAML.
+        stated: What datasets state of tasks; a task takes from it what the recipe does not state.
 
     Raises:
         RecipeError: If the file, a key or a value is invalid; names it and what is allowed.
@@ -33,12 +39,39 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     the settings that it does not have from that shipped recipe.
     """
     source, settings = _settings(name_or_path)
+    if isinstance(settings.get("tasks"), list):
+        settings["tasks"] = [_completed(task, stated or {}, source) for task in settings["tasks"]]
     for override in overrides:
         _override(settings, override)
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
         raise _explain(error, source) from error
+
+
+def _completed(task: Any, stated: Stated, source: str) -> Any:
+    """Return a task with what its dataset states of it."""
+    if not isinstance(task, dict) or not {"name", "dataset"} <= task.keys():
+        return task
+    known = stated.get(str(task["dataset"]), {}).get(str(task["name"]))
+    absent = [key for key in _STATED_KEYS if key not in task]
+    if known is None and absent:
+        raise RecipeError(
+            f"the task {task['name']!r} states no {' and no '.join(absent)}, and no dataset {task['dataset']!r} with "
+            "that task is known here",
+            file=source,
+            field=f"tasks.{task['name']}",
+            remedy="Pass --data FOLDER, the folder with its dataset.yaml, or correct the names of dataset and task"
+            + (
+                f": tasks of {task['dataset']}: {', '.join(stated[task['dataset']])}"
+                if task["dataset"] in stated
+                else ""
+            ),
+        )
+    own = {**(known or {}), **task}
+    if known is not None and "kind" in task and task["kind"] != known["kind"] and "metric" not in task:
+        own.pop("metric")
+    return own
 
 
 def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:

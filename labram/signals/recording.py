@@ -99,6 +99,18 @@ class Recording:
             return self.data[list(picks), start:stop]
         return self.data.read(picks, start, stop)
 
+    def cropped(self, start_seconds: float, stop_seconds: float) -> "Recording":
+        """Return the part from `start_seconds` to `stop_seconds`, with the events that begin in it."""
+        start = min(max(round(start_seconds * self.sfreq), 0), self.samples)
+        stop = max(min(round(stop_seconds * self.sfreq), self.samples), start)
+        shift = start / self.sfreq
+        events = tuple(
+            replace(event, onset=event.onset - shift)
+            for event in self.events
+            if start <= round(event.onset * self.sfreq) < stop
+        )
+        return replace(self, data=_Part(self, start, stop), events=events)
+
     def scaled(self, factor: float) -> "Recording":
         """Return the recording with all amplitudes multiplied by `factor`."""
         return self if factor == 1.0 else replace(self, data=_Scaled(self, factor))
@@ -117,3 +129,17 @@ class _Scaled:
         samples = self.recording.read(picks, start, stop)
         samples *= self.factor
         return samples
+
+
+@dataclass(frozen=True)
+class _Part:
+    recording: Recording
+    first: int
+    last: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.recording.channels), self.last - self.first
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        return self.recording.read(picks, self.first + start, self.first + stop)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
-from labram.datasets import ADAPTERS
+from labram.datasets.registry import is_simulated, title_of
 from labram.evaluation import study
 from labram.platform.run_result import Outcome
 from labram.platform.workspace import Workspace
@@ -52,8 +52,8 @@ def compare(
         record = StudyRecord(
             run_name=name,
             recipe=settings,
-            corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
-            simulated=all(ADAPTERS[dataset].simulated for dataset in datasets),
+            corpus_title=", ".join(map(title_of, datasets)),
+            simulated=all(map(is_simulated, datasets)),
             outcomes=outcomes,
             lineage=lineage.lineage_tags(settings, corpus_version, start),
         )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from labram.corpus import ingest as corpus
 from labram.corpus.pseudonyms import load_key
+from labram.datasets.stated.label_table import TableError
+from labram.datasets.subjects import SubjectPatternError
 from labram.platform.cores import ingest_workers
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import PreprocessingRecipe
@@ -32,17 +34,20 @@ def ingest(
     store = Store(layout.store)
     number, total = (int(part) for part in shard.split("/"))
     with tracked("ingest", layout.root, label=shard) as run:
-        counts = corpus.ingest(
-            corpus_folder(data),
-            datasets,
-            Path(out),
-            store=store,
-            preprocessing=PreprocessingRecipe.from_json(preprocessing),
-            shard=number,
-            shards=total,
-            subject_key=load_key(layout.root, shared=store.is_bucket),
-            monitor=run,
-            workers=ingest_workers(),
-            subject=subject,
-        )
+        try:
+            counts = corpus.ingest(
+                corpus_folder(data),
+                datasets,
+                Path(out),
+                store=store,
+                preprocessing=PreprocessingRecipe.from_json(preprocessing),
+                shard=number,
+                shards=total,
+                subject_key=load_key(layout.root, shared=store.is_bucket),
+                monitor=run,
+                workers=ingest_workers(),
+                subject=subject,
+            )
+        except (SubjectPatternError, TableError) as error:
+            raise error.without_path() from None
         run.note(str(counts))

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from labram.corpus import dvc_versions
 from labram.corpus.scan import propose_subjects, require_stated_subjects, scan
+from labram.datasets.stated.label_table import TableError
 from labram.datasets.subjects import SubjectPatternError
 from labram.datasets.task_check import check_task
 from labram.events import emit, followed, step
@@ -64,10 +65,10 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         require([services.workspace(layout.root)])
         try:
             items = scan(corpus_folder(data), settings.corpus.datasets, settings.corpus.subject)
-        except SubjectPatternError as error:
+        except (SubjectPatternError, TableError) as error:
             raise error.without_path() from None
         for task in settings.tasks:
-            check_task(task)
+            check_task(task, {item.dataset.name: item.dataset for item in items})
             require_stated_subjects(items, corpus_folder(data), task.name, task.dataset)
         version = dvc_versions.corpus_version(corpus_folder(data), settings.corpus.datasets, Store(layout.store))
         mlflow_runs.configure(layout.root)

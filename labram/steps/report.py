@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labram.corpus.catalogue import Corpus
-from labram.datasets import ADAPTERS
+from labram.datasets.registry import is_simulated, title_of
 from labram.evaluation.record import OTHERS
 from labram.evaluation.statistics import Estimate
 from labram.platform.run_result import Outcome
@@ -64,8 +64,8 @@ def report(
             started=mlflow_runs.start_time(parent),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             recipe=settings,
-            corpus_title=", ".join(ADAPTERS[dataset].title for dataset in datasets),
-            simulated=all(ADAPTERS[dataset].simulated for dataset in datasets),
+            corpus_title=", ".join(map(title_of, datasets)),
+            simulated=all(map(is_simulated, datasets)),
             corpus=Path(corpus),
             tokenizer=Path(tokenizer) if tokenizer else None,
             backbone=Path(backbone) if backbone else None,

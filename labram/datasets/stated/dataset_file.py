@@ -1,0 +1,338 @@
+"""Schema of `dataset.yaml`: a dataset stated in a file instead of in code.
+
+The file lies in the folder of the recordings. docs/your-own-data.md is a walk through it; `labram datasets init` drafts
+it.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from labram.errors import CorpusError
+from labram.frozen_model import FrozenModel
+from labram.metrics import Kind
+
+DATASET_FILE = "dataset.yaml"
+"""Name of the file in the folder of a dataset."""
+_NAME = r"^[a-z][a-z0-9_]*$"
+
+
+def _text(value: object) -> object:
+    """Return a label as text; YAML reads `1` as a number and `no` as a truth value."""
+    if isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004 - pydantic explains a ValueError
+            f"YAML reads this label as {str(value).lower()}; put it into quotes, such as 'no'"
+        )
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _pattern(pattern: str, group: str) -> str:
+    try:
+        groups = set(re.compile(pattern).groupindex)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    if group not in groups:
+        raise ValueError(f"the pattern {pattern!r} has no group named {group!r}; write (?P<{group}>…) around it")
+    return pattern
+
+
+Label = Annotated[str, BeforeValidator(_text)]
+Seconds = Annotated[float, Field(ge=0.0)]
+
+
+def _values(value: object) -> object:
+    """Return a mapping of labels with keys as text."""
+    return {_text(key): label for key, label in value.items()} if isinstance(value, dict) else value
+
+
+Values = Annotated[dict[str, Label | None], BeforeValidator(_values)]
+
+
+class TableSource(FrozenModel):
+    """Columns of a table: CSV or TSV, with a header line. Its rows are matched to recordings by file or by subject."""
+
+    table: str = Field(description="The table, relative to the dataset file.")
+    file: str = Field(
+        default="", description="Column with the recording: its relative path, file name, or name without suffix."
+    )
+    match: str = Field(
+        default="",
+        description="Regular expression with the group `file`, searched in the path of each recording: what it finds "
+        "must equal the column `file`. Empty: paths and names are compared.",
+    )
+    subject: str = Field(default="", description="Column with the subject, as `subject` of the dataset finds it.")
+    session: str = Field(default="", description="Column with the session.")
+
+    @field_validator("match")
+    @classmethod
+    def _has_file(cls, pattern: str) -> str:
+        return _pattern(pattern, "file") if pattern else ""
+
+    @model_validator(mode="after")
+    def _matched(self) -> Self:
+        if not (self.file or self.subject):
+            raise ValueError("state the column of the recordings (file) or of the subjects (subject)")
+        if self.match and not self.file:
+            raise ValueError("match compares with a column: state it as file")
+        return self
+
+
+class SubjectTable(TableSource):
+    """Subjects from a table with a row per recording."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not (self.file and self.subject):
+            raise ValueError("state both columns: file and subject")
+        return self
+
+
+class GroupTable(TableSource):
+    """Groups from a table."""
+
+    group: str = Field(default="group", description="Column with the group.")
+
+
+class SplitTable(TableSource):
+    """Splits from a table."""
+
+    split: str = Field(default="split", description="Column with train, validation or test.")
+
+
+class Labels(FrozenModel):
+    """Where the labels of a task come from: exactly one of `table`, `events`, `bids` and `path`."""
+
+    table: str = Field(default="", description="A CSV or TSV table, relative to the dataset file.")
+    file: str = Field(default="", description="Column with the recording: path, file name, or name without suffix.")
+    match: str = Field(default="", description="See `subject.match`: a pattern that finds the value of `file`.")
+    subject: str = Field(default="", description="Column with the subject, for labels of a person.")
+    session: str = Field(default="", description="Column with the session.")
+    label: tuple[str, ...] = Field(
+        default=(), description="Column of the label; for a regression, one column per target."
+    )
+    start: str = Field(default="", description="Column with the start in seconds. Empty: the whole recording.")
+    duration: str = Field(default="", description="Column with the duration in seconds.")
+    stop: str = Field(default="", description="Column with the end in seconds, instead of `duration`.")
+    events: Values | None = Field(
+        default=None, description="Class of each annotation or trigger code of the recordings, such as {T1: left}."
+    )
+    bids: Literal["events", "participants", "scans"] | None = Field(
+        default=None, description="events: each recording's events.tsv; participants, scans: these tables of BIDS."
+    )
+    path: str = Field(
+        default="",
+        description="Regular expression with the group `label`, searched in the path of each recording; a recording "
+        "that it does not match has no label.",
+    )
+    values: Values = Field(
+        default={}, description="Class of each value that is not the class's name, such as {0: rest}; null: not used."
+    )
+    files: str = Field(
+        default="", description="Regular expression: only recordings whose path it matches have these labels."
+    )
+    tmin: float = Field(default=0.0, description="Start of the labelled span after an event, in seconds.")
+    tmax: float | None = Field(
+        default=None, description="End of the labelled span after an event, in seconds. Null: the event's duration."
+    )
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("files")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from None
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        stated = [name for name in ("table", "events", "bids", "path") if getattr(self, name)]
+        if len(stated) != 1:
+            raise ValueError(f"state exactly one of table, events, bids and path, not {' and '.join(stated) or 'none'}")
+        if self.path:
+            _pattern(self.path, "label")
+        if self.table:
+            if not self.label:
+                raise ValueError("state the column of the labels: label")
+            if not (self.file or self.subject):
+                raise ValueError("state the column of the recordings (file) or of the subjects (subject)")
+            if self.match:
+                _pattern(self.match, "file")
+            if self.start and not (self.duration or self.stop or self.tmax is not None):
+                raise ValueError("state where a labelled span ends: duration, stop or tmax")
+        if self.bids in ("participants", "scans") and not self.label:
+            raise ValueError("state the column of the labels: label")
+        if self.tmax is not None and self.tmax <= self.tmin:
+            raise ValueError(f"tmax {self.tmax:g} is not after tmin {self.tmin:g}")
+        return self
+
+
+class TaskFile(FrozenModel):
+    """One task of a dataset: its classes or targets, and where their labels come from."""
+
+    title: str = Field(default="", description="Title in reports. Default: the task's name.")
+    classes: tuple[Label, ...] = Field(default=(), description="Class names, in the order of their indices.")
+    targets: tuple[str, ...] = Field(default=(), description="Names of the targets of a regression, with units.")
+    labels: tuple[Labels, ...] = Field(description="Where the labels come from: one source, or several.")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if bool(self.classes) == bool(self.targets):
+            raise ValueError("state either classes (two or more) or targets of a regression")
+        if len(self.classes) == 1:
+            raise ValueError("a task needs two classes or more")
+        names = self.classes or self.targets
+        if len(set(names)) != len(names):
+            raise ValueError("two classes or targets have the same name")
+        known = {*self.classes, None}
+        for source in self.labels:
+            mapped = {**source.values, **(source.events or {})}
+            if unknown := [str(label) for label in mapped.values() if label not in known] if self.classes else []:
+                raise ValueError(f"{unknown[0]!r} is not one of the classes: {', '.join(self.classes)}")
+            if self.targets and not (source.table or source.bids):
+                raise ValueError("targets of a regression come from a table")
+            if self.targets and source.label and len(source.label) != len(self.targets):
+                raise ValueError(f"{len(self.targets)} targets need as many columns in label")
+            if self.classes and len(source.label) > 1:
+                raise ValueError("a class comes from one column")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the task in recipes."""
+        if self.targets:
+            return "regression"
+        return "binary" if len(self.classes) == 2 else "multiclass"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Classes, or targets of a regression."""
+        return self.classes or self.targets
+
+
+class DatasetFile(FrozenModel):
+    """A dataset: what its files state neither by themselves nor in a way that a program can know."""
+
+    name: str = Field(pattern=_NAME, description="Name in recipes, catalogues and reports.")
+    title: str = Field(default="", description="Title in reports. Default: the name.")
+    line_freq_hz: float = Field(description="Power line frequency where it was recorded, 50 or 60.", gt=0.0)
+    reference: str = Field(default="not stated", description="Recording reference.")
+    licence: str = Field(default="not stated", description="Licence of the recordings.")
+    citation: str = Field(default="not stated", description="Publication to cite.")
+    obtain: str = Field(default="your own recordings", description="How others obtain the recordings.")
+    bids: bool = Field(
+        default=False,
+        description="The folder is a BIDS dataset: subjects and sessions from its entities, line frequency, reference "
+        "and bad channels from its sidecars.",
+    )
+    files: tuple[str, ...] = Field(
+        default=(), description="Globs of the recordings that belong, relative to this file. Empty: all recordings."
+    )
+    subject: str | SubjectTable | None = Field(
+        default=None,
+        description="Regular expression with the groups subject and, optionally, session, searched in the path of "
+        "each recording relative to this file; or a table. Required unless the dataset is BIDS.",
+    )
+    group: str | GroupTable | None = Field(
+        default=None,
+        description="What must stay together in one split, such as a couple, a family or a site: a regular expression "
+        "with the group `group`, or a table.",
+    )
+    split: SplitTable | None = Field(default=None, description="Stated splits. Default: drawn by subject and group.")
+    unit_scale: float | dict[str, float] = Field(
+        default=1.0, description="Factor that corrects the unit of the files, for all or by suffix: {.edf: 1000}."
+    )
+    skip_start: Seconds = Field(default=0.0, description="Seconds at the start of each recording that are not used.")
+    skip_end: Seconds = Field(default=0.0, description="Seconds at the end of each recording that are not used.")
+    at_most: float | None = Field(default=None, gt=0.0, description="Most seconds of a recording that are used.")
+    tasks: dict[Annotated[str, Field(pattern=_NAME)], TaskFile] = Field(default={}, description="Tasks with labels.")
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("subject", mode="after")
+    @classmethod
+    def _subject_group(cls, value: object) -> object:
+        return _pattern(value, "subject") if isinstance(value, str) else value
+
+    @field_validator("group", mode="after")
+    @classmethod
+    def _group_group(cls, value: object) -> object:
+        return _pattern(value, "group") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.subject is None and not self.bids:
+            raise ValueError("state how the subject is found: subject, a pattern or a table")
+        if self.subject is not None and self.bids:
+            raise ValueError("in a BIDS dataset the subjects are those of its file names: remove subject, or bids")
+        if not self.bids and any(source.bids for task in self.tasks.values() for source in task.labels):
+            raise ValueError("labels from BIDS files need bids: true")
+        return self
+
+    @property
+    def table_names(self) -> tuple[str, ...]:
+        """All tables that the file names, relative to it."""
+        tables = [source.table for source in (self.subject, self.group, self.split) if isinstance(source, TableSource)]
+        tables += [source.table for task in self.tasks.values() for source in task.labels if source.table]
+        return tuple(dict.fromkeys(tables))
+
+
+def load(path: Path) -> DatasetFile:
+    """Read a dataset file.
+
+    Raises:
+        CorpusError: If the file, a key or a value is invalid; names it and what is allowed.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError):
+        raise CorpusError("not readable as UTF-8 text", file=path.name, remedy="Save the file as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}: {getattr(error, 'problem', '')})" if mark else ""
+        raise CorpusError(f"not valid YAML{where}", file=path.name, remedy="Correct the YAML at that line") from None
+    if not isinstance(settings, dict):
+        raise CorpusError(
+            "not a dataset: expected a YAML mapping with name, line_freq_hz, subject and tasks",
+            file=path.name,
+            remedy="Run `labram datasets init FOLDER`, which drafts one",
+        )
+    return parse(settings, path.name)
+
+
+def parse(settings: Mapping[str, Any], source: str) -> DatasetFile:
+    """Return a dataset file from its YAML values.
+
+    Raises:
+        CorpusError: If a key or a value is invalid.
+    """
+    try:
+        return DatasetFile.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        kinds = {"str", "SubjectTable", "GroupTable", "constrained-str"}
+        place = ".".join(str(part) for part in first["loc"] if str(part) not in kinds)
+        known = first["type"] != "extra_forbidden"
+        raise CorpusError(
+            first["msg"].removeprefix("Value error, ") if known else "unknown key",
+            file=source,
+            field=place,
+            remedy="docs/your-own-data.md explains all keys; `labram datasets init` drafts the file",
+        ) from None

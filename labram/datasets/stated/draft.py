@@ -1,0 +1,179 @@
+"""Draft a `dataset.yaml` from a survey: the best reading of a folder, and every doubt as a comment."""
+
+import re
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from labram.datasets.stated.survey import Survey, TableFinding
+
+_DOUBT = "# ?"
+_SHOWN = 6
+
+
+def draft(found: Survey) -> str:
+    """Return the text of a commented dataset file."""
+    return "\n".join([*_head(found), *_subjects(found), *_amounts(), *_tasks(found)]) + "\n"
+
+
+def doubts(text: str) -> list[str]:
+    """Return the doubts of a draft."""
+    return [line.strip().removeprefix(_DOUBT).strip() for line in text.splitlines() if line.strip().startswith(_DOUBT)]
+
+
+def _head(found: Survey) -> Iterator[str]:
+    formats = ", ".join(f"{count} {name}" for name, count in found.formats.most_common())
+    yield "# What these recordings are. Drafted by `labram datasets init`: lines with `# ?` are doubts."
+    yield "# Correct them, then run `labram datasets check`. docs/your-own-data.md explains all keys."
+    yield f"# Found: {formats}."
+    if found.seconds:
+        yield f"# Channels: {_counted(found.channels)}. Sampling rates: {_counted(found.rates, ' Hz')}."
+        low, high = min(found.seconds), max(found.seconds)
+        yield f"# Durations: {low:.0f} to {high:.0f} s, median {median(found.seconds):.0f} s."
+    for place, problem in found.unreadable[:_SHOWN]:
+        yield f"{_DOUBT} {place} cannot be read: {problem}"
+    for place in found.others[:_SHOWN]:
+        yield f"{_DOUBT} {place} is not used: export spreadsheets as CSV"
+    yield f"name: {_name(found)}"
+    yield f"title: {_quoted(found.folder.name)}"
+    if found.line_freq_hz:
+        yield f"line_freq_hz: {found.line_freq_hz:g}  # by the peak in the spectra"
+    else:
+        yield f"{_DOUBT} the spectra have no clear peak at 50 or 60 Hz: state the line frequency of the place"
+        yield "line_freq_hz: 50"
+    yield "reference: not stated  # such as Cz, average, linked ears"
+    yield "licence: not stated"
+    if found.lost:
+        names = ", ".join(name for name, _ in found.lost.most_common(_SHOWN))
+        yield f"{_DOUBT} {len(found.lost)} channels are no electrodes of the model and are left out: {names}"
+
+
+def _counted(counter: "object", unit: str = "") -> str:
+    assert hasattr(counter, "most_common")
+    return ", ".join(f"{value:g}{unit}" for value, _ in counter.most_common(_SHOWN))
+
+
+def _name(found: Survey) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", found.folder.resolve().name.lower()).strip("_")
+    return name if re.match(r"[a-z]", name) else f"study_{name}".rstrip("_")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _subjects(found: Survey) -> Iterator[str]:
+    yield ""
+    if found.bids:
+        yield "# Subjects, line frequency, reference and bad channels are those that BIDS states:"
+        yield f"# {len(found.subjects)} subjects."
+        yield "bids: true"
+        return
+    per_subject = sorted(set(found.subjects.values()))
+    counts = f"{len(found.subjects)} subjects with {' or '.join(map(str, per_subject[:4]))} recordings each"
+    names = ", ".join(sorted(found.subjects)[:_SHOWN])
+    yield f"# Searched in each path: {counts}: {names}{' …' if len(found.subjects) > _SHOWN else ''}"
+    if len(found.subjects) == len(found.places):
+        yield f"{_DOUBT} every recording is another subject by this pattern: is that true?"
+    if "subject>[^/]+)" in found.pattern:
+        yield f"{_DOUBT} the names do not look like subjects: check the pattern"
+    yield f"subject: {_quoted(found.pattern)}"
+    for table in found.tables:
+        if table.group:
+            key = f"file: {table.file}" if table.file else f"subject: {table.subject}"
+            yield f"{_DOUBT} must those with one value of {table.group} ({table.place}) stay in one split? Then:"
+            yield f"# group: {{table: {table.place}, {key}, group: {table.group}}}"
+
+
+def _amounts() -> list[str]:
+    return [
+        "",
+        "# What to use of each recording, in seconds:",
+        "# skip_start: 0",
+        "# skip_end: 0",
+        "# at_most: 600",
+        "",
+    ]
+
+
+def _tasks(found: Survey) -> Iterator[str]:
+    sources = list(_sources(found))
+    if not sources:
+        yield f"{_DOUBT} no labels found: the recordings can be used for pre-training. A task would look like this:"
+        yield "# tasks:"
+        yield "#   condition:"
+        yield "#     classes: [rest, task]"
+        yield "#     labels: {table: labels.csv, file: file, label: condition}"
+        return
+    yield "tasks:"
+    for number, lines in enumerate(sources):
+        if number == 1:
+            yield "  # Other possible tasks; remove the # of those you want:"
+        yield from (f"  {'# ' if number else ''}{line}" for line in lines)
+
+
+def _sources(found: Survey) -> Iterator[list[str]]:
+    for table in found.tables:
+        for column, values in table.labels.items():
+            yield list(_table_task(table, column, values))
+    pattern, words = found.words
+    if words:
+        yield [
+            "word:",
+            f"  classes: [{', '.join(map(_label, words))}]  # words of the file names",
+            f"  labels: {{path: {_quoted(pattern)}}}",
+        ]
+    if found.events and not found.bids:
+        yield list(_event_task(found))
+    if found.bids:
+        yield [
+            "trial_type:",
+            "  classes: [left, right]  # state the values of trial_type in …_events.tsv",
+            "  labels: {bids: events, label: trial_type, tmin: 0, tmax: 4}",
+        ]
+
+
+def _table_task(table: TableFinding, column: str, values: Sequence[str]) -> Iterator[str]:
+    name = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_") or "label"
+    yield f"{name if re.match(r'[a-z]', name) else f'label_{name}'}:"
+    folded: dict[str, str] = {}
+    for value in values:
+        folded.setdefault("".join(value.split()).casefold(), value)
+    same = {value: folded["".join(value.split()).casefold()] for value in values}
+    mapped = {value: name for value, name in same.items() if value != name}
+    yield f"  classes: [{', '.join(map(_label, dict.fromkeys(same.values())))}]  # in the order of {table.place}"
+    if table.matched < len(table.table.rows):
+        yield f"  {_DOUBT} {len(table.table.rows) - table.matched} of {len(table.table.rows)} rows match no recording"
+    if mapped:
+        yield f"  {_DOUBT} values that differ in case or blanks only count as one: {', '.join(map(_quoted, mapped))}"
+    keys = [f"table: {table.place}"]
+    keys += [f"file: {_label(table.file)}"] if table.file else [f"subject: {_label(table.subject)}"]
+    keys += [f"session: {_label(table.session)}"] if table.session and not table.file else []
+    keys += [f"label: {_label(column)}"]
+    if table.start and (table.duration or table.stop):
+        end = f"duration: {_label(table.duration)}" if table.duration else f"stop: {_label(table.stop)}"
+        keys += [f"start: {_label(table.start)}", end]
+    if mapped:
+        keys += [f"values: {{{', '.join(f'{_label(value)}: {_label(name)}' for value, name in mapped.items())}}}"]
+    yield f"  labels: {{{', '.join(keys)}}}"
+
+
+def _event_task(found: Survey) -> Iterator[str]:
+    counts = ", ".join(f"{code} x {count}" for code, (_, count) in found.events.items())
+    codes = list(found.events)
+    yield "event:"
+    yield f"  {_DOUBT} annotations and triggers found: {counts}. Name the classes:"
+    yield f"  classes: [{', '.join(_label(f'class {code}') for code in codes)}]"
+    span = "tmin: 0, tmax: 1"
+    if not set(codes) & found.no_duration:
+        yield "  # The labelled span is the event's duration; tmin and tmax state another one, in seconds after it."
+        span = ""
+    mapping = ", ".join(f"{_label(code)}: {_label(f'class {code}')}" for code in codes)
+    yield f"  labels: {{events: {{{mapping}}}{', ' + span if span else ''}}}"
+
+
+def _label(text: str) -> str:
+    """Return a label as YAML, quoted where YAML would read something else than text."""
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ .-]*", text) and not re.fullmatch(
+        r"(?i)y|n|yes|no|on|off|true|false|null|nan|~", text
+    )
+    return text if plain else _quoted(text)

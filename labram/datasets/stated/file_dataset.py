@@ -1,0 +1,285 @@
+"""The adapter of a `dataset.yaml`: everything that a class of an adapter states, read from a file."""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, SubjectSource, list_files
+from labram.datasets.bids import Bids
+from labram.datasets.folder import Folder
+from labram.datasets.stated import dataset_file
+from labram.datasets.stated import labels as stated_labels
+from labram.datasets.stated.dataset_file import DATASET_FILE, DatasetFile, GroupTable, SplitTable, SubjectTable
+from labram.datasets.stated.label_table import Table, TableError, read_table
+from labram.datasets.stated.row_matching import Matcher
+from labram.datasets.subjects import SubjectPatternError
+from labram.errors import ReadError
+from labram.metrics import Kind
+from labram.signals.readers import is_recording
+from labram.signals.recording import Recording
+
+_SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Recordings of a dataset with what its file states of them.
+
+    Attributes:
+        files: All recordings, in a fixed order.
+        notes: Rows that match no recording or have no label, for the terminal only.
+    """
+
+    files: tuple[RecordingFile, ...]
+    notes: tuple[str, ...]
+
+
+class FileDataset(Dataset):
+    """A dataset that `dataset.yaml` in its folder states.
+
+    Args:
+        stated: Content of the file.
+        folder: Its folder.
+    """
+
+    group = Group.OTHER
+
+    def __init__(self, stated: DatasetFile, folder: Path) -> None:
+        self.stated, self.folder = stated, folder
+        self.name, self.title = stated.name, stated.title or stated.name
+        self.line_freq_hz, self.reference = stated.line_freq_hz, stated.reference
+        self.licence, self.citation, self.obtain = stated.licence, stated.citation, stated.obtain
+        self.tasks = {name: task.names for name, task in stated.tasks.items()}
+        self.regressions = frozenset(name for name, task in stated.tasks.items() if task.targets)
+        self.event_codes = frozenset(
+            code for task in stated.tasks.values() for source in task.labels for code in source.events or {}
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "FileDataset":
+        """Return the dataset that the file in a folder states.
+
+        Raises:
+            CorpusError: If the file is invalid.
+        """
+        return cls(dataset_file.load(folder / DATASET_FILE), folder)
+
+    def recognises(self, folder: Path) -> bool:
+        """Return whether it is the folder of the file."""
+        return folder == self.folder
+
+    def owns(self, path: Path) -> bool:
+        """Return whether the file says that a file belongs."""
+        return super().owns(path) and (not self.stated.files or path in self._belonging(self.folder))
+
+    def eeg_files(self, folder: Path) -> list[Path]:
+        """Return the recordings that belong, sorted, without the dataset's tables."""
+        tables = {(folder / name).resolve() for name in self.stated.table_names}
+        if not self.stated.files:
+            listed = Folder().within(self.corpus or folder).eeg_files(folder)
+            return [path for path in listed if path.resolve() not in tables]
+        belonging = self._belonging(folder)
+        return [path for path in list_files(folder, self.corpus) if path in belonging and _is_recording(path)]
+
+    def _belonging(self, folder: Path) -> set[Path]:
+        return {path for glob in self.stated.files for path in folder.glob(glob)}
+
+    def recordings(self, folder: Path) -> Iterator[RecordingFile]:
+        """Yield every recording that belongs, with subject, session, group, split and stated labels.
+
+        Raises:
+            SubjectPatternError: If the pattern does not match a recording.
+            TableError: If a table is unusable or contradicts the recordings.
+        """
+        yield from self.contents(folder).files
+
+    def contents(self, folder: Path) -> Contents:
+        """Return all recordings, and the rows of tables that are not used; see `recordings`."""
+        notes: list[str] = []
+        files = self._with_subjects(folder, notes)
+        files = self._with_groups(folder, files, notes)
+        files = self._with_splits(folder, files, notes)
+        stated = stated_labels.collect(self.stated.tasks, folder, files)
+        labelled = tuple(replace(file, labels=tuple(stated.labels.get(file.place, ()))) for file in files)
+        return Contents(labelled, (*notes, *stated.notes))
+
+    def _with_subjects(self, folder: Path, notes: list[str]) -> list[RecordingFile]:
+        if self.stated.bids:
+            bids = Bids().within(self.corpus or folder)
+            wanted = set(self.eeg_files(folder))
+            listed = [file for file in bids.recordings(folder) if file.path in wanted]
+            return [replace(f, dataset=self.name, place=f.path.relative_to(folder).as_posix()) for f in listed]
+        files = [
+            RecordingFile(self.name, path, "", place=path.relative_to(folder).as_posix())
+            for path in self.eeg_files(folder)
+        ]
+        if isinstance(self.stated.subject, SubjectTable):
+            return self._subjects_of_table(self.stated.subject, folder, files, notes)
+        return [self._subject_of_path(file) for file in files]
+
+    def _subject_of_path(self, file: RecordingFile) -> RecordingFile:
+        pattern = str(self.stated.subject)
+        match = re.search(pattern, file.place)
+        if match is None or not match["subject"]:
+            raise SubjectPatternError(
+                f"the pattern {pattern!r} finds no subject in the path of this recording",
+                file=file.place,
+                field=f"subject in {DATASET_FILE}",
+                remedy="Extend the pattern so that it matches every recording, or state in `files` which belong",
+            )
+        session = match.groupdict().get("session") or file.place
+        return replace(file, subject=match["subject"], session=session, subject_source="pattern")
+
+    def _subjects_of_table(
+        self, source: SubjectTable, folder: Path, files: list[RecordingFile], notes: list[str]
+    ) -> list[RecordingFile]:
+        table = read_table(folder / source.table)
+        found: dict[str, tuple[str, str]] = {}
+        by_file = source.model_copy(update={"subject": "", "session": ""})
+        table.require(source.subject, source.session)
+        matcher = Matcher(table, by_file, files)
+        for row, matched in matcher:
+            session = row.stated(source.session) if source.session else ""
+            for file in matched:
+                stated = (_required(table, row.number, source.subject, row.stated(source.subject)), session)
+                if found.setdefault(file.place, stated) != stated:
+                    raise _contradiction(table, f"row {row.number}", f"{file.place} has two subjects", source.subject)
+        notes += [matcher.describe(row) for row in matcher.unmatched]
+        if absent := [file.place for file in files if file.place not in found]:
+            raise TableError(
+                f"{len(absent)} recordings have no row, such as {absent[0]}",
+                kind=f"{len(absent)} recordings have no row",
+                file=table.name,
+                field="subject",
+                remedy="Add their rows, or state in `files` which recordings belong",
+            )
+        named: SubjectSource = "table"
+        return [
+            replace(file, subject=subject, session=session or file.place, subject_source=named)
+            for file in files
+            for subject, session in [found[file.place]]
+        ]
+
+    def _with_groups(self, folder: Path, files: list[RecordingFile], notes: list[str]) -> list[RecordingFile]:
+        source = self.stated.group
+        if isinstance(source, GroupTable):
+            groups = _by_place(folder, source, source.group, files, notes)
+            return [replace(file, group=groups.get(file.place, "")) for file in files]
+        if source is None:
+            return files
+        matches = [re.search(source, file.place) for file in files]
+        return [
+            replace(file, group=match["group"] if match and match["group"] else "")
+            for file, match in zip(files, matches, strict=True)
+        ]
+
+    def _with_splits(self, folder: Path, files: list[RecordingFile], notes: list[str]) -> list[RecordingFile]:
+        source = self.stated.split
+        if source is None:
+            return files
+        splits = _by_place(folder, source, source.split, files, notes)
+        if unknown := [split for split in splits.values() if split not in _SPLITS]:
+            raise _contradiction(Table(source.table, (), ()), "", f"unknown split {unknown[0]!r}", source.split)
+        for unit in ("subject", "group"):
+            stated: dict[str, set[str]] = defaultdict(set)
+            for file in files:
+                name = file.subject if unit == "subject" else file.group
+                if name and file.place in splits:
+                    stated[name].add(splits[file.place])
+            if torn := [name for name, several in stated.items() if len(several) > 1]:
+                problem = f"{unit} {torn[0]!r} is in two splits: {', '.join(sorted(stated[torn[0]]))}"
+                raise _contradiction(Table(source.table, (), ()), "", problem, source.split)
+        known = cast("dict[str, Literal['train', 'validation', 'test']]", splits)
+        return [replace(file, split=known.get(file.place)) for file in files]
+
+    def labels(self, file: RecordingFile, recording: Recording) -> Sequence[LabelSpan]:
+        """Return the stated labels and those of events."""
+        return stated_labels.spans(self.stated.tasks, file, recording, self.stated.skip_start)
+
+    def sidecars(self, file: RecordingFile) -> Sequence[Path]:
+        """Return the table of events of a BIDS recording, if labels come from it."""
+        used = any(source.bids == "events" for task in self.stated.tasks.values() for source in task.labels)
+        return [stated_labels.events_table(file.path)] if used else []
+
+    def read(self, file: RecordingFile) -> Recording:
+        """Read a recording without what is skipped."""
+        recording = super().read(file)
+        stated = self.stated
+        if not (stated.skip_start or stated.skip_end or stated.at_most):
+            return recording
+        stop = recording.seconds - stated.skip_end
+        return recording.cropped(stated.skip_start, min(stop, stated.skip_start + (stated.at_most or stop)))
+
+    def read_version(self, file: RecordingFile) -> str:
+        """Return what is skipped; empty if nothing is."""
+        del file
+        skipped = (self.stated.skip_start, self.stated.skip_end, self.stated.at_most)
+        return _digest(skipped) if any(skipped) else ""
+
+    def label_version(self, file: RecordingFile) -> str:
+        """Return a hash of what the file states of a recording, and of how labels are read."""
+        tasks = {name: task.model_dump(mode="json") for name, task in self.stated.tasks.items()}
+        rows = [(stated.task, stated.onset, stated.duration, stated.label) for stated in file.labels]
+        return _digest([tasks, rows, file.subject, file.session, file.group, file.split])
+
+    def scale(self, path: Path) -> float:
+        """Return the factor that corrects the unit of a file."""
+        factor = self.stated.unit_scale
+        return factor if isinstance(factor, float) else factor.get(path.suffix.lower(), 1.0)
+
+    def task_title(self, task: str) -> str:
+        """Return the title of a task in reports."""
+        return self.stated.tasks[task].title or super().task_title(task)
+
+    def task_kind(self, task: str) -> Kind:
+        """Return the kind of a task."""
+        return self.stated.tasks[task].kind
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        return path.is_file() and is_recording(path)
+    except (OSError, ReadError):
+        return True
+
+
+def _by_place(
+    folder: Path, source: GroupTable | SplitTable, column: str, files: Sequence[RecordingFile], notes: list[str]
+) -> dict[str, str]:
+    """Return the value of a column for each recording that a row matches."""
+    table = read_table(folder / source.table)
+    table.require(column)
+    matcher = Matcher(table, source, files)
+    values: dict[str, str] = {}
+    for row, matched in matcher:
+        for file in matched:
+            value = row.stated(column)
+            if values.setdefault(file.place, value) != value:
+                raise _contradiction(table, f"row {row.number}", f"{file.place} has two values of {column}", column)
+    notes += [matcher.describe(row) for row in matcher.unmatched]
+    return {place: value for place, value in values.items() if value}
+
+
+def _required(table: Table, number: int, column: str, value: str) -> str:
+    if not value:
+        raise _contradiction(table, f"row {number}", f"no value in column {column!r}", column)
+    return value
+
+
+def _contradiction(table: Table, where: str, problem: str, field: str) -> TableError:
+    return TableError(
+        f"{where}: {problem}" if where else problem,
+        kind=f"{where}: a contradiction in column {field!r}" if where else f"a contradiction in column {field!r}",
+        file=table.name,
+        field=field,
+        remedy="Correct the table so that each recording, subject and group has one value",
+    )
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

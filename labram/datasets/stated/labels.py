@@ -1,0 +1,268 @@
+"""Labels that a dataset file states: from tables and paths before a recording is read, from events afterwards."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labram.datasets.base import LabelSpan, RecordingFile, StatedLabel
+from labram.datasets.stated.dataset_file import Labels, TaskFile
+from labram.datasets.stated.label_table import Row, Table, TableError, date_hint, read_table
+from labram.datasets.stated.row_matching import Matcher
+from labram.errors import LabelError
+from labram.signals.recording import Recording
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One source of a task's labels."""
+
+    task: str
+    settings: TaskFile
+    labels: Labels
+
+    def applies(self, file: RecordingFile) -> bool:
+        return not self.labels.files or re.search(self.labels.files, file.place) is not None
+
+    def label(self, value: str, table: str, row: Row | None = None) -> tuple[float, ...] | None:
+        """Return the class index of a value, None if it is not used.
+
+        Raises:
+            TableError: If it is no class of the task.
+        """
+        mapped = {**self.labels.values, **(self.labels.events or {})}
+        name = mapped.get(value, value)
+        if name is None:
+            return None
+        if name in self.settings.classes:
+            return (float(self.settings.classes.index(name)),)
+        where = f"row {row.number}: " if row else ""
+        alike = [known for known in self.settings.classes if _same(known, name)]
+        raise TableError(
+            f"{where}{value!r} is not a class of task {self.task!r}"
+            + (f", but differs from {alike[0]!r} in case or blanks only" if alike else date_hint(value)),
+            kind=f"{where}a value is not a class of task {self.task!r}",
+            file=table,
+            field=f"tasks.{self.task}.classes",
+            remedy=f"Correct it to one of {', '.join(self.settings.classes)}, or map it in the dataset file: "
+            f"values: {{VALUE: {alike[0] if alike else 'CLASS'}}}; null: not used",
+        )
+
+    def resembles(self, value: str) -> bool:
+        """Return whether a value is a class or mapped, or differs from one in case or blanks only."""
+        return value in self.labels.values or any(_same(name, value) for name in self.settings.classes)
+
+
+def _same(one: str, other: str) -> bool:
+    return "".join(one.split()).casefold() == "".join(other.split()).casefold()
+
+
+@dataclass
+class StatedLabels:
+    """Labels of all recordings of a dataset by place, and what could not be used.
+
+    Attributes:
+        labels: Labels of each recording.
+        notes: What was found in tables and is not used, for the terminal only.
+    """
+
+    labels: dict[str, list[StatedLabel]]
+    notes: list[str]
+
+
+def collect(tasks: Mapping[str, TaskFile], folder: Path, files: Sequence[RecordingFile]) -> StatedLabels:
+    """Return the labels that tables and paths state.
+
+    Args:
+        tasks: Tasks of the dataset file.
+        folder: Its folder.
+        files: Recordings, with subjects.
+
+    Raises:
+        TableError: If a table is unusable or contradicts itself.
+    """
+    stated = StatedLabels(defaultdict(list), [])
+    for source in _sources(tasks):
+        mine = [file for file in files if source.applies(file)]
+        for table, keyed in _tables(source.labels, folder):
+            _add_rows(stated, source, table, keyed, mine)
+        if source.labels.path:
+            for file in mine:
+                if (match := re.search(source.labels.path, file.place)) and match["label"]:
+                    label = source.label(match["label"], file.place)
+                    if label is not None:
+                        stated.labels[file.place].append(StatedLabel(source.task, None, None, label))
+    return stated
+
+
+def _sources(tasks: Mapping[str, TaskFile]) -> Iterator[_Source]:
+    for name, settings in tasks.items():
+        for labels in settings.labels:
+            yield _Source(name, settings, labels)
+
+
+def _tables(labels: Labels, folder: Path) -> Iterator[tuple[Table, Labels]]:
+    """Yield the tables of a source with their columns; those of BIDS have known names."""
+    if labels.table:
+        yield read_table(folder / labels.table), labels
+    elif labels.bids == "participants":
+        yield read_table(folder / "participants.tsv"), labels.model_copy(update={"subject": "participant_id"})
+    elif labels.bids == "scans":
+        for path in sorted(folder.glob("sub-*/**/*_scans.tsv")):
+            yield read_table(path), labels.model_copy(update={"file": "filename"})
+
+
+def _add_rows(
+    stated: StatedLabels, source: _Source, table: Table, keyed: Labels, files: Sequence[RecordingFile]
+) -> None:
+    table.require(*source.labels.label, keyed.start, keyed.duration, keyed.stop)
+    matcher = Matcher(table, keyed, files)
+    rows: dict[str, list[tuple[StatedLabel, Row]]] = defaultdict(list)
+    for row, matched in matcher:
+        missing = [column for column in source.labels.label if not row.stated(column)]
+        if missing and not {row.cells[missing[0]]} & set(source.labels.values):
+            stated.notes.append(f"{table.name} row {row.number}: no value in column {missing[0]!r}; not used")
+            continue
+        label = _label(source, table, row)
+        if label is None:
+            continue
+        span = StatedLabel(source.task, *_span(keyed, table, row), label)
+        for file in matched:
+            rows[file.place].append((span, row))
+    stated.notes += [matcher.describe(row) for row in matcher.unmatched]
+    for place, spans in rows.items():
+        stated.labels[place] += _consistent(stated, table, place, spans)
+
+
+def _label(source: _Source, table: Table, row: Row) -> tuple[float, ...] | None:
+    if source.settings.targets:
+        return tuple(table.number(row, column) for column in source.labels.label)
+    return source.label(row.cells[source.labels.label[0]], table.name, row)
+
+
+def _span(keyed: Labels, table: Table, row: Row) -> tuple[float | None, float | None]:
+    """Return onset and duration of a row, None for the whole recording."""
+    if not keyed.start:
+        return None, None
+    start = table.number(row, keyed.start)
+    if keyed.tmax is not None:
+        return start + keyed.tmin, keyed.tmax - keyed.tmin
+    duration = table.number(row, keyed.duration) if keyed.duration else table.number(row, keyed.stop) - start
+    if duration <= 0 or start < 0:
+        raise TableError(
+            f"row {row.number}: a span from {start:g} s of {duration:g} s",
+            kind=f"row {row.number} has an impossible span",
+            file=table.name,
+            field=keyed.start,
+            remedy="Correct start and duration: both in seconds from the start of the recording",
+        )
+    return start, duration
+
+
+def _consistent(
+    stated: StatedLabels, table: Table, place: str, spans: Sequence[tuple[StatedLabel, Row]]
+) -> list[StatedLabel]:
+    """Return the spans of one recording in order, each once.
+
+    Raises:
+        TableError: If two spans overlap and have different labels.
+    """
+    kept: list[tuple[StatedLabel, Row]] = []
+    for span, row in sorted(spans, key=lambda entry: (entry[0].onset or 0.0, entry[1].number)):
+        if any(span == other for other, _ in kept):
+            stated.notes.append(f"{table.name} row {row.number}: repeats another row; used once")
+            continue
+        for other, earlier in kept[-1:]:
+            if span.label != other.label and _overlap(other, span):
+                rows = sorted([earlier.number, row.number])
+                raise TableError(
+                    f"rows {rows[0]} and {rows[1]} give overlapping spans of {place} different labels",
+                    kind=f"rows {rows[0]} and {rows[1]} contradict each other",
+                    file=table.name,
+                    remedy="Delete one of the rows, or correct its start, duration or recording",
+                )
+        kept.append((span, row))
+    return [span for span, _ in kept]
+
+
+def _overlap(one: StatedLabel, other: StatedLabel) -> bool:
+    if one.onset is None or other.onset is None or one.duration is None:
+        return True
+    return other.onset < one.onset + one.duration - 1e-6
+
+
+def spans(tasks: Mapping[str, TaskFile], file: RecordingFile, recording: Recording, skipped: float) -> list[LabelSpan]:
+    """Return the labelled spans of a recording: stated ones, and those of its events.
+
+    Args:
+        tasks: Tasks of the dataset file.
+        file: The recording's file, with its stated labels.
+        recording: The recording, without what is skipped at its start.
+        skipped: Seconds that are skipped at the start; stated onsets count them.
+
+    Raises:
+        LabelError: If an event has neither a duration nor a stated end, or a BIDS table of events is unusable.
+    """
+    found = [
+        LabelSpan(stated.task, 0.0, recording.seconds, stated.label)
+        if stated.onset is None or stated.duration is None
+        else _shifted(stated, skipped)
+        for stated in file.labels
+    ]
+    for source in _sources(tasks):
+        if source.labels.events and source.applies(file):
+            found += _of_events(source, file, recording)
+        elif source.labels.bids == "events" and source.applies(file):
+            found += [_shifted(stated, skipped) for stated in _of_bids_events(source, file)]
+    return [span for span in found if span.duration > 0]
+
+
+def _shifted(stated: StatedLabel, skipped: float) -> LabelSpan:
+    """Return a span counted from the end of what is skipped; what lies before is cut off."""
+    assert stated.onset is not None
+    assert stated.duration is not None
+    onset = stated.onset - skipped
+    cut = min(max(-onset, 0.0), stated.duration)
+    return LabelSpan(stated.task, onset + cut, stated.duration - cut, stated.label)
+
+
+def _of_events(source: _Source, file: RecordingFile, recording: Recording) -> Iterator[LabelSpan]:
+    labels = source.labels
+    for event in recording.events:
+        if event.code not in (labels.events or {}):
+            continue
+        label = source.label(event.code, file.path.name)
+        if label is not None:
+            duration = event.duration if labels.tmax is None else labels.tmax - labels.tmin
+            yield LabelSpan(source.task, event.onset + labels.tmin, _stated_end(source, duration), label)
+
+
+def _stated_end(source: _Source, duration: float) -> float:
+    if duration <= 0:
+        raise LabelError(
+            "an event has no duration",
+            field=f"tasks.{source.task}.labels.tmax",
+            remedy="State tmin and tmax, the labelled span after each event in seconds",
+        )
+    return duration
+
+
+def events_table(path: Path) -> Path:
+    """Return the table of events of a recording of BIDS."""
+    return path.with_name(path.stem.removesuffix("_eeg") + "_events.tsv")
+
+
+def _of_bids_events(source: _Source, file: RecordingFile) -> Iterator[StatedLabel]:
+    labels = source.labels
+    column = labels.label[0] if labels.label else "trial_type"
+    table = read_table(events_table(file.path))
+    table.require("onset", column)
+    for row in table.rows:
+        value = row.stated(column)
+        label = source.label(value, table.name, row) if value and source.resembles(value) else None
+        if label is not None:
+            duration = labels.tmax - labels.tmin if labels.tmax is not None else table.number(row, "duration")
+            yield StatedLabel(
+                source.task, table.number(row, "onset") + labels.tmin, _stated_end(source, duration), label
+            )

@@ -1,0 +1,279 @@
+"""Look at a folder of recordings, for a draft of its dataset file: formats, channels, durations, names, tables, events.
+
+What is found has text of files: it goes into the owner's dataset file and to the terminal, nowhere else.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from labram.datasets import subjects
+from labram.datasets.bids import Bids
+from labram.datasets.finder import FOLDER
+from labram.datasets.stated import label_table
+from labram.datasets.stated.label_table import Table, TableError, read_table
+from labram.datasets.stated.row_matching import names_of
+from labram.datasets.walk import walk
+from labram.errors import ReadError
+from labram.signals.lost_channels import lost_channels
+from labram.signals.readers import format_of, read
+from labram.signals.readers.isolated_reader import ReaderFailed
+from labram.signals.recording import Recording
+
+_OPENED = 24
+"""Recordings whose headers are read, spread over the folder."""
+_SPECTRA, _SPECTRUM_SECONDS = 4, 30.0
+_MOST_CLASSES = 12
+_LINE_RATIO = 2.0
+_START = re.compile(r"onset|start|begin|from|t0", re.IGNORECASE)
+_DURATION = re.compile(r"dur|length|len", re.IGNORECASE)
+_STOP = re.compile(r"stop|end|offset|until", re.IGNORECASE)
+_GROUP = re.compile(r"dyad|triad|pair|paar|couple|famil|group|site|cent(er|re)|team", re.IGNORECASE)
+_SESSION = re.compile(r"sess|visit|run|day", re.IGNORECASE)
+_PERSONAL = re.compile(r"\b(age|sex|gender|birth|dob|name|mail|address|phone)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TableFinding:
+    """A table, and what its columns seem to be.
+
+    Attributes:
+        place: Path relative to the folder.
+        table: The table.
+        file: Column that names recordings; empty: none.
+        subject: Column that names subjects; empty: none.
+        start: Column with a start in seconds; empty: none.
+        duration: Column with a duration; empty: none.
+        stop: Column with an end; empty: none.
+        group: Column with what belongs together; empty: none.
+        session: Column with sessions; empty: none.
+        labels: Columns with few distinct values, with these values.
+        matched: Rows that name a recording or subject.
+    """
+
+    place: str
+    table: Table
+    file: str
+    subject: str
+    start: str
+    duration: str
+    stop: str
+    group: str
+    session: str
+    labels: dict[str, tuple[str, ...]]
+    matched: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in a folder.
+
+    Attributes:
+        folder: The folder.
+        places: Paths of all recordings, relative to it.
+        formats: Recordings by format.
+        bids: Whether it is a BIDS dataset.
+        pattern: Proposed pattern of subjects.
+        subjects: Recordings by subject, by the pattern.
+        rates: Opened recordings by sampling rate.
+        channels: Opened recordings by number of channels.
+        seconds: Durations of the opened recordings.
+        lost: Channels that the model does not know, with the recordings that have them.
+        events: Recordings by event code, and the number of events.
+        no_duration: Event codes without a duration.
+        line_freq_hz: Line frequency by the spectrum; None: no clear peak.
+        tables: Tables.
+        words: Words of file names that could be labels: pattern and values.
+        unreadable: Recordings that cannot be read, with the reason.
+        others: Files that a dataset file can describe only with more information: arrays, epochs, spreadsheets.
+    """
+
+    folder: Path
+    places: tuple[str, ...]
+    formats: Counter[str]
+    bids: bool
+    pattern: str
+    subjects: Counter[str]
+    rates: Counter[float] = field(default_factory=Counter)
+    channels: Counter[int] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    events: dict[str, tuple[int, int]] = field(default_factory=dict)
+    no_duration: frozenset[str] = frozenset()
+    line_freq_hz: float | None = None
+    tables: tuple[TableFinding, ...] = ()
+    words: tuple[str, tuple[str, ...]] = ("", ())
+    unreadable: tuple[tuple[str, str], ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def survey(folder: Path) -> Survey:
+    """Look at a folder.
+
+    Raises:
+        CorpusError: If it has no recording.
+    """
+    paths = FOLDER.eeg_files(folder)
+    places = tuple(path.relative_to(folder).as_posix() for path in paths)
+    bids = Bids().recognises(folder)
+    pattern = r"(?P<subject>sub-[^_/]+)" if bids else subjects.propose(places).pattern if places else ""
+    found = Counter(match["subject"] for place in places if (match := re.search(pattern, place)))
+    opened = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, min(_OPENED, len(paths)))] if paths else []
+    recordings, unreadable = _open(opened, folder)
+    codes = Counter(event.code for recording in recordings for event in recording.events)
+    return Survey(
+        folder=folder,
+        places=places,
+        formats=Counter(format_of(path) or path.suffix for path in paths),
+        bids=bids,
+        pattern=pattern,
+        subjects=found,
+        rates=Counter(recording.sfreq for recording in recordings),
+        channels=Counter(len(recording.channels) for recording in recordings),
+        seconds=[recording.seconds for recording in recordings],
+        lost=Counter(label for recording in recordings for label in lost_channels(recording.channels)),
+        events={
+            code: (sum(any(event.code == code for event in one.events) for one in recordings), count)
+            for code, count in codes.most_common(_MOST_CLASSES)
+        },
+        no_duration=frozenset(event.code for one in recordings for event in one.events if event.duration <= 0),
+        line_freq_hz=_line_freq(recordings),
+        tables=tuple(_tables(folder, set(places), places, set(found))),
+        words=_words(places, pattern),
+        unreadable=tuple(unreadable),
+        others=tuple(_others(folder, set(places))),
+    )
+
+
+def _open(paths: Sequence[Path], folder: Path) -> tuple[list[Recording], list[tuple[str, str]]]:
+    recordings, unreadable = [], []
+    for path in paths:
+        try:
+            recordings.append(read(path))
+        except (ReadError, ReaderFailed, OSError) as error:
+            problem = error.problem if isinstance(error, ReadError) else "cannot be read"
+            unreadable.append((path.relative_to(folder).as_posix(), problem))
+    return recordings, unreadable
+
+
+def _line_freq(recordings: Sequence[Recording]) -> float | None:
+    """Return 50 or 60 if the spectrum of the recordings has a clear peak there and not at the other."""
+    ratios = [ratio for recording in recordings[:: max(1, len(recordings) // _SPECTRA)] if (ratio := _peaks(recording))]
+    if not ratios:
+        return None
+    at_50, at_60 = np.median(np.array(ratios), axis=0)
+    if max(at_50, at_60) < _LINE_RATIO or min(at_50, at_60) > max(at_50, at_60) / _LINE_RATIO:
+        return None
+    return 50.0 if at_50 > at_60 else 60.0
+
+
+def _peaks(recording: Recording) -> tuple[float, float] | None:
+    """Return the power at 50 and 60 Hz relative to that of the neighbouring frequencies, median over channels."""
+    from scipy.signal import welch
+
+    samples = int(min(recording.seconds, _SPECTRUM_SECONDS) * recording.sfreq)
+    if recording.sfreq < 2 * 65 or samples < 4 * recording.sfreq:
+        return None
+    try:
+        data = recording.read(range(min(8, len(recording.channels))), 0, samples)
+    except (ReadError, ReaderFailed, OSError):
+        return None
+    freqs, power = welch(data, recording.sfreq, nperseg=int(4 * recording.sfreq))
+    ratios = []
+    for line in (50.0, 60.0):
+        distance = np.abs(freqs - line)
+        around = np.median(power[:, (distance > 1) & (distance < 4)], axis=1)
+        peak = power[:, distance <= 0.5].max(axis=1)
+        ratios.append(float(np.median(peak / np.maximum(around, 1e-12))))
+    return ratios[0], ratios[1]
+
+
+def _tables(folder: Path, recordings: set[str], places: Sequence[str], names: set[str]) -> Iterator[TableFinding]:
+    for path in _files(folder, label_table.SUFFIXES - {".txt"}):
+        place = path.relative_to(folder).as_posix()
+        if place in recordings or place.endswith(("_events.tsv", "_channels.tsv", "_electrodes.tsv")):
+            continue
+        try:
+            table = read_table(path)
+        except TableError:
+            continue
+        if finding := _finding(place, table, places, names):
+            yield finding
+
+
+def _finding(place: str, table: Table, places: Sequence[str], names: set[str]) -> TableFinding | None:
+    ends = {name for recording in places for name in names_of(recording, "")}
+    matches = {
+        column: (
+            sum(row.cells[column].replace("\\", "/") in ends for row in table.rows),
+            sum(row.cells[column] in names for row in table.rows),
+        )
+        for column in table.columns
+    }
+    file = max(table.columns, key=lambda column: matches[column][0])
+    subject = max(table.columns, key=lambda column: matches[column][1])
+    file, subject = (file if matches[file][0] else ""), (subject if matches[subject][1] else "")
+    if not (file or subject):
+        return None
+    keys = {file, subject}
+    times = {kind: _named(table, rule, keys) for kind, rule in (("s", _START), ("d", _DURATION), ("e", _STOP))}
+    group, session = _named(table, _GROUP, keys, numbers=False), _named(table, _SESSION, keys, numbers=False)
+    rest = [c for c in table.columns if c not in {*keys, *times.values(), group, session} and not _PERSONAL.search(c)]
+    labels = {column: values for column in rest if (values := _few_values(table, column))}
+    matched = matches[file][0] if file else matches[subject][1]
+    start = times["s"]
+    return TableFinding(
+        place, table, file, subject, start, times["d"] if start else "", times["e"] if start else "", group, session,
+        labels, matched,
+    )  # fmt: skip
+
+
+def _named(table: Table, rule: re.Pattern[str], used: set[str], *, numbers: bool = True) -> str:
+    """Return the first column whose name fits a rule; of times, one with numbers."""
+    for column in table.columns:
+        if column not in used and rule.search(column):
+            values = [row.stated(column) for row in table.rows]
+            if not numbers or all(re.fullmatch(r"[+-]?\d*[.,]?\d+", value) for value in values if value):
+                return column
+    return ""
+
+
+def _few_values(table: Table, column: str) -> tuple[str, ...]:
+    """Return the distinct values of a column if there are few, in order of first appearance."""
+    values = tuple(dict.fromkeys(value for row in table.rows if (value := row.stated(column))))
+    return values if 2 <= len(values) <= min(_MOST_CLASSES, max(2, len(table.rows) // 2)) else ()
+
+
+def _words(places: Sequence[str], pattern: str) -> tuple[str, tuple[str, ...]]:
+    """Return a pattern and its values, if one part of the names varies within subjects and recurs between them."""
+    parts = [re.split(r"[-_. /]+", str(PurePosixPath(place).with_suffix(""))) for place in places]
+    length = min(map(len, parts), default=0)
+    for position in range(1, length + 1):
+        by_word: dict[str, set[str]] = {}
+        for place, split in zip(places, parts, strict=True):
+            match = re.search(pattern, place)
+            by_word.setdefault(split[-position], set()).add(match["subject"] if match else "")
+        words = tuple(by_word)
+        letters = all(re.fullmatch(r"[A-Za-z]+\d{0,2}", word) for word in words)
+        if letters and 2 <= len(words) <= _MOST_CLASSES and min(map(len, by_word.values())) > 1:
+            return rf"(?:^|[-_. /])(?P<label>{'|'.join(map(re.escape, sorted(words)))})(?=[-_. /])", tuple(
+                sorted(words)
+            )
+    return "", ()
+
+
+def _others(folder: Path, recordings: set[str]) -> Iterator[str]:
+    suffixes = {".mat", ".npy", ".npz", ".h5", ".hdf5", ".mdb", ".pkl", ".pickle"} | label_table.SPREADSHEETS
+    for path in _files(folder, frozenset(suffixes)):
+        if (place := path.relative_to(folder).as_posix()) not in recordings:
+            yield place
+
+
+def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+    for parent, folders, files in walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (parent / name for name in files if Path(name).suffix.lower() in suffixes)
