@@ -7,7 +7,8 @@ import pytest
 from labram import recipe as recipes
 from labram.errors import RecipeError
 from labram.frozen_model import FrozenModel
-from labram.recipe import Recipe, schema
+from labram.recipe import Recipe, SplitRecipe, schema
+from labram.recipe.debug import shortened
 
 
 @pytest.mark.parametrize("name", recipes.available())
@@ -40,15 +41,52 @@ def test_steps_of_the_published_recipe_follow_from_its_epochs() -> None:
     assert base.pretraining.micro_batches * base.pretraining.patches == 512 * 256
 
 
-def test_a_recipe_extends_shipped_ones_only(tmp_path: Path) -> None:
+def test_a_recipe_extends_a_shipped_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("extends: demo\nname: mine\ntasks: [{name: gait, epochs: 3}]\n")
     mine = recipes.load(str(path))
     assert (mine.name, [task.name for task in mine.tasks], mine.task("gait").epochs) == ("mine", ["gait"], 3)
     assert mine.task("gait").classes == recipes.load("demo").task("gait").classes
     path.write_text("extends: demmo\nname: mine\n")
-    with pytest.raises(RecipeError, match=r"mine\.yaml, extends: 'demmo' is not a shipped recipe.*base, demo"):
+    with pytest.raises(RecipeError, match=r"mine\.yaml, extends: no recipe 'demmo'.*relative to this one.*base, demo"):
         recipes.load(str(path))
+
+
+def test_a_recipe_extends_one_of_your_own_beside_it_but_not_itself(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    lab, mine = tmp_path / "lab" / "lab.yaml", tmp_path / "mine.yaml"
+    lab.write_text("extends: demo\nname: lab\nquality: {min_channels: 5, max_window_uv: 900}\n")
+    mine.write_text("extends: lab/lab.yaml\nname: mine\nquality: {min_channels: 7}\n")
+    loaded = recipes.load(str(mine))
+    assert (loaded.name, loaded.quality.min_channels, loaded.quality.max_window_uv) == ("mine", 7, 900)
+    assert loaded.tokenizer == recipes.load("demo").tokenizer
+    lab.write_text("extends: ../mine.yaml\nname: lab\n")
+    with pytest.raises(RecipeError, match=r"a recipe cannot extend itself"):
+        recipes.load(str(mine))
+
+
+def test_null_resets_an_inherited_mapping_or_list_to_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "extends: real-small\nname: mine\ntasks: null\nsplit: null\narchitecture: {width: 200, heads: null}\n"
+    )
+    with pytest.raises(RecipeError, match=r"architecture\.heads"):  # a number is not inherited structure
+        recipes.load(str(path))
+    path.write_text("extends: real-small\nname: mine\ntasks: null\nsplit: null\n")
+    loaded = recipes.load(str(path))
+    assert (loaded.tasks, loaded.split) == ((), SplitRecipe())
+
+
+@pytest.mark.parametrize("name", ["demo", "base", "demo-study"])
+def test_a_debug_recipe_is_short_and_promotes_nothing(name: str) -> None:
+    recipe = recipes.load(name)
+    short = shortened(recipe)
+    assert short.name == f"{name}-debug"
+    assert (short.tokenizer.steps, short.pretraining.steps, short.architecture.depth) == (10, 10, 2)
+    assert [task.epochs for task in short.tasks] == [1] * len(recipe.tasks)
+    assert [task.classes for task in short.tasks] == [task.classes for task in recipe.tasks]
+    assert {task: abs(floor) for task, floor in short.gates.floors.items()} == {task.name: 1e9 for task in recipe.tasks}
+    assert short.gates.min_used_codes > recipe.architecture.codes
 
 
 def test_an_unknown_key_below_an_optional_section_is_named() -> None:

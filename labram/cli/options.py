@@ -12,6 +12,10 @@ OverrideOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="Override a recipe setting, such as tasks.NAME.epochs=5. Repeatable."),
 ]
+DebugOption = Annotated[
+    bool,
+    typer.Option("--debug", help="A few steps of a small model, to try recipe and data; no model is promoted."),
+]
 WorkspaceOption = Annotated[
     Path,
     typer.Option(

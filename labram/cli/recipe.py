@@ -44,6 +44,43 @@ def show(
 
 
 @app.command()
+def init(
+    dataset: Annotated[
+        Path, typer.Option("--dataset", help="A dataset.yaml, or its folder (see `labram datasets init`).")
+    ] = Path("dataset.yaml"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The recipe to write. Default: NAME.yaml in the current folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Draft a small recipe for your own dataset: windows from its labels, model and steps from its hours.
+
+    The file has comments and the expected minutes on this machine. `labram run`, `adapt` and `study` take it.
+
+    Exit codes: 0 done; 1 error.
+    """
+    from labram.atomic import atomic_path
+    from labram.cli.progress import Bar
+    from labram.corpus.dataset_check import check_dataset, load_folder
+    from labram.corpus.recipe_draft import draft_recipe
+    from labram.datasets.stated.task_defaults import load_recipe
+    from labram.errors import RecipeError
+
+    stated = load_folder(dataset)
+    path = out or Path(f"{stated.name}.yaml")
+    if path.exists() and not force:
+        raise RecipeError("the file exists already", file=path, remedy="Pass --out, or --force to replace it")
+    with Bar("recipe") as bar:
+        checked = check_dataset(stated, load_recipe("demo"), monitor=bar, sample=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(draft_recipe(stated, checked), encoding="utf-8")
+    load_recipe(str(path), data=stated.folder)  # raises RecipeError if it does not hold
+    for doubt in checked.doubts:
+        echo(f"  {doubt}", fg="yellow")
+    echo(f"{path} written. Next: labram run --data {stated.folder} --recipe {path}")
+
+
+@app.command()
 def keys() -> None:
     """Print each recipe key with type, default and meaning.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labram.cli.exit_codes import ERROR, INTERRUPTED
-from labram.cli.options import DEFAULT_WORKSPACE, OverrideOption, RecipeOption, WorkspaceOption
+from labram.cli.options import DEFAULT_WORKSPACE, DebugOption, OverrideOption, RecipeOption, WorkspaceOption
 from labram.errors import CorpusError, LabramError, RecipeError, WeightsError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def run(
     override: OverrideOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
+    debug: DebugOption = False,
     containers: Annotated[
         bool, typer.Option("--containers", help="Run each step in a container of the image from `make images`.")
     ] = False,
@@ -56,8 +57,11 @@ def run(
     unchanged run repeats the exit code of the run whose result it shows.
     """
     from labram.datasets.stated.task_defaults import load_recipe
+    from labram.recipe.debug import shortened
 
     resolved = load_recipe(recipe, override or [], data)
+    if debug:
+        resolved = shortened(resolved)
     pipeline = "retrain" if resolved.tasks else "pretrain_only"
     _run(pipeline, resolved, data, workspace, force=force, containers=containers)
 
@@ -69,6 +73,7 @@ def adapt(
     override: OverrideOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Fine-tune an existing backbone on the recipe's tasks; evaluate the models and promote those that pass the gates.
 
@@ -83,8 +88,11 @@ def adapt(
     unchanged run repeats the exit code of the run whose result it shows.
     """
     from labram.datasets.stated.task_defaults import load_recipe
+    from labram.recipe.debug import shortened
 
     resolved = load_recipe(recipe, override or [], data)
+    if debug:
+        resolved = shortened(resolved)
     if not resolved.tasks:
         raise RecipeError(
             "the recipe has no tasks to adapt to", file=resolved.name, field="tasks", remedy="Add a task to the recipe"
@@ -99,6 +107,7 @@ def study(
     override: OverrideOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     force: ForceOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Run the fine-tuning ablations of the recipe's `study` section and report which variants differ significantly.
 
@@ -113,8 +122,11 @@ def study(
     """
     from labram.datasets.stated.task_defaults import load_recipe
     from labram.evaluation.study import ablation_runs
+    from labram.recipe.debug import shortened
 
     resolved = load_recipe(recipe, override or [], data)
+    if debug:
+        resolved = shortened(resolved)
     ablation_runs(resolved)  # raises RecipeError before anything is started
     _run("study", resolved, data, workspace, force=force, **_backbone_argument(backbone))
 

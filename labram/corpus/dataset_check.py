@@ -23,6 +23,7 @@ from labram.errors import CorpusError, LabelError, ReadError
 from labram.events import Monitor, NullMonitor
 from labram.recipe import Recipe
 from labram.scratch_folder import scratch_folder
+from labram.signals.electrodes import canonical_names
 from labram.signals.readers.isolated_reader import ReaderFailed
 from labram.store.store import Store
 
@@ -42,12 +43,14 @@ class CheckedFile:
         seconds: Duration; 0 if it cannot be read.
         problem: Why it cannot be read, or its labels cannot be used; empty if there is no problem.
         spans: Its labels.
+        channels: Channels that the model knows.
     """
 
     file: RecordingFile
     seconds: float = 0.0
     problem: str = ""
     spans: tuple[LabelSpan, ...] = ()
+    channels: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,11 @@ class DatasetCheck:
         return len({one.file.subject for one in self.files})
 
     @property
+    def channels(self) -> int:
+        """Largest number of channels that the model knows."""
+        return max((one.channels for one in self.files), default=0)
+
+    @property
     def groups(self) -> int:
         """Number of stated groups."""
         return len({one.file.group for one in self.files if one.file.group})
@@ -129,13 +137,16 @@ class DatasetCheck:
         return durations[len(durations) // 2] if durations else 0.0
 
 
-def check_dataset(dataset: FileDataset, recipe: Recipe, *, monitor: Monitor | None = None) -> DatasetCheck:
+def check_dataset(
+    dataset: FileDataset, recipe: Recipe, *, monitor: Monitor | None = None, sample: bool = True
+) -> DatasetCheck:
     """Read the headers and labels of all recordings and the beginning of a few; nothing is stored.
 
     Args:
         dataset: The dataset.
         recipe: Its sections `preprocessing`, `quality` and `split`, and its seed.
         monitor: Receives progress.
+        sample: Whether to try the quality rules on a sample.
 
     Raises:
         CorpusError: If the folder has no recording that belongs, or the pattern of subjects does not match one.
@@ -163,7 +174,7 @@ def check_dataset(dataset: FileDataset, recipe: Recipe, *, monitor: Monitor | No
         notes=contents.notes,
         unlabelled={task: _unlabelled(task, files) for task in dataset.tasks},
         doubts=tuple(doubt for task in dataset.tasks for doubt in _doubts(task, classes)),
-        sample=tuple(_judge(dataset, files, recipe)),
+        sample=tuple(_judge(dataset, files, recipe)) if sample else (),
     )
 
 
@@ -174,16 +185,17 @@ def _checked(dataset: FileDataset, file: RecordingFile) -> CheckedFile:
         recording = pseudonyms.withhold_unknown_events(dataset.read(file), dataset.event_codes)
     except (ReadError, ReaderFailed, OSError) as error:
         return CheckedFile(file, problem=str(error))
+    channels = sum(name is not None for name in canonical_names(recording.channels))
     try:
         spans = dataset.labels(file, recording)
     except LabelError as error:
-        return CheckedFile(file, recording.seconds, str(error))
+        return CheckedFile(file, recording.seconds, str(error), channels=channels)
     ends = [(span, min(span.duration, recording.seconds - span.onset)) for span in spans if span.onset >= 0]
     late = f"{len(spans) - len(ends)} labels begin before the recording" if len(spans) > len(ends) else ""
     if beyond := sum(duration <= 0 for _, duration in ends):
         late = f"{beyond} labels begin after the end of the recording, {recording.seconds:.1f} s"
     kept = tuple(LabelSpan(span.task, span.onset, duration, span.label) for span, duration in ends if duration > 0)
-    return CheckedFile(file, recording.seconds, late, kept)
+    return CheckedFile(file, recording.seconds, late, kept, channels)
 
 
 def _splits(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) -> dict[str, Split]:

@@ -36,7 +36,8 @@ def load(name_or_path: str, overrides: Sequence[str] = (), stated: Stated | None
         RecipeError: If the file, a key or a value is invalid; names it and what is allowed.
 
     Top-level keys starting with ``x-`` are not settings: they hold YAML anchors. A file with ``extends: base`` takes
-    the settings that it does not have from that shipped recipe.
+    the settings that it does not have from that recipe: a shipped one, or the path of a file, relative to its own. Null
+    in place of an inherited mapping or list resets it to the default.
     """
     source, settings = _settings(name_or_path)
     if isinstance(settings.get("tasks"), list):
@@ -76,6 +77,10 @@ def _completed(task: Any, stated: Stated, source: str) -> Any:
 
 def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:
     """Return the name of a recipe's file, and its settings merged with those of the recipe that it extends."""
+    return _extended(name_or_path, ())
+
+
+def _extended(name_or_path: str, above: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     source, text = _read(name_or_path)
     try:
         settings = yaml.safe_load(text)
@@ -93,20 +98,35 @@ def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:
     extended = settings.pop("extends", None)
     if extended is None:
         return source, settings
-    if extended == source or extended not in available():
+    base = _base(str(extended), name_or_path)
+    if base == name_or_path or base in above or (base not in available() and not Path(base).is_file()):
+        problem = "a recipe cannot extend itself" if base in (name_or_path, *above) else f"no recipe {extended!r}"
         raise RecipeError(
-            f"{extended!r} is not a shipped recipe",
+            problem,
             file=source,
             field="extends",
-            remedy=f"Choose one of: {', '.join(name for name in available() if name != source)}",
+            remedy="Write the path of a YAML file, relative to this one, or one of: "
+            f"{', '.join(name for name in available() if name != source)}",
         )
-    return source, merge(_settings(extended)[1], settings)
+    return source, merge(_extended(base, (*above, name_or_path))[1], settings)
+
+
+def _base(extended: str, name_or_path: str) -> str:
+    """Return the name of the shipped recipe, or the path of the file, that a recipe extends."""
+    if extended in available() or name_or_path in available():
+        return extended
+    return str(Path(name_or_path).resolve().parent / extended)
 
 
 def merge(base: Any, changes: Any) -> Any:
-    """Return settings with changes applied recursively. Lists of mappings are matched by ``name``, others replaced."""
+    """Return settings with changes applied recursively. Lists of mappings are matched by ``name``, others replaced.
+
+    Null in place of a mapping or list removes it.
+    """
     if isinstance(base, dict) and isinstance(changes, dict):
-        return {key: merge(base.get(key), changes.get(key, base.get(key))) for key in {**base, **changes}}
+        reset = {key for key, value in changes.items() if value is None and isinstance(base.get(key), dict | list)}
+        kept = [key for key in {**base, **changes} if key not in reset]
+        return {key: merge(base.get(key), changes.get(key, base.get(key))) for key in kept}
     if isinstance(base, list) and isinstance(changes, list) and all(isinstance(x, dict) for x in (*base, *changes)):
         by_name = {entry.get("name"): entry for entry in base}
         return [merge(by_name.get(entry.get("name")), entry) for entry in changes]

@@ -96,5 +96,19 @@ def test_doubts_are_in_the_file_and_on_the_terminal(labram, lab: Path) -> None:
         assert doubt in out
 
 
+def test_a_recipe_is_drafted_with_windows_as_long_as_the_labels_allow(labram, lab: Path, tmp_path: Path) -> None:
+    labram("datasets", "init", lab)
+    out = tmp_path / "mine.yaml"
+    code, text, _ = labram("recipe", "init", "--dataset", lab / "dataset.yaml", "--out", out)
+    assert code == 0
+    assert f"Next: labram run --data {lab} --recipe {out}" in text
+    assert "about 3 minutes" in out.read_text() or "about 4 minutes" in out.read_text()
+    code, text, _ = labram("recipe", "show", out, "--data", lab)
+    (task,) = yaml.safe_load(text)["tasks"]
+    assert (task["kind"], task["classes"], task["seconds"]) == ("binary", ["rest", "arithmetic"], 10)
+    assert (task["adaptation"]["strategy"], task["adaptation"]["stack"]) == ("probe", True)
+    assert "Pass --out, or --force" in labram("recipe", "init", "--dataset", lab, "--out", out)[2]
+
+
 def test_the_old_name_of_the_list_is_accepted(labram) -> None:
     assert labram("corpus", "datasets", "--json") == labram("datasets", "list", "--json")
