@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from labram.cli import datasets, ingest, quality, versions
+from labram.cli import datasets, find, ingest, quality, versions
 
 app = typer.Typer(help="Simulate, fetch, ingest, inspect and version corpora of recordings.", no_args_is_help=True)
 for command in (
@@ -14,6 +14,7 @@ for command in (
     ingest.ingest,
     ingest.status,
     quality.quality,
+    find.find,
     versions.add,
     versions.version,
     versions.diff,

@@ -187,7 +187,7 @@ def _show(result: "DatasetCheck") -> None:
 
 def _problems(result: "DatasetCheck") -> Iterator[tuple[str, list[str]]]:
     """Yield the titles and lines of all problems."""
-    yield "Cannot be used", [f"{one.file.place}: {one.problem}" for one in result.files if one.problem]
+    yield "Cannot be used", [f"{one.file.name}: {one.problem}" for one in result.files if one.problem]
     yield "Not used in tables", list(result.notes)
     for task, places in result.unlabelled.items():
         yield f"Recordings without labels for task {task!r}", list(places)

@@ -63,6 +63,7 @@ SCHEMA = pa.schema(
         _field("reference", pa.string(), "Recording reference, from the dataset's description"),
         _field("mains_hz", pa.float64(), "Line frequency, from the adapter (BIDS: PowerLineFrequency)", "Hz"),
         _field("seconds", pa.int64(), "Duration in the store, whole seconds", "s"),
+        _field("trial_seconds", pa.int64(), "Duration of each trial in the store; empty: a continuous recording", "s"),
         _field("store_key", pa.string(), "Key in the patch store; empty: no patches"),
         _field("signal_hash", pa.string(), "SHA-256 of the rounded signal: independent of format and unit"),
         _field("signal_sketch", _COUNTS, "16 hashes of 6 s, which recordings with common seconds share"),
@@ -127,7 +128,8 @@ SCHEMA = pa.schema(
 )
 
 _ADDED = {
-    "subject_source", "group_key", "signal_sketch", "patient_hash", "start_hash", "end_hashes", "interpolated_channels",
+    "subject_source", "group_key", "trial_seconds", "signal_sketch", "patient_hash", "start_hash", "end_hashes",
+    "interpolated_channels",
     "excluded_seconds", "excluded_fraction",
 }  # fmt: skip
 """Columns that catalogues of version 0.1 lack; they are null when such a catalogue is read."""

@@ -14,7 +14,7 @@ from labram.corpus.ingest import identity_row
 from labram.corpus.process_recording import process_recording
 from labram.corpus.quality import check_quality
 from labram.corpus.reasons import explain
-from labram.corpus.scan import Content, Item, hash_content
+from labram.corpus.scan import Content, Item, hash_item
 from labram.corpus.splits import MIN_SUBJECTS, assign_splits
 from labram.datasets.base import LabelSpan, RecordingFile
 from labram.datasets.stated.dataset_file import DATASET_FILE
@@ -206,12 +206,12 @@ def _splits(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) 
         return {}
     rows = [
         {
-            "recording_id": one.file.place,
+            "recording_id": one.file.name,
             "dataset": dataset.name,
             "subject_key": one.file.subject,
             "group_key": one.file.group,
             "subject_source": one.file.subject_source,
-            "content_hash": hash_content(one.file.path).digest,
+            "content_hash": hash_item(Item(dataset, dataset.folder, one.file)).digest,
             "montage": [],
             "verdict": ACCEPTED,
             "reasons": [],
@@ -221,7 +221,7 @@ def _splits(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) 
         for one in usable
     ]
     labels = [
-        {"recording_id": one.file.place, "task": span.task, "start": span.onset, "seconds": span.duration}
+        {"recording_id": one.file.name, "task": span.task, "start": span.onset, "seconds": span.duration}
         | {"label": list(span.label)}
         for one in usable
         for span in one.spans
@@ -248,7 +248,7 @@ def _classes(
                 task,
                 name,
                 len(subjects),
-                len({file.place for file, _ in mine}),
+                len({file.name for file, _ in mine}),
                 sum(span.duration for _, span in mine),
                 by_split,
             )
@@ -257,7 +257,7 @@ def _classes(
 
 
 def _unlabelled(task: str, files: Sequence[CheckedFile]) -> tuple[str, ...]:
-    return tuple(one.file.place for one in files if not any(span.task == task for span in one.spans))
+    return tuple(one.file.name for one in files if not any(span.task == task for span in one.spans))
 
 
 def _doubts(task: str, classes: Sequence[ClassCounts]) -> list[str]:
@@ -288,10 +288,10 @@ def _judge(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) -
         rows = []
         for one in chosen:
             item = Item(short, dataset.folder, one.file)
-            result = process_recording(item, store, store.key(one.file.place), recipe.preprocessing)
-            identity = identity_row(item, Content(_content_name(one.file.place), 0), _KEY)
+            result = process_recording(item, store, store.key(one.file.name), recipe.preprocessing)
+            identity = identity_row(item, Content(_content_name(one.file.name), 0), _KEY)
             warnings = [*identity["warnings"], *result["row"].get("warnings", [])]
-            rows.append({**identity, **result["row"], "recording_id": one.file.place, "warnings": warnings})
+            rows.append({**identity, **result["row"], "recording_id": one.file.name, "warnings": warnings})
         if not rows:
             return []
         Corpus.of(rows, []).save(scratch / "part")

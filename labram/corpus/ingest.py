@@ -18,7 +18,7 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.evidence import origin_columns
 from labram.corpus.process_pool import limited, map_unordered
 from labram.corpus.process_recording import PEAKS, process_recording, quarantined_row
-from labram.corpus.scan import Content, Item, hash_content, hash_sidecars, propose_subjects, recording_id, scan
+from labram.corpus.scan import Content, Item, hash_item, hash_sidecars, propose_subjects, recording_id, scan
 from labram.datasets.subjects import Proposal
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
@@ -168,7 +168,7 @@ class _Metadata(NamedTuple):
 
 
 def _process(item: Item, *, store: Store, preprocessing: PreprocessingRecipe, subject_key: bytes) -> _Metadata:
-    content = hash_content(item.file.path, store, item.corpus)
+    content = hash_item(item, store)
     identity = identity_row(item, content, subject_key)
     reason = _early_reason(item, content)
     if reason is not None:
@@ -221,7 +221,7 @@ def _process_content(
 
     def confirm_unchanged() -> None:
         """Raise if the files changed since they were hashed: results must not be stored under another content."""
-        now = hash_content(item.file.path, store, item.corpus)
+        now = hash_item(item, store)
         if now.digest != content.digest or hash_sidecars(item, store) != sidecars:
             raise _ChangedError
 
@@ -256,7 +256,7 @@ def _contradicts(stated: float | None, read: float | None) -> bool:
 
 def _killed(item: Item, store: Store, subject_key: bytes) -> _Metadata:
     """Return the row of a recording whose worker process died."""
-    identity = identity_row(item, hash_content(item.file.path, store, item.corpus), subject_key)
+    identity = identity_row(item, hash_item(item, store), subject_key)
     return _merge(identity, quarantined_row(Reason.UNPROCESSABLE), failure="its process was killed")
 
 

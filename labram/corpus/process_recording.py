@@ -56,7 +56,7 @@ def process_recording(
         recording = withhold_unknown_events(item.dataset.read(item.file), item.dataset.event_codes)
         picks, montage, excluded = _montage(recording, item.file.excluded_channels)
         _require_rate(recording)
-        metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file))
+        metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file), recording.trial_samples)
         if store.verify(key):
             require_finite(store.patches(key))  # earlier versions stored any value
             metrics.add_patches(store.patches(key))
@@ -85,6 +85,7 @@ def process_recording(
         "rate_hz": recording.sfreq,
         "unit": recording.unit,
         "seconds": seconds,
+        "trial_seconds": recording.trial_seconds or None,
         "store_key": key,
         **metrics.row(),
         "gap_seconds": recording.gap_seconds,

@@ -27,7 +27,10 @@ REASONS: Mapping[str, Explanation] = {
         "a link or pointer of git-annex or Git LFS in place of the file",
         "run `datalad get` (git-annex) or `git lfs pull` (Git LFS) in the dataset",
     ),
-    Reason.UNSUPPORTED: Explanation("no reader knows this format", "convert it to EDF+ or BrainVision"),
+    Reason.UNSUPPORTED: Explanation(
+        "no reader knows this format",
+        "convert it to EDF+ or BrainVision; arrays of MATLAB, NumPy or HDF5 are described in a dataset.yaml",
+    ),
     Reason.DAMAGED: Explanation(
         "bytes were changed (for example by a transfer as text), values are missing or absurdly large, "
         "the file is empty, or it takes far more memory than its size",
@@ -43,7 +46,8 @@ REASONS: Mapping[str, Explanation] = {
         "nothing; for labels, write an adapter that reads it",
     ),
     Reason.EPOCHED: Explanation(
-        "cut into epochs or averages, not a continuous recording", "export the continuous recording"
+        "cut into epochs or averages, not a continuous recording",
+        "export the continuous recording, or describe epochs of MNE or EEGLAB as `trials` in a dataset.yaml",
     ),
     Reason.NOT_EEG: Explanation(
         "the signals are not EEG: white noise, a signal generator, the held samples of a phantom head, band powers, or "

@@ -148,6 +148,15 @@ def hash_content(path: Path, store: Store | None = None, corpus: Path | None = N
     return _content(files, store)
 
 
+def hash_item(item: Item, store: Store | None = None) -> Content:
+    """Hash all files of a recording, and which part of them it is."""
+    content = hash_content(item.file.path, store, item.corpus)
+    if not item.file.part or not content.digest:
+        return content
+    digest = hashlib.sha256(f"{content.digest}\0{item.file.part}".encode("utf-8", "surrogateescape")).hexdigest()
+    return replace(content, digest=digest)
+
+
 def recording_id(item: Item, digest: str, key: bytes) -> str:
     """Return the dataset, 10 hexadecimal digits of the content hash and 16 of a keyed hash of the path.
 
@@ -180,7 +189,7 @@ def fingerprint(data: Path, datasets: Sequence[str] = (), store: Store | None = 
         CorpusError: See `scan`.
     """
     parts = (
-        f"{item.dataset.name} {hash_content(item.file.path, store, item.corpus).digest} {item.place} "
+        f"{item.dataset.name} {hash_item(item, store).digest} {item.place} "
         f"{hash_sidecars(item, store)}{item.dataset.label_version(item.file)}"
         for item in scan(data, datasets)
     )
@@ -193,7 +202,7 @@ def locate_recordings(
     """Return the paths, relative to `data`, of recordings by their ids. For display only, never to be stored."""
     paths = {}
     for item in scan(data, datasets):
-        identifier = recording_id(item, hash_content(item.file.path, store, item.corpus).digest, key)
+        identifier = recording_id(item, hash_item(item, store).digest, key)
         if identifier in ids:
             paths[identifier] = item.file.path.relative_to(data)
     return paths

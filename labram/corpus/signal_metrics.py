@@ -20,6 +20,8 @@ from labram.store.store import LIMIT_UV
 Samples = NDArray[np.float32] | NDArray[np.float64]
 
 _SEGMENT_SECONDS = 4
+_MAX_TRIAL_SECONDS = 10
+"""Longest trial that is one segment."""
 _HELD_SFREQ_HZ = 1000.0
 """Faster signals are decimated to this rate before repeats are counted: their neighbours are equal legitimately."""
 _PROBES = 16
@@ -52,10 +54,11 @@ class SignalMetrics:
         montage: The C canonical channel names, in the order of the blocks.
         sfreq: Sampling rate of the unfiltered blocks in Hz.
         line_freq_hz: Line frequency where the recording was made.
+        trial_samples: Samples of each trial; 0: a continuous recording. Spectra are not computed across short trials.
     """
 
-    def __init__(self, montage: Sequence[str], sfreq: float, line_freq_hz: float) -> None:
-        self._raw = _RawMetrics(len(montage), sfreq, line_freq_hz)
+    def __init__(self, montage: Sequence[str], sfreq: float, line_freq_hz: float, trial_samples: int = 0) -> None:
+        self._raw = _RawMetrics(len(montage), sfreq, line_freq_hz, trial_samples)
         self._stored = _StoredMetrics(montage)
 
     def add_raw(self, block: Samples) -> None:
@@ -88,8 +91,10 @@ class _RawMetrics:
     a rank can be dropped later.
     """
 
-    def __init__(self, channels: int, sfreq: float, line_freq_hz: float) -> None:
+    def __init__(self, channels: int, sfreq: float, line_freq_hz: float, trial_samples: int = 0) -> None:
         self._sfreq, self._line_freq_hz, self._second = sfreq, line_freq_hz, max(1, round(sfreq))
+        short = 0 < trial_samples <= _MAX_TRIAL_SECONDS * self._second
+        self._length = trial_samples if short else _SEGMENT_SECONDS * self._second
         self._rest = np.empty((channels, 0), np.float32)
         self._missing, self._flat = np.zeros((2, channels), np.int64)
         self._seconds = self._dead = self._segments = 0
@@ -97,7 +102,7 @@ class _RawMetrics:
 
     def add(self, block: NDArray[np.float32]) -> None:
         signal = np.concatenate([self._rest, block], axis=1) if self._rest.size else block
-        length = _SEGMENT_SECONDS * self._second
+        length = self._length
         whole = signal.shape[1] // length * length
         if whole:
             self._scan(signal[:, :whole])
@@ -136,7 +141,7 @@ class _RawMetrics:
         return _SegmentMetrics(len(self._rest), self._sfreq, self._line_freq_hz, length)
 
     def row(self) -> Row:
-        length = _SEGMENT_SECONDS * self._second
+        length = self._length
         if not self._segments and self._rest.shape[1]:
             length = self._rest.shape[1]
             self._add_segments(self._rest[:, None])

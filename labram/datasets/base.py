@@ -50,15 +50,17 @@ class StatedLabel:
 
     Attributes:
         task: Name of the task.
-        onset: Seconds from the start of the file; None: the whole recording.
+        onset: Seconds from the start of the file; None: the whole recording, or `trial`.
         duration: Length in seconds; None: the whole recording.
         label: See `LabelSpan`.
+        trial: Position of the labelled trial in the recording; None: the label is not that of a trial.
     """
 
     task: str
     onset: float | None
     duration: float | None
     label: tuple[float, ...]
+    trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class RecordingFile:
         group: What must stay together in one split, such as a couple or a family; empty: the subject alone.
         place: Path relative to the dataset's folder, where the dataset needs it.
         labels: Labels that a table or the path states.
+        trials: Indices of the trials of the file that are this recording's; None: all, or no trials.
+        part: What distinguishes this recording from others in the same file; empty: it is the whole file.
     """
 
     dataset: str
@@ -101,6 +105,13 @@ class RecordingFile:
     group: str = ""
     place: str = ""
     labels: tuple[StatedLabel, ...] = ()
+    trials: tuple[int, ...] | None = None
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its path in the dataset's folder, with its part if the file holds several recordings. Never to be stored."""
+        return f"{self.place} ({self.part})" if self.trials is not None else self.place
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from pathlib import Path
 from labram.corpus.scan import Item, scan
 from labram.datasets.base import Group, RecordingFile
 from labram.datasets.finder import FOLDER
-from labram.datasets.registry import ADAPTERS, get_adapter
+from labram.datasets.registry import ADAPTERS
+from labram.datasets.stated.dataset_file import DATASET_FILE
+from labram.datasets.stated.file_dataset import FileDataset
 from labram.datasets.subjects import guess, state
 from labram.errors import CorpusError
 
@@ -57,16 +59,18 @@ def find_recordings(
         CorpusError: If a path does not exist, a folder has no recording, or the pattern does not match.
     """
     files = _Files(dataset, subject)
-    found: dict[Path, Source] = {}
+    found: dict[tuple[Path, str], Source] = {}
     for path in paths:
         for source in _in_folder(path, dataset, subject) if path.is_dir() else [files.source(path)]:
-            found.setdefault(source.item.file.path.absolute(), _with_line_freq(source, line_freq_hz))
+            key = (source.item.file.path.absolute(), source.item.file.part)
+            found.setdefault(key, _with_line_freq(source, line_freq_hz))
     return sorted(found.values(), key=lambda source: source.name)
 
 
 def _in_folder(folder: Path, dataset: str, subject: str) -> Iterator[Source]:
     for item in scan(folder, [dataset] if dataset else [], subject):
-        yield Source(str(item.file.path), item)
+        part = item.file.part if item.file.trials is not None else ""
+        yield Source(f"{item.file.path} {part}" if part else str(item.file.path), item)
 
 
 def _with_line_freq(source: Source, line_freq_hz: float | None) -> Source:
@@ -82,7 +86,7 @@ class _Files:
 
     def __init__(self, dataset: str, subject: str) -> None:
         self._adapters = (
-            [get_adapter(dataset)] if dataset else [each for each in ADAPTERS.values() if each is not FOLDER]
+            [ADAPTERS[dataset]] if dataset in ADAPTERS else [each for each in ADAPTERS.values() if each is not FOLDER]
         )
         self._subject, self._dataset = subject, dataset
         self._listed: dict[Path, dict[Path, Item]] = {}
@@ -122,6 +126,11 @@ class _Files:
         return self._listed[folder]
 
     def _list(self, folder: Path) -> Iterator[Item]:
+        if (folder / DATASET_FILE).is_file():
+            stated = FileDataset.load(folder)
+            if self._dataset in ("", stated.name):
+                yield from (Item(stated, folder, file) for file in stated.recordings(folder))
+            return
         for adapter in self._adapters:
             if adapter.recognises(folder):
                 yield from (Item(adapter, folder, file) for file in adapter.recordings(folder))

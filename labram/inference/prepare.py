@@ -18,7 +18,7 @@ from labram.corpus.process_pool import limited, map_unordered
 from labram.corpus.process_recording import process_recording
 from labram.corpus.quality import rule_metrics, with_derived_columns
 from labram.corpus.rules import Rule, broken_rules, recording_rules
-from labram.corpus.scan import Item, hash_content
+from labram.corpus.scan import Item, hash_item
 from labram.datasets.base import Dataset
 from labram.errors import LabramError, ReadError, Reason
 from labram.events import Monitor
@@ -45,6 +45,7 @@ class Prepared:
         dropped: Labels of the other channels. For display only, never to be stored.
         interpolated: Electrodes that are interpolated from the others, because they are flat or bad.
         seconds: Whole seconds.
+        trial_seconds: Whole seconds of each trial; 0: a continuous recording.
         excluded: Seconds of absurd amplitude, which no window has.
         sfreq: Sampling rate of the file in Hz.
         warnings: Warning codes.
@@ -58,6 +59,7 @@ class Prepared:
     dropped: tuple[str, ...] = ()
     interpolated: tuple[str, ...] = ()
     seconds: int = 0
+    trial_seconds: int = 0
     excluded: frozenset[int] = frozenset()
     sfreq: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -127,7 +129,7 @@ def prepare(source: Source, *, store: Store, settings: Settings) -> Prepared:
     item = source.item
     if settings.preprocessing.compatibility == "published":
         item = replace(item, dataset=item.dataset.as_published())
-    content = hash_content(item.file.path, None, item.corpus)
+    content = hash_item(item)
     if item.file.alternate_of is not None:
         return _unusable(source, Reason.DUPLICATE_FORMAT)
     if known := item.file.quarantined or content.quarantined:
@@ -175,6 +177,7 @@ def _judged(
         dropped=_dropped(recording.channels, channels),
         interpolated=tuple(judged["interpolated_channels"]),
         seconds=int(judged["seconds"]),
+        trial_seconds=recording.trial_seconds,
         excluded=frozenset(judged["excluded_seconds"]),
         sfreq=recording.sfreq,
         warnings=tuple(dict.fromkeys([*source.item.file.notes, *judged["warnings"], *_warning_codes(rules)])),

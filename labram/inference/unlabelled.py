@@ -36,8 +36,10 @@ class UnlabelledWindows:
 
 
 def window_starts(recording: Prepared, seconds: int) -> list[int]:
-    """Return the first seconds of consecutive windows, without those that have an excluded second."""
-    starts = range(0, recording.seconds - seconds + 1, seconds)
+    """Return the first seconds of consecutive windows, each in one trial, without those with an excluded second."""
+    length = recording.trial_seconds or recording.seconds
+    trials = range(0, recording.seconds, max(1, length))
+    starts = [first + start for first in trials for start in range(0, length - seconds + 1, seconds)]
     return [start for start in starts if recording.excluded.isdisjoint(range(start, start + seconds))]
 
 
@@ -58,7 +60,10 @@ def cut(
         alignment: Alignment of the model, computed from all these windows, montage by montage.
     """
     groups, order = [], []
-    keys = [(each.channels, seconds or longest_window(len(each.channels), each.seconds)) for each in recordings]
+    keys = [
+        (each.channels, seconds or longest_window(len(each.channels), each.trial_seconds or each.seconds))
+        for each in recordings
+    ]
     for channels, length in sorted(set(keys)):
         members = [each for each, key in zip(recordings, keys, strict=True) if key == (channels, length)]
         rows = [(each, start) for each in members for start in window_starts(each, length)]

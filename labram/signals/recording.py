@@ -57,6 +57,8 @@ class Recording:
             None if the file does not tell, or nobody looked (warning ``gaps_unknown``).
         notes: Codes of tolerated defects, such as ``truncated_tail`` (docs/formats.md).
         unit: Unit of the electrodes in the file: V, mV, µV or nV; empty if not stated.
+        trial_samples: Samples of each trial, if `data` are trials one after the other; 0: a continuous recording.
+        filtered: Whether the signals have been filtered before; they are then resampled only.
     """
 
     data: Samples | Signal
@@ -66,6 +68,8 @@ class Recording:
     gap_seconds: float | None = None
     notes: tuple[str, ...] = ()
     unit: str = ""
+    trial_samples: int = 0
+    filtered: bool = False
 
     def __post_init__(self) -> None:
         if len(self.data.shape) != 2 or self.data.shape[0] != len(self.channels):
@@ -82,6 +86,11 @@ class Recording:
     def seconds(self) -> float:
         """Duration in seconds."""
         return self.samples / self.sfreq
+
+    @property
+    def trial_seconds(self) -> int:
+        """Whole seconds of each trial, which the store keeps; 0: a continuous recording."""
+        return int(self.trial_samples / self.sfreq + 1e-9)
 
     def read(self, picks: Sequence[int], start: int = 0, stop: int | None = None) -> Samples:
         """Read samples `start` to `stop` (default: the end) of some channels, µV [picks, stop - start].

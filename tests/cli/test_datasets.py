@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from labram.corpus.catalogue import Corpus
+from labram.store.store import Store
+
 PEOPLE = tuple(f"VP{number:02}" for number in range(1, 7))
 
 
@@ -108,6 +111,26 @@ def test_a_recipe_is_drafted_with_windows_as_long_as_the_labels_allow(labram, la
     assert (task["kind"], task["classes"], task["seconds"]) == ("binary", ["rest", "arithmetic"], 10)
     assert (task["adaptation"]["strategy"], task["adaptation"]["stack"]) == ("probe", True)
     assert "Pass --out, or --force" in labram("recipe", "init", "--dataset", lab, "--out", out)[2]
+
+
+def test_the_file_of_an_id_and_the_id_of_a_file_are_found_with_its_verdict(labram, lab: Path, tmp_path: Path) -> None:
+    labram("datasets", "init", lab)
+    (lab / "VP07_1.edf").write_bytes(b"no EDF")
+    workspace = tmp_path / "ws"
+    labram("corpus", "ingest", lab, "--store", workspace / "store", "--workers", 1)
+    code, out, _ = labram("corpus", "find", "VP02_1", "--data", lab, "--workspace", workspace)
+    assert code == 0
+    assert out.startswith("VP02_1.edf: accepted, ")
+    ids = [line.split()[1] for line in out.splitlines() if line.startswith("  id ")]
+    catalogue = Corpus.load(Store(workspace / "store").corpora()[0])
+    assert len(set(ids) & set(catalogue.catalogue["recording_id"])) == 1
+    for each in ids:
+        assert labram("corpus", "find", each, "--data", lab, "--workspace", workspace)[1] == out
+    _, out, _ = labram("corpus", "find", "VP07_1.edf", "--data", lab, "--workspace", workspace)
+    assert "VP07_1.edf: quarantined" in out
+    assert "copy it again" in out
+    code, _, errors = labram("corpus", "find", "VP99", "--data", lab, "--workspace", workspace)
+    assert (code, "no recording 'VP99'" in errors) == (1, True)
 
 
 def test_the_old_name_of_the_list_is_accepted(labram) -> None:

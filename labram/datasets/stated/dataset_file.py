@@ -40,6 +40,7 @@ def _pattern(pattern: str, group: str) -> str:
     return pattern
 
 
+Axis = Literal["trials", "channels", "samples"]
 Label = Annotated[str, BeforeValidator(_text)]
 Seconds = Annotated[float, Field(ge=0.0)]
 
@@ -103,8 +104,95 @@ class SplitTable(TableSource):
     split: str = Field(default="split", description="Column with train, validation or test.")
 
 
+class Trials(FrozenModel):
+    """Files that hold trials, or arrays without a header: `.npy`, `.npz`, `.mat`, `.h5`, `-epo.fif`, EEGLAB epochs."""
+
+    files: tuple[str, ...] = Field(description="Globs of the files, relative to the dataset file.")
+    variable: str = Field(default="", description="Variable or HDF5 dataset with the signals; not for .npy and epochs.")
+    axes: tuple[Axis, ...] = Field(
+        default=(), description="Meaning of each axis in order: trials, channels, samples; without trials: continuous."
+    )
+    sampling_rate_hz: float | None = Field(default=None, gt=0.0, description="Sampling rate of an array.")
+    unit: str = Field(default="", description="Unit of an array: V, mV, µV or nV, or a multiple, such as 100 µV.")
+    channels: tuple[str, ...] | str = Field(
+        default=(), description="Channel names of an array: a list, or a text file with one name a line."
+    )
+    table: str = Field(
+        default="", description="Table with a row per trial, in the order of the file; {stem} stands for its name."
+    )
+    subject: str = Field(default="", description="Column of `table` with the subject of each trial.")
+    session: str = Field(default="", description="Column of `table` with the session.")
+    group: str = Field(default="", description="Column of `table` with the group.")
+    filtered: bool = Field(default=False, description="The signals are filtered already: they are resampled only.")
+    pad: Literal["zeros", "reflect"] | None = Field(
+        default=None, description="How trials of less than a second are extended to one. Null: they are an error."
+    )
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        array = {name: getattr(self, name) for name in ("axes", "sampling_rate_hz", "unit", "channels")}
+        absent = [name for name, value in array.items() if not value]
+        if 0 < len(absent) < len(array):
+            raise ValueError(f"an array needs {' and '.join(absent)} too; epochs of MNE and EEGLAB need none of them")
+        if self.axes and not {"channels", "samples"} <= set(self.axes):
+            raise ValueError("axes must have channels and samples, and trials if there are trials")
+        if len(set(self.axes)) != len(self.axes):
+            raise ValueError("axes has a name twice")
+        if self.unit:
+            microvolts(self.unit)
+        if (self.subject or self.session or self.group) and not self.table:
+            raise ValueError("subject, session and group are columns of table: state it")
+        return self
+
+
+def microvolts(unit: str) -> float:
+    """Return the value of a unit such as V, mV, µV, uV, nV or ``100 µV`` in µV.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)?\s*(V|mV|[µμu]V|nV)", unit.strip())
+    if match is None:
+        raise ValueError(f"unknown unit {unit!r}; write V, mV, µV or nV, or a multiple such as 100 µV")
+    factors = {"V": 1e6, "mV": 1e3, "nV": 1e-3}
+    return float(match[1] or 1.0) * factors.get(match[2], 1.0)
+
+
+class Nearest(FrozenModel):
+    """A cap whose electrodes have names of their own, by its montage."""
+
+    montage: str = Field(description="Name of the cap's montage in MNE, such as GSN-HydroCel-128.")
+    within_mm: float = Field(default=12.0, gt=0.0, description="Largest distance to an electrode of the model, in mm.")
+
+
+class Channels(FrozenModel):
+    """What is done with channels whose names the model does not know, in this order: rename, nearest, drop."""
+
+    rename: dict[Label, Label] = Field(default={}, description="Electrode of each label of the files: {EXG1: M1}.")
+    nearest: Nearest | None = Field(
+        default=None, description="Each label of a cap is the nearest electrode of the model; the others are left out."
+    )
+    drop: tuple[Label, ...] = Field(default=(), description="Labels, or electrodes, that are left out.")
+    temporal_names: Literal["recorded", "legacy", "modern"] = Field(
+        default="recorded",
+        description="Rows of T7, T8, P7 and P8 in the model. legacy: those of T3, T4, T5 and T6; modern: the reverse.",
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        targets = list(self.rename.values())
+        if repeated := sorted({name for name in targets if targets.count(name) > 1}):
+            raise ValueError(f"two labels are renamed to {repeated[0]}: an electrode has one signal")
+        return self
+
+
 class Labels(FrozenModel):
-    """Where the labels of a task come from: exactly one of `table`, `events`, `bids` and `path`."""
+    """Where the labels of a task come from: exactly one of `table`, `trials`, `events`, `bids` and `path`."""
 
     table: str = Field(default="", description="A CSV or TSV table, relative to the dataset file.")
     file: str = Field(default="", description="Column with the recording: path, file name, or name without suffix.")
@@ -117,6 +205,11 @@ class Labels(FrozenModel):
     start: str = Field(default="", description="Column with the start in seconds. Empty: the whole recording.")
     duration: str = Field(default="", description="Column with the duration in seconds.")
     stop: str = Field(default="", description="Column with the end in seconds, instead of `duration`.")
+    trials: str = Field(
+        default="",
+        description="One label per trial: a CSV or TSV table (with `label`), a .npy file, or a variable of the file "
+        "with the signals.",
+    )
     events: Values | None = Field(
         default=None, description="Class of each annotation or trigger code of the recordings, such as {T1: left}."
     )
@@ -155,9 +248,11 @@ class Labels(FrozenModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        stated = [name for name in ("table", "events", "bids", "path") if getattr(self, name)]
+        stated = [name for name in ("table", "trials", "events", "bids", "path") if getattr(self, name)]
         if len(stated) != 1:
-            raise ValueError(f"state exactly one of table, events, bids and path, not {' and '.join(stated) or 'none'}")
+            raise ValueError(
+                f"state exactly one of table, trials, events, bids and path, not {' and '.join(stated) or 'none'}"
+            )
         if self.path:
             _pattern(self.path, "label")
         if self.table:
@@ -203,7 +298,7 @@ class TaskFile(FrozenModel):
             mapped = {**source.values, **(source.events or {})}
             if unknown := [str(label) for label in mapped.values() if label not in known] if self.classes else []:
                 raise ValueError(f"{unknown[0]!r} is not one of the classes: {', '.join(self.classes)}")
-            if self.targets and not (source.table or source.bids):
+            if self.targets and not (source.table or source.bids or source.trials):
                 raise ValueError("targets of a regression come from a table")
             if self.targets and source.label and len(source.label) != len(self.targets):
                 raise ValueError(f"{len(self.targets)} targets need as many columns in label")
@@ -253,6 +348,8 @@ class DatasetFile(FrozenModel):
         "with the group `group`, or a table.",
     )
     split: SplitTable | None = Field(default=None, description="Stated splits. Default: drawn by subject and group.")
+    trials: Trials | None = Field(default=None, description="Files of trials, and arrays without a header.")
+    channels: Channels = Channels()
     unit_scale: float | dict[str, float] = Field(
         default=1.0, description="Factor that corrects the unit of the files, for all or by suffix: {.edf: 1000}."
     )
@@ -278,7 +375,11 @@ class DatasetFile(FrozenModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.subject is None and not self.bids:
+        if self.trials and (self.skip_start or self.skip_end or self.at_most):
+            raise ValueError("nothing can be skipped of trials: remove skip_start, skip_end and at_most")
+        if any(source.trials for task in self.tasks.values() for source in task.labels) and not self.trials:
+            raise ValueError("labels of trials need the key trials, which states the files")
+        if self.subject is None and not self.bids and not (self.trials and self.trials.subject):
             raise ValueError("state how the subject is found: subject, a pattern or a table")
         if self.subject is not None and self.bids:
             raise ValueError("in a BIDS dataset the subjects are those of its file names: remove subject, or bids")
@@ -290,8 +391,9 @@ class DatasetFile(FrozenModel):
     def table_names(self) -> tuple[str, ...]:
         """All tables that the file names, relative to it."""
         tables = [source.table for source in (self.subject, self.group, self.split) if isinstance(source, TableSource)]
-        tables += [source.table for task in self.tasks.values() for source in task.labels if source.table]
-        return tuple(dict.fromkeys(tables))
+        tables += [source.table or source.trials for task in self.tasks.values() for source in task.labels]
+        tables += [self.trials.table] if self.trials else []
+        return tuple(dict.fromkeys(filter(None, tables)))
 
 
 def load(path: Path) -> DatasetFile:

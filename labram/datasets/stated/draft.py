@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from labram.datasets.stated.survey import Survey, TableFinding
+from labram.datasets.stated.trial_survey import TrialFinding
 
 _DOUBT = "# ?"
 _SHOWN = 6
@@ -12,7 +13,8 @@ _SHOWN = 6
 
 def draft(found: Survey) -> str:
     """Return the text of a commented dataset file."""
-    return "\n".join([*_head(found), *_subjects(found), *_amounts(), *_tasks(found)]) + "\n"
+    amounts = [] if found.arrays or found.epochs else _amounts()
+    return "\n".join([*_head(found), *_subjects(found), *_trials(found), *amounts, *_tasks(found)]) + "\n"
 
 
 def doubts(text: str) -> list[str]:
@@ -32,7 +34,7 @@ def _head(found: Survey) -> Iterator[str]:
     for place, problem in found.unreadable[:_SHOWN]:
         yield f"{_DOUBT} {place} cannot be read: {problem}"
     for place in found.others[:_SHOWN]:
-        yield f"{_DOUBT} {place} is not used: export spreadsheets as CSV"
+        yield f"{_DOUBT} {place} is not used: no array of signals; export spreadsheets as CSV"
     yield f"name: {_name(found)}"
     yield f"title: {_quoted(found.folder.name)}"
     if found.line_freq_hz:
@@ -68,6 +70,9 @@ def _subjects(found: Survey) -> Iterator[str]:
         yield f"# {len(found.subjects)} subjects."
         yield "bids: true"
         return
+    if found.arrays and found.arrays.subject:
+        yield f"# Subjects: column {found.arrays.subject} of {found.arrays.table}, see trials."
+        return
     per_subject = sorted(set(found.subjects.values()))
     counts = f"{len(found.subjects)} subjects with {' or '.join(map(str, per_subject[:4]))} recordings each"
     names = ", ".join(sorted(found.subjects)[:_SHOWN])
@@ -77,11 +82,60 @@ def _subjects(found: Survey) -> Iterator[str]:
     if "subject>[^/]+)" in found.pattern:
         yield f"{_DOUBT} the names do not look like subjects: check the pattern"
     yield f"subject: {_quoted(found.pattern)}"
+    if found.group:
+        yield f"{_DOUBT} are these groups, such as couples? They stay in one split:"
+        yield f"group: {_quoted(found.group)}"
     for table in found.tables:
         if table.group:
             key = f"file: {table.file}" if table.file else f"subject: {table.subject}"
             yield f"{_DOUBT} must those with one value of {table.group} ({table.place}) stay in one split? Then:"
             yield f"# group: {{table: {table.place}, {key}, group: {table.group}}}"
+
+
+def _trials(found: Survey) -> Iterator[str]:
+    if found.epochs:
+        yield ""
+        yield "# Epochs state channels, sampling rate and unit themselves."
+        yield f"trials: {{files: {_quoted(found.epochs)}}}"
+        yield ""
+    elif found.arrays:
+        yield ""
+        yield from _array(found.arrays)
+        yield ""
+
+
+def _array(array: TrialFinding) -> Iterator[str]:
+    shape = " x ".join(map(str, array.shape))
+    yield f"# {len(array.places)} files with an array of {shape}; what they do not state:"
+    yield "trials:"
+    yield f"  files: {_quoted(array.glob)}"
+    if array.variable:
+        yield f"  variable: {array.variable}"
+    if not (array.axes and array.channels):
+        yield f"  {_DOUBT} which axis of {shape} is which: trials, channels or samples?"
+    yield f"  axes: [{', '.join(array.axes or ('trials', 'channels', 'samples')[-len(array.shape) :])}]"
+    if array.rate is None:
+        yield f"  {_DOUBT} the sampling rate in Hz:"
+        yield "  sampling_rate_hz: 250"
+    else:
+        yield f"  sampling_rate_hz: {array.rate:g}"
+    yield f"  {_DOUBT} the unit: V, mV, µV, or a multiple such as 100 µV if amplitudes were divided by 100"
+    yield "  unit: µV"
+    if array.channels:
+        yield f"  channels: {array.channels}"
+    else:
+        yield f"  {_DOUBT} the channel names in order, or a text file with one name a line:"
+        yield "  channels: channels.txt"
+    yield f"  {_DOUBT} were the signals filtered before? Then true: they are resampled only"
+    yield "  filtered: false"
+    if array.table and array.subject:
+        yield f"  # {array.table} has a row per trial; session and group may be columns too."
+        yield f"  table: {array.table}"
+        yield f"  subject: {_label(array.subject)}"
+    elif array.table:
+        yield f"  {_DOUBT} {array.table} has a row per trial: which of its columns is the subject?"
+        yield f"  # table: {array.table}"
+        yield "  # subject: subject"
 
 
 def _amounts() -> list[str]:
@@ -112,6 +166,18 @@ def _tasks(found: Survey) -> Iterator[str]:
 
 
 def _sources(found: Survey) -> Iterator[list[str]]:
+    if found.arrays and found.arrays.labels:
+        values = found.arrays.values
+        named = list(map(_class_name, values))
+        mapping = ", ".join(f"{_label(value)}: {_label(name)}" for value, name in zip(values, named, strict=True))
+        yield [
+            "label:",
+            f"  {_DOUBT} name the classes of {found.arrays.labels}, one label per trial:",
+            f"  classes: [{', '.join(map(_label, named))}]",
+            f"  labels: {{trials: {found.arrays.labels}, values: {{{mapping}}}}}",
+        ]
+    if found.events and found.epochs:
+        yield list(_event_task(found))
     for table in found.tables:
         for column, values in table.labels.items():
             yield list(_table_task(table, column, values))
@@ -122,7 +188,7 @@ def _sources(found: Survey) -> Iterator[list[str]]:
             f"  classes: [{', '.join(map(_label, words))}]  # words of the file names",
             f"  labels: {{path: {_quoted(pattern)}}}",
         ]
-    if found.events and not found.bids:
+    if found.events and not found.bids and not found.epochs:
         yield list(_event_task(found))
     if found.bids:
         yield [
@@ -162,13 +228,21 @@ def _event_task(found: Survey) -> Iterator[str]:
     codes = list(found.events)
     yield "event:"
     yield f"  {_DOUBT} annotations and triggers found: {counts}. Name the classes:"
-    yield f"  classes: [{', '.join(_label(f'class {code}') for code in codes)}]"
+    yield f"  classes: [{', '.join(_label(_class_name(code)) for code in codes)}]"
     span = "tmin: 0, tmax: 1"
-    if not set(codes) & found.no_duration:
+    if found.epochs:
+        yield "  # Each epoch is a labelled span."
+        span = ""
+    elif not set(codes) & found.no_duration:
         yield "  # The labelled span is the event's duration; tmin and tmax state another one, in seconds after it."
         span = ""
-    mapping = ", ".join(f"{_label(code)}: {_label(f'class {code}')}" for code in codes)
+    mapping = ", ".join(f"{_label(code)}: {_label(_class_name(code))}" for code in codes)
     yield f"  labels: {{events: {{{mapping}}}{', ' + span if span else ''}}}"
+
+
+def _class_name(value: str) -> str:
+    """Return a name for a value; a number is none."""
+    return f"class {value}" if re.fullmatch(r"-?[\d.]+", value) else value
 
 
 def _label(text: str) -> str:

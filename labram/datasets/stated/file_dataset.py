@@ -5,7 +5,8 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
@@ -14,13 +15,23 @@ from labram.datasets.bids import Bids
 from labram.datasets.folder import Folder
 from labram.datasets.stated import dataset_file
 from labram.datasets.stated import labels as stated_labels
-from labram.datasets.stated.dataset_file import DATASET_FILE, DatasetFile, GroupTable, SplitTable, SubjectTable
+from labram.datasets.stated.channel_names import with_names
+from labram.datasets.stated.dataset_file import (
+    DATASET_FILE,
+    Channels,
+    DatasetFile,
+    GroupTable,
+    SplitTable,
+    SubjectTable,
+)
 from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.row_matching import Matcher
+from labram.datasets.stated.trial_files import array_path, layout_of, table_of, trial_recordings
 from labram.datasets.subjects import SubjectPatternError
 from labram.errors import ReadError
 from labram.metrics import Kind
 from labram.signals.readers import is_recording
+from labram.signals.readers.trials import read_trials
 from labram.signals.recording import Recording
 
 _SPLITS = ("train", "validation", "test")
@@ -75,19 +86,31 @@ class FileDataset(Dataset):
 
     def owns(self, path: Path) -> bool:
         """Return whether the file says that a file belongs."""
-        return super().owns(path) and (not self.stated.files or path in self._belonging(self.folder))
+        if not super().owns(path) or not self.stated.files:
+            return super().owns(path)
+        place = path.relative_to(self.folder).as_posix()
+        return _fits(place, self.stated.files) or _fits(place, self._trial_globs)
 
     def eeg_files(self, folder: Path) -> list[Path]:
         """Return the recordings that belong, sorted, without the dataset's tables."""
         tables = {(folder / name).resolve() for name in self.stated.table_names}
-        if not self.stated.files:
+        if self.stated.files:
+            fitting = self._fitting(folder, self.stated.files)
+            listed = [path for path in fitting if _is_recording(path)]
+        else:
             listed = Folder().within(self.corpus or folder).eeg_files(folder)
-            return [path for path in listed if path.resolve() not in tables]
-        belonging = self._belonging(folder)
-        return [path for path in list_files(folder, self.corpus) if path in belonging and _is_recording(path)]
+        trials = set(self._fitting(folder, self._trial_globs))
+        return [path for path in listed if path.resolve() not in tables and path not in trials]
 
-    def _belonging(self, folder: Path) -> set[Path]:
-        return {path for glob in self.stated.files for path in folder.glob(glob)}
+    @property
+    def _trial_globs(self) -> tuple[str, ...]:
+        return self.stated.trials.files if self.stated.trials else ()
+
+    def _fitting(self, folder: Path, globs: Sequence[str]) -> list[Path]:
+        """Return the files that fit one of the globs, sorted."""
+        if not globs:
+            return []
+        return [path for path in list_files(folder, self.corpus) if _fits(path.relative_to(folder).as_posix(), globs)]
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Yield every recording that belongs, with subject, session, group, split and stated labels.
@@ -105,7 +128,15 @@ class FileDataset(Dataset):
         files = self._with_groups(folder, files, notes)
         files = self._with_splits(folder, files, notes)
         stated = stated_labels.collect(self.stated.tasks, folder, files)
-        labelled = tuple(replace(file, labels=tuple(stated.labels.get(file.place, ()))) for file in files)
+        dropped = frozenset(self.stated.channels.drop)
+        labelled = tuple(
+            replace(
+                file,
+                labels=tuple(stated.labels.get(file.name, ())),
+                excluded_channels=file.excluded_channels | dropped,
+            )
+            for file in files
+        )
         return Contents(labelled, (*notes, *stated.notes))
 
     def _with_subjects(self, folder: Path, notes: list[str]) -> list[RecordingFile]:
@@ -114,13 +145,21 @@ class FileDataset(Dataset):
             wanted = set(self.eeg_files(folder))
             listed = [file for file in bids.recordings(folder) if file.path in wanted]
             return [replace(f, dataset=self.name, place=f.path.relative_to(folder).as_posix()) for f in listed]
-        files = [
-            RecordingFile(self.name, path, "", place=path.relative_to(folder).as_posix())
-            for path in self.eeg_files(folder)
-        ]
+        places = [(path, path.relative_to(folder).as_posix()) for path in self.eeg_files(folder)]
+        files = [RecordingFile(self.name, path, "", place=place) for path, place in places]
+        named: list[RecordingFile] = []
+        if self.stated.trials:
+            of_table: SubjectSource = "table"
+            layout_of(self.stated.trials, folder)  # raises LabelError if the channel names are missing
+            paths = self._fitting(folder, self._trial_globs)
+            for file, subject in trial_recordings(self.name, self.stated.trials, folder, paths):
+                if subject:
+                    named.append(replace(file, subject=subject, subject_source=of_table))
+                else:
+                    files.append(file)
         if isinstance(self.stated.subject, SubjectTable):
-            return self._subjects_of_table(self.stated.subject, folder, files, notes)
-        return [self._subject_of_path(file) for file in files]
+            return [*self._subjects_of_table(self.stated.subject, folder, files, notes), *named]
+        return [*(self._subject_of_path(file) for file in files), *named]
 
     def _subject_of_path(self, file: RecordingFile) -> RecordingFile:
         pattern = str(self.stated.subject)
@@ -132,7 +171,7 @@ class FileDataset(Dataset):
                 field=f"subject in {DATASET_FILE}",
                 remedy="Extend the pattern so that it matches every recording, or state in `files` which belong",
             )
-        session = match.groupdict().get("session") or file.place
+        session = match.groupdict().get("session") or file.session or file.place
         return replace(file, subject=match["subject"], session=session, subject_source="pattern")
 
     def _subjects_of_table(
@@ -147,10 +186,10 @@ class FileDataset(Dataset):
             session = row.stated(source.session) if source.session else ""
             for file in matched:
                 stated = (_required(table, row.number, source.subject, row.stated(source.subject)), session)
-                if found.setdefault(file.place, stated) != stated:
-                    raise _contradiction(table, f"row {row.number}", f"{file.place} has two subjects", source.subject)
+                if found.setdefault(file.name, stated) != stated:
+                    raise _contradiction(table, f"row {row.number}", f"{file.name} has two subjects", source.subject)
         notes += [matcher.describe(row) for row in matcher.unmatched]
-        if absent := [file.place for file in files if file.place not in found]:
+        if absent := [file.name for file in files if file.name not in found]:
             raise TableError(
                 f"{len(absent)} recordings have no row, such as {absent[0]}",
                 kind=f"{len(absent)} recordings have no row",
@@ -162,19 +201,19 @@ class FileDataset(Dataset):
         return [
             replace(file, subject=subject, session=session or file.place, subject_source=named)
             for file in files
-            for subject, session in [found[file.place]]
+            for subject, session in [found[file.name]]
         ]
 
     def _with_groups(self, folder: Path, files: list[RecordingFile], notes: list[str]) -> list[RecordingFile]:
         source = self.stated.group
         if isinstance(source, GroupTable):
             groups = _by_place(folder, source, source.group, files, notes)
-            return [replace(file, group=groups.get(file.place, "")) for file in files]
+            return [replace(file, group=groups.get(file.name, "")) for file in files]
         if source is None:
             return files
         matches = [re.search(source, file.place) for file in files]
         return [
-            replace(file, group=match["group"] if match and match["group"] else "")
+            replace(file, group=match["group"] if match and match["group"] else file.group)
             for file, match in zip(files, matches, strict=True)
         ]
 
@@ -189,37 +228,50 @@ class FileDataset(Dataset):
             stated: dict[str, set[str]] = defaultdict(set)
             for file in files:
                 name = file.subject if unit == "subject" else file.group
-                if name and file.place in splits:
-                    stated[name].add(splits[file.place])
+                if name and file.name in splits:
+                    stated[name].add(splits[file.name])
             if torn := [name for name, several in stated.items() if len(several) > 1]:
                 problem = f"{unit} {torn[0]!r} is in two splits: {', '.join(sorted(stated[torn[0]]))}"
                 raise _contradiction(Table(source.table, (), ()), "", problem, source.split)
         known = cast("dict[str, Literal['train', 'validation', 'test']]", splits)
-        return [replace(file, split=known.get(file.place)) for file in files]
+        return [replace(file, split=known.get(file.name)) for file in files]
 
     def labels(self, file: RecordingFile, recording: Recording) -> Sequence[LabelSpan]:
         """Return the stated labels and those of events."""
-        return stated_labels.spans(self.stated.tasks, file, recording, self.stated.skip_start)
+        return stated_labels.spans(self.stated.tasks, file, recording, self.stated.skip_start, self.folder)
 
     def sidecars(self, file: RecordingFile) -> Sequence[Path]:
-        """Return the table of events of a BIDS recording, if labels come from it."""
-        used = any(source.bids == "events" for task in self.stated.tasks.values() for source in task.labels)
-        return [stated_labels.events_table(file.path)] if used else []
+        """Return the files beside a recording that its labels depend on: BIDS events, and labels of trials."""
+        sources = [source for task in self.stated.tasks.values() for source in task.labels]
+        events = [stated_labels.events_table(file.path)] if any(one.bids == "events" for one in sources) else []
+        return [*events, *(array_path(one, file, self.folder) for one in sources if one.trials)]
 
     def read(self, file: RecordingFile) -> Recording:
-        """Read a recording without what is skipped."""
-        recording = super().read(file)
+        """Read a recording without what is skipped, or the trials of a file."""
         stated = self.stated
+        if stated.trials and file.part:
+            expected = 0
+            if stated.trials.table:
+                expected = len(table_of(stated.trials.table, file.path, self.folder).rows)
+            layout = layout_of(stated.trials, self.folder)
+            recording = read_trials(file.path, layout, file.trials, expected)
+            return with_names(recording.scaled(self.scale(file.path)), stated.channels)
+        recording = with_names(super().read(file), stated.channels)
         if not (stated.skip_start or stated.skip_end or stated.at_most):
             return recording
         stop = recording.seconds - stated.skip_end
         return recording.cropped(stated.skip_start, min(stop, stated.skip_start + (stated.at_most or stop)))
 
     def read_version(self, file: RecordingFile) -> str:
-        """Return what is skipped; empty if nothing is."""
-        del file
-        skipped = (self.stated.skip_start, self.stated.skip_end, self.stated.at_most)
-        return _digest(skipped) if any(skipped) else ""
+        """Return what is skipped, how channels are renamed, and how an array is read; empty if nothing is stated."""
+        stated = self.stated
+        settings: list[object] = [stated.skip_start, stated.skip_end, stated.at_most]
+        if stated.channels != Channels():
+            settings.append(stated.channels.model_dump(mode="json"))
+        if stated.trials and file.part:
+            layout = layout_of(stated.trials, self.folder)
+            settings += [None if layout is None else asdict(layout), stated.trials.pad, file.trials]
+        return _digest(settings) if any(settings) else ""
 
     def label_version(self, file: RecordingFile) -> str:
         """Return a hash of what the file states of a recording, and of how labels are read."""
@@ -241,6 +293,21 @@ class FileDataset(Dataset):
         return self.stated.tasks[task].kind
 
 
+def _fits(place: str, globs: Sequence[str]) -> bool:
+    """Return whether a relative path fits one of the globs; ``**/`` stands for any folders."""
+    return any(re.fullmatch(_as_pattern(glob), place) for glob in globs)
+
+
+@cache
+def _as_pattern(glob: str) -> str:
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.sub(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", lambda m: parts.get(m[0]) or _literal(m[0]), glob)
+
+
+def _literal(text: str) -> str:
+    return text if len(text) > 1 else re.escape(text)
+
+
 def _is_recording(path: Path) -> bool:
     try:
         return path.is_file() and is_recording(path)
@@ -259,8 +326,8 @@ def _by_place(
     for row, matched in matcher:
         for file in matched:
             value = row.stated(column)
-            if values.setdefault(file.place, value) != value:
-                raise _contradiction(table, f"row {row.number}", f"{file.place} has two values of {column}", column)
+            if values.setdefault(file.name, value) != value:
+                raise _contradiction(table, f"row {row.number}", f"{file.name} has two values of {column}", column)
     notes += [matcher.describe(row) for row in matcher.unmatched]
     return {place: value for place, value in values.items() if value}
 

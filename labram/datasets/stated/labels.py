@@ -1,5 +1,6 @@
 """Labels that a dataset file states: from tables and paths before a recording is read, from events afterwards."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from labram.datasets.base import LabelSpan, RecordingFile, StatedLabel
 from labram.datasets.stated.dataset_file import Labels, TaskFile
 from labram.datasets.stated.label_table import Row, Table, TableError, date_hint, read_table
 from labram.datasets.stated.row_matching import Matcher
+from labram.datasets.stated.trial_files import label_values
 from labram.errors import LabelError
 from labram.signals.recording import Recording
 
@@ -92,7 +94,7 @@ def collect(tasks: Mapping[str, TaskFile], folder: Path, files: Sequence[Recordi
                 if (match := re.search(source.labels.path, file.place)) and match["label"]:
                     label = source.label(match["label"], file.place)
                     if label is not None:
-                        stated.labels[file.place].append(StatedLabel(source.task, None, None, label))
+                        stated.labels[file.name].append(StatedLabel(source.task, None, None, label))
     return stated
 
 
@@ -129,7 +131,7 @@ def _add_rows(
             continue
         span = StatedLabel(source.task, *_span(keyed, table, row), label)
         for file in matched:
-            rows[file.place].append((span, row))
+            rows[file.name].append((span, row))
     stated.notes += [matcher.describe(row) for row in matcher.unmatched]
     for place, spans in rows.items():
         stated.labels[place] += _consistent(stated, table, place, spans)
@@ -192,7 +194,9 @@ def _overlap(one: StatedLabel, other: StatedLabel) -> bool:
     return other.onset < one.onset + one.duration - 1e-6
 
 
-def spans(tasks: Mapping[str, TaskFile], file: RecordingFile, recording: Recording, skipped: float) -> list[LabelSpan]:
+def spans(
+    tasks: Mapping[str, TaskFile], file: RecordingFile, recording: Recording, skipped: float, folder: Path
+) -> list[LabelSpan]:
     """Return the labelled spans of a recording: stated ones, and those of its events.
 
     Args:
@@ -200,6 +204,7 @@ def spans(tasks: Mapping[str, TaskFile], file: RecordingFile, recording: Recordi
         file: The recording's file, with its stated labels.
         recording: The recording, without what is skipped at its start.
         skipped: Seconds that are skipped at the start; stated onsets count them.
+        folder: Folder of the dataset file.
 
     Raises:
         LabelError: If an event has neither a duration nor a stated end, or a BIDS table of events is unusable.
@@ -215,6 +220,8 @@ def spans(tasks: Mapping[str, TaskFile], file: RecordingFile, recording: Recordi
             found += _of_events(source, file, recording)
         elif source.labels.bids == "events" and source.applies(file):
             found += [_shifted(stated, skipped) for stated in _of_bids_events(source, file)]
+        elif source.labels.trials and source.applies(file):
+            found += _of_trials(source, file, recording, folder)
     return [span for span in found if span.duration > 0]
 
 
@@ -229,6 +236,9 @@ def _shifted(stated: StatedLabel, skipped: float) -> LabelSpan:
 
 def _of_events(source: _Source, file: RecordingFile, recording: Recording) -> Iterator[LabelSpan]:
     labels = source.labels
+    if recording.trial_samples:
+        yield from _of_epochs(source, file, recording)
+        return
     for event in recording.events:
         if event.code not in (labels.events or {}):
             continue
@@ -236,6 +246,48 @@ def _of_events(source: _Source, file: RecordingFile, recording: Recording) -> It
         if label is not None:
             duration = event.duration if labels.tmax is None else labels.tmax - labels.tmin
             yield LabelSpan(source.task, event.onset + labels.tmin, _stated_end(source, duration), label)
+
+
+def _of_epochs(source: _Source, file: RecordingFile, recording: Recording) -> Iterator[LabelSpan]:
+    """Yield a span for each trial whose event has a class."""
+    length = recording.trial_samples / recording.sfreq
+    for event in recording.events:
+        if event.code in (source.labels.events or {}):
+            label = source.label(event.code, file.path.name)
+            if label is not None:
+                onset = round(event.onset / length) * recording.trial_seconds
+                yield LabelSpan(source.task, float(onset), float(recording.trial_seconds), label)
+
+
+def _of_trials(source: _Source, file: RecordingFile, recording: Recording, folder: Path) -> Iterator[LabelSpan]:
+    """Yield a span for each trial with a label."""
+    values = label_values(source.labels, file, folder)
+    trials = recording.samples // recording.trial_samples if recording.trial_samples else 1
+    if len(values) != trials:
+        raise LabelError(
+            f"{len(values)} labels for {trials} trials",
+            file=Path(source.labels.trials).name,
+            field=f"tasks.{source.task}.labels.trials",
+            remedy="State one label per trial, in the order of the file",
+        )
+    seconds = float(recording.trial_seconds or recording.seconds)
+    for position, value in enumerate(values):
+        label = _targets(source, value) if source.settings.targets else _class(source, value)
+        if label is not None:
+            yield LabelSpan(source.task, position * seconds, seconds, label)
+
+
+def _class(source: _Source, value: tuple[str, ...]) -> tuple[float, ...] | None:
+    missing = not value[0] or value[0].lower() == "nan"
+    return None if missing else source.label(value[0], Path(source.labels.trials).name)
+
+
+def _targets(source: _Source, value: tuple[str, ...]) -> tuple[float, ...] | None:
+    try:
+        numbers = tuple(map(float, value))
+    except ValueError:
+        return None
+    return numbers if all(map(math.isfinite, numbers)) and len(numbers) == len(source.settings.targets) else None
 
 
 def _stated_end(source: _Source, duration: float) -> float:

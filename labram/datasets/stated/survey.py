@@ -17,11 +17,13 @@ from labram.datasets.finder import FOLDER
 from labram.datasets.stated import label_table
 from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.row_matching import names_of
+from labram.datasets.stated.trial_survey import TrialFinding, find_trials
 from labram.datasets.walk import walk
-from labram.errors import ReadError
+from labram.errors import CorpusError, ReadError, Reason
 from labram.signals.lost_channels import lost_channels
 from labram.signals.readers import format_of, read
 from labram.signals.readers.isolated_reader import ReaderFailed
+from labram.signals.readers.trials import ARRAYS, EPOCHS, read_trials
 from labram.signals.recording import Recording
 
 _OPENED = 24
@@ -32,7 +34,8 @@ _LINE_RATIO = 2.0
 _START = re.compile(r"onset|start|begin|from|t0", re.IGNORECASE)
 _DURATION = re.compile(r"dur|length|len", re.IGNORECASE)
 _STOP = re.compile(r"stop|end|offset|until", re.IGNORECASE)
-_GROUP = re.compile(r"dyad|triad|pair|paar|couple|famil|group|site|cent(er|re)|team", re.IGNORECASE)
+_GROUP_WORDS = "dyad|triad|pair|paar|couple|family|group|team"
+_GROUP = re.compile(rf"{_GROUP_WORDS}|famil|site|cent(er|re)", re.IGNORECASE)
 _SESSION = re.compile(r"sess|visit|run|day", re.IGNORECASE)
 _PERSONAL = re.compile(r"\b(age|sex|gender|birth|dob|name|mail|address|phone)\b", re.IGNORECASE)
 
@@ -78,6 +81,7 @@ class Survey:
         formats: Recordings by format.
         bids: Whether it is a BIDS dataset.
         pattern: Proposed pattern of subjects.
+        group: Proposed pattern of groups; empty: the names do not look like groups.
         subjects: Recordings by subject, by the pattern.
         rates: Opened recordings by sampling rate.
         channels: Opened recordings by number of channels.
@@ -89,7 +93,9 @@ class Survey:
         tables: Tables.
         words: Words of file names that could be labels: pattern and values.
         unreadable: Recordings that cannot be read, with the reason.
-        others: Files that a dataset file can describe only with more information: arrays, epochs, spreadsheets.
+        others: Files that are not used: spreadsheets, and arrays that are not understood.
+        arrays: Array files with signals; None: none.
+        epochs: Glob of the files with epochs of MNE or EEGLAB; empty: none.
     """
 
     folder: Path
@@ -109,6 +115,9 @@ class Survey:
     words: tuple[str, tuple[str, ...]] = ("", ())
     unreadable: tuple[tuple[str, str], ...] = ()
     others: tuple[str, ...] = ()
+    arrays: TrialFinding | None = None
+    epochs: str = ""
+    group: str = ""
 
 
 def survey(folder: Path) -> Survey:
@@ -118,17 +127,29 @@ def survey(folder: Path) -> Survey:
         CorpusError: If it has no recording.
     """
     paths = FOLDER.eeg_files(folder)
-    places = tuple(path.relative_to(folder).as_posix() for path in paths)
+    arrays = find_trials(folder)
+    used = set(arrays.places) if arrays else set()
+    paths = [path for path in paths if path.relative_to(folder).as_posix() not in used]
+    places = tuple(path.relative_to(folder).as_posix() for path in paths) or (arrays.places if arrays else ())
+    if not places:
+        raise CorpusError(
+            "no EEG file and no array of signals in this folder",
+            file=folder,
+            remedy=f"Choose a folder with recordings ({', '.join(sorted(FOLDER.suffixes))}) or arrays "
+            f"({', '.join(sorted(ARRAYS))})",
+        )
     bids = Bids().recognises(folder)
-    pattern = r"(?P<subject>sub-[^_/]+)" if bids else subjects.propose(places).pattern if places else ""
+    group = "" if bids else _group(places)
+    pattern = r"(?P<subject>sub-[^_/]+)" if bids else _within(group, places) or subjects.propose(places).pattern
     found = Counter(match["subject"] for place in places if (match := re.search(pattern, place)))
     opened = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, min(_OPENED, len(paths)))] if paths else []
-    recordings, unreadable = _open(opened, folder)
+    recordings, unreadable, epochs = _open(opened, folder)
     codes = Counter(event.code for recording in recordings for event in recording.events)
     return Survey(
         folder=folder,
         places=places,
-        formats=Counter(format_of(path) or path.suffix for path in paths),
+        formats=Counter(format_of(path) or path.suffix for path in paths)
+        + Counter({f"array ({Path(arrays.places[0]).suffix})": len(arrays.places)} if arrays else {}),
         bids=bids,
         pattern=pattern,
         subjects=found,
@@ -145,19 +166,43 @@ def survey(folder: Path) -> Survey:
         tables=tuple(_tables(folder, set(places), places, set(found))),
         words=_words(places, pattern),
         unreadable=tuple(unreadable),
-        others=tuple(_others(folder, set(places))),
+        others=tuple(_others(folder, {*places, *used, arrays.labels if arrays else ""})),
+        arrays=arrays,
+        epochs=epochs,
+        group=group,
     )
 
 
-def _open(paths: Sequence[Path], folder: Path) -> tuple[list[Recording], list[tuple[str, str]]]:
-    recordings, unreadable = [], []
+def _group(places: Sequence[str]) -> str:
+    """Return a pattern of groups, if the paths of all recordings name one, such as a dyad."""
+    pattern = rf"(?i)(?P<group>(?:{_GROUP_WORDS})[-_ ]?\d+)"
+    return pattern if all(re.search(pattern, place) for place in places) else ""
+
+
+def _within(group: str, places: Sequence[str]) -> str:
+    """Return a pattern of the subjects of groups, numbered within each; empty if they are not."""
+    pattern = group.replace("(?P<group>", "(?P<subject>(?:").removesuffix(")") + r")[-_ /]+[a-z]*\d+)"
+    return pattern if group and all(re.search(pattern, place) for place in places) else ""
+
+
+def _open(paths: Sequence[Path], folder: Path) -> tuple[list[Recording], list[tuple[str, str]], str]:
+    """Return the opened recordings, those that cannot be read, and a glob of the files with epochs."""
+    recordings, unreadable, epochs = [], [], ""
     for path in paths:
         try:
-            recordings.append(read(path))
+            try:
+                recordings.append(read(path))
+            except ReadError as error:
+                if error.reason is not Reason.EPOCHED or path.suffix.lower() not in EPOCHS:
+                    raise
+                recordings.append(read_trials(path, None, None))
+                epochs = (
+                    f"**/*{match[0]}" if (match := re.search(r"[-_]epo\.fif$", path.name)) else f"**/*{path.suffix}"
+                )
         except (ReadError, ReaderFailed, OSError) as error:
             problem = error.problem if isinstance(error, ReadError) else "cannot be read"
             unreadable.append((path.relative_to(folder).as_posix(), problem))
-    return recordings, unreadable
+    return recordings, unreadable, epochs
 
 
 def _line_freq(recordings: Sequence[Recording]) -> float | None:
@@ -259,7 +304,8 @@ def _words(places: Sequence[str], pattern: str) -> tuple[str, tuple[str, ...]]:
             by_word.setdefault(split[-position], set()).add(match["subject"] if match else "")
         words = tuple(by_word)
         letters = all(re.fullmatch(r"[A-Za-z]+\d{0,2}", word) for word in words)
-        if letters and 2 <= len(words) <= _MOST_CLASSES and min(map(len, by_word.values())) > 1:
+        numbered = len({word.rstrip("0123456789") for word in words}) < len(words)
+        if letters and not numbered and 2 <= len(words) <= _MOST_CLASSES and min(map(len, by_word.values())) > 1:
             return rf"(?:^|[-_. /])(?P<label>{'|'.join(map(re.escape, sorted(words)))})(?=[-_. /])", tuple(
                 sorted(words)
             )

@@ -35,7 +35,7 @@ def epoched(path: Path) -> ReadError:
         "contains epochs or averages instead of a continuous recording",
         reason=Reason.EPOCHED,
         file=path.name,
-        remedy="Export the continuous recording",
+        remedy="Export the continuous recording, or describe the trials in a dataset.yaml (`labram datasets init`)",
     )
 
 

@@ -79,7 +79,11 @@ HEADERS_OF: Mapping[str, tuple[str, ...]] = {
     ".vmrk": (".vhdr", ".ahdr"),
 }
 """Suffixes of files that accompany a recording, with those of the file that is read."""
+_DESCRIBE = "Describe it in a dataset.yaml (`labram datasets init` drafts it), or export it to EDF+, BDF or BrainVision"
 _REMEDIES = {
+    ".h5": _DESCRIBE,
+    ".hdf5": _DESCRIBE,
+    ".mat": _DESCRIBE,
     ".easy": "Use the .nedf file of the same recording, or export EDF with the vendor's software",
     ".bdf+": "Rename it to .bdf",
     ".dat": "Put its header (.vhdr, .lay, .dap) beside it, or export it to EDF+, BDF or BrainVision",

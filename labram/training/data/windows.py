@@ -2,8 +2,9 @@
 
 Recordings with the same montage and window length form a pool. A micro-batch comes from one pool, so it needs no
 padding. Seconds that the quality check excluded are in no window, and channels that it found bad are interpolated
-(`labram.corpus.window_quality`): a recording with excluded seconds has several segments. Pools are sampled so that
-every recording is visited in proportion to its duration, and the micro-batches of one step are spread over the pools.
+(`labram.corpus.window_quality`): a recording with excluded seconds, or of trials, has several segments. Pools are
+sampled so that every recording is visited in proportion to its duration, and the micro-batches of one step are spread
+over the pools.
 
 Shape letters: B windows, N channels, A seconds, T = 200 samples.
 """
@@ -301,6 +302,8 @@ def catalogue_digest(corpus: Corpus) -> str:
     """Return a hash of everything in a catalogue that training depends on: patches, split, montages and labels."""
     columns = ["recording_id", "dataset", "subject_key", "store_key", "seconds", "split", "montage"]
     columns += ["interpolated_channels", "excluded_seconds"]
+    if corpus.accepted()["trial_seconds"].notna().any():
+        columns.append("trial_seconds")
     rows_of = corpus.accepted()[columns].sort_values("recording_id")
     labels = corpus.labels.sort_values(["recording_id", "task", "start"])
     text = rows_of.to_json(orient="values") + labels.to_json(orient="values")
@@ -308,19 +311,33 @@ def catalogue_digest(corpus: Corpus) -> str:
 
 
 def _usable(table: pd.DataFrame, span: Span) -> pd.DataFrame:
-    """Return one row of the catalogue per segment without excluded seconds, with its `first` second and `length`."""
+    """Return one row of the catalogue per segment, with its `first` second and `length`.
+
+    A segment has no excluded seconds and is in one trial.
+    """
     cut = np.ceil(TRAINING_FRACTION * table["seconds"].to_numpy()).astype(np.int64)
     first = cut if span == "end" else np.zeros_like(cut)
     last = cut if span == "beginning" else table["seconds"].to_numpy().astype(np.int64)
     excluded = table["excluded_seconds"]
     segments = [
         (row, *segment)
-        for row, each in enumerate(zip(first.tolist(), last.tolist(), excluded, strict=True))
-        for segment in _segments(*each)
+        for row, each in enumerate(zip(first.tolist(), last.tolist(), excluded, table["trial_seconds"], strict=True))
+        for part in _trials(*each[:2], each[3])
+        for segment in _segments(*part, each[2])
     ]
     rows_S, first_S, length_S = np.array(segments, np.int64).reshape(-1, 3).T
     usable = table.iloc[rows_S].assign(first=first_S, length=length_S)
     return usable.sort_values(["recording_id", "first"], ignore_index=True)
+
+
+def _trials(first: int, last: int, trial_seconds: float | None) -> Iterable[tuple[int, int]]:
+    """Yield first and last second of the part of each trial between two seconds; of a continuous recording, both."""
+    if not trial_seconds or pd.isna(trial_seconds):
+        yield first, last
+        return
+    length = int(trial_seconds)
+    for start in range(first - first % length, last, length):
+        yield max(first, start), min(last, start + length)
 
 
 def _segments(first: int, last: int, excluded: Sequence[int] | None) -> Iterable[tuple[int, int]]:

@@ -1,0 +1,208 @@
+"""Look at files of trials and arrays, for a draft of the key `trials`: shapes, likely axes, channel names, labels."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+
+from labram.datasets.stated.label_table import TableError, read_table
+from labram.datasets.walk import walk
+from labram.errors import ReadError
+from labram.signals.readers.trials import ARRAYS, read_array
+
+_RATE = re.compile(r"(?i)^(fs|srate|sfreq|fsample|sampling_?(rate|freq(uency)?)|sample_?rate)$")
+_CHANNEL_FILE = re.compile(r"(?i)(ch|chan|channels?|channel_?names|electrodes?|montage)s?\.(txt|csv)$")
+_LABEL_NAME = re.compile(r"(?i)^(y|labels?|class(es)?|targets?|conditions?)$")
+_SUBJECT = re.compile(r"(?i)subj|particip|proband|patient|person|^(vp|who|id)")
+_LEAST_SAMPLES = 16
+_MOST_CLASSES = 12
+_MOST_CHANNELS = 512
+
+
+@dataclass(frozen=True)
+class TrialFinding:
+    """Array files of one layout, and what their parts seem to be.
+
+    Attributes:
+        glob: Pattern of the files.
+        places: Their paths.
+        variable: Variable with the signals; empty for `.npy`.
+        shape: Its shape in the first file.
+        axes: Likely meaning of its axes; empty: undecided.
+        rate: Sampling rate that the file states; None: it does not.
+        channels: Text file with as many names as channels; empty: none.
+        labels: File or variable with one label per trial; empty: none.
+        values: Its distinct values.
+        table: Table with a row per trial; empty: none.
+        subject: Its column with subjects; empty: none.
+    """
+
+    glob: str
+    places: tuple[str, ...]
+    variable: str
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    rate: float | None
+    channels: str
+    labels: str
+    values: tuple[str, ...]
+    table: str
+    subject: str
+
+
+def find_trials(folder: Path) -> TrialFinding | None:
+    """Return the array files of a folder that hold signals; None if there are none."""
+    arrays = {path: variables for path in _files(folder, ARRAYS) if (variables := _variables(path))}
+    signals = {path: name for path, variables in arrays.items() if (name := _signals(variables)) is not None}
+    if not signals:
+        return None
+    first = next(iter(signals))
+    variable = signals[first]
+    shape = arrays[first][variable]
+    same = [path for path, name in signals.items() if name == variable and path.suffix == first.suffix]
+    channels, count = _channel_file(folder, shape)
+    axes = _axes(shape, count)
+    trials = shape[axes.index("trials")] if "trials" in axes else 0
+    labels, values = _labels(folder, first, arrays, trials)
+    table, subject = _table(folder, trials)
+    return TrialFinding(
+        glob=first.relative_to(folder).as_posix() if len(same) == 1 else f"**/*{first.suffix}",
+        places=tuple(path.relative_to(folder).as_posix() for path in same),
+        variable=variable,
+        shape=shape,
+        axes=axes,
+        rate=_rate(first, arrays[first]),
+        channels=channels,
+        labels=labels,
+        values=values,
+        table=table,
+        subject=subject,
+    )
+
+
+def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+    for parent, folders, files in walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (parent / name for name in files if Path(name).suffix.lower() in suffixes)
+
+
+def _variables(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of the variables of a file; none if it cannot be read."""
+    try:
+        match path.suffix.lower():
+            case ".npy":
+                return {"": np.load(path, mmap_mode="r", allow_pickle=False).shape}
+            case ".npz":
+                with np.load(path, allow_pickle=False) as archive:
+                    return {name: archive[name].shape for name in archive.files}
+            case ".mat":
+                return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
+    except (OSError, ValueError, NotImplementedError, EOFError, KeyError):
+        pass
+    return _hdf5(path)
+
+
+def _hdf5(path: Path) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+
+    def add(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset) and not name.startswith("#"):
+            # MATLAB writes the axes of version 7.3 in reverse
+            found[name] = node.shape[::-1] if path.suffix.lower() == ".mat" else node.shape
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(add)
+    except (OSError, RuntimeError):
+        return {}
+    return found
+
+
+def _signals(variables: Mapping[str, Sequence[int]]) -> str | None:
+    """Return the variable that looks like signals: the largest with two or three axes."""
+    sizes = {
+        name: int(np.prod(shape))
+        for name, shape in variables.items()
+        if len(shape) in (2, 3) and max(shape) >= _LEAST_SAMPLES and min(shape) > 1
+    }
+    return max(sizes, key=lambda name: sizes[name]) if sizes else None
+
+
+def _channel_file(folder: Path, shape: Sequence[int]) -> tuple[str, int]:
+    """Return a text file whose number of names is the length of an axis, and that number."""
+    for path in _files(folder, frozenset({".txt", ".csv"})):
+        if _CHANNEL_FILE.search(path.name):
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            count = sum(bool(name.strip()) for name in text.replace(",", "\n").splitlines())
+            if count in shape:
+                return path.relative_to(folder).as_posix(), count
+    return "", 0
+
+
+def _axes(shape: Sequence[int], channels: int) -> tuple[str, ...]:
+    """Return the likely axes: channels have the known number, else the smallest; samples the largest of the rest."""
+    known = [axis for axis, size in enumerate(shape) if size == channels]
+    if len(known) > 1 or (not known and sorted(shape)[0] > _MOST_CHANNELS):
+        return ()
+    of_channels = known[0] if known else int(np.argmin(shape))
+    rest = [axis for axis in range(len(shape)) if axis != of_channels]
+    names = {of_channels: "channels", rest[-1]: "samples"}
+    if len(rest) == 2:
+        # the usual order: trials come first or last
+        trials = 0 if of_channels != 0 else rest[-1]
+        samples = next(axis for axis in rest if axis != trials)
+        names = {of_channels: "channels", trials: "trials", samples: "samples"}
+    return tuple(names[axis] for axis in range(len(shape)))
+
+
+def _rate(path: Path, variables: Mapping[str, Sequence[int]]) -> float | None:
+    for name in variables:
+        if _RATE.match(name.rsplit("/", 1)[-1]):
+            try:
+                value = float(np.ravel(read_array(path, name))[0])
+            except (ReadError, ValueError, IndexError, TypeError):
+                continue
+            return value if value > 0 else None
+    return None
+
+
+def _labels(
+    folder: Path, path: Path, arrays: Mapping[Path, Mapping[str, Sequence[int]]], trials: int
+) -> tuple[str, tuple[str, ...]]:
+    """Return the array with one label per trial, in the file itself or beside it, and its distinct values."""
+    for other in (path, *(one for one in arrays if one != path)):
+        for name, shape in arrays[other].items():
+            named = _LABEL_NAME.match((name or other.stem).rsplit("/", 1)[-1])
+            if not (named and trials and int(np.prod(shape)) == trials):
+                continue
+            try:
+                values = np.ravel(read_array(other, name))
+            except ReadError:
+                continue
+            distinct = tuple(dict.fromkeys(_text(value) for value in values))
+            place = name if other == path else other.relative_to(folder).as_posix()
+            return place, distinct if len(distinct) <= _MOST_CLASSES else ()
+    return "", ()
+
+
+def _text(value: Any) -> str:
+    number = value.item() if isinstance(value, np.generic) else value
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+
+
+def _table(folder: Path, trials: int) -> tuple[str, str]:
+    """Return a table with a row per trial, and its column of subjects."""
+    for path in _files(folder, frozenset({".csv", ".tsv"})):
+        try:
+            table = read_table(path)
+        except TableError:
+            continue
+        if trials and len(table.rows) == trials:
+            place = path.relative_to(folder).as_posix()
+            return place, next((column for column in table.columns if _SUBJECT.search(column)), "")
+    return "", ""
