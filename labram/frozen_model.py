@@ -30,3 +30,21 @@ class FrozenModel(BaseModel):
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of the SHA-256 of `to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def flat(self) -> dict[str, str]:
+        """Return all settings by dotted key, such as ``tokenizer.optimiser.peak_lr``; members of lists by name."""
+        return _flat(self.model_dump(mode="json"))
+
+
+def _flat(settings: object, prefix: str = "") -> dict[str, str]:
+    if isinstance(settings, dict):
+        pairs = settings.items()
+    elif isinstance(settings, list) and settings and isinstance(settings[0], dict):
+        pairs = {item["name"]: item for item in settings}.items()
+    else:
+        return {prefix: str(settings)}
+    return {
+        key: value
+        for name, inner in pairs
+        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
+    }

@@ -6,6 +6,7 @@ counts only if it is about the folder that was asked for.
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,8 @@ LOCATIONS = tuple(
 )
 """Environment variables by which git, or DVC, would use another repository than that of its folder."""
 TIMEOUT_SECONDS = 20
-_CODE = ("--exclude-standard", "--exclude=__pycache__", "--", "labram", "components", "pipelines")
+PACKAGES = ("labram", "components", "pipelines")
+_CODE = ("--exclude-standard", "--exclude=__pycache__", "--", *PACKAGES)
 """Folders whose files run without being named, such as dataset adapters: an untracked one is a change."""
 
 
@@ -86,3 +88,25 @@ def source_state(root: Path) -> SourceState:
         return NOT_KNOWN
     changed, untracked = ask("status", "--porcelain", "--untracked-files=no"), ask("ls-files", "--others", *_CODE)
     return SourceState(head.strip(), None if changed is None or untracked is None else bool(changed or untracked))
+
+
+def uncommitted_diff(root: Path) -> str:
+    """Return the difference between a source tree and its commit as a patch for ``git apply``; "" if there is none.
+
+    It has the packages, new files included, ``pyproject.toml`` and ``constraints.txt``. The repository is not changed:
+    index and objects of the comparison are temporary.
+    """
+    objects = git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+    if objects is None:
+        return ""
+    paths = [path for path in (*PACKAGES, "pyproject.toml", "constraints.txt") if (root / path).exists()]
+    with tempfile.TemporaryDirectory() as temporary:
+        places = {
+            "INDEX_FILE": f"{temporary}/index",
+            "OBJECT_DIRECTORY": temporary,
+            "ALTERNATE_OBJECT_DIRECTORIES": objects.strip(),
+        }
+        environment = without_locations(os.environ) | {f"GIT_{name}": place for name, place in places.items()}
+        for command in (("read-tree", "HEAD"), ("add", "--all", "--", *paths)):
+            git(root, *command, environment=environment)
+        return git(root, "diff", "--cached", "--binary", "HEAD", "--", *paths, environment=environment) or ""

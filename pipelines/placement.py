@@ -11,8 +11,10 @@ from typing import Any
 from kfp import kubernetes
 
 import pipelines.kfp_shortcuts  # noqa: F401  before the first resource is set
+from components import IMAGE
 from labram.platform.cores import WORKERS_VARIABLE, positive
 from labram.steps.table import STEPS
+from labram.tracking import lineage
 
 PARALLELISM_VARIABLE = "LABRAM_PARALLELISM"
 """Environment variable of the compiler: how many tasks of a loop run at once (shards, tasks, ablation runs)."""
@@ -98,6 +100,7 @@ class Placement:
         kubernetes.set_security_context(task, run_as_non_root=True)
         if needs.volume:
             kubernetes.mount_pvc(task, pvc_name=self.volume, mount_path=VOLUME_PATH)
+        task.set_env_variable(lineage.IMAGE_VARIABLE, IMAGE)
         for variable, path in IDENTITY.items():
             kubernetes.use_field_path_as_env(task, variable, path)
         same_names = {name: name for name in ENVIRONMENT}

@@ -17,6 +17,7 @@ from labram.cli import (
     predict,
     recipe,
     run,
+    runs,
     serve,
     store,
     tokenize,
@@ -51,6 +52,7 @@ app.add_typer(datasets.app, name="datasets")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(models.app, name="models")
+app.add_typer(runs.app, name="runs")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(weights.app, name="weights")
 app.add_typer(store.app, name="store")

@@ -1,40 +1,123 @@
-"""`labram models`: list registered models, resolve aliases, roll a champion back."""
+"""`labram models`: list, show and compare registered models; resolve aliases. The other commands move aliases."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
+from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from labram.cli.promotions import add_to
 from labram.cli.terminal import echo
 
-app = typer.Typer(help="List registered models; resolve aliases; roll a champion back.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from labram.registry.model_registry import ModelVersion
+    from labram.registry.provenance import Provenance
+
+app = typer.Typer(
+    help="List, show and compare registered models; promote, approve, reject and roll back; audit.",
+    no_args_is_help=True,
+)
+ModelArgument = Annotated[
+    str, typer.Argument(help="NAME, NAME@ALIAS or NAME/VERSION, such as labram-workload@champion.")
+]
+_TREE = ("tokenizer_version", "backbone_version", "name", "version", "uri", "aliases")
+"""Keys that the tree shows by its branches."""
 
 
 @app.command("list")
-def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
-    """List registered models with versions, aliases, gate verdict, corpus version and commit.
+def list_(
+    versions: Annotated[
+        bool, typer.Option("--versions", help="One line per version instead of one per model.")
+    ] = False,
+    json: JsonOption = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """List registered models: champion and challenger with age, score beside the baseline, and gate verdict.
 
     Exit codes: 0 done; 1 error.
     """
     from rich.table import Table
 
     from labram.cli.progress import console
-    from labram.registry.model_registry import list_versions
+    from labram.registry import model_registry, provenance
     from labram.tracking.mlflow_runs import configure
 
     configure(workspace)
-    table = Table("model", "version", "aliases", "gate", "corpus", "commit")
-    for version in list_versions():
+    everything = model_registry.list_versions()
+    shown = everything if versions else _in_use(everything)
+    if json:
+        echo(_json({"versions": [provenance.flat(version) for version in shown]}))
+        return
+    table = Table("model", "version", "aliases", "age", "metric", "score [95 % CI]", "baseline [95 % CI]", "gates")
+    for version in shown:
         tags = version.tags
         table.add_row(
             version.name,
             version.version,
-            ", ".join(version.aliases),
-            tags.get("gate", ""),
-            tags.get("corpus_version", "")[:12],
-            tags.get("git_commit", "")[:10],
+            ", ".join(version.aliases) or "–",
+            _age(version),
+            tags.get("metric", ""),
+            tags.get("score", ""),
+            tags.get("baseline_score", ""),
+            tags.get("gate", "not evaluated"),
         )
     console.print(table)
+
+
+@app.command()
+def show(
+    model: ModelArgument,
+    json: JsonOption = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with a drawn graph to this file.")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Show where a version came from, up to the corpus, and what was made from it.
+
+    A name alone means the champion, or else the newest version. `--json` prints flat keys such as `git_commit`,
+    `corpus_version`, `recipe_hash` and `image`; a key that the version does not state is null.
+
+    Exit codes: 0 done; 1 error, such as an unknown model.
+    """
+    from labram.cli.progress import console
+    from labram.registry import model_registry, provenance
+    from labram.tracking.mlflow_runs import configure
+
+    configure(workspace)
+    found = provenance.trace(model_registry.find_model(model))
+    if html is not None:
+        from labram.reporting import lineage_page
+
+        echo(lineage_page.write(found, html))
+    if json:
+        echo(_json(provenance.flat(found.version)))
+    elif html is None:
+        console.print(_tree(found), soft_wrap=True)
+
+
+@app.command()
+def compare(
+    a: ModelArgument,
+    b: ModelArgument,
+    json: JsonOption = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Compare two versions: origin, settings, and scores with paired intervals on the windows that both predicted.
+
+    Exit codes: 0 done; 1 error, such as an unknown model.
+    """
+    from labram.cli.comparisons import show_comparison
+    from labram.registry import model_registry
+    from labram.registry.comparison import compare_versions
+    from labram.tracking.mlflow_runs import configure
+
+    configure(workspace)
+    found = compare_versions(model_registry.find_model(a), model_registry.find_model(b))
+    if json:
+        echo(found.model_dump_json())
+    else:
+        show_comparison(found)
 
 
 @app.command()
@@ -55,18 +138,56 @@ def resolve(
     echo(find_version(model).uri)
 
 
-@app.command()
-def rollback(
-    name: Annotated[str, typer.Argument(help="Registered model, such as labram-workload.")],
-    why: Annotated[str, typer.Option(help="Reason, stored as a tag of the model version.")] = "",
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-) -> None:
-    """Move the alias champion back to the previous champion.
+add_to(app)
 
-    Exit codes: 0 done; 1 error, such as a model without previous champion.
-    """
-    from labram.registry.promotion import rollback as roll_back
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
-    echo(roll_back(name, why=why))
+def _in_use(versions: "list[ModelVersion]") -> "list[ModelVersion]":
+    """Return the versions with an alias, and the newest version of a model without any."""
+    names = {version.name for version in versions if version.aliases}
+    shown = []
+    for version in versions:
+        if version.aliases or version.name not in names:
+            shown.append(version)
+            names.add(version.name)
+    return shown
+
+
+def _age(version: "ModelVersion") -> str:
+    from datetime import UTC, datetime
+
+    if version.created is None:
+        return ""
+    hours = int((datetime.now(UTC) - version.created).total_seconds() // 3600)
+    return f"{hours // 24} d" if hours >= 24 else f"{hours} h"
+
+
+def _tree(found: "Provenance") -> "Tree":
+    from rich.markup import escape
+    from rich.tree import Tree
+
+    from labram.registry import provenance
+
+    tree = Tree(escape(found.root.title))
+    for key, text in provenance.flat(found.version).items():
+        if text and key not in _TREE:
+            tree.add(escape(f"{provenance.KEYS.get(key, key)}: {text}"))
+    sources = tree.add("made from")
+    _add_sources(sources, found, found.version.uri)
+    products = found.products(found.version.uri)
+    used = tree.add("used by" if products else "used by no other model")
+    for node in products:
+        used.add(escape(node.title))
+    return tree
+
+
+def _add_sources(tree: "Tree", found: "Provenance", key: str) -> None:
+    from rich.markup import escape
+
+    for node in found.sources(key):
+        _add_sources(tree.add(escape(node.title)), found, node.key)
+
+
+def _json(content: object) -> str:
+    import json
+
+    return json.dumps(content)

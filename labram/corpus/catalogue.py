@@ -4,6 +4,7 @@ The schemas below define all columns with type, unit and meaning; `describe` ren
 column has a file name, text of a header, or a subject's own id.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,6 +219,15 @@ class Corpus:
             return None
         total, subjects = len(self.accepted()), rows["subject_key"].nunique()
         return f"guessed from folder and file names ({len(rows)} of {total} recordings, {subjects} subjects)"
+
+    def splits_hash(self) -> str:
+        """Return the first 12 hex digits of the SHA-256 over content and split of all accepted recordings.
+
+        It does not depend on the subject key.
+        """
+        rows = self.accepted()
+        lines = sorted(f"{content} {split}" for content, split in zip(rows["content_hash"], rows["split"], strict=True))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
     def quarantined(self) -> pd.DataFrame:
         """Return the rows of quarantined recordings."""

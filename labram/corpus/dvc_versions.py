@@ -41,11 +41,20 @@ def corpus_version(data: Path, datasets: Sequence[str], store: "Store | None" = 
     Raises:
         CorpusError: If `data` has no recordings.
     """
-    from labram.corpus.scan import fingerprint
-
     pointer = dvc_file(data)
     if pointer is not None and is_clean(pointer):
         return recorded_version(pointer)
+    return fingerprint_version(data, datasets, store)
+
+
+def fingerprint_version(data: Path, datasets: Sequence[str], store: "Store | None" = None) -> str:
+    """Return the version of a corpus folder without DVC, from the contents of its recordings.
+
+    Raises:
+        CorpusError: If `data` has no recordings.
+    """
+    from labram.corpus.scan import fingerprint
+
     return f"sha256-{fingerprint(data, datasets, store)}"
 
 

@@ -13,8 +13,10 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from labram.errors import RegistryError
@@ -47,11 +49,17 @@ class ModelVersion:
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     run_id: str = ""
+    created: datetime | None = None
 
     @property
     def uri(self) -> str:
         """``models:/name/version``."""
         return f"models:/{self.name}/{self.version}"
+
+    @property
+    def pin(self) -> str:
+        """The URI with the digest of the weights: ``models:/name/version#DIGEST``."""
+        return f"{self.uri}#{self.tags.get(DIGEST_TAG, '')}"
 
 
 def task_model_name(task: str) -> str:
@@ -68,6 +76,7 @@ def register(
     lineage: Mapping[str, str],
     card: str,
     extra_files: Sequence[Path] = (),
+    circumstances: Mapping[str, str] = MappingProxyType({}),
 ) -> ModelVersion:
     """Register a model's folder as a new version with the alias *challenger*.
 
@@ -82,6 +91,7 @@ def register(
         lineage: Tags: commit, corpus version, recipe hash and others.
         card: The model card, Markdown.
         extra_files: More files to log with the model, such as evaluation, baseline and ledger.
+        circumstances: More tags, such as actor and hardware, in which equal versions may differ.
 
     Returns:
         The registered version.
@@ -100,6 +110,7 @@ def register(
     if registered is None:
         with tempfile.TemporaryDirectory() as temporary:
             staged = _stage(Path(temporary) / "model", folder, extra_files, {CARD: card, MODEL_FILE: recipe.to_json()})
+            tags |= {key: str(value) for key, value in circumstances.items() if value}
             registered = _log(name, staged, run_id=run_id, tags=tags, card=card)
     client().set_registered_model_alias(name, CHALLENGER, registered.version)
     return get_version(name, registered.version)
@@ -158,6 +169,24 @@ def find_version(uri: str) -> ModelVersion:
     return version
 
 
+def find_model(text: str) -> ModelVersion:
+    """Return the version of ``NAME@alias``, ``NAME/version`` or ``NAME``, with or without ``models:/``.
+
+    A name alone means the champion, or else the newest version.
+
+    Raises:
+        RegistryError: See `find_version`.
+    """
+    uri = text if text.startswith("models:/") else f"models:/{text}"
+    match = _URI.fullmatch(uri)
+    if match is None or match["alias"] or match["version"]:
+        return find_version(uri)
+    versions = list_versions(match["name"])
+    if not versions:
+        raise _unknown(match["name"], "version")
+    return next((version for version in versions if CHAMPION in version.aliases), versions[0])
+
+
 def local_folder(model: str | Path) -> Path:
     """Return the local folder of a model's weights: a downloaded registered version, or `model` if it is a folder.
 
@@ -205,7 +234,8 @@ def client() -> "MlflowClient":
 def _version(entry: Any, aliases: Mapping[str, str]) -> ModelVersion:
     number = str(entry.version)
     names = tuple(sorted(alias for alias, version in aliases.items() if version == number))
-    return ModelVersion(entry.name, number, names, dict(entry.tags), entry.run_id or "")
+    created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC) if entry.creation_timestamp else None
+    return ModelVersion(entry.name, number, names, dict(entry.tags), entry.run_id or "", created)
 
 
 def _aliases(aliases: Any) -> dict[str, str]:

@@ -25,6 +25,9 @@ LINEAGE_TITLES = {
     "corpus_version": "corpus version",
     "recipe": "recipe",
     "recipe_hash": "recipe digest",
+    "lock_hash": "lock digest",
+    "environment_hash": "digest of installed packages",
+    "diff_hash": "digest of the uncommitted changes",
     "python": "Python",
     "torch": "PyTorch",
     "image": "container image",
@@ -72,7 +75,7 @@ def _corpus_name(record: RunRecord) -> str:
 def _lineage(record: RunRecord) -> ReportSection:
     """Return the section on lineage, with commands to reproduce the results."""
     titled = [(LINEAGE_TITLES[key], record.lineage[key]) for key in LINEAGE_TITLES if record.lineage.get(key)]
-    others = [(key, text) for key, text in sorted(record.lineage.items()) if key not in LINEAGE_TITLES]
+    others = [(key, text) for key, text in sorted(record.lineage.items()) if key not in {*LINEAGE_TITLES, "seed"}]
     rows = (("run", record.run_name), ("MLflow run", record.run_id or "–"), ("seed", str(record.recipe.seed)))
     changed = any(record.lineage.get(key, "").lower() == "true" for key in ("git_dirty", "dirty"))
     lead = ("Everything needed to reproduce this run.",)

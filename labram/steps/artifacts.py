@@ -19,6 +19,7 @@ from labram.registry.promotion import Move
 
 VERSIONS_FILE, VERDICTS_FILE, PROMOTIONS_FILE = "versions.json", "verdicts.json", "promotions.json"
 CODEBOOK_FILE, HISTORY_FILE, LEDGER_FILE = "codebook.json", "history.jsonl", leakage.FILE
+HARDWARE_FILE = "hardware.json"
 TRAINING_FILES = (HISTORY_FILE, "resumed.json", "task.json")
 """Files of a task model that `evaluate` copies beside the evaluation, for the report."""
 

@@ -12,8 +12,10 @@ from labram.events import emit, followed, step
 from labram.platform.doctor import require, services
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
+from labram.registry import promotion
 from labram.store.store import Store
 from labram.tracking import lineage, mlflow_runs
+from labram.tracking.dead_runs import end_dead_runs
 
 IDENTITY = ("pipeline", "corpus_version", "recipe_hash", "code_version", "backbone")
 DESCRIPTION = ("pipeline", "recipe", "git_commit")
@@ -81,29 +83,25 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
             if not followed():
                 mlflow_runs.record_unchanged({name: tags[name] for name in DESCRIPTION}, finished)
             return Plan(Decision.UNCHANGED, version, start)
+        for sentence in _finish_what_was_killed(layout):
+            reporter.note(sentence)
         reporter.note(f"corpus version {version}")
         if (proposal := propose_subjects(items, corpus_folder(data))) is not None:
             reporter.note(f"subjects: guessed from names: {proposal.counts}. {proposal.remedy}")
-        mlflow_runs.open_parent_run(_flat(settings.model_dump(mode="json")), tags)
+        parent = mlflow_runs.open_parent_run(settings.flat(), tags | lineage.circumstances())
+        if changes := lineage.diff():
+            mlflow_runs.log_text(parent, changes, lineage.DIFF_FILE)
     return Plan(Decision.CHANGED, version, start)
+
+
+def _finish_what_was_killed(layout: Workspace) -> list[str]:
+    """Finish interrupted promotions and end dead runs; return a sentence for each."""
+    name = mlflow_runs.pipeline_run_name()
+    alone = bool(name) and mlflow_runs.in_workspace(layout.root)  # `labram run` holds the lock of the workspace
+    return [*promotion.finish_interrupted(), *end_dead_runs(current=name, alone=alone)]
 
 
 def _pinned(backbone: str) -> str:
     from labram.steps.load_backbone import pin  # PyTorch, which most runs do not need here
 
     return pin(backbone)
-
-
-def _flat(settings: object, prefix: str = "") -> dict[str, str]:
-    """Flatten nested settings to MLflow parameters such as ``tokenizer.optimiser.peak_lr``; tasks by name."""
-    if isinstance(settings, dict):
-        pairs = settings.items()
-    elif isinstance(settings, list) and settings and isinstance(settings[0], dict):
-        pairs = {item["name"]: item for item in settings}.items()
-    else:
-        return {prefix: str(settings)}
-    return {
-        key: value
-        for name, inner in pairs
-        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
-    }

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
+from labram.evaluation.record import Evaluation
+from labram.evaluation.statistics import Estimate
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
-from labram.registry import model_card, model_registry
-from labram.steps.artifacts import read_codebook, read_evaluation, write_versions
+from labram.registry import model_card, model_registry, predictions
+from labram.registry.model_registry import ModelVersion
+from labram.steps.artifacts import HARDWARE_FILE, PREDICTIONS_FILE, read_codebook, read_evaluation, write_versions
 from labram.tracking import lineage, mlflow_runs
 
 BESIDE_THE_WEIGHTS = ("evaluation", "baseline")
@@ -43,31 +46,85 @@ def register(
     """
     layout, settings = Workspace.at(workspace), Recipe.from_json(recipe)
     with mlflow_runs.tracked("register", layout.root) as run:
-        origin = lineage.lineage_tags(settings, corpus_version, start) | {
-            "pipeline_run": mlflow_runs.pipeline_run_name()
-        }
-        data = model_card.TrainingData.from_corpus(Corpus.load(Path(corpus)))
-        origin |= {"subjects": data.guessed} if data.guessed else {}
-        parent = mlflow_runs.find_parent_run(mlflow_runs.pipeline_run_name()) or run.run_id
-
-        def log_model(name: str, folder: str, card: str, extra_files: Sequence[Path] = ()) -> str:
-            version = model_registry.register(
-                name, Path(folder), run_id=parent, recipe=settings, lineage=origin, card=card, extra_files=extra_files
-            )
-            run.note(f"{name} version {version.version} is now the challenger")
-            return version.version
-
-        versions = {}
+        recordings = Corpus.load(Path(corpus))
+        log = _Log(run, settings, recordings, corpus_version, start)
+        built_from: dict[str, str] = _built_from(start)
         if tokenizer is not None:
-            card = model_card.tokenizer_card(read_codebook(tokenizer), data, origin)
-            versions[model_registry.TOKENIZER] = log_model(model_registry.TOKENIZER, tokenizer, card)
+            card = model_card.tokenizer_card(read_codebook(tokenizer), log.data, log.origin)
+            threads = settings.tokenizer.threads
+            version = log.model(model_registry.TOKENIZER, Path(tokenizer), card, threads=threads)
+            built_from["tokenizer_version"] = version.pin
         if backbone is not None:
-            versions[model_registry.BACKBONE] = log_model(
-                model_registry.BACKBONE, backbone, model_card.backbone_card(data, origin)
-            )
+            card, threads = model_card.backbone_card(log.data, log.origin), settings.pretraining.threads
+            version = log.model(model_registry.BACKBONE, Path(backbone), card, threads=threads, **built_from)
+            built_from["backbone_version"] = version.pin
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
-            name = model_registry.task_model_name(task.name)
-            card = model_card.task_card(name, read_evaluation(evaluation), data, origin, settings.gates)
-            files = [path for path in sorted(Path(evaluation).iterdir()) if path.name.startswith(BESIDE_THE_WEIGHTS)]
-            versions[name] = log_model(name, model, card, files)
-        write_versions(out, versions)
+            name, folder = model_registry.task_model_name(task.name), Path(evaluation)
+            scores = read_evaluation(folder)
+            card = model_card.task_card(name, scores, log.data, log.origin, settings.gates)
+            files = [path for path in sorted(folder.iterdir()) if path.name.startswith(BESIDE_THE_WEIGHTS)]
+            log.model(name, Path(model), card, files, threads=task.threads, scores=scores, **built_from)
+            predictions.log(log.parent, task.name, folder / PREDICTIONS_FILE)
+        write_versions(out, log.versions)
+
+
+class _Log:
+    """Registers the models of a run and collects their versions."""
+
+    def __init__(
+        self, run: mlflow_runs.TrackedStep, recipe: Recipe, corpus: Corpus, corpus_version: str, start: str
+    ) -> None:
+        name = mlflow_runs.pipeline_run_name()
+        self.data = model_card.TrainingData.from_corpus(corpus)
+        subjects = {"subjects": self.data.guessed} if self.data.guessed else {}
+        self.origin = lineage.lineage_tags(recipe, corpus_version, start) | {"pipeline_run": name} | subjects
+        self.origin |= {"splits_hash": corpus.splits_hash()}
+        self.parent = mlflow_runs.find_parent_run(name) or run.run_id
+        self.versions: dict[str, str] = {}
+        self._run, self._recipe = run, recipe
+
+    def model(
+        self,
+        name: str,
+        folder: Path,
+        card: str,
+        extra_files: Sequence[Path] = (),
+        *,
+        threads: int,
+        scores: Evaluation | None = None,
+        **built_from: str,
+    ) -> ModelVersion:
+        hardware = folder / HARDWARE_FILE
+        observed = {"hardware": hardware.read_text(encoding="utf-8").strip()} if hardware.is_file() else {}
+        version = model_registry.register(
+            name,
+            folder,
+            run_id=self.parent,
+            recipe=self._recipe,
+            lineage=self.origin | built_from | {"threads": str(threads)},
+            card=card,
+            extra_files=extra_files,
+            circumstances=lineage.circumstances() | observed | (_scores(scores) if scores else {}),
+        )
+        self._run.note(f"{name} version {version.version} is now the challenger")
+        self.versions[name] = version.version
+        return version
+
+
+def _scores(evaluation: Evaluation) -> dict[str, str]:
+    """Return the headline scores of a task model as tags."""
+    return {
+        "metric": evaluation.metric,
+        "score": str(evaluation.headline),
+        "baseline_score": str(evaluation.baseline.get(evaluation.metric, Estimate(value=None))),
+        "difference": str(evaluation.difference),
+    }
+
+
+def _built_from(start: str) -> dict[str, str]:
+    """Return the backbone that a run started from, and the tokenizer of that backbone if it is registered."""
+    if not start:
+        return {}
+    address = start.rpartition("#")[0]
+    tags = model_registry.find_version(address).tags if address.startswith("models:/") else {}
+    return {key: value for key, value in tags.items() if key == "tokenizer_version"} | {"backbone_version": start}

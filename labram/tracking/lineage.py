@@ -1,11 +1,12 @@
 """Lineage of a result: commit, code version, recipe and corpus version."""
 
+import getpass
 import hashlib
 import os
 import platform
 import tomllib
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distribution, distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from labram.recipe import Recipe
 COMMIT_VARIABLE = "LABRAM_COMMIT"
 """Set in container images, which have no checkout: the commit, with the suffix ``-dirty`` if the tree had changes."""
 PACKAGES = ("labram", "components", "pipelines")
+LOCK_FILE, DIFF_FILE = "constraints.txt", "source.diff"
+IMAGE_VARIABLE, ACTOR_VARIABLE = "LABRAM_IMAGE", "LABRAM_ACTOR"
 ROOT = Path(__file__).parents[2]
 """The checkout or, in an installation, site-packages."""
 
@@ -86,6 +89,47 @@ def image_tag() -> str:
     return f"{'source' if name == git.UNKNOWN else name[:12]}-{code_version()}"
 
 
+@cache
+def lock_hash() -> str:
+    """Return the first 12 hex digits of the SHA-256 of the checkout's ``constraints.txt``; "" outside a checkout."""
+    file = ROOT / LOCK_FILE
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if _is_checkout(ROOT) and file.is_file() else ""
+
+
+@cache
+def environment_hash() -> str:
+    """Return the first 12 hex digits of the SHA-256 over names and versions of all installed distributions but ours."""
+    names = {f"{(found.name or '').lower()}=={found.version}" for found in distributions()}
+    others = sorted(name for name in names if not name.startswith(f"{PACKAGES[0]}=="))
+    return hashlib.sha256("\n".join(others).encode()).hexdigest()[:12]
+
+
+@cache
+def diff() -> str:
+    """Return the uncommitted changes of the checkout as a patch; "" if there are none, or no checkout."""
+    return git.uncommitted_diff(ROOT) if dirty() and COMMIT_VARIABLE not in os.environ else ""
+
+
+def image() -> str:
+    """Return the container image of this task, by digest or commit tag; "" without a container."""
+    reference = os.environ.get(IMAGE_VARIABLE, "")
+    return "" if reference.startswith("localhost/") else reference
+
+
+def actor() -> str:
+    """Return who started this process: ``LABRAM_ACTOR`` if set, else the user's name or uid."""
+    try:
+        return os.environ.get(ACTOR_VARIABLE) or getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}"
+
+
+def circumstances() -> dict[str, str]:
+    """Return, as MLflow tags, who started a run and where: nothing that its result should depend on."""
+    stated = {"actor": actor(), "image": image(), "platform": f"{platform.system()} {platform.machine()}"}
+    return {name: value for name, value in stated.items() if value}
+
+
 def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[str, str]:
     """Return the lineage of a run as MLflow tags.
 
@@ -94,13 +138,20 @@ def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[s
         corpus_version: See `labram.corpus.dvc_versions.corpus_version`.
         start: Address and digest of the backbone that the run starts from; "" if it trains its own.
     """
-    return ({"backbone": start} if start else {}) | {
+    optional = {"backbone": start, "lock_hash": lock_hash(), "diff_hash": _short_hash(diff())}
+    return {name: value for name, value in optional.items() if value} | {
         "git_commit": commit(),
         "git_dirty": git.UNKNOWN if dirty() is None else str(dirty()).lower(),
         "code_version": code_version(),
         "corpus_version": corpus_version,
         "recipe": recipe.name,
         "recipe_hash": recipe.digest(),
+        "seed": str(recipe.seed),
+        "environment_hash": environment_hash(),
         "python": platform.python_version(),
         "torch": version("torch"),
     }
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12] if text else ""

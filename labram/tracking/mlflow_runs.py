@@ -190,6 +190,13 @@ def _record_failure(step_name: str, text: str) -> None:
         run_failures.record(client, find_parent_run(name) or create_parent_run(name, {}), step_name, text)
 
 
+def log_text(run_id: str, text: str, file: str) -> None:
+    """Log a text as an artifact of a run."""
+    from mlflow.tracking import MlflowClient
+
+    MlflowClient().log_text(run_id, text, file)
+
+
 def find_parent_run(name: str) -> str | None:
     """Return the run id of the parent run with this name, or None."""
     return _find(name, PIPELINE)

@@ -1,8 +1,9 @@
 """What every training stage shares: seed, folders and monitor, the identity of its checkpoints, and its output files.
 
-An output folder holds ``model.safetensors``, ``config.json``, ``history.jsonl`` and ``resumed.json`` (the steps after
-which training was resumed). A tokenizer also has ``codebook.json`` and ``examples.npz``, a task model ``task.json`` and
-``load_report.json``, and that of a probe ``probe.json`` and ``probe.npz``. With several processes, rank 0 writes them.
+An output folder holds ``model.safetensors``, ``config.json``, ``history.jsonl``, ``resumed.json`` (the steps after
+which training was resumed) and ``hardware.json``. A tokenizer also has ``codebook.json`` and ``examples.npz``, a task
+model ``task.json`` and ``load_report.json``, and that of a probe ``probe.json`` and ``probe.npz``. With several
+processes, rank 0 writes them.
 """
 
 import json
@@ -22,6 +23,7 @@ from labram.jsonl import write_rows
 from labram.models import weights
 from labram.models.loading import LoadReport
 from labram.models.official_layout import LabramModel
+from labram.training import hardware
 from labram.training.checkpoints import HISTORY
 from labram.training.data.windows import catalogue_digest
 from labram.training.distributed.process_group import ProcessGroup
@@ -82,6 +84,7 @@ class StageRun:
             write_rows(self.out / HISTORY, [*result.history, {checksums.KEY: checksums.PLACEHOLDER}])
             checksums.seal(self.out / HISTORY)
             (self.out / RESUMED).write_text(json.dumps(result.resumed) + "\n", encoding="utf-8")
+            hardware.write(self.out, processes=ProcessGroup.current().world_size)
         return result.metrics | {"steps": float(result.step), "skipped_steps": float(result.skipped_steps)}
 
     def write_task(self, metadata: TaskMetadata, report: LoadReport) -> None:

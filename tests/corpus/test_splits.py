@@ -156,3 +156,12 @@ def test_whoever_is_in_the_test_part_of_one_dataset_is_so_in_all() -> None:
         row("tuh-3", "four", dataset="tusz", split="train"),
     ]
     assert assign_splits(corpus_of(rows), RECIPE, 0) == {"tuh-1": "test", "tuh-2": "validation", "tuh-3": "train"}
+
+
+def test_the_digest_of_the_splits_follows_contents_and_splits_and_nothing_else() -> None:
+    rows = [row(f"s{number}", f"c{number}") | {"split": "train"} for number in range(3)]
+    digest = corpus_of(rows).splits_hash()
+    renamed = [one | {"subject_key": f"other-{one['subject_key']}"} for one in rows]
+    assert corpus_of(list(reversed(renamed))).splits_hash() == digest
+    assert corpus_of([rows[0] | {"split": "test"}, *rows[1:]]).splits_hash() != digest
+    assert corpus_of(rows[1:]).splits_hash() != digest

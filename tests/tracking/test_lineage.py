@@ -1,5 +1,6 @@
 """Lineage states the commit of the code that runs, never that of a repository which happens to be near."""
 
+import hashlib
 import subprocess
 import sys
 import zipfile
@@ -116,3 +117,40 @@ def test_untracked_code_is_a_change_and_other_files_are_none(tmp_path, path, dir
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).write_text("x")
     assert git.source_state(tmp_path) == SourceState(commit, dirty=dirty)
+
+
+def test_uncommitted_changes_are_a_patch_with_new_files_that_restores_them(tmp_path) -> None:
+    code = tmp_path / "code"
+    (code / "labram").mkdir(parents=True)
+    (code / "labram" / "a.py").write_text("a = 1\n")
+    (code / "notes.txt").write_text("private\n")
+    repository(code)
+    assert git.uncommitted_diff(code) == ""
+    (code / "labram" / "a.py").write_text("a = 2\n")
+    (code / "labram" / "b.py").write_text("b = 1\n")
+    (code / "notes.txt").write_text("more\n")
+    before = git.git(code, "status", "--porcelain"), sorted((code / ".git" / "objects").iterdir())
+    patch = git.uncommitted_diff(code)
+    assert "notes" not in patch
+    assert (git.git(code, "status", "--porcelain"), sorted((code / ".git" / "objects").iterdir())) == before
+    for command in (("reset", "-q", "--hard"), ("clean", "-qfd")):
+        git.git(code, *command)
+    (tmp_path / "patch").write_text(patch)
+    assert git.git(code, "apply", str(tmp_path / "patch")) == ""
+    assert [(code / "labram" / name).read_text() for name in ("a.py", "b.py")] == ["a = 2\n", "b = 1\n"]
+
+
+def test_circumstances_name_actor_and_image_and_no_local_image(monkeypatch) -> None:
+    monkeypatch.setenv("LABRAM_ACTOR", "eve")
+    monkeypatch.setenv("LABRAM_IMAGE", "localhost/labram-python:abc")
+    assert lineage.circumstances().keys() == {"actor", "platform"}
+    monkeypatch.setenv("LABRAM_IMAGE", "registry/labram@sha256:55")
+    assert lineage.circumstances()["image"] == "registry/labram@sha256:55"
+    assert lineage.circumstances()["actor"] == "eve"
+
+
+def test_a_run_states_its_seed_lock_and_packages() -> None:
+    tags = lineage.lineage_tags(load("demo"), "v")
+    assert tags["seed"] == str(load("demo").seed)
+    assert tags["lock_hash"] == hashlib.sha256((ROOT / "constraints.txt").read_bytes()).hexdigest()[:12]
+    assert len(tags["environment_hash"]) == 12
