@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
 PIPELINES = ("run", "adapt", "study", "pipeline submit")
 TABLE = (
-    Row(DONE, (), "done; of a run: promoted, or unchanged since a run that ended with 0"),
+    Row(DONE, (), "done; of a run: promoted, awaiting approval, or unchanged since a run that ended with 0"),
     Row(ERROR, (), "error: the message names the problem and a remedy"),
     Row(USAGE, (), "wrong usage: unknown option, missing argument"),
     Row(NOT_OPEN, ("corpus fetch",), "not openly available: the message says how to apply"),

@@ -67,6 +67,8 @@ def _show_gates(result: dict[str, Any]) -> None:
         console.print(f"gate failed  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
     for promotion in result["promotions"]:
         console.print(f"promoted  models:/{promotion['model']}/{promotion['version']} became champion")
+    for model in result.get("awaiting", ()):
+        console.print(f"awaiting approval  {model}: labram models approve {model}", style="yellow")
     if models := sorted({gate["model"] for gate in result["failed_gates"]}):
         console.print(f"not promoted  {', '.join(models)}", style="yellow")
 

@@ -14,6 +14,8 @@ class Outcome(StrEnum):
     PROMOTED = "promoted"
     NOT_PROMOTED = "not promoted"
     """At least one model failed a gate; models that passed theirs are promoted."""
+    AWAITING_APPROVAL = "awaiting approval"
+    """All gates passed, and the recipe requires a person's approval (``gates.approval: required``)."""
     COMPARED = "compared"
     """A study, which promotes nothing."""
     UNCHANGED = "unchanged"

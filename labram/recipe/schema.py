@@ -420,6 +420,10 @@ class GateRecipe(FrozenModel):
         default=False, description="Accept test subjects or recordings that were used in pre-training."
     )
     bootstrap: Positive = Field(default=2000, description="Bootstrap draws of subjects for confidence intervals.")
+    approval: Literal["none", "required"] = Field(
+        default="none",
+        description="required: a model that passes its gates stays challenger until `labram models approve`.",
+    )
 
 
 class VariantRecipe(FrozenModel):

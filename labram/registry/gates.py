@@ -44,12 +44,14 @@ class Verdict(FrozenModel):
         version: The challenger's version.
         champion: Version of the champion that it was compared with; None if there was none.
         gates: The gates with their outcomes.
+        approval: Whether a person must approve the promotion (``gates.approval: required``).
     """
 
     model: str
     version: str
     champion: str | None
     gates: tuple[Gate, ...]
+    approval: bool = False
 
     @property
     def passed(self) -> bool:

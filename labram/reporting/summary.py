@@ -74,6 +74,8 @@ def _verdict(record: RunRecord) -> tuple[Status, str]:
     passed = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
     if below := [model for model, gate in record.gates if gate.waived]:
         passed += f", {listed(below)} below the baseline (the recipe sets gates.baseline: false)"
+    if not record.promotions and any(verdict.approval for verdict in record.verdicts):
+        return Status("awaiting approval", "open"), f"{passed}. A person must approve: labram models approve."
     if not record.promotions:
         return Status("unchanged", "good"), f"{passed}; no alias moved."
     return Status("promoted", "good"), f"{passed}. Promoted: {promoted}."

@@ -64,6 +64,8 @@ def gate(
         ]
         if tokenizer is not None and backbone is not None:
             verdicts += list(_pretrained_verdicts(verdicts, settings, registered, Path(tokenizer), Path(backbone)))
+        approval = settings.gates.approval == "required"
+        verdicts = [verdict.model_copy(update={"approval": approval}) for verdict in verdicts]
         for verdict in verdicts:
             run.note(
                 f"{verdict.model} version {verdict.version}: {verdict.outcome if verdict.passed else 'not promoted'}"

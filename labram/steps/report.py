@@ -118,7 +118,7 @@ def _result(
         )
     return {
         "run": name,
-        "outcome": (Outcome.PROMOTED if all(verdict.passed for verdict in verdicts) else Outcome.NOT_PROMOTED).value,
+        "outcome": _outcome(verdicts, moves).value,
         "tasks": rows,
         "quarantined": corpus.quarantined()[["recording_id", "reasons"]].to_dict("records"),
         "failed_gates": [
@@ -127,4 +127,11 @@ def _result(
             for gate in verdict.failed_gates
         ],
         "promotions": [{"model": move.model, "version": move.version} for move in moves if move.moved],
+        "awaiting": [move.model for move in moves if move.awaiting],
     }
+
+
+def _outcome(verdicts: Sequence[Verdict], moves: Sequence[Move]) -> Outcome:
+    if not all(verdict.passed for verdict in verdicts):
+        return Outcome.NOT_PROMOTED
+    return Outcome.AWAITING_APPROVAL if any(move.awaiting for move in moves) else Outcome.PROMOTED
