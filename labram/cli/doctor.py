@@ -7,7 +7,7 @@ import typer
 from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
 from labram.cli.pipeline import HOST, LOCALHOST
 
-_SIGNS = {"ok": ("ok   ", "green"), "warning": ("?    ", "yellow"), "error": ("WRONG", "red")}
+SIGNS = {"ok": ("ok   ", "green"), "warning": ("?    ", "yellow"), "error": ("WRONG", "red")}
 
 
 def doctor(
@@ -15,12 +15,19 @@ def doctor(
         bool,
         typer.Option("--cluster", help="Check the cluster of the current kubectl context instead of this machine."),
     ] = False,
+    registry: Annotated[
+        bool,
+        typer.Option("--registry", help="Check the model registry instead, and finish or clean half-way states."),
+    ] = False,
     host: HOST = LOCALHOST,
     namespace: Annotated[str, typer.Option("--namespace", help="Namespace of the manifests in k8s/.")] = "labram",
     gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs that one training task requests.")] = 0,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Check the prerequisites of a run: folders, services and credentials here, or with --cluster on a cluster.
+
+    With --registry, moves of killed processes are finished, contradicting aliases resolved, approvals applied, runs of
+    dead processes ended, and logged models without a version deleted.
 
     Each line is `ok`, `?` (cannot be checked, or not recommended) or `WRONG`, with a remedy below it.
 
@@ -30,14 +37,15 @@ def doctor(
     from labram.platform import doctor
     from labram.platform.kfp_client import KfpClient
 
-    findings = (
-        doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus)
-        if cluster
-        else doctor.check_machine(workspace.absolute())
-    )
+    if cluster:
+        findings = doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus)
+    elif registry:
+        findings = doctor.check_registry(workspace.absolute())
+    else:
+        findings = doctor.check_machine(workspace.absolute())
     wrong = False
     for finding in findings:
-        sign, style = _SIGNS[finding.state]
+        sign, style = SIGNS[finding.state]
         wrong = wrong or finding.state == "error"
         console.print(f"{sign} {finding.subject}: {finding.detail}", style=style, soft_wrap=True)
         if finding.remedy:

@@ -32,6 +32,7 @@ from labram.tracking.lineage import code_version, image_tag
 
 REQUEST, RESULT, IDENTITY = "request.json", "result.json", "identity"
 EVENTS, LOG = "events.jsonl", "pipeline.log"
+LOCK_FILE = "run.lock"
 RUNNER_MODULE = "pipelines.local"
 POLL_SECONDS = 0.1
 SECONDS_TO_STOP = 20
@@ -152,7 +153,7 @@ def lock_workspace(workspace: Workspace) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     workspace.create()
-    lock = FileLock(workspace.root / "run.lock", timeout=1)
+    lock = FileLock(workspace.root / LOCK_FILE, timeout=1)
     try:
         with lock:
             yield

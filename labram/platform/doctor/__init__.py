@@ -8,11 +8,12 @@ from labram.errors import PlatformError
 from labram.platform.doctor import controller, kubernetes, services
 from labram.platform.doctor.finding import Finding, failed, require
 from labram.platform.doctor.kubernetes import Pool, attempt
+from labram.platform.doctor.registry import check_registry
 from labram.platform.kfp_client import SINGLE_USER_NAMESPACE, KfpClient
 from labram.platform.workspace import STORE_VARIABLE
 from labram.training.distributed import launchers, train_job
 
-__all__ = ["Finding", "Pool", "check_cluster", "check_machine", "check_pod", "require"]
+__all__ = ["Finding", "Pool", "check_cluster", "check_machine", "check_pod", "check_registry", "require"]
 
 SECRETS = {
     "labram-database": ("password",),
