@@ -92,8 +92,9 @@ def compare_versions(a: ModelVersion, b: ModelVersion) -> Comparison:
         notes = ("The versions are of different models: their scores are not compared.",)
     elif task in {entry.name for entry in recipes[0].tasks}:
         try:
-            both = [predictions.read(version.run_id, task) for version in (a, b)]
-            scores = (paired(*both, recipes[0].task(task), bootstrap=recipes[0].gates.bootstrap, seed=recipes[0].seed),)
+            ours, theirs = (predictions.read(version.run_id, task) for version in (a, b))
+            gates, seed = recipes[0].gates, recipes[0].seed
+            scores = (paired(ours, theirs, recipes[0].task(task), bootstrap=gates.bootstrap, seed=seed),)
         except (RegistryError, LabelError) as error:
             notes = (str(error),)
     origin = differences(*({key: text for key, text in provenance.flat(version).items() if text} for version in (a, b)))
@@ -118,10 +119,10 @@ def compare_runs(a: PipelineRun, b: PipelineRun) -> Comparison:
         if name not in _tasks(b):
             continue
         try:
-            both = [predictions.read(run.run_id, name) for run in (a, b)]
+            ours, theirs = (predictions.read(run.run_id, name) for run in (a, b))
             task = TaskRecipe.model_validate(fields)
             draws, seed = int(a.params.get("gates.bootstrap", DRAWS)), int(a.params.get("seed", 0))
-            scores.append(paired(*both, task, bootstrap=draws, seed=seed))
+            scores.append(paired(ours, theirs, task, bootstrap=draws, seed=seed))
         except (RegistryError, LabelError) as error:
             notes.append(str(error))
     return Comparison(

@@ -1,16 +1,17 @@
 """Register: log tokenizer, backbone and task models to the registry, with the alias `challenger`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from labram.corpus.catalogue import Corpus
-from labram.evaluation.record import Evaluation
+from labram.evaluation.record import PREDICTIONS_FILE, Evaluation
 from labram.evaluation.statistics import Estimate
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.registry import model_card, model_registry, predictions
 from labram.registry.model_registry import ModelVersion
-from labram.steps.artifacts import HARDWARE_FILE, PREDICTIONS_FILE, read_codebook, read_evaluation, write_versions
+from labram.steps.artifacts import HARDWARE_FILE, read_codebook, read_evaluation, write_versions
 from labram.tracking import lineage, mlflow_runs
 
 BESIDE_THE_WEIGHTS = ("evaluation", "baseline")
@@ -56,14 +57,14 @@ def register(
             built_from["tokenizer_version"] = version.pin
         if backbone is not None:
             card, threads = model_card.backbone_card(log.data, log.origin), settings.pretraining.threads
-            version = log.model(model_registry.BACKBONE, Path(backbone), card, threads=threads, **built_from)
+            version = log.model(model_registry.BACKBONE, Path(backbone), card, threads=threads, built_from=built_from)
             built_from["backbone_version"] = version.pin
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
             name, folder = model_registry.task_model_name(task.name), Path(evaluation)
             scores = read_evaluation(folder)
             card = model_card.task_card(name, scores, log.data, log.origin, settings.gates)
             files = [path for path in sorted(folder.iterdir()) if path.name.startswith(BESIDE_THE_WEIGHTS)]
-            log.model(name, Path(model), card, files, threads=task.threads, scores=scores, **built_from)
+            log.model(name, Path(model), card, files, threads=task.threads, scores=scores, built_from=built_from)
             predictions.log(log.parent, task.name, folder / PREDICTIONS_FILE)
         write_versions(out, log.versions)
 
@@ -92,7 +93,7 @@ class _Log:
         *,
         threads: int,
         scores: Evaluation | None = None,
-        **built_from: str,
+        built_from: Mapping[str, str] = MappingProxyType({}),
     ) -> ModelVersion:
         hardware = folder / HARDWARE_FILE
         observed = {"hardware": hardware.read_text(encoding="utf-8").strip()} if hardware.is_file() else {}
@@ -101,7 +102,7 @@ class _Log:
             folder,
             run_id=self.parent,
             recipe=self._recipe,
-            lineage=self.origin | built_from | {"threads": str(threads)},
+            lineage=self.origin | dict(built_from) | {"threads": str(threads)},
             card=card,
             extra_files=extra_files,
             circumstances=lineage.circumstances() | observed | (_scores(scores) if scores else {}),
