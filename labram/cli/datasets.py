@@ -191,6 +191,7 @@ def _problems(result: "DatasetCheck") -> Iterator[tuple[str, list[str]]]:
     yield "Not used in tables", list(result.notes)
     for task, places in result.unlabelled.items():
         yield f"Recordings without labels for task {task!r}", list(places)
+    yield "Worth a look", list(result.hints)
     yield "Tasks that cannot be trained and evaluated yet", list(result.doubts)
 
 

@@ -99,6 +99,13 @@ def _print_keys(schema: dict[str, Any], properties: dict[str, Any], prefix: str)
             echo(f"{prefix}{key}  {section.get('description', '')}", bold=True)
             _print_keys(schema, section["properties"], f"{prefix}{key}.")
             continue
-        kind = field.get("type") or "/".join(kind.get("type", "?") for kind in field.get("anyOf", []))
+        kind = _kind(field) or " or ".join(map(_kind, field.get("anyOf", [])))
         default = f" = {field['default']}" if "default" in field else " (required)"
         echo(f"{prefix}{key}: {kind}{default}  {field.get('description', '')}".rstrip())
+
+
+def _kind(field: dict[str, Any]) -> str:
+    """Return the type of a value, or the values that are allowed."""
+    if "enum" in field:
+        return f"one of {', '.join(map(str, field['enum']))}"
+    return str(field.get("type", ""))

@@ -61,6 +61,7 @@ SCHEMA = pa.schema(
         _field("rate_hz", pa.float64(), "Sampling rate of the file", "Hz"),
         _field("unit", pa.string(), "Unit of the values in the file: V, mV, µV or nV; empty: not stated"),
         _field("unit_scale", pa.float64(), "Factor that the adapter applies to the file's values"),
+        _field("max_window_uv", pa.float64(), "Largest amplitude in a window; empty: that of the recipe", "µV"),
         _field("reference", pa.string(), "Recording reference, from the dataset's description"),
         _field("mains_hz", pa.float64(), "Line frequency, from the adapter (BIDS: PowerLineFrequency)", "Hz"),
         _field("seconds", pa.int64(), "Duration in the store, whole seconds", "s"),
@@ -129,9 +130,8 @@ SCHEMA = pa.schema(
 )
 
 _ADDED = {
-    "subject_source", "group_key", "trial_seconds", "signal_sketch", "patient_hash", "start_hash", "end_hashes",
-    "interpolated_channels",
-    "excluded_seconds", "excluded_fraction",
+    "subject_source", "group_key", "trial_seconds", "max_window_uv", "signal_sketch", "patient_hash", "start_hash",
+    "end_hashes", "interpolated_channels", "excluded_seconds", "excluded_fraction",
 }  # fmt: skip
 """Columns that catalogues of version 0.1 lack; they are null when such a catalogue is read."""
 

@@ -5,11 +5,12 @@ Results have paths, subjects and labels as their owner wrote them: they are for 
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labram.corpus import pseudonyms
 from labram.corpus.catalogue import ACCEPTED, SPLITS, Corpus, Split
+from labram.corpus.dataset_hints import simultaneous, small_amplitude, wrong_rate
 from labram.corpus.ingest import identity_row
 from labram.corpus.process_recording import process_recording
 from labram.corpus.quality import check_quality
@@ -101,6 +102,7 @@ class DatasetCheck:
         unlabelled: Recordings without labels, by task.
         doubts: What will keep a task from being trained or evaluated.
         sample: Verdicts of the quality rules on the beginning of a few recordings.
+        hints: What is worth a look: recordings at one time, peaks of the spectrum, small amplitudes.
     """
 
     name: str
@@ -110,6 +112,7 @@ class DatasetCheck:
     unlabelled: Mapping[str, tuple[str, ...]]
     doubts: tuple[str, ...]
     sample: tuple[Judged, ...]
+    hints: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> int:
@@ -166,6 +169,7 @@ def check_dataset(
         files.append(_checked(dataset, file))
         monitor.progress(number, len(contents.files))
     splits = _splits(dataset, files, recipe)
+    hints = simultaneous([(one.file, one.seconds) for one in files]) if sample else []
     classes = tuple(counts for task in dataset.tasks for counts in _classes(dataset, task, files, splits))
     return DatasetCheck(
         name=dataset.name,
@@ -174,7 +178,8 @@ def check_dataset(
         notes=contents.notes,
         unlabelled={task: _unlabelled(task, files) for task in dataset.tasks},
         doubts=tuple(doubt for task in dataset.tasks for doubt in _doubts(task, classes)),
-        sample=tuple(_judge(dataset, files, recipe)) if sample else (),
+        sample=tuple(_judge(dataset, files, recipe, hints)) if sample else (),
+        hints=tuple(hints),
     )
 
 
@@ -275,20 +280,23 @@ def _doubts(task: str, classes: Sequence[ClassCounts]) -> list[str]:
     return doubts
 
 
-def _judge(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) -> list[Judged]:
-    """Try the quality rules on the beginning of a few recordings."""
+def _judge(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe, hints: list[str]) -> list[Judged]:
+    """Try the quality rules on the beginning of a few recordings, and add hints on their signals."""
     usable = [one for one in files if one.seconds]
     first = list({one.file.subject: one for one in reversed(usable)}.values())[::-1]
     chosen = [first[round(index * (len(first) - 1) / max(1, SAMPLE - 1))] for index in range(min(SAMPLE, len(first)))]
     short = copy(dataset)
     most = min(dataset.stated.at_most or SAMPLE_SECONDS, SAMPLE_SECONDS)
-    short.stated = dataset.stated.model_copy(update={"at_most": most})
+    short.stated = dataset.stated.model_copy(update={"at_most": most, "tasks": {}})
     with scratch_folder() as scratch:
         store = Store(scratch / "store")
         rows = []
         for one in chosen:
-            item = Item(short, dataset.folder, one.file)
+            item = Item(short, dataset.folder, replace(one.file, labels=()))
             result = process_recording(item, store, store.key(one.file.name), recipe.preprocessing)
+            wrong = wrong_rate(short.read(one.file), dataset.line_freq(one.file))
+            small = small_amplitude(result["row"].get("band_rms_uv"))
+            hints += [f"{one.file.name}: {hint}" for hint in (wrong, small) if hint]
             identity = identity_row(item, Content(_content_name(one.file.name), 0), _KEY)
             warnings = [*identity["warnings"], *result["row"].get("warnings", [])]
             rows.append({**identity, **result["row"], "recording_id": one.file.name, "warnings": warnings})

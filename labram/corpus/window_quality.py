@@ -89,7 +89,9 @@ def _loud_seconds(row: Mapping[Hashable, Any], good: Mask, quality: QualityRecip
             remedy="Ingest the folder again with `labram corpus ingest`, or run with --force",
         )
     peaks = np.asarray(stored).view(np.float16)[:, good]
-    return [int(second) for second in np.flatnonzero(~(peaks <= quality.max_window_uv).all(axis=1))]
+    stated = row.get("max_window_uv")
+    most = quality.max_window_uv if pd.isna(stated) else stated
+    return [int(second) for second in np.flatnonzero(~(peaks <= most).all(axis=1))]
 
 
 def count_excluded(accepted: pd.DataFrame) -> dict[str, dict[str, int]]:

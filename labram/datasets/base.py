@@ -161,6 +161,7 @@ class Dataset:
         ids_of_folder: Whether equal IDs in two folders of this adapter are different subjects.
         group: What the paper used it for. The released weights of LaBraM were pre-trained on the datasets in
             `Group.PRETRAINING` (paper, appendix D).
+        max_window_uv: Largest amplitude in a window, instead of the recipe's; None: that of the recipe.
         suffixes: Lower-case suffixes of its recordings. Every file with an EEG suffix is a catalogue row; of other
             suffixes (tables, MATLAB files), only files whose name matches `file_name`.
     """
@@ -182,6 +183,7 @@ class Dataset:
     population: str = ""
     ids_of_folder: bool = False
     group: Group = Group.OTHER
+    max_window_uv: float | None = None
     suffixes: frozenset[str] = EEG_SUFFIXES
 
     published = False

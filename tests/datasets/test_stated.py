@@ -11,14 +11,18 @@ import yaml
 from labram import recipe as recipes
 from labram.corpus.scan import fingerprint, scan
 from labram.corpus.splits import assign_splits
+from labram.corpus.window_quality import with_window_columns
 from labram.datasets import find
+from labram.datasets.stated.draft import draft
 from labram.datasets.stated.file_dataset import FileDataset
 from labram.datasets.stated.label_table import TableError
+from labram.datasets.stated.survey import survey
 from labram.datasets.stated.task_defaults import load_recipe
 from labram.datasets.subjects import SubjectPatternError
 from labram.errors import CorpusError, LabelError, RecipeError
-from labram.recipe import SplitRecipe
+from labram.recipe import QualityRecipe, SplitRecipe
 from labram.signals.recording import Event, Recording
+from labram.store.store import Store
 
 PEOPLE = ("P01", "P02", "P03")
 TABLE = {"classes": ["rest", "task"], "labels": {"table": "labels.csv", "file": "file", "label": "condition"}}
@@ -292,6 +296,29 @@ def test_bids_labels_come_from_events_participants_and_scans(tmp_path: Path, rec
     found = [(x.task, x.onset, x.duration, *x.label) for x in dataset.labels(two, dataset.read(two))]
     assert found == [("diagnosis", 0, 10, 1), ("mood", 0, 10, 0), ("side", 1, 1.5, 0), ("side", 3.5, 1.5, 1)]
     assert [path.name for path in dataset.sidecars(two)] == ["sub-02_task-x_events.tsv"]
+
+
+def test_the_values_of_trial_type_are_drafted_as_classes(tmp_path: Path, recorded: Path) -> None:
+    place = tmp_path / "sub-01" / "eeg" / "sub-01_task-x_eeg.edf"
+    place.parent.mkdir(parents=True)
+    shutil.copy(recorded / "P01_a.edf", place)
+    place.with_name("sub-01_task-x_events.tsv").write_text("onset\tduration\ttrial_type\n1\t2\tleft\n4\t2\tright")
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    stated = yaml.safe_load(draft(survey(tmp_path)))
+    assert stated["bids"] is True
+    assert stated["tasks"] == {
+        "trial_type": {"classes": ["left", "right"], "labels": {"bids": "events", "label": "trial_type"}}
+    }
+
+
+def test_a_dataset_limits_the_amplitude_of_its_windows(study, take_in, tmp_path: Path) -> None:
+    _, corpus = take_in(study(max_window_uv=30.0))
+    assert set(corpus.catalogue["max_window_uv"]) == {30.0}
+    limited = with_window_columns(corpus, QualityRecipe(), Store(tmp_path / "store")).catalogue
+    assert limited["excluded_fraction"].min() > 0.5
+    _, corpus = take_in(study())
+    free = with_window_columns(corpus, QualityRecipe(), Store(tmp_path / "store")).catalogue
+    assert free["excluded_fraction"].max() == 0.0
 
 
 def test_an_ingest_stores_labels_and_groups_and_splits_keep_groups_together(study, take_in) -> None:

@@ -356,6 +356,11 @@ class DatasetFile(FrozenModel):
     skip_start: Seconds = Field(default=0.0, description="Seconds at the start of each recording that are not used.")
     skip_end: Seconds = Field(default=0.0, description="Seconds at the end of each recording that are not used.")
     at_most: float | None = Field(default=None, gt=0.0, description="Most seconds of a recording that are used.")
+    max_window_uv: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="Largest amplitude in a window, instead of the recipe's quality.max_window_uv.",
+    )
     tasks: dict[Annotated[str, Field(pattern=_NAME)], TaskFile] = Field(default={}, description="Tasks with labels.")
 
     @field_validator("files", mode="before")

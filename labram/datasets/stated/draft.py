@@ -190,12 +190,8 @@ def _sources(found: Survey) -> Iterator[list[str]]:
         ]
     if found.events and not found.bids and not found.epochs:
         yield list(_event_task(found))
-    if found.bids:
-        yield [
-            "trial_type:",
-            "  classes: [left, right]  # state the values of trial_type in …_events.tsv",
-            "  labels: {bids: events, label: trial_type, tmin: 0, tmax: 4}",
-        ]
+    if found.trial_types:
+        yield list(_bids_task(found))
 
 
 def _table_task(table: TableFinding, column: str, values: Sequence[str]) -> Iterator[str]:
@@ -221,6 +217,20 @@ def _table_task(table: TableFinding, column: str, values: Sequence[str]) -> Iter
     if mapped:
         keys += [f"values: {{{', '.join(f'{_label(value)}: {_label(name)}' for value, name in mapped.items())}}}"]
     yield f"  labels: {{{', '.join(keys)}}}"
+
+
+def _bids_task(found: Survey) -> Iterator[str]:
+    """Yield the task of `trial_type`; its values are the classes."""
+    counts = ", ".join(f"{name} x {count}" for name, count in found.trial_types.most_common(_SHOWN))
+    yield "trial_type:"
+    yield f"  {_DOUBT} values of trial_type: {counts}. Remove those that are no class:"
+    yield f"  classes: [{', '.join(map(_label, sorted(found.trial_types)))}]"
+    if found.span > 0:
+        yield f"  # The labelled span is the event's duration (median {found.span:.1f} s); tmin and tmax state another."
+        yield "  labels: {bids: events, label: trial_type}"
+    else:
+        yield f"  {_DOUBT} the events have no duration: state the labelled span in seconds after each"
+        yield "  labels: {bids: events, label: trial_type, tmin: 0, tmax: 4}"
 
 
 def _event_task(found: Survey) -> Iterator[str]:

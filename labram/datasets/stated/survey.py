@@ -16,6 +16,7 @@ from labram.datasets.bids import Bids
 from labram.datasets.finder import FOLDER
 from labram.datasets.stated import label_table
 from labram.datasets.stated.label_table import Table, TableError, read_table
+from labram.datasets.stated.labels import events_table
 from labram.datasets.stated.row_matching import names_of
 from labram.datasets.stated.trial_survey import TrialFinding, find_trials
 from labram.datasets.walk import walk
@@ -81,6 +82,8 @@ class Survey:
         formats: Recordings by format.
         bids: Whether it is a BIDS dataset.
         pattern: Proposed pattern of subjects.
+        trial_types: Values of `trial_type` in the tables of events of BIDS, with their number.
+        span: Median duration of these events; 0: they are points in time.
         group: Proposed pattern of groups; empty: the names do not look like groups.
         subjects: Recordings by subject, by the pattern.
         rates: Opened recordings by sampling rate.
@@ -118,6 +121,8 @@ class Survey:
     arrays: TrialFinding | None = None
     epochs: str = ""
     group: str = ""
+    trial_types: Counter[str] = field(default_factory=Counter)
+    span: float = 0.0
 
 
 def survey(folder: Path) -> Survey:
@@ -145,6 +150,7 @@ def survey(folder: Path) -> Survey:
     opened = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, min(_OPENED, len(paths)))] if paths else []
     recordings, unreadable, epochs = _open(opened, folder)
     codes = Counter(event.code for recording in recordings for event in recording.events)
+    trial_types, span = _trial_types(opened) if bids else (Counter(), 0.0)
     return Survey(
         folder=folder,
         places=places,
@@ -170,7 +176,24 @@ def survey(folder: Path) -> Survey:
         arrays=arrays,
         epochs=epochs,
         group=group,
+        trial_types=trial_types,
+        span=span,
     )
+
+
+def _trial_types(paths: Sequence[Path]) -> tuple[Counter[str], float]:
+    """Return the values of `trial_type` in tables of events, with their number, and the median duration."""
+    types: Counter[str] = Counter()
+    durations: list[float] = []
+    for path in filter(Path.is_file, map(events_table, paths)):
+        try:
+            table = read_table(path)
+            table.require("trial_type", "duration")
+            types.update(value for row in table.rows if (value := row.stated("trial_type")))
+            durations += [table.number(row, "duration") for row in table.rows if row.stated("duration")]
+        except TableError:
+            continue
+    return types, float(np.median(durations)) if durations else 0.0
 
 
 def _group(places: Sequence[str]) -> str:
@@ -240,7 +263,7 @@ def _peaks(recording: Recording) -> tuple[float, float] | None:
 def _tables(folder: Path, recordings: set[str], places: Sequence[str], names: set[str]) -> Iterator[TableFinding]:
     for path in _files(folder, label_table.SUFFIXES - {".txt"}):
         place = path.relative_to(folder).as_posix()
-        if place in recordings or place.endswith(("_events.tsv", "_channels.tsv", "_electrodes.tsv")):
+        if place in recordings or place.endswith(("_events.tsv", "_channels.tsv", "_electrodes.tsv", "_scans.tsv")):
             continue
         try:
             table = read_table(path)
