@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = recipe.load(options.recipe)
     store = Store(options.store)
-    corpus = Corpus.load(next((options.store / CORPORA).iterdir()))
+    corpus = Corpus.load(next(folder for folder in (options.store / CORPORA).iterdir() if folder.is_dir()))
     labram = _model(settings, options.backbone)
     for task in settings.tasks:
         for kind in options.alignment.split(","):

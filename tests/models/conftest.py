@@ -89,9 +89,12 @@ def rows() -> Tensor:
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float = 2e-6) -> None:
-    """Equal within the tolerance that held between the published code and an independent implementation."""
+    """Equal within the tolerance that held between the published code and an independent implementation.
+
+    It is relative to the largest value, and absolute below 1: kernels of other processors sum in another order.
+    """
     assert found.shape == expected.shape
-    assert (found.detach() - expected).abs().max().item() <= tolerance
+    assert (found.detach() - expected).abs().max().item() <= tolerance * max(1.0, expected.abs().max().item())
 
 
 @pytest.fixture(name="close")

@@ -82,7 +82,7 @@ def test_the_tokenizer_learns(trainer, tokenizer_recipe):
     optimiser = {"peak_lr": 2e-3, "betas": (0.9, 0.99)}
     trainer.tokenizer(tokenizer_recipe(steps=60, validate_every=60, checkpoint_every=60, optimiser=optimiser))
     losses = [row["loss"] for row in trainer.history("tokenizer") if row["phase"] == "training"]
-    assert losses[-1] < 0.9 * losses[0]
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:3])
 
 
 def test_a_collapsed_codebook_is_reported_early_and_is_an_error_at_the_end(trainer, tokenizer_recipe, monkeypatch):
