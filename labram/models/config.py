@@ -24,6 +24,8 @@ _BLOCK_VALUES = 12
 Compatibility = Literal["corrected", "published"]
 """`published` reproduces the published code with its errors, which docs/model.md lists."""
 Pooling = Literal["mean", "cls"]
+PatchEmbedding = Literal["temporal", "time-frequency"]
+"""`temporal` is the paper's; `time-frequency` adds the log spectrum of each patch (decision 29)."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class _Config:
     heads: int = 10
     codes: int = 8192
     compatibility: Compatibility = "corrected"
+    patch_embedding: PatchEmbedding = "temporal"
 
     def __post_init__(self) -> None:
         self._require_types()
@@ -58,6 +61,9 @@ class _Config:
         self._require(self.conv_channels % 4 == 0, "conv_channels", "a multiple of 4, the number of its groups")
         self._require(self.width % self.heads == 0, "heads", f"a divisor of width {self.width}")
         self._require(self.compatibility in ("corrected", "published"), "compatibility", "corrected or published")
+        self._require(
+            self.patch_embedding in ("temporal", "time-frequency"), "patch_embedding", "temporal or time-frequency"
+        )
 
     def _require(self, holds: bool, field: str, expected: str) -> None:  # noqa: FBT001
         if not holds:
@@ -76,8 +82,11 @@ class _Config:
         return _BLOCK_VALUES * self.width**2 * self.depth
 
     def to_json(self) -> dict[str, Any]:
-        """Return the dimensions as plain JSON values."""
-        return dataclasses.asdict(self)
+        """Return the dimensions as plain JSON values, the patch embedding only if it is not the paper's."""
+        values = dataclasses.asdict(self)
+        if self.patch_embedding == "temporal":
+            del values["patch_embedding"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -93,8 +102,8 @@ class _Config:
                 remedy="Use the config.json that was written with these weights",
             )
         known = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != known:
-            wrong = ", ".join(sorted(known ^ set(values)))
+        wrong = ", ".join(sorted((known ^ set(values)) - {"patch_embedding"}))
+        if wrong:
             raise WeightsError(
                 "the model's configuration has missing or unknown fields",
                 field=wrong,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from labram.models.config import BackboneConfig, Pooling
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
-from labram.models.patch_embed import TemporalEncoder
+from labram.models.patch_embed import patch_encoder
 from labram.models.transformer import NORM_EPS
 from labram.recipe import WindowPooling
 
@@ -37,7 +37,7 @@ class DownstreamModel(nn.Module):
         self.config, self.outputs, self.pooling = config, outputs, pooling
         self.encoder = Encoder(
             config.encoder(final_norm=pooling == "cls"),
-            TemporalEncoder(config.conv_channels),
+            patch_encoder(config),
             drop_path=drop_path,
         )
         self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS) if pooling == "mean" else nn.Identity()
@@ -67,7 +67,8 @@ class DownstreamModel(nn.Module):
     def embed(self, x_BNAT: Tensor, rows_N: Tensor, pooling: WindowPooling) -> Tensor:
         """Return one vector per window [B, K] with any pooling of the patch tokens.
 
-        ``mean`` and ``cls`` have K = D values, ``mean+std`` 2D, ``channels`` (mean over seconds) ND, ``tokens`` NAD.
+        ``mean`` and ``cls`` have K = D values, ``mean+std`` 2D, ``moments`` 3D (mean, SD over channels of the means over
+        seconds, mean over channels of the SD over seconds), ``channels`` (means over seconds) ND, ``tokens`` NAD.
         """
         tokens_BSD = self._tokens(x_BNAT, rows_N)
         if pooling == "mean":
@@ -77,6 +78,11 @@ class DownstreamModel(nn.Module):
         patches_BLD = self.fc_norm(tokens_BSD[:, 1:])
         if pooling == "channels":
             return patches_BLD.unflatten(1, x_BNAT.shape[1:3]).mean(2).flatten(1)  # type: ignore[no-any-return]
+        if pooling == "moments":
+            patches_BNAD = patches_BLD.unflatten(1, x_BNAT.shape[1:3])
+            over_channels_BD = patches_BNAD.mean(2).std(1, correction=0)
+            over_seconds_BD = patches_BNAD.std(2, correction=0).mean(1)
+            return torch.cat([patches_BLD.mean(1), over_channels_BD, over_seconds_BD], dim=1)
         if pooling == "mean+std":
             return torch.cat([patches_BLD.mean(1), patches_BLD.std(1, correction=0)], dim=1)
         return patches_BLD.flatten(1)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from labram.models.encoder import Encoder
+from labram.models.patch_embed import TimeFrequencyEncoder
 from labram.models.transformer import Block
 
 STANDARD_DEVIATION = 0.02
@@ -41,6 +42,8 @@ def initialise_encoder(encoder: Encoder, bound: float) -> None:
             draw(layer.weight, bound)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+        elif isinstance(layer, TimeFrequencyEncoder):
+            layer.initialise_spectrum()
     for depth, block in enumerate(encoder.blocks, start=1):
         assert isinstance(block, Block)
         for weight in (block.attn.proj.weight, block.mlp.fc2.weight):

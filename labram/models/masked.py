@@ -9,7 +9,7 @@ from labram.models.chunked_cross_entropy import chunked_cross_entropy
 from labram.models.config import BackboneConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import NARROW, draw, initialise_encoder
-from labram.models.patch_embed import TemporalEncoder
+from labram.models.patch_embed import patch_encoder
 from labram.models.quantizer import count_codes
 
 
@@ -41,7 +41,7 @@ class MaskedModel(nn.Module):
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config.encoder(final_norm=True), TemporalEncoder(config.conv_channels))
+        self.encoder = Encoder(config.encoder(final_norm=True), patch_encoder(config))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.lm_head = nn.Linear(config.width, config.codes)
         initialise_encoder(self.encoder, NARROW)

@@ -117,8 +117,8 @@ def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", 
         seconds: Window length of braindecode's class; the published code accepts any.
 
     Raises:
-        WeightsError: If the folder cannot be used, braindecode has no class for its model, the model predicts with a
-            probe, or the file cannot be written.
+        WeightsError: If the folder cannot be used, the layout has no class for its model or patch embedding, the model
+            predicts with a probe, or the file cannot be written.
     """
     if (folder / Probe.JSON).is_file():
         raise MisfitWeightsError(
@@ -129,6 +129,13 @@ def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", 
     if file.is_dir():
         raise WeightsError("is a folder, not a file", file=file, remedy="Name the file to write, such as labram.pth")
     model = weights.load(folder)
+    if model.config.patch_embedding != "temporal":
+        raise MisfitWeightsError(
+            f"the model's {model.config.patch_embedding} patch embedding has tensors that no checkpoint layout has",
+            file=folder,
+            field="patch_embedding",
+            remedy="Use the folder as it is, or train with architecture.patch_embedding=temporal",
+        )
     tensors = to_official(model) if layout == "official" else to_braindecode(model, seconds=seconds)
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     _write({"model": tensors, _OURS: _statement(model)} if layout == "official" else tensors, file)

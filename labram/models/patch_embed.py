@@ -1,9 +1,22 @@
-"""Patch embeddings: the temporal encoder of signals, and a linear map of codes. Shape letters: `config`."""
+"""Patch embeddings: encoders of signals, and a linear map of codes. Shape letters: `config`."""
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from labram.models.config import POSITIONS
+from labram.input_spec import PATCH_SAMPLES, SCALE_UV
+from labram.models.config import POSITIONS, BackboneConfig, TokenizerConfig
+
+HIGHEST_HZ = 69
+"""Highest frequency of a patch's spectrum: below the pass band's edge at 75 Hz."""
+SMALLEST_POWER = 1e-6
+"""Floor of a squared amplitude in µV², below amplifier noise, so that the logarithm of a flat patch is finite."""
+TYPICAL_POWER, TYPICAL_SLOPE = 1.1, 1.5
+"""log10 of the squared amplitude of EEG at 1 Hz, and its fall with log10 of the frequency: centres the features."""
+SPECTRUM_GAIN = 2.0
+"""SD of the initial map of the spectrum, relative to 1 / sqrt(bins): it outweighs the temporal encoder at first."""
 
 
 class TemporalEncoder(nn.Module):
@@ -29,6 +42,56 @@ class TemporalEncoder(nn.Module):
             y = functional.gelu(norm(convolution(y)))
         assert y.shape[-1] == POSITIONS
         return y.permute(0, 2, 3, 1).flatten(2)
+
+
+class TimeFrequencyEncoder(TemporalEncoder):
+    """The temporal encoder plus a linear map of each patch's log spectrum, as in CBraMod (Wang et al., ICLR 2025).
+
+    A random or little-trained temporal encoder drowns a line of a few µV in slow activity of larger amplitude; in the
+    logarithm of the power of each frequency both count alike (docs/results.md).
+    """
+
+    basis: Tensor
+    typical: Tensor
+
+    def __init__(self, conv_channels: int) -> None:
+        super().__init__(conv_channels)
+        self.spectrum = nn.Linear(HIGHEST_HZ, POSITIONS * conv_channels)
+        hz_F = torch.arange(1, HIGHEST_HZ + 1, dtype=torch.float64)
+        self.register_buffer("basis", _fourier_basis(hz_F), persistent=False)
+        self.register_buffer("typical", (TYPICAL_POWER - TYPICAL_SLOPE * hz_F.log10()).float(), persistent=False)
+
+    def forward(self, x_BNAT: Tensor) -> Tensor:
+        """Embed patches: [B, N, A, 200] in units of 100 µV to [B, L, D]."""
+        embedded_BLD = super().forward(x_BNAT)
+        return embedded_BLD + self.spectrum(self.log_power(x_BNAT).to(embedded_BLD.dtype))  # type: ignore[no-any-return]
+
+    def log_power(self, x_BNAT: Tensor) -> Tensor:
+        """Return log10 of the squared amplitudes at 1 to 69 Hz, relative to typical EEG [B, L, 69]."""
+        with torch.autocast(x_BNAT.device.type, enabled=False):
+            cosine_BLF, sine_BLF = (x_BNAT.flatten(1, 2).float() @ self.basis).chunk(2, dim=-1)
+            power_BLF = (cosine_BLF.square() + sine_BLF.square()).clamp_min(SMALLEST_POWER)
+            return power_BLF.log10() - self.typical
+
+    @torch.no_grad()
+    def initialise_spectrum(self) -> None:
+        """Draw the map of the spectrum."""
+        nn.init.normal_(self.spectrum.weight, std=SPECTRUM_GAIN / math.sqrt(HIGHEST_HZ))
+        nn.init.zeros_(self.spectrum.bias)
+
+
+def patch_encoder(config: TokenizerConfig | BackboneConfig) -> TemporalEncoder:
+    """Return the patch embedding of a model's configuration."""
+    kind = TimeFrequencyEncoder if config.patch_embedding == "time-frequency" else TemporalEncoder
+    return kind(config.conv_channels)
+
+
+def _fourier_basis(hz_F: Tensor) -> Tensor:
+    """Return cosines and sines under a Hann window [200, 2F]; their products with a patch are amplitudes in µV."""
+    seconds_T1 = torch.arange(PATCH_SAMPLES, dtype=torch.float64).unsqueeze(1) / PATCH_SAMPLES
+    phase_TF = 2 * math.pi * seconds_T1 * hz_F
+    window_T1 = (1 - torch.cos(2 * math.pi * seconds_T1)) * 2 / PATCH_SAMPLES
+    return (SCALE_UV * window_T1 * torch.cat([phase_TF.cos(), phase_TF.sin()], dim=1)).float()
 
 
 class CodeEmbedding(nn.Module):

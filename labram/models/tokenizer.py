@@ -11,7 +11,7 @@ from labram.models.config import TokenizerConfig
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
 from labram.models.onednn_linear import OnednnLinear
-from labram.models.patch_embed import CodeEmbedding, TemporalEncoder
+from labram.models.patch_embed import CodeEmbedding, patch_encoder
 from labram.models.quantizer import Quantized, Quantizer
 from labram.models.spectrum import spectral_targets
 
@@ -49,7 +49,7 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.config = config
         width, code_width = config.width, config.code_width
-        self.encoder = Encoder(config.encoder, TemporalEncoder(config.conv_channels))
+        self.encoder = Encoder(config.encoder, patch_encoder(config))
         self.code_head = _head(width, code_width)
         self.quantizer = Quantizer(config.codes, code_width, decay=config.ema_decay, compatibility=config.compatibility)
         self.decoder = Encoder(config.decoder, CodeEmbedding(code_width, width))

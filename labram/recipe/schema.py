@@ -16,7 +16,7 @@ from labram.metrics import Kind
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
-WindowPooling = Literal["mean", "cls", "channels", "mean+std", "tokens"]
+WindowPooling = Literal["mean", "cls", "channels", "mean+std", "moments", "tokens"]
 LEAST_WINDOWS = 4
 """Windows of a subject that standardisation within subjects needs."""
 CHECKPOINT_MINUTES = 10.0
@@ -181,6 +181,10 @@ class EncoderRecipe(FrozenModel):
 class ArchitectureRecipe(EncoderRecipe):
     """Dimensions of backbone and tokenizer. Defaults: LaBraM-Base with the released tokenizer."""
 
+    patch_embedding: Literal["temporal", "time-frequency"] = Field(
+        default="temporal",
+        description="temporal: as in the paper. time-frequency: plus each patch's log spectrum, for short trainings.",
+    )
     layer_scale: float = Field(default=0.1, description="Initial value of layer scale.")
     tokenizer: EncoderRecipe | None = Field(
         default=None, description="Dimensions of the tokenizer's encoder; null: those of the backbone."
@@ -311,7 +315,8 @@ class AdaptationRecipe(FrozenModel):
     pooling: WindowPooling = Field(
         default="mean",
         description="Embedding of a window for a probe: the mean over its patches, the cls token, the mean over "
-        "seconds of each channel, mean and SD over its patches, or all patch tokens.",
+        "seconds of each channel, mean and SD over its patches, its moments (mean, SD over channels, SD over seconds), "
+        "or all patch tokens.",
     )
     within_subject: bool = Field(
         default=False,

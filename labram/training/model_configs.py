@@ -16,6 +16,7 @@ def tokenizer_config(architecture: ArchitectureRecipe, recipe: TokenizerRecipe) 
         decoder_depth=architecture.decoder_depth,
         code_width=architecture.code_width,
         ema_decay=recipe.ema_decay,
+        patch_embedding=architecture.patch_embedding,
     )
 
 
@@ -28,4 +29,5 @@ def backbone_config(architecture: ArchitectureRecipe, codes: int) -> BackboneCon
         heads=architecture.heads,
         codes=codes,
         layer_scale=architecture.layer_scale,
+        patch_embedding=architecture.patch_embedding,
     )

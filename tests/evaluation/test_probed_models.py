@@ -70,7 +70,7 @@ def test_a_probe_alone_has_no_other_part(workload, probed, tmp_path):
     assert weights.digest(folder) != ""
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "channels", "mean+std", "tokens"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "channels", "mean+std", "moments", "tokens"])
 def test_training_again_gives_the_same_probe_with_any_pooling(probed, pooling):
     _, one, _ = probed("one", pooling=pooling)
     _, two, _ = probed("two", pooling=pooling)
