@@ -16,6 +16,7 @@ from labram.cli import (
     pipeline,
     predict,
     recipe,
+    reproduce,
     run,
     runs,
     serve,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("adapt")(run.adapt)
 app.command("study")(run.study)
+app.command("reproduce")(reproduce.reproduce)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)

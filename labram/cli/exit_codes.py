@@ -7,6 +7,7 @@ from labram.platform.run_result import Outcome
 DONE, ERROR, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 USAGE = NOT_OPEN = 2
 NOT_PROMOTED = DIFFERS = 3
+WITHIN_TOLERANCE, DIFFERENT = 4, 5
 SOME_NOT_PREDICTED = 6
 
 
@@ -26,6 +27,8 @@ TABLE = (
     Row(NOT_OPEN, ("corpus fetch",), "not openly available: the message says how to apply"),
     Row(NOT_PROMOTED, ("run", "adapt", "pipeline submit"), "a gate failed; or unchanged since such a run"),
     Row(DIFFERS, ("corpus version",), "the data or `data.dvc` differ from the commit"),
+    Row(WITHIN_TOLERANCE, ("reproduce",), "not bit-equal, but within the tolerance that other hardware is granted"),
+    Row(DIFFERENT, ("reproduce",), "an artifact differs from the original's"),
     Row(
         SOME_NOT_PREDICTED,
         ("predict",),

@@ -283,3 +283,18 @@ def test_a_run_killed_at_the_gate_is_not_taken_for_a_finished_one(
     assert "resuming" in again.stdout
     assert "unchanged: corpus" not in again.stdout
     assert "gate done" in again.stdout
+
+
+@pytest.mark.attack
+def test_a_run_is_made_again_with_equal_bits_in_a_clone_at_its_commit(killed_then_finished, data, workspace, tmp_path):
+    name = json.loads(next(workspace.glob("runs/tiny-*/result.json")).read_text())["run"]
+    ask = [str(LABRAM), "reproduce", name, "-w", str(workspace), "-d", str(data), "--into", str(tmp_path), "--json"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(ask, cwd=root, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdict = json.loads(done.stdout)
+    assert verdict["verdict"] == "bit-equal"
+    compared = {row["artifact"] for row in verdict["artifacts"]}
+    models = ("labram-tokenizer", "labram-backbone", "labram-abnormal", "labram-gait")
+    assert {f"{model}/model.safetensors" for model in models} <= compared
+    assert {"labram-gait/predictions.parquet", "labram-abnormal/probe.npz"} <= compared
