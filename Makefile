@@ -37,10 +37,14 @@ run-containers: $(READY)  ## The demo with one container per task; compares its 
 lock: $(READY)  ## The hashed requirements of the images, from pyproject.toml and constraints.txt
 	@$(BIN)/python k8s/images/lock.py
 
-results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER, and the curves
+results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER; tables and curves
 	@test -n "$(DATA)" || { echo "say where the recordings are: make results DATA=FOLDER"; exit 2; }
-	@$(BIN)/labram run --data $(DATA) --recipe real-small
+	@$(BIN)/labram corpus ingest $(DATA) --store .labram/store --recipe real-small
+	@$(BIN)/labram run --data $(DATA) --recipe real-small || test $$? = 3
 	@$(BIN)/python benchmarks/plot_training.py .labram docs/results.svg
+	@$(BIN)/python benchmarks/results.py .labram/store .labram/results \
+		--backbone "$$(ls -td .labram/pipeline/*/pretrain/model | head -1)"
+	@echo "table and forest plot: .labram/results.md, .labram/results.svg"
 
 test: $(READY) browser  ## The tests but those of `make attack`, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -8,7 +8,7 @@ import pytest
 from labram import checksums
 from labram.errors import DamagedFileError
 from labram.evaluation.leakage import Ledger, Seen
-from labram.evaluation.record import Predictions
+from labram.evaluation.predictions import Predictions
 from labram.registry.gates import Gate, Verdict
 from labram.registry.promotion import Move
 from labram.steps import artifacts

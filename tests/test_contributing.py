@@ -10,7 +10,8 @@ from labram import metrics
 from labram import recipe as recipes
 from labram.datasets.task_check import check_task
 from labram.errors import RecipeError
-from labram.evaluation.record import Evaluation, Predictions, summarise
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.record import Evaluation, summarise
 from labram.evaluation.study import AblationRun, compare
 from labram.recipe import Recipe, TaskRecipe, VariantRecipe
 from labram.registry.gates import better_than_chance

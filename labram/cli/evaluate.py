@@ -65,6 +65,7 @@ def evaluate(
             subject_key=load_key(opened.root),
             subject=subject,
             device=device,
+            test_uses=opened.test_uses,
             corpus_version=f"sha256-{fingerprint(data, store=store)}",
         )
     if json:
@@ -91,6 +92,9 @@ def _show(evaluation: "Evaluation", model: str) -> None:
         f"the model {evaluation.against_baseline.predicate} on {evaluation.metric}; "
         f"alignment: {evaluation.alignment}"
     )
+    for line in (*evaluation.marks, evaluation.compared):
+        if line:
+            console.print(line)
     for note in evaluation.notes:
         console.print(f"note: {note}", style="yellow")
 

@@ -58,6 +58,10 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row.get("predictor"):
             console.print(f"model of {row['task']}  {row['predictor']}")
+        if row.get("tested"):
+            console.print(
+                f"scores of {row['task']}  {' '.join((row['tested'] + '.', *row['marks'], row['compared'])).rstrip()}"
+            )
 
 
 def _show_gates(result: dict[str, Any]) -> None:

@@ -126,12 +126,18 @@ SCHEMA = pa.schema(
         _field("reasons", _NAMES, "Reason codes of the quarantine"),
         _field("warnings", _NAMES, "Warning codes; the recording is used"),
         _field("split", pa.string(), "train, validation or test; empty if quarantined"),
+        _field(
+            "protocol",
+            pa.string(),
+            "Kind of cross-validation, which tests every subject; empty: the test split is",
+        ),
+        _field("folds", _COUNTS, "Fold in which the subject is tested, in each repetition of the cross-validation"),
     ]
 )
 
 _ADDED = {
     "subject_source", "group_key", "trial_seconds", "max_window_uv", "signal_sketch", "patient_hash", "start_hash",
-    "end_hashes", "interpolated_channels", "excluded_seconds", "excluded_fraction",
+    "end_hashes", "interpolated_channels", "excluded_seconds", "excluded_fraction", "protocol", "folds",
 }  # fmt: skip
 """Columns that catalogues of version 0.1 lack; they are null when such a catalogue is read."""
 
@@ -205,6 +211,14 @@ class Corpus:
         if dataset is not None:
             rows = rows[rows["dataset"] == dataset]
         return rows.reset_index(drop=True)
+
+    def protocol(self, dataset: str) -> str:
+        """Return the kind of cross-validation of a dataset's subjects; empty under a hold-out split."""
+        return str(next(iter(self.accepted(dataset=dataset)["protocol"].dropna()), ""))
+
+    def tested(self, dataset: str) -> pd.DataFrame:
+        """Return the rows of accepted recordings of the subjects that evaluations of a dataset are made on."""
+        return self.accepted(None if self.protocol(dataset) else "test", dataset)
 
     def guessed(self, dataset: str | None = None) -> pd.DataFrame:
         """Return the rows of accepted recordings whose subject is guessed from names."""

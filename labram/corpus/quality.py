@@ -2,14 +2,14 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from labram.corpus import copies, splits, window_quality
+from labram.corpus import copies, folds, splits, window_quality
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, Corpus, Split
 from labram.corpus.evidence import find_ties
 from labram.corpus.rules import GAPS_UNKNOWN, LOST, Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
@@ -96,7 +96,7 @@ def check_quality(
     corpus = _with_copies(corpus)
     corpus, copied = _with_verdicts(corpus, copy_rules(), _copy_metrics(corpus))
     corpus = window_quality.with_window_warnings(corpus)
-    corpus = splits.split_corpus(_with_ties(corpus), split, seed)
+    corpus = _divided(_with_ties(corpus), split, seed, set((tasks or {}).values()))
     summary = summarise(corpus)
     corpus.save(out)
     (out / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
@@ -111,7 +111,18 @@ def check_quality(
         )
     for task, dataset in (tasks or {}).items():
         splits.require_labels(corpus, task, dataset, split)
+        if corpus.protocol(dataset):
+            folds.require_folds(corpus, task, dataset)
     return summary
+
+
+def _divided(corpus: Corpus, split: SplitRecipe | Split, seed: int, datasets: Collection[str]) -> Corpus:
+    """Return the corpus with the column `split` filled in, and `folds` under a cross-validation."""
+    if not isinstance(split, SplitRecipe):
+        return splits.apply_splits(corpus, dict.fromkeys(corpus.accepted()["subject_key"], split))
+    if split.cross_validated:
+        return folds.cross_validated(corpus, split, seed, datasets)
+    return splits.apply_splits(corpus, splits.assign_splits(corpus, split, seed))
 
 
 def summarise(corpus: Corpus) -> Summary:

@@ -7,6 +7,7 @@ from typing import Any
 from labram.corpus.dataset_check import DatasetCheck
 from labram.datasets.stated.file_dataset import FileDataset
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
+from labram.recipe import FEWEST_TEST_SUBJECTS
 
 _LONG_SPAN, _LONG_WINDOW = 20.0, 10
 """Spans from which windows are ten seconds: shorter ones would have less to tell, longer ones are fewer."""
@@ -15,7 +16,7 @@ _REFERENCE = {"tokenizer": 6000.0, "pretraining": 3800.0}
 _REFERENCE_COST, _REFERENCE_CORES = 200**2 * 4, 2
 _OVERHEAD_MINUTES = 2.0
 _PATCHES = 1024
-_FEW_SUBJECTS = 15
+_TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,13 @@ def draft_recipe(dataset: FileDataset, checked: DatasetCheck, base: str = "demo"
 
 
 def _split(checked: DatasetCheck) -> list[str]:
-    few = checked.subjects < _FEW_SUBJECTS
-    test = 0.3 if few else 0.2
-    comment = f"# Shares of the subjects. {checked.subjects} subjects are few: intervals will be wide." if few else ""
-    return [comment or "# Shares of the subjects.", f"split: {{validation: 0.2, test: {test}}}"]
+    if round(_TEST_SHARE * checked.subjects) < FEWEST_TEST_SUBJECTS:
+        return [
+            f"# A fifth of {checked.subjects} subjects are too few for tests: every subject is tested once, by models",
+            "# that were fitted to others. Pre-training uses all recordings, without labels, and scores say so.",
+            "split: {kind: kfold, folds: 5, pretraining: all, validation: 0.2}",
+        ]
+    return ["# Shares of the subjects.", f"split: {{validation: 0.2, test: {_TEST_SHARE}, few_subjects: reject}}"]
 
 
 def _minutes(size: _Size, cores: int) -> float:

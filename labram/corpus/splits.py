@@ -15,15 +15,15 @@ import pandas as pd
 from labram.corpus.catalogue import ACCEPTED, SPLITS, Corpus, Split
 from labram.corpus.evidence import find_ties
 from labram.errors import CorpusError, LabelError, Reason
-from labram.recipe import SplitRecipe
+from labram.recipe import FEWEST_TEST_SUBJECTS, SplitRecipe
 
 MIN_SUBJECTS = len(SPLITS)
 _SHARED = {reason.value for reason in Reason if reason.value.startswith("duplicate_")}
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Subjects that must be in the same split.
+class SubjectGroup:
+    """Subjects that must be in the same split, and in the same fold.
 
     Attributes:
         subjects: Subject keys.
@@ -40,18 +40,11 @@ class _Group:
     author_split: Split | None
 
 
-def split_corpus(corpus: Corpus, split: SplitRecipe | Split, seed: int) -> Corpus:
-    """Return the corpus with the column `split` filled in, by shares or with one split for all recordings."""
-    if isinstance(split, SplitRecipe):
-        return apply_splits(corpus, assign_splits(corpus, split, seed))
-    return apply_splits(corpus, dict.fromkeys(corpus.accepted()["subject_key"], split))
-
-
 def require_labels(corpus: Corpus, task: str, dataset: str, split: SplitRecipe | Split) -> None:
-    """Check that a task has labels in every split that has a share.
+    """Check that a task has labels in every split that has a share, and enough test subjects.
 
     Raises:
-        LabelError: If it has none in one of them.
+        LabelError: If it has none in one of them, or labels of fewer test subjects than the recipe allows.
         CorpusError: If subjects of recordings with labels are guessed: one might be in two splits.
     """
     guessed = set(corpus.guessed(dataset)["recording_id"]) & set(
@@ -63,20 +56,37 @@ def require_labels(corpus: Corpus, task: str, dataset: str, split: SplitRecipe |
             field="corpus.subject",
             remedy=r"State them in the recipe by a pattern of the recordings' paths, such as (?P<subject>P\d+)/",
         )
-    present = set(corpus.intervals(task, dataset=dataset)["split"])
-    if not present:
+    labelled = corpus.intervals(task, dataset=dataset)
+    if labelled.empty:
         raise LabelError(
             f"the task {task} has no labels in the dataset {dataset}",
             field=f"tasks.{task}",
             remedy="Check that the dataset has its label files, with their original names, or remove the task from the "
             "recipe",
         )
-    missing = [name for name in _used_splits(split) if name not in present]
+    if isinstance(split, SplitRecipe) and split.cross_validated:
+        return
+    missing = [name for name in _used_splits(split) if name not in set(labelled["split"])]
     if missing:
         raise LabelError(
             f"the task {task} has labels of too few subjects: none is left for {', '.join(missing)}",
             field=f"tasks.{task}",
             remedy=f"Add subjects to the dataset {dataset}: at least {MIN_SUBJECTS} must have labels",
+        )
+    if isinstance(split, SplitRecipe) and split.test > 0 and split.few_subjects == "reject":
+        _require_test_subjects(labelled, task)
+
+
+def _require_test_subjects(labelled: pd.DataFrame, task: str) -> None:
+    total = labelled["subject_key"].nunique()
+    count = labelled.loc[labelled["split"] == "test", "subject_key"].nunique()
+    if count < FEWEST_TEST_SUBJECTS:
+        raise LabelError(
+            f"the task {task} would be tested on {count} of {total} subjects: with fewer than {FEWEST_TEST_SUBJECTS} "
+            "no difference is significant",
+            field="split.kind",
+            remedy="Set split.kind: kfold, which tests every subject once (--set split.kind=kfold); or set "
+            "split.few_subjects: allow",
         )
 
 
@@ -103,8 +113,8 @@ def assign_splits(corpus: Corpus, recipe: SplitRecipe, seed: int) -> dict[str, S
     Returns:
         Split by subject key.
     """
-    by_dataset: dict[str, list[_Group]] = defaultdict(list)
-    for group in _groups(corpus, seed):
+    by_dataset: dict[str, list[SubjectGroup]] = defaultdict(list)
+    for group in subject_groups(corpus, seed):
         by_dataset[group.dataset].append(group)
     splits: dict[str, Split] = {}
     for groups in by_dataset.values():
@@ -133,9 +143,9 @@ def _partition(count: int, recipe: SplitRecipe) -> list[Split]:
     return [split for split, number in counts.items() for _ in range(number)]
 
 
-def _strata(groups: Sequence[_Group]) -> list[list[_Group]]:
+def _strata(groups: Sequence[SubjectGroup]) -> list[list[SubjectGroup]]:
     """Return the groups by stratum, each in order; strata that are too small to be split are merged into one."""
-    strata: dict[str, list[_Group]] = defaultdict(list)
+    strata: dict[str, list[SubjectGroup]] = defaultdict(list)
     ordered = sorted(groups, key=lambda group: group.order)
     for group in ordered:
         strata[group.stratum].append(group)
@@ -144,7 +154,8 @@ def _strata(groups: Sequence[_Group]) -> list[list[_Group]]:
     return [*large, small]
 
 
-def _groups(corpus: Corpus, seed: int) -> list[_Group]:
+def subject_groups(corpus: Corpus, seed: int) -> list[SubjectGroup]:
+    """Return the subjects with accepted recordings, in groups that must not be divided."""
     rows = corpus.accepted()
     roots = _connected_subjects(corpus.catalogue)
     strata = _label_kinds(corpus)
@@ -163,7 +174,7 @@ def _groups(corpus: Corpus, seed: int) -> list[_Group]:
         stratum = " ".join(sorted({strata.get(subject, "") for subject in subjects}))
         assigned = set().union(*(author_splits[subject] for subject in subjects))
         author_split = next((split for split in reversed(SPLITS) if split in assigned), None)
-        groups.append(_Group(tuple(ordered), str(dataset[first]), order, stratum, author_split))
+        groups.append(SubjectGroup(tuple(ordered), str(dataset[first]), order, stratum, author_split))
     return groups
 
 

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.datasets.base import Dataset, RecordingFile, SubjectSource
+from labram.datasets.base import Dataset, LabelSpan, RecordingFile, SubjectSource
+from labram.signals.recording import Recording
 
-_NAME = re.compile(r"(?P<subject>co\d[ac]\d+)\.rd\.(?P<trial>\d+)\.gz")
+_NAME = re.compile(r"(?P<subject>co\d(?P<group>[ac])\d+)\.rd\.(?P<trial>\d+)\.gz")
 
 
 class UciSmni(Dataset):
-    """`co2a0000364/co2a0000364.rd.000.gz` and so on: each trial is a one-second recording. For pre-training."""
+    """`co2a0000364/co2a0000364.rd.000.gz` and so on: each trial is a one-second recording. Group: `a` or `c`."""
 
     name = "uci_smni"
     title = "EEG Database (Begleiter), UCI Machine Learning Repository"
@@ -20,6 +21,7 @@ class UciSmni(Dataset):
     citation = "Begleiter H. EEG Database. UCI Machine Learning Repository, 1995"
     obtain = "https://archive.ics.uci.edu/dataset/121/eeg+database"
     suffixes = frozenset({".gz"})
+    tasks = {"alcoholism": ("control", "alcoholic")}
 
     def recognises(self, folder: Path) -> bool:
         """Return whether a subject's folder has a trial."""
@@ -32,3 +34,10 @@ class UciSmni(Dataset):
             subject, trial = (match["subject"], match["trial"]) if match else (path.parent.name, path.stem)
             source: SubjectSource = "adapter" if match else "guessed"
             yield RecordingFile(self.name, path, subject, trial, subject_source=source)
+
+    def labels(self, file: RecordingFile, recording: Recording) -> list[LabelSpan]:
+        """Return the group of the subject: 0 control, 1 alcoholic; nothing for a file with another name."""
+        match = _NAME.fullmatch(file.path.name)
+        if not match:
+            return []
+        return [LabelSpan("alcoholism", 0.0, recording.seconds, (float(match["group"] == "a"),))]

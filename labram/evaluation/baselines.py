@@ -1,25 +1,91 @@
-"""The baseline of an evaluation: the spectral model, stored as ``baseline.json`` and ``baseline.npz``."""
+"""The baselines of an evaluation: linear models of features without LaBraM, stored beside the model.
 
+``spectral`` is stored as ``baseline.json`` and ``baseline.npz``, another as ``baseline-NAME.json`` and ``.npz``.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Final, get_args
 
 import numpy as np
+import pandas as pd
 
-from labram.linear import model, spectral
-from labram.linear.features import Aligned
-from labram.linear.model import LinearCard, LinearModel, as_predictions
+from labram.linear import model, riemann, spectral
+from labram.linear.features import Aligned, FeatureTables, measure
+from labram.linear.model import Chosen, LinearCard, LinearModel, as_predictions
 from labram.linear.probe import part_outputs
-from labram.metrics import Array
-from labram.recipe import TaskRecipe
+from labram.metrics import Array, Ids, greater_is_better, score
+from labram.recipe import AlignmentRecipe, BaselineName, TaskRecipe
+
+TANGENTS: Final[Mapping[str, str]] = {"riemann": "tangent", "riemann-bands": "tangent-bands"}
+"""Features of the Riemannian baselines."""
+
+
+@dataclass(frozen=True)
+class BaselineFeatures:
+    """Features of the same windows for all baselines of a task.
+
+    Attributes:
+        task: The task.
+        channels: Channels that were measured.
+        y: Class indices [n], or targets [n, M].
+        subjects: Subject of each window, numbered by appearance [n].
+        tables: Features by alignment.
+    """
+
+    task: TaskRecipe
+    channels: tuple[str, ...]
+    y: Array
+    subjects: Ids
+    tables: Mapping[AlignmentRecipe, FeatureTables]
+
+    @classmethod
+    def measure(cls, windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> "BaselineFeatures":
+        """Measure what the baselines of a task may use, without alignment and with the task's.
+
+        Args:
+            windows: The windows with any alignment.
+            y: Class indices [n], or targets [n, M], in the order of the windows.
+            task: Task with kind, classes, headline metric, alignment, frequencies and baselines.
+            channels: Channels to use.
+        """
+        spectra = "spectral" in task.baselines or task.adaptation.stack
+        tables = spectral.measure_all(windows, task, channels) if spectra else {}
+        names = [TANGENTS[name] for name in task.baselines if name in TANGENTS]
+        if names:
+            plain = AlignmentRecipe()
+            tangents = measure(windows(plain), channels, names, frequencies=task.frequencies)
+            before = tables[plain].tables if plain in tables else {}
+            tables = tables | {plain: FeatureTables(before | tangents.tables, tangents.subjects)}
+        subjects, _ = pd.factorize(next(iter(tables.values())).subjects)  # by appearance, because keys are random
+        return cls(task, channels, np.asarray(y, float), subjects, tables)
+
+    def choose(self, name: BaselineName, rows: Ids | None = None, inner: Ids | None = None) -> Chosen:
+        """Choose a baseline's features and penalty by cross-validation.
+
+        Args:
+            name: The baseline.
+            rows: Indices of the windows; None: all.
+            inner: Groups of these windows that its folds must not divide; None: the subjects.
+        """
+        rows = np.arange(len(self.y)) if rows is None else rows
+        measured = {alignment: tables.rows(rows) for alignment, tables in self.tables.items()}
+        if name == "spectral":
+            candidates = spectral.candidates(measured, self.task, self.channels)
+        else:
+            plain = measured[AlignmentRecipe()]
+            candidates = riemann.candidates(plain, self.task, self.channels, TANGENTS[name])
+        inner = pd.factorize(self.subjects[rows])[0] if inner is None else inner
+        chosen = model.choose(candidates, self.y[rows], inner, self.task.metric)
+        if chosen.score is None:
+            return chosen._replace(card=chosen.card.model_copy(update={"note": spectral.ONE_SUBJECT}))
+        return chosen
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A fitted spectral model."""
-
-    JSON: ClassVar[str] = "baseline.json"
-    ARRAYS: ClassVar[str] = "baseline.npz"
+    """A fitted baseline."""
 
     model: LinearModel
 
@@ -28,14 +94,11 @@ class Baseline:
         """What it is."""
         return self.model.card
 
-    @classmethod
-    def fit(cls, windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> "Baseline":
-        """Choose features, alignment and penalty by cross-validation over subjects, then fit to all windows.
-
-        See `labram.linear.spectral.choose` for the arguments.
-        """
-        chosen = spectral.choose(windows, y, task, channels)
-        return cls(model.fit(chosen.table, np.asarray(y, float), chosen.card))
+    @property
+    def name(self) -> BaselineName:
+        """Name in recipes."""
+        features = {feature: name for name, feature in TANGENTS.items()}
+        return next((name for name in get_args(BaselineName) if name == features.get(self.card.features)), "spectral")
 
     def predict(self, windows: Aligned) -> Array:
         """Return predictions in the form that `labram.metrics.scores` takes.
@@ -49,15 +112,45 @@ class Baseline:
         return as_predictions(self.card.kind, part_outputs(self.model, windows))
 
     def save(self, folder: Path) -> None:
-        """Write `JSON` and `ARRAYS`."""
-        np.savez(folder / self.ARRAYS, allow_pickle=False, **self.model.arrays())
-        (folder / self.JSON).write_text(self.card.to_json() + "\n", encoding="utf-8")
+        """Write its description and its arrays."""
+        name = _stem(self.name)
+        np.savez(folder / f"{name}.npz", allow_pickle=False, **self.model.arrays())
+        (folder / f"{name}.json").write_text(self.card.to_json() + "\n", encoding="utf-8")
 
-    @classmethod
-    def load(cls, folder: Path) -> "Baseline | None":
-        """Return the baseline in a folder; None if it has none."""
-        if not (folder / cls.JSON).is_file():
-            return None
-        card = LinearCard.from_json((folder / cls.JSON).read_text(encoding="utf-8"))
-        with np.load(folder / cls.ARRAYS, allow_pickle=False) as arrays:
-            return cls(LinearModel.of(card, arrays))
+
+def fit_all(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> list[Baseline]:
+    """Choose and fit every baseline of a task; see `BaselineFeatures.measure` for the arguments."""
+    features = BaselineFeatures.measure(windows, y, task, channels)
+    chosen = [features.choose(name) for name in task.baselines]
+    return [Baseline(model.fit(choice.table, features.y, choice.card)) for choice in chosen]
+
+
+def load_all(folder: Path) -> list[Baseline]:
+    """Return the baselines in a folder."""
+    return list(_loaded(folder))
+
+
+def _loaded(folder: Path) -> Iterator[Baseline]:
+    for name in get_args(BaselineName):
+        stem = _stem(name)
+        if (folder / f"{stem}.json").is_file():
+            card = LinearCard.from_json((folder / f"{stem}.json").read_text(encoding="utf-8"))
+            with np.load(folder / f"{stem}.npz", allow_pickle=False) as arrays:
+                yield Baseline(LinearModel.of(card, arrays))
+
+
+def _stem(name: str) -> str:
+    return "baseline" if name == "spectral" else f"baseline-{name}"
+
+
+def best(task: TaskRecipe, y: Array, predictions: Mapping[str, Array]) -> str:
+    """Return the name of the baseline with the best headline metric on the evaluated windows.
+
+    The choice knows the labels of the test windows, which favours the baseline over the model that is compared with it.
+    """
+
+    def signed(name: str) -> float:
+        value = score(task.metric, task.kind, y, predictions[name])
+        return -np.inf if not np.isfinite(value) else value if greater_is_better(task.metric) else -value
+
+    return max(predictions, key=signed)

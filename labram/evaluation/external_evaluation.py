@@ -11,10 +11,12 @@ from labram.corpus.scan import require_stated_subjects, scan
 from labram.datasets.finder import file_datasets
 from labram.datasets.task_check import check_task
 from labram.errors import LabelError, LabramWarning, RecipeError
-from labram.evaluation.baselines import Baseline
+from labram.evaluation import baselines
 from labram.evaluation.leakage import Ledger
-from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions, summarise
-from labram.evaluation.scoring import evaluated, excluded_windows, predict
+from labram.evaluation.predictions import PREDICTIONS_FILE, Predictions
+from labram.evaluation.record import EVALUATION_FILE, Evaluation, summarise
+from labram.evaluation.scoring import describe_best, evaluated, excluded_windows, predict
+from labram.evaluation.test_uses import log_use
 from labram.events import Monitor, NullMonitor
 from labram.inference.predictor import Predictor
 from labram.recipe import MODEL_FILE, GateRecipe, PreprocessingRecipe, QualityRecipe, Recipe, TaskRecipe
@@ -38,6 +40,7 @@ def score_folder(
     out: Path | None = None,
     subject: str = "",
     device: str | None = None,
+    test_uses: Path | None = None,
 ) -> Evaluation:
     """Evaluate a model on all labelled windows of a folder, preprocessed and checked as its training recordings were.
 
@@ -52,6 +55,7 @@ def score_folder(
         out: Folder for ``evaluation.json`` and ``predictions.parquet``; None: nothing is written.
         subject: Pattern of subjects (see `labram.corpus.scan.scan`); empty: that of the model's recipe.
         device: Device of the model, see `labram.training.device.select_device`.
+        test_uses: Log of tests (see `labram.evaluation.test_uses`); None: the test is not logged.
 
     Returns:
         The evaluation. `overlap` counts recordings that were used in training, by content or subject; a warning says
@@ -92,6 +96,9 @@ def score_folder(
     predictor = Predictor(model, device=device)
     predictions, method, doubts = _predictions(predictor, model, windows)
     alignment, too_short = windows.describe_alignment()
+    uses = 0
+    if test_uses is not None:
+        uses = log_use(test_uses, corpus.tested(settings.dataset), task=task, purpose="external", run="labram evaluate")
     overlap, warning = _overlap(model, corpus, predictions)
     gates = recipe.gates if recipe else GateRecipe()
     evaluation = summarise(
@@ -106,6 +113,7 @@ def score_folder(
         predictor=predictor.describe(),
         share=predictor.share,
         overlap=overlap,
+        test_uses=uses,
         notes=(*warning, *notes, *doubts, *too_short),
     )
     if out is not None:
@@ -138,13 +146,15 @@ def _predictions(
     predictor: Predictor, model: Path, windows: LabelledWindows
 ) -> tuple[Predictions, str, tuple[str, ...]]:
     """Return predictions, a description of the baseline, and notes on why it could not be used."""
-    notes, baseline = excluded_windows(windows), Baseline.load(model)
-    if baseline is None:
-        return predict(predictor, windows, None), "", (*notes, "The model has no baseline.")
+    notes, fitted = excluded_windows(windows), baselines.load_all(model)
+    if not fitted:
+        return predict(predictor, windows), "", (*notes, "The model has no baseline.")
+    assert predictor.task is not None, "a task model"
     try:
-        return predict(predictor, windows, baseline), baseline.card.describe(), notes
+        predictions = predict(predictor, windows, fitted)
     except LabelError as error:
-        return predict(predictor, windows, None), "", (*notes, str(error))
+        return predict(predictor, windows), "", (*notes, str(error))
+    return predictions, describe_best(fitted, predictions, predictor.task.recipe), notes
 
 
 def _overlap(model: Path, corpus: Corpus, predictions: Predictions) -> tuple[int, tuple[str, ...]]:

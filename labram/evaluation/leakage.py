@@ -59,6 +59,10 @@ class Ledger(FrozenModel):
         """Return this ledger with one more stage."""
         return Ledger(stages={**self.stages, stage: seen})
 
+    def without(self, stage: str) -> "Ledger":
+        """Return this ledger without a stage, such as the task, whose subjects a cross-validation keeps apart."""
+        return Ledger(stages={name: seen for name, seen in self.stages.items() if name != stage})
+
     def merged(self, other: "Ledger") -> "Ledger":
         """Return the union of both ledgers."""
         stages = dict(self.stages)

@@ -37,14 +37,15 @@ def predict_untrained(
     if predictor.probe is None:
         return None
     channels = predictor.probe.card.parts[0].channels
-    embed = WindowEmbedder(_untrained(predictor, seed), predictor.probe.pooling)
+    embed = WindowEmbedder(untrained(predictor, seed), predictor.probe.pooling)
     y = np.concatenate([part.y for part in fitted_to])
     chosen = choose_penalty(all_groups(fitted_to), y, task, channels, embed, NullMonitor())
     fitted = linear.fit(chosen.table, y, chosen.card)
     return as_predictions(task.kind, part_outputs(fitted, test.window_groups, embed))
 
 
-def _untrained(predictor: Predictor, seed: int) -> DownstreamModel:
+def untrained(predictor: Predictor, seed: int) -> DownstreamModel:
+    """Return a model of the predictor's dimensions with random weights, on its device."""
     assert isinstance(predictor.model, DownstreamModel)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,94 +1,25 @@
-"""Records of an evaluation: the predictions for every window, and the metrics computed from them."""
+"""The record of an evaluation: the metrics computed from predictions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import AliasChoices, Field
 
 from labram import checksums, metrics
 from labram.errors import LabelError
 from labram.evaluation import statistics
+from labram.evaluation.predictions import Predictions
 from labram.evaluation.statistics import Estimate
 from labram.frozen_model import FrozenModel
 from labram.metrics import Array
-from labram.recipe import TaskRecipe
+from labram.recipe import Protocol, TaskRecipe
 
-EVALUATION_FILE, PREDICTIONS_FILE = "evaluation.json", "predictions.parquet"
+EVALUATION_FILE = "evaluation.json"
 MAX_POINTS = 500
-OTHERS = ("baseline", "labram", "random")
-"""Columns of predictions that the model's are compared with."""
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Labels and predictions of windows, row by row.
-
-    Attributes:
-        recording_id: Recording of each window [n].
-        subject_key: Subject of each window [n].
-        start: Start of each window in its recording, in seconds [n].
-        y: Class indices [n], or targets [n, M].
-        prediction: Predictions of the model, as `labram.metrics.scores` takes them.
-        baseline: Predictions of the baseline; None if no baseline fits the windows.
-        labram: Predictions of LaBraM alone, if the model is stacked with the spectral model.
-        random: Predictions of the same adaptation of random weights; None if it was not made.
-    """
-
-    recording_id: np.ndarray
-    subject_key: np.ndarray
-    start: np.ndarray
-    y: Array
-    prediction: Array
-    baseline: Array | None = None
-    labram: Array | None = None
-    random: Array | None = None
-
-    def write(self, path: Path) -> None:
-        """Write a Parquet file with one row per window; labels and predictions are lists."""
-        columns: dict[str, object] = {
-            "recording_id": self.recording_id.astype(str),
-            "subject_key": self.subject_key.astype(str),
-            "start": self.start.astype(float),
-            "y": _lists(self.y),
-            "prediction": _lists(self.prediction),
-        }
-        columns |= {name: _lists(values) for name in OTHERS if (values := getattr(self, name)) is not None}
-        table = pa.Table.from_pydict(columns).replace_schema_metadata({checksums.KEY: checksums.PLACEHOLDER})
-        pq.write_table(table, path)
-        checksums.seal(path)
-
-    def same_windows(self, other: "Predictions") -> bool:
-        """Return whether both are about the same windows with the same labels, in the same order."""
-        return (
-            len(self.y) == len(other.y)
-            and bool(np.array_equal(self.recording_id, other.recording_id))
-            and bool(np.allclose(self.start.astype(float), other.start.astype(float)))
-            and bool(np.array_equal(self.y, other.y))
-        )
-
-    @classmethod
-    def read(cls, path: Path) -> "Predictions":
-        """Return the predictions that `write` wrote.
-
-        Raises:
-            DamagedFileError: If the file was altered.
-        """
-        table = pq.read_table(pa.BufferReader(checksums.read_checked(path))).to_pandas()
-        return cls(
-            recording_id=table["recording_id"].to_numpy(dtype=object),
-            subject_key=table["subject_key"].to_numpy(dtype=object),
-            start=table["start"].to_numpy(dtype=float),
-            y=_stacked(table["y"]),
-            prediction=_stacked(table["prediction"]),
-            **{name: _stacked(table[name]) for name in OTHERS if name in table},
-        )
+MOST_SWAPS = 256
+"""Exchanges of a permutation test: all of them for up to nine subjects."""
 
 
 class AgainstBaseline(StrEnum):
@@ -119,6 +50,10 @@ class Evaluation(FrozenModel):
     metric: str
     classes: tuple[str, ...]
     split: str
+    protocol: Protocol = "holdout"
+    folds: int = 0
+    """Number of folds in each repetition of a cross-validation."""
+    repetitions: int = 0
     n_windows: int
     n_subjects: int
     n_recordings: int
@@ -126,6 +61,8 @@ class Evaluation(FrozenModel):
     model: dict[str, Estimate]
     baseline: dict[str, Estimate]
     baseline_method: str = ""
+    baselines: dict[str, Estimate] = Field(default_factory=dict)
+    """Headline metric of every baseline, by name; `baseline` is the best of them."""
     alignment: str = "none"
     """How subjects were aligned without labels, and on how many seconds."""
     predictor: str = ""
@@ -140,6 +77,8 @@ class Evaluation(FrozenModel):
     """LaBraM alone minus random weights on the headline metric, signed so that above zero pre-training helped."""
     difference: Estimate = Estimate(value=None)
     """Model minus baseline on the headline metric, signed so that above zero the model is better."""
+    p_value: float | None = None
+    """Of a permutation test that model and baseline predict subjects equally well (`statistics.swap_test`)."""
     chance: float | None = None
     """Value of the headline metric for predictions that do not depend on the signals."""
     beats_baseline: bool = False
@@ -155,6 +94,10 @@ class Evaluation(FrozenModel):
     """(index of the target, true value, predicted value), at most `MAX_POINTS` of them."""
     overlap: int = 0
     """Number of evaluated recordings that were used in training or pre-training, or are of a subject used there."""
+    pretrained_subjects: int = 0
+    """Number of evaluated subjects whose recordings pre-training used, without labels."""
+    test_uses: int = 0
+    """How often these recordings had been used for tests in the workspace, this evaluation included; 0: unknown."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -165,6 +108,53 @@ class Evaluation(FrozenModel):
         if not self.beats_baseline:
             return AgainstBaseline.NOT_BETTER
         return AgainstBaseline.BETTER if self.significant else AgainstBaseline.NOT_SIGNIFICANT
+
+    @property
+    def tested(self) -> str:
+        """How predictions of unseen subjects were obtained, in a phrase: the words of terminal, report and card."""
+        subjects = f"{self.n_subjects} subject{'s' * (self.n_subjects != 1)}"
+        if self.protocol == "holdout":
+            return f"{self.split} split, {subjects}"
+        methods = {
+            "loso": "leave-one-subject-out",
+            "within-session": "within-session evaluation",
+            "cross-session": "cross-session evaluation",
+        }
+        method = methods.get(self.protocol, f"{self.folds}-fold cross-validation")
+        times = f", repeated {self.repetitions} times" if self.repetitions > 1 else ""
+        return f"{method} over {subjects}{times}"
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What a reader of the scores must know about the protocol, in sentences."""
+        marks = []
+        if self.protocol in ("within-session", "cross-session"):
+            marks.append(
+                "The scores are of models of one person each, for other windows of the same person. They say nothing "
+                f"about new people. The registered model is fitted to all {self.n_subjects}."
+            )
+        elif self.protocol != "holdout":
+            marks.append(
+                "The scores are of out-of-fold predictions: every subject is predicted by models that were fitted, "
+                f"with all their choices, to other subjects. The registered model is fitted to all {self.n_subjects}."
+            )
+        if self.pretrained_subjects:
+            marks.append(
+                f"Pre-training used recordings, without labels, of {self.pretrained_subjects} of the {self.n_subjects} "
+                "tested subjects: scores of LaBraM may be too high for new subjects."
+            )
+        if self.test_uses:
+            times = "once" if self.test_uses == 1 else f"{self.test_uses} times"
+            marks.append(f"These test recordings have been used {times} in this workspace, this evaluation included.")
+        return tuple(marks)
+
+    @property
+    def compared(self) -> str:
+        """Headline metric of every baseline, in a sentence; empty for one."""
+        if len(self.baselines) < 2:
+            return ""
+        scores = ", ".join(f"{name} {estimate}" for name, estimate in self.baselines.items())
+        return f"Baselines: {scores}; the best of them counts."
 
     @property
     def headline(self) -> Estimate:
@@ -205,6 +195,9 @@ def summarise(
     predictor: str = "",
     share: float = 1.0,
     overlap: int = 0,
+    protocol: Protocol = "holdout",
+    pretrained_subjects: int = 0,
+    test_uses: int = 0,
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
     """Compute metrics with confidence intervals over subjects.
@@ -219,18 +212,19 @@ def summarise(
             remedy="Add recordings with labels of this task, or enlarge the split in the recipe",
         )
     draws = statistics.bootstrap(predictions.subject_key, draws=bootstrap, seed=seed)
+    count = draws.n_subjects
     model = statistics.scores(task.kind, predictions.y, predictions.prediction, draws)
-    model_estimates, undefined = statistics.estimates(model)
+    model_estimates, undefined = statistics.estimates(model, count)
     baseline_estimates: dict[str, Estimate] = {}
     difference = Estimate(value=None)
     if predictions.baseline is not None:
         baseline = statistics.scores(task.kind, predictions.y, predictions.baseline, draws)
-        baseline_estimates, _ = statistics.estimates(baseline)
-        difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric])
+        baseline_estimates, _ = statistics.estimates(baseline, count)
+        difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric], count)
     alone = _drawn(task, predictions, predictions.labram, draws)
     random = _drawn(task, predictions, predictions.random, draws)
     pretraining = (
-        statistics.advantage(task.metric, (alone or model)[task.metric], random[task.metric])
+        statistics.advantage(task.metric, (alone or model)[task.metric], random[task.metric], count)
         if random
         else (Estimate(value=None))
     )
@@ -247,20 +241,28 @@ def summarise(
         metric=task.metric,
         classes=task.classes,
         split=split,
-        n_windows=len(predictions.y),
+        protocol=protocol,
+        folds=0 if predictions.fold is None else len(np.unique(predictions.fold)),
+        repetitions=predictions.repetitions,
+        n_windows=len(predictions.y) // max(predictions.repetitions, 1),
         n_subjects=draws.n_subjects,
         n_recordings=len(set(predictions.recording_id)),
         corpus_version=corpus_version,
         model=model_estimates,
         baseline=baseline_estimates,
         baseline_method=baseline_method,
+        baselines={
+            name: statistics.estimates(_drawn(task, predictions, values, draws), count)[0][task.metric]
+            for name, values in predictions.baselines.items()
+        },
         alignment=alignment,
         predictor=predictor,
         share=share,
-        labram=statistics.estimates(alone)[0],
-        random=statistics.estimates(random)[0],
+        labram=statistics.estimates(alone, count)[0],
+        random=statistics.estimates(random, count)[0],
         pretraining=pretraining,
         difference=difference,
+        p_value=_p_value(task, predictions, min(bootstrap, MOST_SWAPS), seed),
         chance=chance,
         beats_baseline=above_chance and difference.value is not None and difference.value > 0,
         significant=enough and difference.excludes_zero(),
@@ -272,12 +274,29 @@ def summarise(
         baseline_confusion=_confusion(predictions.y, predictions.baseline, classes),
         scatter=() if classes else _points(predictions.y, predictions.prediction),
         overlap=overlap,
+        pretrained_subjects=pretrained_subjects,
+        test_uses=test_uses,
         notes=(
             *notes,
             *_about_chance(task.metric, chance, model_estimates, baseline_estimates),
             *_about_values(predictions.prediction),
             *_cautions(draws.n_subjects, undefined, draws.n_draws),
         ),
+    )
+
+
+def _p_value(task: TaskRecipe, predictions: Predictions, draws: int, seed: int) -> float | None:
+    if predictions.baseline is None or len(set(predictions.subject_key)) < 2:
+        return None
+    return statistics.swap_test(
+        task.kind,
+        task.metric,
+        predictions.y,
+        predictions.prediction,
+        predictions.baseline,
+        predictions.subject_key,
+        draws=draws,
+        seed=seed,
     )
 
 
@@ -313,7 +332,7 @@ def _cautions(subjects: int, undefined: int, draws: int) -> tuple[str, ...]:
     elif subjects < statistics.MIN_SUBJECTS:
         cautions.append(
             f"{subjects} subjects are too few to call a difference significant "
-            f"(at least {statistics.MIN_SUBJECTS} are needed), and intervals from so few are too narrow."
+            f"(at least {statistics.MIN_SUBJECTS} are needed)."
         )
     if undefined:
         cautions.append(f"{undefined} of {draws} bootstrap draws left out: a metric was undefined for their subjects.")
@@ -327,7 +346,10 @@ def _by_recording(predictions: Predictions, values: Array | None, kind: str) -> 
     """
     if values is None:
         return {}
-    _, first, index = np.unique(predictions.recording_id.astype(str), return_index=True, return_inverse=True)
+    recordings = predictions.recording_id.astype(str)
+    if predictions.repetition is not None:
+        recordings = np.char.add(recordings, np.char.mod(" %d", predictions.repetition))
+    _, first, index = np.unique(recordings, return_index=True, return_inverse=True)
     y = predictions.y.reshape(len(predictions.y), -1)
     if len(first) == len(index) or not np.array_equal(y[first][index], y):
         return {}
@@ -359,13 +381,3 @@ def _points(y: Array, prediction: Array) -> tuple[tuple[int, float, float], ...]
         for target in range(y_nM.shape[1])
         for row in rows
     )
-
-
-def _lists(values: Array) -> list[list[float]]:
-    listed: list[list[float]] = np.asarray(values, float).reshape(len(values), -1).tolist()
-    return listed
-
-
-def _stacked(column: "pd.Series[Any]") -> Array:
-    stacked = np.stack([np.asarray(row, float) for row in column])
-    return stacked[:, 0] if stacked.shape[1] == 1 else stacked

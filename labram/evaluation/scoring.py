@@ -3,21 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from labram.corpus.catalogue import Corpus, Split
+from labram import metrics
+from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError
+from labram.evaluation import baselines
 from labram.evaluation.baselines import Baseline
-from labram.evaluation.leakage import Seen
+from labram.evaluation.cross_validation import cross_validate, with_best_baseline
+from labram.evaluation.leakage import Ledger, Seen
+from labram.evaluation.predictions import PREDICTIONS_FILE, Predictions
 from labram.evaluation.random_weights import predict_untrained
-from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions, summarise
+from labram.evaluation.record import EVALUATION_FILE, Evaluation, summarise
 from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear.features import common_channels
-from labram.recipe import TaskRecipe
+from labram.recipe import Protocol, TaskRecipe
 from labram.store.store import Store
-from labram.training.data.labelled import LabelledWindows, all_groups
+from labram.training.data.labelled import LabelledWindows, all_groups, fitting_windows
+from labram.training.task_metadata import TaskMetadata
 
 
 def evaluate(
@@ -31,10 +37,13 @@ def evaluate(
     out: Path,
     corpus_version: str = "",
     device: str | None = None,
+    test_uses: int = 0,
 ) -> Evaluation:
-    """Evaluate a model on the test subjects, and a baseline fitted to the training and validation subjects.
+    """Evaluate a model on subjects that it has not seen, beside a baseline and random weights.
 
-    Writes ``evaluation.json``, ``predictions.parquet`` and the baseline to `out`.
+    Under a hold-out split these are the test subjects, and the baseline is fitted to the training and validation
+    subjects. In a cross-validated corpus they are all subjects, in folds; model and baseline are then fitted to all of
+    them. Writes ``evaluation.json``, ``predictions.parquet`` and the baseline to `out`.
 
     Args:
         corpus: Judged corpus.
@@ -46,77 +55,105 @@ def evaluate(
         out: Folder for the results.
         corpus_version: Version of the corpus, for the record.
         device: Device of the model, see `labram.training.device.select_device`.
+        test_uses: How often the test recordings have been used, see `labram.evaluation.test_uses`.
 
     Raises:
         LabelError: If the task has no test windows, or no training windows for the baseline.
     """
-    test = LabelledWindows.load(corpus, store, task, "test")
+    protocol = corpus.protocol(task.dataset)
+    test = LabelledWindows.load(corpus, store, task, None if protocol else "test")
     fitted_to = fitting_windows(corpus, store, task)
-    baseline = fit_baseline(fitted_to, test, task)
+    if not fitted_to:
+        raise _no_windows("to fit the baseline to")
+    fitted = fit_baselines(fitted_to, test, task)
     out.mkdir(parents=True, exist_ok=True)
-    baseline.save(out)
+    for baseline in fitted:
+        baseline.save(out)
     predictor = Predictor(model, device=device)
-    predictions = replace(
-        predict(predictor, test, baseline), random=predict_untrained(predictor, fitted_to, test, task, seed)
-    )
+    if protocol:
+        predictions = cross_validate(corpus, store, model, task, seed=seed, device=device)
+    else:
+        untrained = predict_untrained(predictor, fitted_to, test, task, seed)
+        predictions = replace(predict(predictor, test, fitted), random=untrained)
     predictions.write(out / PREDICTIONS_FILE)
     alignment, too_short = test.describe_alignment()
-    notes = (*([baseline.card.note] if baseline.card.note else []), *excluded_windows(test), *too_short)
+    pretrained, marks = _pretrained(corpus, model, task, predictions)
+    cards = [baseline.card for baseline in fitted]
+    notes = (*dict.fromkeys(card.note for card in cards if card.note), *excluded_windows(test), *too_short, *marks)
     evaluation = summarise(
         predictions,
         task,
-        split="test",
+        split="cross-validation" if protocol else "test",
+        protocol=cast("Protocol", protocol or "holdout"),
         corpus_version=corpus_version,
         bootstrap=bootstrap,
         seed=seed,
-        baseline_method=baseline.card.describe(),
+        baseline_method=describe_best(fitted, predictions, task),
         alignment=alignment,
         predictor=predictor.describe(),
         share=predictor.share,
+        pretrained_subjects=pretrained,
+        test_uses=test_uses,
         notes=notes,
     )
     evaluation.write(out / EVALUATION_FILE)
     return evaluation
 
 
-def fitting_windows(corpus: Corpus, store: Store, task: TaskRecipe) -> list[LabelledWindows]:
-    """Return the windows of the training and validation subjects, which baseline and probes are fitted to."""
-    splits: tuple[Split, ...] = ("train", "validation")
-    parts = [LabelledWindows.load(corpus, store, task, split) for split in splits]
-    if not any(map(len, parts)):
-        raise _no_windows("to fit the baseline to")
-    return [part for part in parts if len(part)]
+def _pretrained(corpus: Corpus, model: Path, task: TaskRecipe, predictions: Predictions) -> tuple[int, tuple[str, ...]]:
+    """Return how many evaluated subjects pre-training has used, and a note with the score of the others."""
+    rows = corpus.tested(task.dataset)
+    rows = rows[rows["recording_id"].isin(set(predictions.recording_id))]
+    shared = Ledger.read(model).without(task.name).overlap(Seen.of(rows["subject_key"], rows["content_hash"]))
+    keys = {key for keys in (*shared.subjects.values(), *shared.contents.values()) for key in keys}
+    used = rows["subject_key"].isin(keys) | rows["content_hash"].isin(keys)
+    subjects = set(rows["subject_key"][used])
+    others = set(rows["subject_key"]) - subjects
+    if not subjects or not others:
+        return len(subjects), ()
+    unseen = predictions.of_subjects(others)
+    score = metrics.score(task.metric, task.kind, unseen.y, unseen.prediction)
+    return len(subjects), (f"{task.metric} of the {len(others)} subjects that pre-training did not use: {score:.3f}.",)
 
 
-def fit_baseline(parts: Sequence[LabelledWindows], test: LabelledWindows, task: TaskRecipe) -> Baseline:
-    """Fit the baseline on the channels of all montages, those of the test windows too."""
+def fit_baselines(parts: Sequence[LabelledWindows], test: LabelledWindows, task: TaskRecipe) -> list[Baseline]:
+    """Fit the baselines on the channels of all montages, those of the test windows too."""
     channels = common_channels([*all_groups(parts)(task.alignment), *test.window_groups()])
-    return Baseline.fit(all_groups(parts), np.concatenate([part.y for part in parts]), task, channels)
+    return baselines.fit_all(all_groups(parts), np.concatenate([part.y for part in parts]), task, channels)
 
 
-def predict(predictor: Predictor, windows: LabelledWindows, baseline: Baseline | None) -> Predictions:
-    """Return predictions of a model, and of a baseline if there is one, for the same windows.
+def describe_best(fitted: Sequence[Baseline], predictions: Predictions, task: TaskRecipe) -> str:
+    """Return a description of the best baseline, and of how many it is the best."""
+    by_name: dict[str, Baseline] = {baseline.name: baseline for baseline in fitted}
+    name = baselines.best(task, predictions.y, predictions.baselines)
+    of = f" (the best of {', '.join(by_name)})" if len(by_name) > 1 else ""
+    return f"{by_name[name].card.describe()}{of}"
+
+
+def predict(predictor: Predictor, windows: LabelledWindows, fitted: Sequence[Baseline] = ()) -> Predictions:
+    """Return predictions of a model and of baselines for the same windows.
 
     Args:
         predictor: The task's model.
         windows: Labelled windows.
-        baseline: Fitted baseline, or None.
+        fitted: Fitted baselines.
 
     Raises:
-        LabelError: If there are no windows, or model or baseline do not fit their montage.
+        LabelError: If there are no windows, or model or baselines do not fit their montage.
     """
     if not len(windows):
         raise _no_windows("to evaluate")
-    alone = predictor.predict_alone(windows.window_groups)
-    return Predictions(
+    assert predictor.task is not None, "a task model"
+    predictions = Predictions(
         recording_id=windows.recording_ids.astype(object),
         subject_key=windows.subject_keys.astype(object),
         start=np.concatenate([group.starts for group in windows.groups]) / SAMPLE_RATE_HZ,
         y=windows.y,
         prediction=predictor.predict_windows(windows.window_groups).astype(float),
-        baseline=baseline.predict(windows.window_groups) if baseline else None,
-        labram=alone,
+        labram=predictor.predict_alone(windows.window_groups),
+        baselines={baseline.name: baseline.predict(windows.window_groups) for baseline in fitted},
     )
+    return with_best_baseline(predictions, predictor.task.recipe)
 
 
 def excluded_windows(windows: LabelledWindows) -> tuple[str, ...]:
@@ -127,9 +164,18 @@ def excluded_windows(windows: LabelledWindows) -> tuple[str, ...]:
     return (f"{windows.excluded} of {total} labelled windows exceed quality.max_window_uv and were left out.",)
 
 
-def champion_predictions(corpus: Corpus, store: Store, model: Path, task: TaskRecipe) -> Predictions:
-    """Return predictions of another model, such as the champion, for the test windows."""
-    return predict(Predictor(model), LabelledWindows.load(corpus, store, task, "test"), None)
+def champion_predictions(corpus: Corpus, store: Store, model: Path, task: TaskRecipe) -> Predictions | None:
+    """Return predictions of another model, such as the champion, for the windows that the task is evaluated on.
+
+    In a cross-validated corpus its probe is fitted anew in each fold, with its own settings, because the model itself
+    may have been fitted to all subjects. None if that is not possible: its weights have seen labels.
+    """
+    if not corpus.protocol(task.dataset):
+        return predict(Predictor(model), LabelledWindows.load(corpus, store, task, "test"))
+    settings = TaskMetadata.read(model).recipe
+    if settings.adaptation.strategy != "probe":
+        return None
+    return cross_validate(corpus, store, model, settings, seed=None)
 
 
 def evaluated(corpus: Corpus, predictions: Predictions) -> Seen:

@@ -1,7 +1,12 @@
 """Confidence intervals from a bootstrap over subjects.
 
-Windows of one subject are not independent, so the bootstrap draws subjects, not windows (percentile method). Two models
-are compared on the same draws, which removes what both find hard.
+Windows of one subject are not independent, so the bootstrap draws subjects, not windows. Two models are compared on the
+same draws, which removes what both find hard.
+
+Percentile intervals of few subjects are too narrow: those of the mean of n have the width of a normal interval with the
+variance divided by n, where t over n - 1 degrees of freedom and n - 1 are due. Their quantiles are therefore widened as
+Hesterberg 2015, Am. Stat. 69(4), 371-386, proposes (expanded percentile interval): for means they then agree with the t
+interval over subjects, which other metrics, such as AUROC over all windows, do not have.
 """
 
 from collections.abc import Mapping
@@ -10,15 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import ndtr, stdtrit
 
 from labram.evaluation.weighted_metrics import weighted_scores
 from labram.frozen_model import FrozenModel
 from labram.metrics import METRICS, Array, Ids, greater_is_better
+from labram.recipe import FEWEST_TEST_SUBJECTS
 
 LEVEL = 0.95
-MIN_SUBJECTS = 6
-"""Fewest subjects for which a difference may be called significant. With five, even a sign test on which all subjects
-agree has p = 2 / 2**5 > 0.05, whatever the interval of the bootstrap."""
+MIN_SUBJECTS = FEWEST_TEST_SUBJECTS
 
 
 class Estimate(FrozenModel):
@@ -83,19 +88,19 @@ def scores(kind: str, y: Array, prediction: Array, draws: Bootstrap) -> dict[str
     return weighted_scores(kind, y, prediction, draws.subjects, draws.weights)
 
 
-def estimates(scores: Mapping[str, Array]) -> tuple[dict[str, Estimate], int]:
-    """Return estimates from `scores`, and the number of draws for which a metric is undefined.
+def estimates(scores: Mapping[str, Array], subjects: int) -> tuple[dict[str, Estimate], int]:
+    """Return estimates from `scores` of a number of subjects, and the number of draws for which a metric is undefined.
 
     Draws with an undefined metric (a single class) are left out of its interval; the number is the largest over the
     metrics. Fewer than two defined draws give no interval.
     """
     undefined = max((int(np.isnan(values[1:]).sum()) for values in scores.values()), default=0)
-    return {name: _estimate(values) for name, values in scores.items()}, undefined
+    return {name: estimate(values, subjects) for name, values in scores.items()}, undefined
 
 
-def advantage(metric: str, ours: Array, theirs: Array) -> Estimate:
+def advantage(metric: str, ours: Array, theirs: Array, subjects: int) -> Estimate:
     """Return the difference of a metric on the same draws, signed so that above zero means that `ours` is better."""
-    return _estimate(ours - theirs if greater_is_better(metric) else theirs - ours)
+    return estimate(ours - theirs if greater_is_better(metric) else theirs - ours, subjects)
 
 
 def chance(kind: str, metric: str, y: Array, classes: int) -> float:
@@ -127,14 +132,61 @@ def single_scores(kind: str, y: Array, prediction: Array) -> dict[str, float]:
     return {name: float(value[0]) for name, value in values.items()}
 
 
-def _estimate(values: Array) -> Estimate:
+def estimate(values: Array, subjects: int) -> Estimate:
+    """Return the sample's value (first) with the interval of the draws (the others), widened for few subjects."""
     value = float(values[0])
     draws = values[1:][~np.isnan(values[1:])]
     if len(draws) < 2:
         return Estimate(value=_finite(value))
-    tail = (1 - LEVEL) / 2
+    tail = _tail(subjects)
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Estimate(value=_finite(value), low=_finite(low), high=_finite(high))
+
+
+def _tail(subjects: int) -> float:
+    """Return the share of draws beyond each end of an expanded percentile interval."""
+    if subjects < 2:
+        return (1 - LEVEL) / 2
+    quantile = stdtrit(subjects - 1, (1 - LEVEL) / 2)
+    return float(ndtr(np.sqrt(subjects / (subjects - 1)) * quantile))
+
+
+def swap_test(
+    kind: str, metric: str, y: Array, ours: Array, theirs: Array, subjects: npt.ArrayLike, *, draws: int, seed: int
+) -> float | None:
+    """Return the p-value of a permutation test that two models predict subjects equally well.
+
+    If they do, exchanging the predictions of both for some subjects changes nothing. All exchanges are tried if they
+    are at most `draws`, else as many random ones. Two-sided; None if the metric is undefined.
+
+    Args:
+        kind: Kind of the task.
+        metric: A key of `labram.metrics.METRICS`.
+        y: Class indices [n], or targets [n, M].
+        ours: Predictions of one model, as `labram.metrics.scores` takes them.
+        theirs: Those of the other.
+        subjects: Subject of each window [n].
+        draws: Largest number of exchanges.
+        seed: Seed of random exchanges.
+    """
+    numbers, names = pd.factorize(np.asarray(subjects, dtype=object))
+    count = len(names)
+    # The last subject is never exchanged: exchanging all others instead gives the same difference with another sign.
+    if 2 ** (count - 1) <= draws:
+        swaps = (np.arange(2 ** (count - 1))[:, None] >> np.arange(count)) & 1 == 1
+    else:
+        swaps = np.random.default_rng(seed).random((draws, count)) < 0.5
+        swaps[0] = False  # the sample itself
+
+    def difference(swapped: npt.NDArray[np.bool_]) -> float:
+        rows = swapped[numbers].reshape(-1, *(1,) * (ours.ndim - 1))
+        first, second = np.where(rows, theirs, ours), np.where(rows, ours, theirs)
+        return single_scores(kind, y, first)[metric] - single_scores(kind, y, second)[metric]
+
+    differences = np.abs([difference(swapped) for swapped in swaps])
+    if not np.isfinite(differences[0]):
+        return None
+    return float(np.mean(differences >= differences[0] - 1e-12))
 
 
 def _finite(value: float) -> float | None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from labram.errors import RecipeError
 from labram.evaluation import statistics
-from labram.evaluation.record import Predictions
+from labram.evaluation.predictions import Predictions
 from labram.evaluation.statistics import Estimate
 from labram.frozen_model import FrozenModel
 from labram.metrics import Array
@@ -80,7 +80,8 @@ def ablation_runs(recipe: Recipe) -> list[AblationRun]:
     """Return all runs of the recipe's study, ordered by task, variant and seed.
 
     Raises:
-        RecipeError: If there is no task or fewer than two variants, or a variant has an invalid setting.
+        RecipeError: If there is no task or fewer than two variants, or a variant has an invalid setting, or fewer
+            subjects in a cross-validation.
     """
     if not recipe.tasks or len(recipe.study.variants) < 2:
         raise RecipeError(
@@ -88,6 +89,14 @@ def ablation_runs(recipe: Recipe) -> list[AblationRun]:
             file=recipe.name,
             field="study.variants",
             remedy="Add them, as in the recipe demo-study",
+        )
+    fewer = [variant.name for variant in recipe.study.variants if variant.subjects < 1.0]
+    if recipe.split.cross_validated and fewer:
+        raise RecipeError(
+            "a variant with fewer training subjects needs a hold-out split",
+            file=recipe.name,
+            field=f"study.variants.{fewer[0]}.subjects",
+            remedy="Set split.kind: holdout, or remove the variant",
         )
     return [
         AblationRun(variant=variant, task=_varied(task, variant), seed=recipe.seed + number)
@@ -138,7 +147,9 @@ def compare(runs: Sequence[AblationRun], results: Sequence[Predictions], *, boot
         mean_R = (scores_NR * _seed_weights(len(scores_NR), scores_NR.shape[1], seed).T).sum(axis=0)
         reference = references.setdefault(name, mean_R)
         first = reference is mean_R
-        difference = Estimate(value=None) if first else statistics.advantage(task.metric, mean_R, reference)
+        difference = (
+            Estimate(value=None) if first else statistics.advantage(task.metric, mean_R, reference, draws.n_subjects)
+        )
         baseline = predictions[0].baseline
         assert baseline is not None
         outcomes.append(
@@ -146,19 +157,17 @@ def compare(runs: Sequence[AblationRun], results: Sequence[Predictions], *, boot
                 task=name,
                 metric=task.metric,
                 variant=variant,
-                score=_estimate(mean_R),
+                score=statistics.estimate(mean_R, draws.n_subjects),
                 spread=float(scores_NR[:, 0].std(ddof=1)) if len(predictions) > 1 else None,
-                baseline=_estimate(statistics.scores(task.kind, predictions[0].y, baseline, draws)[task.metric]),
+                baseline=statistics.estimate(
+                    statistics.scores(task.kind, predictions[0].y, baseline, draws)[task.metric], draws.n_subjects
+                ),
                 difference=difference,
                 significant=draws.n_subjects >= statistics.MIN_SUBJECTS and difference.excludes_zero(),
                 subjects=draws.n_subjects,
             )
         )
     return outcomes
-
-
-def _estimate(values_R: Array) -> Estimate:
-    return statistics.estimates({"": values_R})[0][""]
 
 
 def _seed_weights(seeds: int, rows: int, seed: int) -> Array:

@@ -1,4 +1,4 @@
-"""Features of windows for linear models: log power, canonical correlations, embeddings; also within each subject.
+"""Features of windows for linear models: power, canonical correlations, covariances, embeddings; also within subjects.
 
 Letters: n windows, C channels, K features.
 """
@@ -14,6 +14,7 @@ from scipy.signal import welch
 from labram.errors import LabelError
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear.periodic_features import canonical_correlations
+from labram.linear.tangent_space import WHOLE, band_covariances, recentred_features, tangent_features
 from labram.metrics import Array
 from labram.recipe import AlignmentRecipe
 
@@ -29,14 +30,22 @@ BANDS: dict[str, tuple[float, float]] = {
     "gamma": (30.0, 70.0),
 }
 BINS_HZ = np.arange(1, 46)
+TANGENT_BANDS: dict[str, tuple[tuple[float, float], ...]] = {
+    "tangent": WHOLE,
+    "tangent-bands": tuple(BANDS.values()),
+}
 FEATURES = {
     "bands": "log power in five bands",
     "bins": "log power in 1-Hz bins, 1-45 Hz",
     "fbcca": "filter-bank canonical correlations",
+    "tangent": "Riemannian tangent space, 1-45 Hz",
+    "tangent-bands": "Riemannian tangent space of five bands",
     "embedding": "LaBraM embeddings",
 }
 SMALLEST_PSD = 1e-6
 """Floor in µV²/Hz, far below amplifier noise, so that the logarithm of a flat channel is finite."""
+RECENTRED = " recentred"
+"""End of the name of a table of tangent vectors at the mean of each subject."""
 CONSTANT = 1e-9
 """Standard deviation below which a feature is constant."""
 
@@ -73,7 +82,9 @@ class FeatureTables:
     subjects: npt.NDArray[np.object_]
 
     def table(self, name: str, *, within_subject: bool) -> Array:
-        """Return a table, as measured or as z-scores over the windows of each subject."""
+        """Return a table as measured, or standardised (tangent vectors: recentred) over the windows of each subject."""
+        if within_subject and (recentred := self.tables.get(name + RECENTRED)) is not None:
+            return recentred
         return standardise_within(self.tables[name], self.subjects) if within_subject else self.tables[name]
 
     def rows(self, rows: npt.NDArray[np.int64]) -> "FeatureTables":
@@ -107,9 +118,16 @@ def measure(
         picks = [group.channels.index(name) for name in channels]
         for signals in group.signals:
             for name, table in _tables(signals[:, picks], channels, names, frequencies, embed):
-                parts[name].append(table.reshape(len(signals), -1))
+                parts[name].append(table)
     subjects = np.concatenate([np.asarray(group.subjects, dtype=object) for group in groups])
-    return FeatureTables({name: np.concatenate(tables).astype(np.float64) for name, tables in parts.items()}, subjects)
+    tables: dict[str, Array] = {}
+    for name, measured in parts.items():
+        joined = np.concatenate(measured)
+        if name in TANGENT_BANDS:
+            tables |= {name: tangent_features(joined), name + RECENTRED: recentred_features(joined, subjects)}
+        else:
+            tables[name] = joined.reshape(len(joined), -1).astype(np.float64)
+    return FeatureTables(tables, subjects)
 
 
 def _tables(
@@ -122,6 +140,10 @@ def _tables(
     if {"bands", "bins"} & set(names):
         density = power_density(signals)
         yield from ((name, log_powers(density, name)) for name in ("bands", "bins") if name in names)
+    for name in TANGENT_BANDS:
+        if name in names:
+            around = [(hz - 1.0, hz + 1.0) for hz in frequencies] if name == "tangent-bands" else []
+            yield name, band_covariances(signals, [*TANGENT_BANDS[name], *around])
     if "fbcca" in names:
         yield "fbcca", canonical_correlations(signals, frequencies)
     if "embedding" in names:

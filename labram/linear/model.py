@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labram.frozen_model import FrozenModel
-from labram.linear.features import CONSTANT, FEATURES
+from labram.linear.features import CONSTANT, FEATURES, TANGENT_BANDS
 from labram.metrics import Array, greater_is_better, score
 from labram.recipe import AlignmentRecipe, WindowPooling
 
@@ -45,11 +45,13 @@ class LinearCard(FrozenModel):
         """Return one line for reports."""
         model = "ridge regression" if self.kind == "regression" else "balanced logistic regression"
         features = FEATURES[self.features]
-        if self.features == "fbcca":
+        if self.frequencies:
             features += f" with {', '.join(f'{hz:g}' for hz in self.frequencies)} Hz"
         if self.pooling:
             features += f" (pooling: {self.pooling})"
-        if self.within_subject:
+        if self.within_subject and self.features in TANGENT_BANDS:
+            features += ", recentred within each subject on all of its windows together"
+        elif self.within_subject:
             features += ", standardised within each subject on all of its windows together"
         return f"{features}, {len(self.channels)} channels, {model}"
 

@@ -20,7 +20,7 @@ from labram import checksums
 from labram.errors import DamagedFileError
 from labram.frozen_model import FrozenModel
 from labram.linear.features import CONSTANT, Aligned, Embed, measure
-from labram.linear.model import LinearCard, LinearModel, as_predictions
+from labram.linear.model import Chosen, LinearCard, LinearModel, as_predictions, fit
 from labram.metrics import Array
 from labram.recipe import WindowPooling
 
@@ -130,6 +130,27 @@ class Probe:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             parts = [LinearModel.of(part, arrays, f"{number}.") for number, part in enumerate(card.parts)]
         return cls(card, tuple(parts))
+
+
+def combined(chosen: Sequence[Chosen], y: Array, kind: str) -> tuple[Probe, Array | None]:
+    """Fit the chosen parts to all windows, and the weights of their sum to their out-of-fold outputs.
+
+    Args:
+        chosen: The parts; LaBraM's first.
+        y: Class indices [n], or targets [n, O].
+        kind: Kind of the task.
+
+    Returns:
+        The probe, and its out-of-fold outputs [n, O]; None with one subject, when all parts have equal weights.
+    """
+    parts = tuple(fit(choice.table, y, choice.card) for choice in chosen)
+    cards = tuple(part.card for part in parts)
+    outputs = [choice.out_of_fold for choice in chosen if choice.out_of_fold is not None]
+    if len(outputs) < len(parts):
+        equal = (1 / len(parts),) * len(parts)
+        return Probe(ProbeCard(parts=cards, weights=equal, share=equal[0]), parts), None
+    probe = Probe(ProbeCard(parts=cards, **stack(kind, outputs, y)._asdict()), parts)
+    return probe, probe.added(outputs)
 
 
 def part_outputs(part: LinearModel, windows: Aligned, embed: Embed | None = None) -> Array:

@@ -23,6 +23,8 @@ from labram.recipe import AlignmentRecipe, TaskRecipe
 
 ONE_SUBJECT = "One training subject: features and penalty are the defaults."
 DEFAULT_PENALTY = 0.1
+FEATURES = ("bands", "bins", "fbcca")
+"""Features of the spectral model, see `labram.linear.features.FEATURES`; the last needs `frequencies`."""
 
 
 def choose(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> Chosen:
@@ -44,7 +46,7 @@ def choose(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ..
 
 def measure_all(windows: Aligned, task: TaskRecipe, channels: tuple[str, ...]) -> dict[AlignmentRecipe, FeatureTables]:
     """Measure all features that the task allows, without alignment and with the task's."""
-    names = ("bands", "bins", "fbcca") if task.frequencies else ("bands", "bins")
+    names = FEATURES if task.frequencies else FEATURES[:2]
     return {
         alignment: measure(windows(alignment), channels, names, frequencies=task.frequencies)
         for alignment in dict.fromkeys((AlignmentRecipe(), task.alignment))
@@ -56,7 +58,7 @@ def candidates(
 ) -> Iterator[tuple[LinearCard, Array]]:
     """Yield every spectral model to choose from, with its features [n, K]."""
     for alignment, tables in measured.items():
-        for name in tables.tables:
+        for name in (name for name in FEATURES if name in tables.tables):
             if name == "fbcca" and alignment.kind != "none":
                 continue  # canonical correlations do not change under an alignment
             for within_subject in (False, True) if alignment.kind == "none" else (False,):

@@ -67,8 +67,8 @@ class DownstreamModel(nn.Module):
     def embed(self, x_BNAT: Tensor, rows_N: Tensor, pooling: WindowPooling) -> Tensor:
         """Return one vector per window [B, K] with any pooling of the patch tokens.
 
-        ``mean`` and ``cls`` have K = D values, ``mean+std`` 2D, ``moments`` 3D (mean, SD over channels of the means over
-        seconds, mean over channels of the SD over seconds), ``channels`` (means over seconds) ND, ``tokens`` NAD.
+        ``mean`` and ``cls`` have K = D values, ``mean+std`` 2D, ``moments`` 3D (mean, SD over channels of the means
+        over seconds, mean over channels of the SD over seconds), ``channels`` (means over seconds) ND, ``tokens`` NAD.
         """
         tokens_BSD = self._tokens(x_BNAT, rows_N)
         if pooling == "mean":

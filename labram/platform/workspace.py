@@ -66,6 +66,11 @@ class Workspace:
         """KFP's local pipeline root: artifacts and cache."""
         return self.root / "pipeline"
 
+    @property
+    def test_uses(self) -> Path:
+        """Log of the tests, see `labram.evaluation.test_uses`."""
+        return self.root / "test-uses.jsonl"
+
     def checkpoints(self, stage: str, key: str) -> Path:
         """Return the checkpoint folder of a training stage; `key` identifies everything that it depends on."""
         return self.root / "checkpoints" / stage / key

@@ -13,6 +13,7 @@ from labram.recipe.schema import (
     AlignmentRecipe,
     ArchitectureRecipe,
     AugmentRecipe,
+    BaselineName,
     CorpusRecipe,
     EncoderRecipe,
     GateRecipe,
@@ -21,16 +22,16 @@ from labram.recipe.schema import (
     PretrainingRecipe,
     QualityRecipe,
     Recipe,
-    SplitRecipe,
-    StudyRecipe,
     TaskRecipe,
     TokenizerRecipe,
     TrainingRecipe,
-    VariantRecipe,
     WindowPooling,
 )
+from labram.recipe.split import FEWEST_TEST_SUBJECTS, Protocol, SplitRecipe
+from labram.recipe.study import StudyRecipe, VariantRecipe
 
 __all__ = [
+    "FEWEST_TEST_SUBJECTS",
     "LEAST_WINDOWS",
     "MODEL_FILE",
     "RUN_FILE",
@@ -38,12 +39,14 @@ __all__ = [
     "AlignmentRecipe",
     "ArchitectureRecipe",
     "AugmentRecipe",
+    "BaselineName",
     "CorpusRecipe",
     "EncoderRecipe",
     "GateRecipe",
     "OptimiserRecipe",
     "PreprocessingRecipe",
     "PretrainingRecipe",
+    "Protocol",
     "QualityRecipe",
     "Recipe",
     "SplitRecipe",

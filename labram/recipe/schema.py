@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 import yaml
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -12,10 +12,11 @@ from labram.errors import RecipeError
 from labram.frozen_model import FrozenModel
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.metrics import Kind
+from labram.recipe.split import Fraction, Positive, SplitRecipe
+from labram.recipe.study import StudyRecipe
 
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+BaselineName = Literal["spectral", "riemann", "riemann-bands"]
 WindowPooling = Literal["mean", "cls", "channels", "mean+std", "moments", "tokens"]
 LEAST_WINDOWS = 4
 """Windows of a subject that standardisation within subjects needs."""
@@ -148,13 +149,6 @@ class QualityRecipe(FrozenModel):
     warn_dead_seconds: int = Field(
         default=0, ge=0, description="Warning if all channels are constant for longer, in seconds."
     )
-
-
-class SplitRecipe(FrozenModel):
-    """Fractions of the subjects of each dataset that are held out, the same for all stages."""
-
-    validation: Fraction = Field(default=0.2, description="Fraction of subjects for model selection.")
-    test: Fraction = Field(default=0.2, description="Fraction of subjects for evaluation.")
 
 
 class EncoderRecipe(FrozenModel):
@@ -356,6 +350,13 @@ class TaskRecipe(FrozenModel):
     seconds: Positive = Field(default=4, le=MAX_SECONDS, description="Duration of a window.")
     alignment: AlignmentRecipe = AlignmentRecipe()
     adaptation: AdaptationRecipe = AdaptationRecipe()
+    baselines: tuple[BaselineName, ...] = Field(
+        default=("spectral", "riemann"),
+        min_length=1,
+        description="Models beside every score; the best of them is the baseline that a model must beat. spectral: log "
+        "power, or canonical correlations; riemann: tangent space of covariances; riemann-bands: of five bands, and of "
+        "1 Hz around `frequencies`. All are linear, and standardised or recentred within subjects if that is better.",
+    )
     frequencies: tuple[Annotated[float, Field(gt=0.5, lt=70.0)], ...] = Field(
         default=(),
         description="Frequencies of periodic stimulation in Hz, if any: the baseline can then use canonical "
@@ -387,6 +388,8 @@ class TaskRecipe(FrozenModel):
         names = metrics.of_kind(self.kind)
         if self.metric not in names:
             raise ValueError(f"metric of a {self.kind} task must be one of {', '.join(names)}, not {self.metric}")
+        if len(set(self.baselines)) < len(self.baselines):
+            raise ValueError("baselines: a name is repeated")
         if self.kind == "binary" and len(self.classes) != 2:
             raise ValueError(f"a binary task needs 2 classes, not {len(self.classes)}")
         if len(self.classes) < (fewest := {"binary": 2, "multiclass": 3, "regression": 1}[self.kind]):
@@ -431,29 +434,6 @@ class GateRecipe(FrozenModel):
     )
 
 
-class VariantRecipe(FrozenModel):
-    """One variant of fine-tuning in a study."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name in reports and runs.")
-    pretrained: bool = Field(
-        default=True, description="false: start from random weights, to measure the effect of pre-training."
-    )
-    subjects: float = Field(default=1.0, gt=0.0, le=1.0, description="Fraction of the training subjects to use.")
-    task: dict[str, Any] = Field(
-        default={},
-        description="Settings of the task that the variant changes, such as layer_decay.",
-    )
-
-
-class StudyRecipe(FrozenModel):
-    """Ablations that the `study` pipeline compares: every variant on every task with every seed."""
-
-    seeds: Positive = Field(default=3, description="Ablation runs of each variant and task, with seeds from `seed` up.")
-    variants: tuple[VariantRecipe, ...] = Field(
-        default=(), description="Variants; the first is the reference for the others."
-    )
-
-
 class Recipe(FrozenModel):
     """All settings of a run."""
 
@@ -481,6 +461,12 @@ class Recipe(FrozenModel):
             raise ValueError(f"a task must not be named {min(reserved)!r}: another registered model has that name")
         if unknown := sorted(set(self.gates.floors) - set(names)):
             raise ValueError(f"gates.floors names unknown tasks: {', '.join(unknown)}")
+        trained = [task.name for task in self.tasks if task.adaptation.strategy != "probe"]
+        if self.split.cross_validated and trained:
+            raise ValueError(
+                f"split.kind: {self.split.kind} is for tasks with adaptation.strategy: probe, unlike {trained[0]}; set "
+                "split.kind: holdout"
+            )
         return self
 
     def write(self, path: Path) -> None:

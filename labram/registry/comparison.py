@@ -2,7 +2,6 @@
 
 from ast import literal_eval
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 
 from labram.errors import LabelError, RegistryError
 from labram.evaluation import statistics
-from labram.evaluation.record import Predictions
+from labram.evaluation.predictions import Predictions
 from labram.evaluation.statistics import Estimate
 from labram.frozen_model import FrozenModel
 from labram.recipe import MODEL_FILE, Recipe, TaskRecipe
@@ -160,7 +159,7 @@ def paired(a: Predictions, b: Predictions, task: TaskRecipe, *, bootstrap: int, 
         LabelError: If they have no window in common, or other labels for one.
     """
     rows_a, rows_b = _common(a, b)
-    ours, theirs = _rows(a, rows_a), _rows(b, rows_b)
+    ours, theirs = a.rows(rows_a), b.rows(rows_b)
     if not len(rows_a):
         raise LabelError(
             "the models were tested on no common window",
@@ -175,13 +174,13 @@ def paired(a: Predictions, b: Predictions, task: TaskRecipe, *, bootstrap: int, 
         )
     draws = statistics.bootstrap(ours.subject_key, draws=bootstrap, seed=seed)
     scores = [statistics.scores(task.kind, ours.y, part.prediction, draws) for part in (ours, theirs)]
-    estimates = [statistics.estimates(part)[0][task.metric] for part in scores]
+    estimates = [statistics.estimates(part, draws.n_subjects)[0][task.metric] for part in scores]
     return Scores(
         task=task.name,
         metric=task.metric,
         a=estimates[0],
         b=estimates[1],
-        advantage=statistics.advantage(task.metric, scores[1][task.metric], scores[0][task.metric]),
+        advantage=statistics.advantage(task.metric, scores[1][task.metric], scores[0][task.metric], draws.n_subjects),
         windows=len(rows_a),
         subjects=draws.n_subjects,
         left_out=len(a.y) + len(b.y) - 2 * len(rows_a),
@@ -204,11 +203,6 @@ def _common(a: Predictions, b: Predictions) -> tuple[np.ndarray, np.ndarray]:
     both = tables[0].reset_index().merge(tables[1].reset_index(), on=["recording", "ms"], suffixes=("_a", "_b"))
     both = both.sort_values("index_a")
     return both["index_a"].to_numpy(), both["index_b"].to_numpy()
-
-
-def _rows(part: Predictions, rows: np.ndarray) -> Predictions:
-    chosen = {name: getattr(part, name)[rows] for name in ("recording_id", "subject_key", "start", "y", "prediction")}
-    return replace(part, **chosen, baseline=None, labram=None, random=None)
 
 
 def _recipe(version: ModelVersion) -> Recipe:

@@ -9,7 +9,8 @@ from pydantic import Field
 from labram.errors import LabramError
 from labram.evaluation import statistics
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
-from labram.evaluation.record import Evaluation, Predictions
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.record import Evaluation
 from labram.frozen_model import FrozenModel
 from labram.recipe import GateRecipe, TaskRecipe
 
@@ -133,7 +134,7 @@ def baseline_not_better(evaluation: Evaluation, *, margin: float, required: bool
 
 def metric_not_worse(
     candidate: Predictions,
-    champion: Predictions,
+    champion: Predictions | None,
     task: TaskRecipe,
     *,
     margin: float,
@@ -147,20 +148,26 @@ def metric_not_worse(
 
     Args:
         candidate: Predictions of the challenger on the test split.
-        champion: Predictions of the champion on the same windows.
+        champion: Predictions of the champion on the same windows, in the same folds; None if it cannot make any.
         task: The task, which names the metric.
         margin: Tolerated loss, in units of the metric.
         bootstrap: Number of bootstrap samples of subjects.
         seed: Seed of the bootstrap.
     """
     name = "metric"
+    if champion is None:
+        detail = (
+            "the champion was fine-tuned, which cannot be repeated in the folds of a cross-validation; use split.kind: "
+            "holdout, or remove its alias"
+        )
+        return Gate(name=name, passed=False, detail=detail)
     if not candidate.same_windows(champion):
         detail = "candidate and champion were not evaluated on the same windows"
         return Gate(name=name, passed=False, detail=detail)
     draws = statistics.bootstrap(candidate.subject_key, draws=bootstrap, seed=seed)
     ours = statistics.scores(task.kind, candidate.y, candidate.prediction, draws)[task.metric]
     theirs = statistics.scores(task.kind, champion.y, champion.prediction, draws)[task.metric]
-    difference = statistics.advantage(task.metric, ours, theirs)
+    difference = statistics.advantage(task.metric, ours, theirs, draws.n_subjects)
     figures: dict[str, Figure] = {
         "candidate": _rounded(ours[0]),
         "champion": _rounded(theirs[0]),
@@ -221,13 +228,14 @@ def no_task_comparison(champion: str | None) -> Gate:
     return Gate(name="tasks", passed=False, detail=detail)
 
 
-def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
+def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool, folds: int = 0) -> Gate:
     """Check that training and pre-training saw no subject or recording of the evaluation.
 
     Args:
-        ledger: What training and pre-training saw.
+        ledger: What training and pre-training saw; in a cross-validation without the task, whose folds are apart.
         evaluated: What the evaluation used.
-        allow: Whether the recipe allows an overlap (``gates.allow_overlap``).
+        allow: Whether the recipe allows an overlap (``gates.allow_overlap``, or ``split.pretraining: all``).
+        folds: Number of folds of a cross-validation.
     """
     overlap = ledger.overlap(evaluated)
     figures: dict[str, Figure] = {
@@ -242,6 +250,10 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool) -> Gate:
     detail = overlap.describe()
     if not overlap.empty and allow:
         detail += " (the recipe allows it)"
+    elif not overlap.empty and folds:
+        detail += "; set split.pretraining: others, or all to accept that scores are marked"
+    if folds:
+        detail = f"no subject is in training and test of one of {folds} folds; before the folds: {detail}"
     return Gate(name="leakage", passed=overlap.empty or allow, detail=detail, figures=figures)
 
 

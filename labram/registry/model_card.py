@@ -25,7 +25,7 @@ class TrainingData:
     """Amount of data that a model was trained on.
 
     Attributes:
-        recordings: Number of accepted recordings in the training and validation splits.
+        recordings: Number of accepted recordings in the training and validation splits, or of a cross-validation.
         subjects: Number of their subjects.
         hours: Their total duration.
         datasets: Adapter names.
@@ -42,7 +42,8 @@ class TrainingData:
     def from_corpus(cls, corpus: Corpus, dataset: str | None = None) -> "TrainingData":
         """Count the training data of one dataset, or of the whole corpus."""
         rows = corpus.accepted(dataset=dataset)
-        rows = rows[rows["split"].isin(["train", "validation"])]
+        cross_validated = rows["dataset"].map(lambda name: bool(corpus.protocol(name)))
+        rows = rows[rows["split"].isin(["train", "validation"]) | cross_validated]
         return cls(
             recordings=len(rows),
             subjects=int(rows["subject_key"].nunique()),
@@ -135,13 +136,23 @@ def _results(evaluation: Evaluation) -> str:
     head = f"| metric | {' | '.join(sides)} |\n|{' --- |' * (len(sides) + 1)}\n"
     predictor = f"Model: {evaluation.predictor}.\n\n" if evaluation.predictor else ""
     notes = "".join(f"\n\n{note}" for note in evaluation.notes)
+    marks = "".join(f"{mark}\n\n" for mark in evaluation.marks)
     return (
-        f"{evaluation.split.capitalize()} split: {evaluation.n_windows} windows of {evaluation.n_subjects} held-out "
-        f"subjects, with 95 % bootstrap intervals over subjects. Alignment: {evaluation.alignment}.\n\n"
+        f"{_capital(evaluation.tested)}: {evaluation.n_windows} windows of subjects that the scored models had not "
+        f"seen, with 95 % bootstrap intervals over subjects. Alignment: {evaluation.alignment}.\n\n{marks}"
         f"{predictor}{head}{rows}\n\n"
         f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
-        f"{evaluation.metric}; the difference is {_format(evaluation.difference)}.{notes}"
+        f"{evaluation.metric}; the difference is {_format(evaluation.difference)}{_p(evaluation)}. "
+        f"{evaluation.compared}{notes}"
     )
+
+
+def _p(evaluation: Evaluation) -> str:
+    return "" if evaluation.p_value is None else f" (permutation test over subjects: p = {evaluation.p_value:.3f})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _waived(evaluation: Evaluation, gates: GateRecipe) -> str:

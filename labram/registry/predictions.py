@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from labram.errors import RegistryError
-from labram.evaluation.record import Predictions
+from labram.evaluation.predictions import Predictions
 from labram.registry import model_registry
 
 FOLDER = "predictions"

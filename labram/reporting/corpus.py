@@ -139,13 +139,14 @@ def _montages(rows: pd.DataFrame) -> Table:
 def _labels(corpus: Corpus, tasks: Sequence[TaskRecipe]) -> list[Table]:
     body = []
     for task in tasks:
-        for split in SPLITS:
+        protocol = corpus.protocol(task.dataset)
+        for split in (None,) if protocol else SPLITS:
             found = corpus.intervals(task.name, split, task.dataset)
             if len(found):
                 body.append(
                     (
                         task.name,
-                        split,
+                        split or protocol,
                         str(found["subject_key"].nunique()),
                         str(found["recording_id"].nunique()),
                         str(len(found)),

@@ -4,10 +4,11 @@ import math
 from typing import Literal, NamedTuple
 
 from labram import metrics
+from labram.evaluation.audit import Audit
 from labram.evaluation.record import AgainstBaseline, Evaluation
 from labram.evaluation.statistics import Estimate
 from labram.recipe import TaskRecipe
-from labram.reporting import plots
+from labram.reporting import audit, plots
 from labram.reporting.elements import (
     EmbeddedFigure,
     ReportSection,
@@ -68,23 +69,38 @@ def section(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Re
         task.title,
         (_description(task, found), _comparison(found), *found.notes),
         figures=(*outcome, *_curves(task, history, wide=even)),
-        tables=(_metrics(found),),
+        tables=(_metrics(found), *audit.tables(_audit(record, task), task)),
         short=task.name,
         badge=compare_to_baseline(found).badge,
     )
 
 
+def _audit(record: RunRecord, task: TaskRecipe) -> Audit | None:
+    folder = record.tasks.get(task.name)
+    return Audit.read(folder) if folder else None
+
+
 def _description(task: TaskRecipe, found: Evaluation) -> str:
     seen = (
-        "No stage of training used any of these recordings."
+        _unseen(found)
         if not found.overlap
         else f"Warning: training used {count(found.overlap, 'of these recordings', 'of these recordings')}."
     )
     return (
         f"Task {task.name}: {KINDS[task.kind]} ({listed(task.classes)}) from {task.seconds}-second windows of dataset "
-        f"{task.dataset}. Evaluated on the {found.split} split: {count(found.n_windows, 'window')} from "
-        f"{count(found.n_recordings, 'recording')} of {count(found.n_subjects, 'subject')}. "
+        f"{task.dataset}. Evaluated by {found.tested}: {count(found.n_windows, 'window')} from "
+        f"{count(found.n_recordings, 'recording')}. {''.join(f'{mark} ' for mark in found.marks)}"
         f"Alignment of subjects: {found.alignment}. {seen}"
+    )
+
+
+def _unseen(found: Evaluation) -> str:
+    if found.pretrained_subjects:
+        return ""
+    return (
+        "No stage of training used any of these recordings."
+        if found.protocol == "holdout"
+        else "Neither pre-training nor the models of a fold used any recording of the subjects that they are tested on."
     )
 
 
@@ -95,10 +111,16 @@ def _comparison(found: Evaluation) -> str:
         return f"{reached}; this task has no baseline."
     method = f" Model: {found.predictor}." if found.predictor else ""
     method += f" Baseline: {found.baseline_method}." if found.baseline_method else ""
+    method += f" {found.compared}" if found.compared else ""
     return (
         f"{reached}, baseline {estimate(found.baseline.get(found.metric))}; {compare_to_baseline(found).sentence} "
-        f"(difference {estimate(found.difference)}, positive if the model is better).{method}{_chance_caution(found)}"
+        f"(difference {estimate(found.difference)}, positive if the model is better{_p(found)})."
+        f"{method}{_chance_caution(found)}"
     )
+
+
+def _p(found: Evaluation) -> str:
+    return "" if found.p_value is None else f"; permutation test over subjects: p = {found.p_value:.3f}"
 
 
 def _model(found: Evaluation) -> str:

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from labram import checksums
 from labram.evaluation import leakage
 from labram.evaluation.leakage import Ledger
-from labram.evaluation.record import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation, Predictions
+from labram.evaluation.predictions import PREDICTIONS_FILE, Predictions
+from labram.evaluation.record import EVALUATION_FILE, Evaluation
 from labram.jsonl import read_rows
 from labram.registry.gates import Verdict
 from labram.registry.promotion import Move

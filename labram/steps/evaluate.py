@@ -5,12 +5,15 @@ from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
 from labram.evaluation import scoring
-from labram.evaluation.record import EVALUATION_FILE, OTHERS
+from labram.evaluation.audit_probes import audit_model
+from labram.evaluation.predictions import OTHERS
+from labram.evaluation.record import EVALUATION_FILE
+from labram.evaluation.test_uses import log_use
 from labram.platform.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
-from labram.steps.artifacts import TRAINING_FILES
+from labram.steps.artifacts import TRAINING_FILES, read_predictions
 from labram.store.store import Store
-from labram.tracking import kfp_summary
+from labram.tracking import kfp_summary, mlflow_runs
 from labram.tracking.mlflow_runs import tracked
 
 
@@ -44,8 +47,12 @@ def evaluate(
     layout, settings, target = Workspace.at(workspace), TaskRecipe.from_json(task), Path(out)
     target.mkdir(parents=True, exist_ok=True)
     with tracked("evaluate", layout.root, label=label or settings.name) as run:
+        recordings = Corpus.load(Path(corpus))
+        tested = recordings.tested(settings.dataset)
+        run_name = mlflow_runs.pipeline_run_name()
+        uses = log_use(layout.test_uses, tested, task=settings.name, purpose=label or "evaluate", run=run_name)
         evaluation = scoring.evaluate(
-            Corpus.load(Path(corpus)),
+            recordings,
             Store(layout.store),
             Path(model),
             settings,
@@ -53,7 +60,10 @@ def evaluate(
             seed=seed,
             out=target,
             corpus_version=corpus_version,
+            test_uses=uses,
         )
+        store, predictions = Store(layout.store), read_predictions(target)
+        audit_model(recordings, store, Path(model), settings, predictions, seed=seed).write(target)
         for name in TRAINING_FILES:
             shutil.copyfile(Path(model) / name, target / name)
         metrics = {name: estimate.value for name, estimate in evaluation.model.items()}
@@ -66,5 +76,6 @@ def evaluate(
         table = kfp_summary.table(("metric", "model [95 % CI]", "baseline [95 % CI]"), rows)
         predictor = [f"Model: {evaluation.predictor}."] if evaluation.predictor else []
         alignment = f"Alignment of subjects: {evaluation.alignment}."
-        run.write_summary(summary, table, *predictor, alignment, *evaluation.notes)
+        how = f"Evaluated by {evaluation.tested}."
+        run.write_summary(summary, table, *predictor, how, *evaluation.marks, alignment, *evaluation.notes)
     return defined

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from labram.corpus.catalogue import Corpus
+from labram.corpus.catalogue import SPLITS, Corpus, Split
 from labram.evaluation.leakage import Ledger
 from labram.models.weights import digest
 from labram.platform.workspace import Workspace
@@ -16,6 +16,8 @@ def finetune(
     *, workspace: str, corpus: str, backbone: str, task: str, seed: int, out: str, summary: str, label: str = ""
 ) -> None:
     """Fine-tune on the training subjects of the task's dataset; the validation subjects select the epoch.
+
+    A probe is fitted to both, or to all subjects of a cross-validated corpus.
 
     Args:
         workspace: The workspace.
@@ -41,6 +43,8 @@ def finetune(
             ),
             out=Path(out),
         )
-        used = seen(Corpus.load(Path(corpus)), "train", "validation", dataset=settings.dataset)
+        recordings = Corpus.load(Path(corpus))
+        splits: tuple[Split, ...] = SPLITS if recordings.protocol(settings.dataset) else ("train", "validation")
+        used = seen(recordings, *splits, dataset=settings.dataset)
         ledger = Ledger.read(Path(backbone)).after(settings.name, used)
         launch_training(job, run, ledger, summary)

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
+from labram.evaluation.leakage import Seen
+from labram.evaluation.record import Evaluation
 from labram.evaluation.scoring import champion_predictions
+from labram.evaluation.test_uses import log_use
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe, TaskRecipe
 from labram.registry import gates, model_registry
@@ -20,9 +23,8 @@ from labram.steps.artifacts import (
     read_versions,
     write_verdicts,
 )
-from labram.steps.launch_training import seen
 from labram.store.store import Store
-from labram.tracking import kfp_summary
+from labram.tracking import kfp_summary, mlflow_runs
 from labram.tracking.mlflow_runs import tracked
 
 
@@ -59,7 +61,7 @@ def gate(
     with tracked("gate", layout.root) as run:
         recordings, store = Corpus.load(Path(corpus), sealed=True), Store(layout.store)
         verdicts = [
-            _task_verdict(task, settings, registered, recordings, store, Path(evaluation))
+            _task_verdict(task, settings, registered, recordings, store, Path(evaluation), layout.test_uses)
             for task, evaluation in zip(settings.tasks, evaluations, strict=True)
         ]
         if tokenizer is not None and backbone is not None:
@@ -84,7 +86,13 @@ def _rows(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
 
 
 def _task_verdict(
-    task: TaskRecipe, recipe: Recipe, registered: dict[str, str], corpus: Corpus, store: Store, evaluation: Path
+    task: TaskRecipe,
+    recipe: Recipe,
+    registered: dict[str, str],
+    corpus: Corpus,
+    store: Store,
+    evaluation: Path,
+    test_uses: Path,
 ) -> Verdict:
     name = model_registry.task_model_name(task.name)
     folder = model_registry.local_folder(f"models:/{name}/{registered[name]}")
@@ -97,6 +105,8 @@ def _task_verdict(
         gates.baseline_not_better(scored, margin=recipe.gates.margin, required=recipe.gates.baseline),
     ]
     if champion is not None:
+        run_name = mlflow_runs.pipeline_run_name()
+        log_use(test_uses, corpus.tested(task.dataset), task=task.name, purpose="champion", run=run_name)
         results.append(
             gates.metric_not_worse(
                 read_predictions(evaluation),
@@ -107,9 +117,18 @@ def _task_verdict(
                 seed=recipe.seed,
             )
         )
-    evaluated = seen(corpus, "test", dataset=task.dataset)
-    leak = gates.leakage(read_ledger(folder), evaluated, allow=recipe.gates.allow_overlap)
+    leak = _leakage(task, recipe, corpus, folder, scored)
     return _verdict(name, registered[name], [*results, leak, *smoke_test(name, registered[name])])
+
+
+def _leakage(task: TaskRecipe, recipe: Recipe, corpus: Corpus, folder: Path, scored: Evaluation) -> Gate:
+    ledger, rows = read_ledger(folder), corpus.tested(task.dataset)
+    evaluated = Seen.of(rows["subject_key"], rows["content_hash"])
+    allow = recipe.gates.allow_overlap
+    if scored.protocol == "holdout":
+        return gates.leakage(ledger, evaluated, allow=allow)
+    marked = allow or recipe.split.pretraining == "all"
+    return gates.leakage(ledger.without(task.name), evaluated, allow=marked, folds=scored.folds)
 
 
 def _pretrained_verdicts(

@@ -8,6 +8,7 @@ from labram.corpus.scan import propose_subjects, require_stated_subjects, scan
 from labram.datasets.stated.label_table import TableError
 from labram.datasets.subjects import SubjectPatternError
 from labram.datasets.task_check import check_task
+from labram.errors import RecipeError
 from labram.events import emit, followed, step
 from labram.platform.doctor import require, services
 from labram.platform.workspace import Workspace, corpus_folder
@@ -58,6 +59,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
     Raises:
         PlatformError: If the workspace cannot be written to.
         CorpusError: If the folder has no recordings, or a task's subjects are not stated.
+        RecipeError: If a cross-validation leaves no dataset to pre-train on.
         LabelError: If a task's classes are not those of its dataset's labels.
         RegistryError: If the registry does not have the backbone.
         WeightsError: If the backbone's weights cannot be used.
@@ -69,6 +71,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
             items = scan(corpus_folder(data), settings.corpus.datasets, settings.corpus.subject)
         except (SubjectPatternError, TableError) as error:
             raise error.without_path() from None
+        _require_pretraining(settings, {item.dataset.name for item in items}, pipeline)
         for task in settings.tasks:
             check_task(task, {item.dataset.name: item.dataset for item in items})
             require_stated_subjects(items, corpus_folder(data), task.name, task.dataset)
@@ -99,6 +102,23 @@ def _finish_what_was_killed(layout: Workspace) -> list[str]:
     name = mlflow_runs.pipeline_run_name()
     alone = bool(name) and mlflow_runs.in_workspace(layout.root)  # `labram run` holds the lock of the workspace
     return [*promotion.finish_interrupted(), *end_dead_runs(current=name, alone=alone)]
+
+
+def _require_pretraining(recipe: Recipe, datasets: set[str], pipeline: str) -> None:
+    """Check that datasets are left to pre-train on, if a cross-validation keeps those of tasks apart.
+
+    Raises:
+        RecipeError: If every dataset has a task.
+    """
+    apart = recipe.split.cross_validated and recipe.split.pretraining == "others"
+    if apart and pipeline == "retrain" and datasets <= {task.dataset for task in recipe.tasks}:
+        raise RecipeError(
+            f"split.kind {recipe.split.kind} with split.pretraining: others leaves nothing to pre-train on, because "
+            "every dataset has a task",
+            file=recipe.name,
+            field="split.pretraining",
+            remedy="Set it to all, which marks every score, or add a dataset without a task to corpus.datasets",
+        )
 
 
 def _pinned(backbone: str) -> str:

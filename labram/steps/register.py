@@ -5,7 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from labram.corpus.catalogue import Corpus
-from labram.evaluation.record import PREDICTIONS_FILE, Evaluation
+from labram.evaluation.predictions import PREDICTIONS_FILE
+from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
@@ -14,7 +15,7 @@ from labram.registry.model_registry import ModelVersion
 from labram.steps.artifacts import HARDWARE_FILE, read_codebook, read_evaluation, write_versions
 from labram.tracking import lineage, mlflow_runs
 
-BESIDE_THE_WEIGHTS = ("evaluation", "baseline")
+BESIDE_THE_WEIGHTS = ("evaluation", "baseline", "audit")
 """How the names of files of an evaluation begin that are logged with the task model."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from labram.corpus.catalogue import Corpus
 from labram.datasets.registry import is_simulated, title_of
-from labram.evaluation.record import OTHERS
+from labram.evaluation.predictions import OTHERS
 from labram.evaluation.statistics import Estimate
 from labram.platform.run_result import Outcome
 from labram.platform.workspace import Workspace
@@ -112,6 +112,10 @@ def _result(
                 "beats_baseline": evaluation.beats_baseline,
                 "against_baseline": evaluation.against_baseline.value,
                 "alignment": evaluation.alignment,
+                "tested": evaluation.tested,
+                "marks": list(evaluation.marks),
+                "baselines": {name: found.model_dump() for name, found in evaluation.baselines.items()},
+                "compared": evaluation.compared,
                 "gate": outcomes[model],
                 "registered": model,
             }

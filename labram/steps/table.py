@@ -185,7 +185,7 @@ STEPS = {
         Step(
             "evaluate",
             "windows of test subjects, task model",
-            "`evaluation.json`, predictions, fitted baseline",
+            "`evaluation.json`, predictions, fitted baselines, audit",
             Resources(cpu=("4", "8"), memory=("16Gi", "32Gi"), hours=6),
             _FINETUNING,
             ("tasks", "gates"),

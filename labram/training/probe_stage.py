@@ -13,14 +13,14 @@ from labram.linear import model as linear
 from labram.linear import spectral
 from labram.linear.features import Aligned, WindowGroup, common_channels, measure
 from labram.linear.model import Chosen, LinearCard, as_predictions
-from labram.linear.probe import Probe, ProbeCard, stack
+from labram.linear.probe import Probe, combined
 from labram.metrics import Array, scores
 from labram.models import weights
 from labram.models.model_input import Signals, WindowEmbedder
 from labram.recipe import TaskRecipe
 from labram.store.store import Store
 from labram.training import device as devices
-from labram.training.data.labelled import LabelledWindows, all_groups, no_training_windows
+from labram.training.data.labelled import LabelledWindows, all_groups, fitting_windows, no_training_windows
 from labram.training.distributed.process_group import ProcessGroup
 from labram.training.loop import FitResult
 from labram.training.stage_run import StageRun
@@ -31,7 +31,7 @@ def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, 
     """Fit a probe, stacked with the spectral model if the recipe says so.
 
     The penalty is chosen, and the weights of the stack are fitted, on out-of-fold outputs over the training and
-    validation subjects; the parts are then fitted to all of them.
+    validation subjects, or all subjects of a cross-validated corpus; the parts are then fitted to all of them.
 
     Args:
         corpus: Catalogue and labels.
@@ -47,22 +47,22 @@ def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, 
         LabelError: If the subjects have no labelled windows, or the montages share no channel.
         WeightsError: If `backbone` does not hold a pre-trained backbone.
     """
-    parts = [LabelledWindows.load(corpus, store, task, split) for split in ("train", "validation")]
-    y = np.concatenate([part.y for part in parts if len(part)] or [np.empty(0)])
-    if not len(y):
+    parts = fitting_windows(corpus, store, task)
+    if not parts:
         raise no_training_windows(task)
+    y = np.concatenate([part.y for part in parts])
     # Test subjects too: channels that a test montage lacks cannot be used.
     everyone = LabelledWindows.load(corpus, store, task, None)
     channels = common_channels(everyone.window_groups())
     with run.initial_weights_seeded():
         model, report = weights.backbone_to_downstream(backbone, task.outputs)
     devices.prepare_model(model)
-    windows = all_groups([part for part in parts if len(part)])
+    windows = all_groups(parts)
     embed = WindowEmbedder(model, task.adaptation.pooling)
     chosen = [choose_penalty(windows, y, task, channels, embed, run.monitor)]
     if task.adaptation.stack:
         chosen.append(spectral.choose(windows, y, task, channels))
-    probe, out_of_fold = _fitted(chosen, y, task)
+    probe, out_of_fold = combined(chosen, y, task.kind)
     metrics = _metrics(probe, out_of_fold, y, task)
     frozen = sum(parameter.numel() for parameter in model.encoder.parameters())
     trained = sum(part.weights.size + part.bias.size for part in probe.parts)
@@ -132,19 +132,6 @@ def _reporting(groups: Sequence[WindowGroup], total: int, monitor: Monitor) -> l
         reporting.append(WindowGroup(_Reported(group, before, total, monitor), group.channels, group.subjects))
         before += len(group.subjects)
     return reporting
-
-
-def _fitted(chosen: Sequence[Chosen], y: Array, task: TaskRecipe) -> tuple[Probe, Array | None]:
-    """Return the probe fitted to all windows, and its out-of-fold outputs [n, O]; None with one subject."""
-    parts = tuple(linear.fit(choice.table, y, choice.card) for choice in chosen)
-    cards = tuple(part.card for part in parts)
-    outputs = [choice.out_of_fold for choice in chosen if choice.out_of_fold is not None]
-    if len(outputs) < len(parts):
-        equal = (1 / len(parts),) * len(parts)
-        return Probe(ProbeCard(parts=cards, weights=equal, share=equal[0]), parts), None
-    combined = stack(task.kind, outputs, y)
-    probe = Probe(ProbeCard(parts=cards, **combined._asdict()), parts)
-    return probe, probe.added(outputs)
 
 
 def _metrics(probe: Probe, out_of_fold: Array | None, y: Array, task: TaskRecipe) -> dict[str, float]:

@@ -255,6 +255,7 @@ def recipe() -> str:
     """The demo with everything as small as can be, and the task of the planted dataset."""
     settings = recipes.load("demo").model_dump(mode="json")
     settings |= {"name": "canary", "corpus": {"datasets": [], "shards": 1}, "split": {"validation": 0.2, "test": 0.34}}
+    settings["split"]["few_subjects"] = "allow"
     settings["architecture"] |= {"depth": 1, "decoder_depth": 1, "codes": 16, "code_width": 8}
     settings["gates"] |= {"min_used_codes": 1, "min_perplexity": 1.0, "bootstrap": 10}
     for stage in ("tokenizer", "pretraining"):

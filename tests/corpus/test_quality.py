@@ -316,7 +316,7 @@ def test_nothing_to_use_is_an_error_with_the_reasons_counted(judged: Judge) -> N
 
 def test_a_task_without_labels_is_named_with_its_dataset(judged: Judge) -> None:
     with pytest.raises(LabelError, match=r"workload.*eegmat"):
-        judged([row(n) for n in range(5)], labels=(1, 2, 3), tasks={"task": "set", "workload": "eegmat"})
+        judged([row(n) for n in range(5)], labels=(1, 2, 3), tasks={"workload": "eegmat", "task": "set"})
 
 
 def test_labels_of_quarantined_recordings_do_not_count(judged: Judge) -> None:

@@ -17,7 +17,7 @@ from labram.store.store import Store
 pytestmark = pytest.mark.real
 TakeIn = Callable[..., tuple[IngestResult, Corpus]]
 KEY = b"a key for tests"
-SPLIT = SplitRecipe(validation=0.2, test=0.3)
+SPLIT = SplitRecipe(validation=0.2, test=0.3, few_subjects="allow")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ WORKLOAD = TaskRecipe(
     classes=("rest", "arithmetic"),
     metric="auroc",
     seconds=4,
+    baselines=("spectral",),
 )
 CHANNELS = ("FP1", "FP2", "C3", "C4", "O1", "O2")
 
@@ -54,6 +55,7 @@ def workload(tmp_path):
                     "seconds": 24,
                     "store_key": Store.key(name),
                     "verdict": "accepted",
+                    "reasons": [],
                     "split": split,
                 }
             )

@@ -14,10 +14,10 @@ from labram.errors import CorpusError, LabelError, LabramWarning, RecipeError
 from labram.evaluation.external_evaluation import score_folder
 from labram.evaluation.leakage import Ledger, Seen
 from labram.evaluation.record import Evaluation
-from labram.evaluation.scoring import fit_baseline, fitting_windows
+from labram.evaluation.scoring import fit_baselines
 from labram.recipe import MODEL_FILE, load
 from labram.store.store import Store
-from labram.training.data.labelled import LabelledWindows
+from labram.training.data.labelled import LabelledWindows, fitting_windows
 from labram.training.task_metadata import TaskMetadata
 
 KEY = b"key of the workspace"
@@ -68,7 +68,8 @@ def test_the_baseline_that_was_fitted_with_the_model_is_scored_too(model, folder
     corpus, store = workload
     task = TaskMetadata.read(model).recipe
     test = LabelledWindows.load(corpus, store, task, "test")
-    fit_baseline(fitting_windows(corpus, store, task), test, task).save(model)
+    for baseline in fit_baselines(fitting_windows(corpus, store, task), test, task):
+        baseline.save(model)
     evaluation = score(model, folder)
     assert evaluation.baseline["auroc"].value > 0.9
     assert not any("baseline" in note for note in evaluation.notes)

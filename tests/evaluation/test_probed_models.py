@@ -6,7 +6,7 @@ import torch
 
 from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError, MisfitWeightsError, WindowError
-from labram.evaluation.record import Predictions
+from labram.evaluation.predictions import Predictions
 from labram.evaluation.scoring import evaluate
 from labram.events import NullMonitor
 from labram.inference.predictor import Predictor

@@ -5,7 +5,8 @@ import pytest
 
 from labram.errors import LabelError
 from labram.evaluation.leakage import Ledger, Seen
-from labram.evaluation.record import MAX_POINTS, Evaluation, Predictions, summarise
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.record import MAX_POINTS, Evaluation, summarise
 from labram.recipe import TaskRecipe
 
 BINARY = TaskRecipe(name="t", title="T", dataset="d", kind="binary", classes=("rest", "task"), metric="auroc")

@@ -5,8 +5,9 @@ import pytest
 
 from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError
-from labram.evaluation.baselines import Baseline
-from labram.evaluation.record import Evaluation, Predictions
+from labram.evaluation.baselines import load_all
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.record import Evaluation
 from labram.evaluation.scoring import champion_predictions, evaluate, evaluated
 from labram.recipe import AlignmentRecipe
 from labram.training.task_metadata import TaskMetadata
@@ -41,7 +42,7 @@ def test_the_baseline_finds_the_alpha_that_an_untrained_model_does_not(workload,
 
 def test_the_baseline_uses_the_channels_that_all_montages_share_and_is_kept(workload, model, task, tmp_path):
     scored(workload, model, task, tmp_path / "out")
-    baseline = Baseline.load(tmp_path / "out")
+    baseline = load_all(tmp_path / "out")[0]
     assert "FP1" not in baseline.card.channels
     assert len(baseline.card.channels) == 5
 
@@ -86,7 +87,7 @@ def test_every_score_states_its_alignment_which_the_baseline_may_use_too(workloa
     evaluation = scored(workload, model, aligned, tmp_path / "aligned")
     assert evaluation.alignment.startswith("z-score of each channel, by subject and montage")
     assert "(48 to 48 s each)" in evaluation.alignment
-    assert Baseline.load(tmp_path / "aligned").card.alignment in (AlignmentRecipe(), aligned.alignment)
+    assert load_all(tmp_path / "aligned")[0].card.alignment in (AlignmentRecipe(), aligned.alignment)
 
 
 def test_a_champion_is_asked_with_its_own_alignment(workload, model, task, tmp_path):

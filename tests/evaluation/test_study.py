@@ -7,7 +7,7 @@ import pytest
 
 from labram import recipe as recipes
 from labram.errors import RecipeError
-from labram.evaluation.record import Predictions
+from labram.evaluation.predictions import Predictions
 from labram.evaluation.study import AblationRun, ablation_runs, compare
 from labram.recipe import TaskRecipe, VariantRecipe
 

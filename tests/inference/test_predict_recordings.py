@@ -9,7 +9,7 @@ import pytest
 from labram.corpus.rules import broken_rules, check_rules, recording_rules
 from labram.errors import CorpusError, MisfitWeightsError, PlatformError
 from labram.evaluation.external_evaluation import score_folder
-from labram.evaluation.record import PREDICTIONS_FILE
+from labram.evaluation.predictions import PREDICTIONS_FILE
 from labram.events import NullMonitor
 from labram.inference import reasons
 from labram.inference.find_recordings import find_recordings

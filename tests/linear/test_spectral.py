@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labram.errors import LabelError
-from labram.evaluation.baselines import Baseline
+from labram.evaluation import baselines
 from labram.linear.features import (
     BANDS,
     WindowGroup,
@@ -21,6 +21,7 @@ SECONDS = np.arange(800) / 200
 
 
 def task(kind="binary", metric="auroc", classes=("rest", "task"), **settings):
+    settings = {"baselines": ("spectral",), **settings}
     return TaskRecipe(name="t", title="T", dataset="d", kind=kind, metric=metric, classes=classes, **settings)
 
 
@@ -32,7 +33,7 @@ def group_of(signals, channels, subjects=None):
 
 
 def fit(groups, y, task):
-    return Baseline.fit(lambda _: groups, y, task, common_channels(groups))
+    return baselines.fit_all(lambda _: groups, y, task, common_channels(groups))[0]
 
 
 def band_powers(signals, features="bands"):
@@ -119,11 +120,11 @@ def test_a_saved_baseline_predicts_the_same(tmp_path):
     four = task("multiclass", "cohen_kappa", ("a", "b", "never seen"))
     baseline = fit([group], y, four)
     baseline.save(tmp_path)
-    again = Baseline.load(tmp_path)
+    again = baselines.load_all(tmp_path)[0]
     assert np.array_equal(again.predict(lambda _: [group]), baseline.predict(lambda _: [group]))
     assert (again.predict(lambda _: [group])[:, 2] == 0).all()
     assert again.card == baseline.card
-    assert Baseline.load(tmp_path / "elsewhere") is None
+    assert baselines.load_all(tmp_path / "elsewhere") == []
 
 
 def test_one_training_subject_means_defaults_and_a_note():
@@ -191,4 +192,4 @@ def test_a_baseline_of_version_0_1_is_read_as_not_standardised_and_not_aligned(t
     for key in ("within_subject", "frequencies", "alignment"):
         del card[key]
     (tmp_path / "baseline.json").write_text(json.dumps(card))
-    assert Baseline.load(tmp_path).card == baseline.card
+    assert baselines.load_all(tmp_path)[0].card == baseline.card

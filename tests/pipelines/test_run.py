@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
 LABRAM = Path(sys.executable).with_name("labram")
 TINY = {
-    "split": {"validation": 0.2, "test": 0.25},
+    "split": {"validation": 0.2, "test": 0.25, "few_subjects": "allow"},
     "architecture": {
         "width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "decoder_depth": 1, "codes": 32, "code_width": 8
     },

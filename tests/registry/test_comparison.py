@@ -7,7 +7,7 @@ import pytest
 
 from labram.errors import LabelError, RegistryError
 from labram.evaluation import statistics
-from labram.evaluation.record import Predictions
+from labram.evaluation.predictions import Predictions
 from labram.recipe import TaskRecipe
 from labram.registry import comparison, predictions
 from labram.registry.comparison import paired

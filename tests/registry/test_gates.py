@@ -7,7 +7,8 @@ import pytest
 
 from labram.errors import WeightsError, WindowError
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
-from labram.evaluation.record import Predictions, summarise
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.record import summarise
 from labram.evaluation.statistics import single_scores
 from labram.metrics import of_kind, score
 from labram.recipe import GateRecipe, TaskRecipe

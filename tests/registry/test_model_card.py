@@ -3,7 +3,8 @@
 import numpy as np
 
 from labram.corpus.catalogue import Corpus
-from labram.evaluation.record import Predictions, summarise
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.record import summarise
 from labram.recipe import GateRecipe, TaskRecipe
 from labram.registry.model_card import TrainingData, backbone_card, task_card, tokenizer_card
 

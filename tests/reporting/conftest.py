@@ -11,7 +11,8 @@ import pytest
 from labram import recipe as recipes
 from labram.corpus.catalogue import SPLITS, Corpus
 from labram.corpus.rules import recording_rules as quality_rules
-from labram.evaluation.record import Predictions, summarise
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.record import summarise
 from labram.recipe import Recipe, TaskRecipe
 from labram.registry.gates import Gate, Verdict
 from labram.registry.promotion import Move

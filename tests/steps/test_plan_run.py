@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labram import recipe as recipes
-from labram.errors import CorpusError, LabelError
+from labram.errors import CorpusError, LabelError, RecipeError
 from labram.steps.plan_run import plan_run
 
 
@@ -26,3 +26,16 @@ def test_swapped_classes_are_an_error(tmp_path: Path, write_edf: Callable[..., P
     swapped = "[left_knee, left_hip, left_ankle, right_hip, right_knee, right_ankle]"
     with pytest.raises(LabelError, match=r"expected \[left_hip, left_knee"):
         plan(tmp_path / "data", tmp_path / "workspace", f"tasks.gait.classes={swapped}")
+
+
+def test_a_cross_validation_that_leaves_nothing_to_pre_train_on_is_an_error(
+    tmp_path: Path, write_edf: Callable[..., Path]
+) -> None:
+    write_edf(tmp_path / "data" / "eegmat" / "Subject01_1.edf")
+    task = (
+        "[{name: workload, title: W, dataset: eegmat, kind: binary, classes: [rest, arithmetic], metric: auroc, "
+        "adaptation: {strategy: probe}}]"
+    )
+    kfold = ("split={kind: kfold}", f"tasks={task}", "corpus.datasets=[eegmat]")
+    with pytest.raises(RecipeError, match="leaves nothing to pre-train on"):
+        plan(tmp_path / "data", tmp_path / "workspace", *kfold)

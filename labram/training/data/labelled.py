@@ -317,6 +317,15 @@ def _require_stated(corpus: Corpus, task: TaskRecipe) -> None:
         )
 
 
+def fitting_windows(corpus: Corpus, store: Store, task: TaskRecipe) -> list[LabelledWindows]:
+    """Return the windows that baseline and probe are fitted to, in parts with at least one window.
+
+    They are those of the training and validation subjects, or of all subjects if the corpus is cross-validated.
+    """
+    splits: tuple[Split | None, ...] = (None,) if corpus.protocol(task.dataset) else ("train", "validation")
+    return [part for split in splits if len(part := LabelledWindows.load(corpus, store, task, split))]
+
+
 def all_groups(parts: Sequence[LabelledWindows]) -> Aligned:
     """Return the windows of several splits with any alignment, part by part."""
     return lambda alignment: [group for part in parts for group in part.window_groups(alignment)]

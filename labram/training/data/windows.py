@@ -302,8 +302,7 @@ def catalogue_digest(corpus: Corpus) -> str:
     """Return a hash of everything in a catalogue that training depends on: patches, split, montages and labels."""
     columns = ["recording_id", "dataset", "subject_key", "store_key", "seconds", "split", "montage"]
     columns += ["interpolated_channels", "excluded_seconds"]
-    if corpus.accepted()["trial_seconds"].notna().any():
-        columns.append("trial_seconds")
+    columns += [name for name in ("trial_seconds", "folds") if corpus.accepted()[name].notna().any()]
     rows_of = corpus.accepted()[columns].sort_values("recording_id")
     labels = corpus.labels.sort_values(["recording_id", "task", "start"])
     text = rows_of.to_json(orient="values") + labels.to_json(orient="values")
