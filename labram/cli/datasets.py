@@ -1,6 +1,7 @@
 """`labram datasets`: list and show datasets, draft the file of one's own, check it; `labram corpus fetch`."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -109,7 +110,7 @@ def init(
     echo(f"{path} written. Doubts, to be settled in the file:")
     for doubt in doubts(text) or ["none"]:
         echo(f"  {doubt}")
-    echo(f"Next: labram datasets check {folder}")
+    echo(f"Next: labram datasets check {shlex.quote(str(folder))}")
 
 
 @app.command()

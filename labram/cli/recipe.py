@@ -1,5 +1,6 @@
 """`labram recipe`: list recipes, show resolved settings, document keys."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +78,8 @@ def init(
     load_recipe(str(path), data=stated.folder)  # raises RecipeError if it does not hold
     for doubt in checked.doubts:
         echo(f"  {doubt}", fg="yellow")
-    echo(f"{path} written. Next: labram run --data {stated.folder} --recipe {path}")
+    command = shlex.join(["labram", "run", "--data", str(stated.folder), "--recipe", str(path)])
+    echo(f"{path} written. Next: {command}")
 
 
 @app.command()

@@ -29,7 +29,7 @@ def lab(tmp_path: Path, write_edf) -> Path:
 def test_a_folder_is_drafted_checked_shown_and_ingested(labram, lab: Path, tmp_path: Path) -> None:
     code, out, errors = labram("datasets", "init", lab)
     assert (code, errors) == (0, "")
-    assert f"Next: labram datasets check {lab}" in out
+    assert f"Next: labram datasets check '{lab}'" in out
     stated = yaml.safe_load((lab / "dataset.yaml").read_text(encoding="utf-8"))
     assert stated["name"] == "my_study"
     assert stated["tasks"] == {
@@ -104,7 +104,7 @@ def test_a_recipe_is_drafted_with_windows_as_long_as_the_labels_allow(labram, la
     out = tmp_path / "mine.yaml"
     code, text, _ = labram("recipe", "init", "--dataset", lab / "dataset.yaml", "--out", out)
     assert code == 0
-    assert f"Next: labram run --data {lab} --recipe {out}" in text
+    assert f"Next: labram run --data '{lab}' --recipe {out}" in text
     assert "about 3 minutes" in out.read_text() or "about 4 minutes" in out.read_text()
     code, text, _ = labram("recipe", "show", out, "--data", lab)
     (task,) = yaml.safe_load(text)["tasks"]

@@ -192,6 +192,21 @@ class TestFile:
         assert (error.value.file, error.value.field) == ("dataset.yaml", field)
         assert problem in error.value.problem
 
+    def test_a_repeated_key_and_files_outside_the_folder_are_errors(self, study, tmp_path: Path) -> None:
+        folder = study()
+        text = (folder / "dataset.yaml").read_text()
+        (folder / "dataset.yaml").write_text(f"{text}name: other\n")
+        with pytest.raises(CorpusError, match="the key 'name' is repeated"):
+            FileDataset.load(folder)
+        for name in ("../labels.csv", str(tmp_path / "labels.csv")):
+            with pytest.raises(CorpusError, match="lies outside the folder"):
+                FileDataset.load(study(**task(labels={**TABLE["labels"], "table": name})))
+        (folder / "labels.csv").rename(tmp_path / "elsewhere.csv")
+        (folder / "labels.csv").symlink_to(tmp_path / "elsewhere.csv")
+        (folder / "dataset.yaml").write_text(text)
+        with pytest.raises(TableError, match="the table lies outside the folder"):
+            labels(folder)
+
     def test_it_makes_its_folder_the_dataset_wherever_it_lies(self, study) -> None:
         folder = study()
         for data, names in ((folder, ()), (folder.parent, ()), (folder.parent, ("mine",))):

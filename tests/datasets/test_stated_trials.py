@@ -281,6 +281,18 @@ class TestChannels:
         assert len(versions) == 2
 
 
+def test_globs_without_a_file_are_an_error_and_damaged_arrays_do_not_stop_a_draft(
+    study, tmp_path: Path, write_edf
+) -> None:
+    write_edf(tmp_path / "P01.edf", seconds=2)
+    for name, content in (("a.npy", b"x"), ("b.mat", b"MATLAB 5.0"), ("c.npz", b"PK"), ("d.h5", b"\x89HDF\r\n\x1a\n")):
+        (tmp_path / name).write_bytes(content)
+    assert "trials:" not in draft(survey(tmp_path))
+    dataset = study({"files": "*.fif"})
+    with pytest.raises(CorpusError, match=r"no file fits \*\.fif"):
+        list(dataset.recordings(tmp_path))
+
+
 def test_recordings_of_one_file_have_their_own_labels_and_groups(study, tmp_path: Path, data) -> None:
     np.save(tmp_path / "X.npy", data)
     (tmp_path / "meta.csv").write_text("\n".join(["who", *(["a", "b"] * 4)]))

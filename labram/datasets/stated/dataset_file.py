@@ -392,6 +392,14 @@ class DatasetFile(FrozenModel):
             raise ValueError("labels from BIDS files need bids: true")
         return self
 
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        names = [self.trials.channels] if self.trials and isinstance(self.trials.channels, str) else []
+        for name in (*self.table_names, *names):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"{name!r} lies outside the folder of the dataset file: copy it there")
+        return self
+
     @property
     def table_names(self) -> tuple[str, ...]:
         """All tables that the file names, relative to it."""
@@ -401,6 +409,16 @@ class DatasetFile(FrozenModel):
         return tuple(dict.fromkeys(filter(None, tables)))
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Loader for which a repeated key is an error: YAML would silently use the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if repeated := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.MarkedYAMLError(problem=f"the key {repeated[0]!r} is repeated", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path) -> DatasetFile:
     """Read a dataset file.
 
@@ -408,7 +426,7 @@ def load(path: Path) -> DatasetFile:
         CorpusError: If the file, a key or a value is invalid; names it and what is allowed.
     """
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        settings = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a safe loader
     except (OSError, UnicodeDecodeError):
         raise CorpusError("not readable as UTF-8 text", file=path.name, remedy="Save the file as UTF-8") from None
     except yaml.YAMLError as error:

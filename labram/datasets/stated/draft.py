@@ -77,7 +77,7 @@ def _subjects(found: Survey) -> Iterator[str]:
     counts = f"{len(found.subjects)} subjects with {' or '.join(map(str, per_subject[:4]))} recordings each"
     names = ", ".join(sorted(found.subjects)[:_SHOWN])
     yield f"# Searched in each path: {counts}: {names}{' …' if len(found.subjects) > _SHOWN else ''}"
-    if len(found.subjects) == len(found.places):
+    if 1 < len(found.subjects) == len(found.places):
         yield f"{_DOUBT} every recording is another subject by this pattern: is that true?"
     if "subject>[^/]+)" in found.pattern:
         yield f"{_DOUBT} the names do not look like subjects: check the pattern"

@@ -28,7 +28,7 @@ from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.row_matching import Matcher
 from labram.datasets.stated.trial_files import array_path, layout_of, table_of, trial_recordings
 from labram.datasets.subjects import SubjectPatternError
-from labram.errors import ReadError
+from labram.errors import CorpusError, ReadError
 from labram.metrics import Kind
 from labram.signals.readers import is_recording
 from labram.signals.readers.trials import read_trials
@@ -153,6 +153,13 @@ class FileDataset(Dataset):
             of_table: SubjectSource = "table"
             layout_of(self.stated.trials, folder)  # raises LabelError if the channel names are missing
             paths = self._fitting(folder, self._trial_globs)
+            if not paths:
+                raise CorpusError(
+                    f"no file fits {' or '.join(self._trial_globs)}",
+                    file=DATASET_FILE,
+                    field="trials.files",
+                    remedy="Correct the globs, relative to the dataset file",
+                )
             for file, subject in trial_recordings(self.name, self.stated.trials, folder, paths):
                 if subject:
                     named.append(replace(file, subject=subject, subject_source=of_table))
@@ -178,7 +185,7 @@ class FileDataset(Dataset):
     def _subjects_of_table(
         self, source: SubjectTable, folder: Path, files: list[RecordingFile], notes: list[str]
     ) -> list[RecordingFile]:
-        table = read_table(folder / source.table)
+        table = read_table(folder / source.table, folder)
         found: dict[str, tuple[str, str]] = {}
         by_file = source.model_copy(update={"subject": "", "session": ""})
         table.require(source.subject, source.session)
@@ -320,7 +327,7 @@ def _by_place(
     folder: Path, source: GroupTable | SplitTable, column: str, files: Sequence[RecordingFile], notes: list[str]
 ) -> dict[str, str]:
     """Return the value of a column for each recording that a row matches."""
-    table = read_table(folder / source.table)
+    table = read_table(folder / source.table, folder)
     table.require(column)
     matcher = Matcher(table, source, files)
     values: dict[str, str] = {}

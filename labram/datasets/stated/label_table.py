@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from labram.datasets.containment import lies_inside
 from labram.errors import LabelError, ReadError
 from labram.signals.readers.limits import read_bytes
 
@@ -114,12 +115,19 @@ class Table:
         return value
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, folder: Path | None = None) -> Table:
     """Read a CSV or TSV file.
 
+    Args:
+        path: The file.
+        folder: The dataset's folder, which links must not leave; None: any place.
+
     Raises:
-        TableError: If it is missing, no table, not UTF-8, or a row has another number of cells than the header.
+        TableError: If it is missing or outside, no table, not UTF-8, or a row has another number of cells than the
+            header.
     """
+    if folder is not None and not lies_inside(path, folder):
+        raise _unusable(path, "the table lies outside the folder", "Copy it into the folder of the dataset file")
     if path.suffix.lower() in SPREADSHEETS:
         raise _unusable(path, "a spreadsheet", "Export it as CSV (UTF-8), and name the CSV file")
     try:

@@ -107,7 +107,7 @@ def _sources(tasks: Mapping[str, TaskFile]) -> Iterator[_Source]:
 def _tables(labels: Labels, folder: Path) -> Iterator[tuple[Table, Labels]]:
     """Yield the tables of a source with their columns; those of BIDS have known names."""
     if labels.table:
-        yield read_table(folder / labels.table), labels
+        yield read_table(folder / labels.table, folder), labels
     elif labels.bids == "participants":
         yield read_table(folder / "participants.tsv"), labels.model_copy(update={"subject": "participant_id"})
     elif labels.bids == "scans":

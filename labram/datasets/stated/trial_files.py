@@ -50,7 +50,7 @@ def trial_recordings(
 
 def table_of(name: str, path: Path, folder: Path) -> Table:
     """Return the table of a file with trials; `{stem}` in its name stands for the file's name without suffix."""
-    return read_table(folder / name.replace("{stem}", path.stem))
+    return read_table(folder / name.replace("{stem}", path.stem), folder)
 
 
 def _by_key(table: Table, stated: Trials) -> dict[tuple[str, str, str], tuple[int, ...]]:

@@ -102,8 +102,8 @@ def _variables(path: Path) -> dict[str, tuple[int, ...]]:
                     return {name: archive[name].shape for name in archive.files}
             case ".mat":
                 return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
-    except (OSError, ValueError, NotImplementedError, EOFError, KeyError):
-        pass
+    except Exception:  # SciPy's and NumPy's parsers raise arbitrary exceptions for damaged files
+        return _hdf5(path)
     return _hdf5(path)
 
 
@@ -118,7 +118,7 @@ def _hdf5(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         with h5py.File(path, "r") as file:
             file.visititems(add)
-    except (OSError, RuntimeError):
+    except Exception:  # h5py's parser raises arbitrary exceptions for damaged files
         return {}
     return found
 
