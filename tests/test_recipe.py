@@ -89,6 +89,19 @@ def test_a_debug_recipe_is_short_and_promotes_nothing(name: str) -> None:
     assert short.gates.min_used_codes > recipe.architecture.codes
 
 
+def test_sections_that_a_command_does_not_use_may_be_absent(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ndescription: x\n")
+    with pytest.raises(RecipeError, match="tokenizer"):
+        recipes.load(str(path))
+    loaded = recipes.load(str(path), defaults={"tokenizer": {"steps": 1}, "pretraining": {"steps": 1}})
+    assert loaded.tokenizer.steps == 1
+    path.write_text("name: mine\ndescription: x\ntokenizer: {steps: 7}\n")
+    assert (
+        recipes.load(str(path), defaults={"tokenizer": {"steps": 1}, "pretraining": {"steps": 1}}).tokenizer.steps == 7
+    )
+
+
 def test_an_unknown_key_below_an_optional_section_is_named() -> None:
     with pytest.raises(RecipeError, match=r"architecture\.tokenizer\.depht: unknown key.*'depth'"):
         recipes.load("large", ["architecture.tokenizer.depht=7"])

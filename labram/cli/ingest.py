@@ -89,14 +89,19 @@ def status(
 ) -> None:
     """Print recordings and hours of each corpus of a store, by dataset, montage, verdict, reason and warning.
 
+    If the store has no corpus of `labram corpus ingest`, that of the last `labram run` in its workspace is shown.
+
     Exit codes: 0 done; 1 error.
     """
     from labram.cli.progress import console
-    from labram.corpus.local_ingest import published_corpora
+    from labram.corpus.catalogue import Corpus
+    from labram.corpus.local_ingest import published_corpora, run_corpus
     from labram.corpus.quality import summarise
     from labram.store.store import Store
 
-    corpora = published_corpora(Store(store))
+    corpora = dict(published_corpora(Store(store)))
+    if not corpora and (folder := run_corpus(Store(store))):
+        corpora[f"of {folder.parents[1].name}"] = Corpus.load(folder)
     if json:
         echo(text.dumps({name: asdict(summarise(corpus)) for name, corpus in corpora.items()}))
         return

@@ -16,14 +16,18 @@ def quality(
 ) -> None:
     """Write an HTML quality report for each corpus of a store: verdicts, metric distributions, rules, quarantine.
 
-    The pages are self-contained. `labram run` writes the same page for its corpus.
+    If the store has no corpus of `labram corpus ingest`, that of the last `labram run` in its workspace is shown. The
+    pages are self-contained. `labram run` writes the same page for its corpus.
 
     Exit codes: 0 done; 1 error.
     """
+    from labram.corpus.local_ingest import run_corpus
     from labram.reporting import quality as page
     from labram.store.store import Store
 
-    folders = Store(store).corpora()
+    folders = list(Store(store).corpora())
+    if not folders and (folder := run_corpus(Store(store))):
+        folders = [folder]
     if not folders:
         raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
     try:

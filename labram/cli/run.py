@@ -22,6 +22,8 @@ DataOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Run all steps again; completed trainings are loaded from their checkpoints.")
 ]
+_UNUSED = {"tokenizer": {"steps": 1}, "pretraining": {"steps": 1}}
+"""Sections that `adapt` does not use, for recipes without them."""
 BackboneArgument = Annotated[
     str | None,
     typer.Argument(
@@ -78,8 +80,9 @@ def adapt(
     """Fine-tune an existing backbone on the recipe's tasks; evaluate the models and promote those that pass the gates.
 
     The backbone is a pre-trained encoder; without BACKBONE, the champion of an earlier `labram run`. Nothing is
-    pre-trained: the recipe sections `architecture`, `tokenizer` and `pretraining` are ignored. Quality checks,
-    train/test split, baselines, gates and report are those of `labram run`. Promoted models become champion.
+    pre-trained: the recipe sections `architecture`, `tokenizer` and `pretraining` are not used and may be absent.
+    Quality checks, train/test split, baselines, gates and report are those of `labram run`. Promoted models become
+    champion.
 
     The subjects that published weights were trained on are unknown, so models fine-tuned
     from them fail the leakage gate unless the recipe sets gates.allow_overlap: true.
@@ -90,7 +93,7 @@ def adapt(
     from labram.datasets.stated.task_defaults import load_recipe
     from labram.recipe.debug import shortened
 
-    resolved = load_recipe(recipe, override or [], data)
+    resolved = load_recipe(recipe, override or [], data, _UNUSED)
     if debug:
         resolved = shortened(resolved)
     if not resolved.tasks:

@@ -157,6 +157,14 @@ def _lost_labels(path: Path) -> tuple[str, ...]:
         return ()
 
 
+def run_corpus(store: Store) -> Path | None:
+    """Return the folder of the newest corpus of `labram run` in the workspace that holds a store; None if none."""
+    if store.is_bucket:
+        return None
+    folders = store.root.parent.glob("pipeline/*/quality/corpus")
+    return max(folders, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
 def published_corpora(store: Store) -> Mapping[str, Corpus]:
     """Return the published corpora of a store by name.
 

@@ -1,6 +1,10 @@
-"""Every dataset adapter by name, found by scanning this package: to add a dataset, add one module with its adapter."""
+"""Every dataset adapter by name, found by scanning this package: to add a dataset, add one module with its adapter.
+
+Other packages add adapters by the entry point group ``labram.datasets``.
+"""
 
 import importlib
+import importlib.metadata
 import pkgutil
 
 from labram.datasets.base import Dataset
@@ -13,7 +17,7 @@ ADAPTERS: dict[str, Dataset] = {}
 
 
 def load_adapters() -> dict[str, Dataset]:
-    """Instantiate every `Dataset` subclass that has a `name` and is defined in a module of this package.
+    """Instantiate every `Dataset` subclass that has a `name` and is defined in this package, or is an entry point.
 
     Returns:
         Adapters by name, ordered by `Dataset.group`, then by name.
@@ -22,13 +26,12 @@ def load_adapters() -> dict[str, Dataset]:
         ValueError: If two classes have the same name.
     """
     adapters: dict[str, Dataset] = {}
-    for module in pkgutil.iter_modules(importlib.import_module(_PACKAGE).__path__):
-        if module.name == "__main__":
-            continue
-        for name, adapter in _defined_in(f"{_PACKAGE}.{module.name}"):
-            if name in adapters:
-                raise ValueError(f"two dataset adapters are named {name!r}")
-            adapters[name] = adapter
+    modules = [module.name for module in pkgutil.iter_modules(importlib.import_module(_PACKAGE).__path__)]
+    found = [entry for name in modules if name != "__main__" for entry in _defined_in(f"{_PACKAGE}.{name}")]
+    for name, adapter in (*found, *_entry_points()):
+        if name in adapters:
+            raise ValueError(f"two dataset adapters are named {name!r}")
+        adapters[name] = adapter
     return dict(sorted(adapters.items(), key=lambda entry: (entry[1].group, entry[0])))
 
 
@@ -40,6 +43,12 @@ def _defined_in(module_name: str) -> list[tuple[str, Dataset]]:
         if isinstance(cls, type) and issubclass(cls, Dataset) and cls.__module__ == module_name and hasattr(cls, "name")
     ]
     return [(cls.name, cls()) for cls in adapters]
+
+
+def _entry_points() -> list[tuple[str, Dataset]]:
+    """Return the adapters that other installed packages declare."""
+    classes = [entry.load() for entry in importlib.metadata.entry_points(group=_PACKAGE)]
+    return [(cls.name, cls()) for cls in classes]
 
 
 def title_of(name: str) -> str:

@@ -24,13 +24,19 @@ Stated = Mapping[str, Mapping[str, Mapping[str, Any]]]
 _STATED_KEYS = ("kind", "classes", "metric")
 
 
-def load(name_or_path: str, overrides: Sequence[str] = (), stated: Stated | None = None) -> Recipe:
+def load(
+    name_or_path: str,
+    overrides: Sequence[str] = (),
+    stated: Stated | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Recipe:
     """Read a recipe by name or from a YAML file, then apply ``key.path=value`` overrides.
 
     Args:
         name_or_path: One of `available`, or the path of a YAML file.
         overrides: Such as ``tokenizer.steps=50`` or ``tasks.workload.epochs=3``; the value is YAML.
         stated: What datasets state of tasks; a task takes from it what the recipe does not state.
+        defaults: Sections of recipes that lack them, for commands that do not use these sections.
 
     Raises:
         RecipeError: If the file, a key or a value is invalid; names it and what is allowed.
@@ -40,6 +46,7 @@ def load(name_or_path: str, overrides: Sequence[str] = (), stated: Stated | None
     in place of an inherited mapping or list resets it to the default.
     """
     source, settings = _settings(name_or_path)
+    settings = {**(defaults or {}), **settings}
     if isinstance(settings.get("tasks"), list):
         settings["tasks"] = [_completed(task, stated or {}, source) for task in settings["tasks"]]
     for override in overrides:

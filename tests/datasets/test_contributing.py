@@ -65,3 +65,15 @@ def test_only_classes_with_a_name_are_adapters_and_groups_come_in_order() -> Non
     assert list(load_adapters()) == list(ADAPTERS)
     assert [adapter.group for adapter in ADAPTERS.values()] == sorted(adapter.group for adapter in ADAPTERS.values())
     assert next(reversed(ADAPTERS)) == "folder"
+
+
+def test_an_entry_point_of_another_package_adds_an_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(type(ADAPTERS["folder"])):
+        name = "elsewhere"
+
+    class Entry:
+        def load(self) -> type:
+            return Elsewhere
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [Entry()])
+    assert set(load_adapters()) - set(ADAPTERS) == {"elsewhere"}

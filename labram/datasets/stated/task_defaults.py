@@ -13,20 +13,27 @@ from labram.recipe import Recipe
 _METRICS = {"binary": "auroc", "multiclass": "cohen_kappa", "regression": "r2"}
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = (), data: Path | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str,
+    overrides: Sequence[str] = (),
+    data: Path | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Recipe:
     """Read a recipe as `labram.recipe.load` does; tasks take title, kind, classes and metric from their dataset.
 
     Args:
         name_or_path: See `labram.recipe.load`.
         overrides: See `labram.recipe.load`.
         data: Corpus folder, whose dataset files state further datasets.
+        defaults: See `labram.recipe.load`.
 
     Raises:
         RecipeError: If the recipe is invalid.
         CorpusError: If a dataset file is invalid.
     """
     own = file_datasets(data) if data is not None and data.is_dir() else {}
-    return recipes.load(name_or_path, overrides, {name: _tasks(one) for name, one in {**ADAPTERS, **own}.items()})
+    stated = {name: _tasks(one) for name, one in {**ADAPTERS, **own}.items()}
+    return recipes.load(name_or_path, overrides, stated, defaults)
 
 
 def _tasks(dataset: Dataset) -> Mapping[str, dict[str, Any]]:
