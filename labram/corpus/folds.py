@@ -71,6 +71,36 @@ def _left_out(corpus: Corpus, seed: int, datasets: Collection[str]) -> dict[str,
     return {subject: "test" for group in groups for subject in group.subjects}
 
 
+def fold_corpus(corpus: Corpus, dataset: str, fold: tuple[int, int] | None) -> Corpus:
+    """Return a corpus with the hold-out split of one fold, for strategies that train.
+
+    Its subjects are for tests, those of the next fold select the epoch, and all others are for training.
+
+    Args:
+        corpus: Cross-validated corpus.
+        dataset: The task's dataset; other datasets are left out of the splits.
+        fold: Repetition and number of the fold; None: no subject is tested, and the first fold selects the epoch.
+    """
+    catalogue = corpus.catalogue.copy()
+    ours = (catalogue["dataset"] == dataset) & (catalogue["verdict"] == ACCEPTED)
+    repetition, number = fold or (0, -1)
+    numbers = catalogue["folds"][ours].map(lambda folds: folds[repetition])
+    count = int(numbers.max()) + 1
+    chosen = pd.Series("train", numbers.index, dtype=object)
+    if count > 2 or fold is None:
+        chosen[numbers == (number + 1) % count] = "validation"
+    chosen[numbers == number] = "test"
+    catalogue["split"] = chosen.reindex(catalogue.index, fill_value="")
+    catalogue["protocol"], catalogue["folds"] = "", None
+    return Corpus(catalogue, corpus.labels)
+
+
+def all_folds(corpus: Corpus, dataset: str) -> list[tuple[int, int]]:
+    """Return repetition and number of every fold of a dataset's subjects."""
+    folds = corpus.accepted(dataset=dataset)["folds"].tolist()
+    return sorted({(repetition, number) for each in folds for repetition, number in enumerate(each)})
+
+
 def require_folds(corpus: Corpus, task: str, dataset: str) -> None:
     """Check that the labels of a task are in two folds of subjects at least.
 

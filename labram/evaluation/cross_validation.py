@@ -126,7 +126,7 @@ def cross_validate(
     features = TaskFeatures.measure(windows, task, models)
     folds = folds_of(corpus, windows, task.dataset)
     parts = [_predicted(windows, features, fold, beside=seed is not None) for fold in folds]
-    return _joined(parts, task)
+    return joined(parts, task)
 
 
 def _predicted(windows: LabelledWindows, features: TaskFeatures, fold: Fold, *, beside: bool) -> Predictions:
@@ -152,11 +152,11 @@ def _predicted(windows: LabelledWindows, features: TaskFeatures, fold: Fold, *, 
     )
 
 
-def _joined(parts: Sequence[Predictions], task: TaskRecipe) -> Predictions:
+def joined(parts: Sequence[Predictions], task: TaskRecipe) -> Predictions:
     """Return the predictions of all folds, in the order of repetitions, recordings and windows."""
-    joined = Predictions.joined(parts)
-    assert joined.repetition is not None, "folds"
-    rows = joined.rows(np.lexsort((joined.start, joined.recording_id.astype(str), joined.repetition)))
+    rows = Predictions.joined(parts)
+    assert rows.repetition is not None, "folds"
+    rows = rows.rows(np.lexsort((rows.start, rows.recording_id.astype(str), rows.repetition)))
     return with_best_baseline(rows, task)
 
 

@@ -136,7 +136,8 @@ class Evaluation(FrozenModel):
         elif self.protocol != "holdout":
             marks.append(
                 "The scores are of out-of-fold predictions: every subject is predicted by models that were fitted, "
-                f"with all their choices, to other subjects. The registered model is fitted to all {self.n_subjects}."
+                f"with all their choices, to other subjects. The registered model is fitted to all {self.n_subjects}"
+                f"{'.' if self.predictor else '; those of one fold select its epoch.'}"
             )
         if self.pretrained_subjects:
             marks.append(

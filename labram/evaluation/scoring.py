@@ -12,11 +12,12 @@ from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError
 from labram.evaluation import baselines
 from labram.evaluation.baselines import Baseline
-from labram.evaluation.cross_validation import cross_validate, with_best_baseline
+from labram.evaluation.cross_validation import cross_validate, joined, with_best_baseline
 from labram.evaluation.leakage import Ledger, Seen
 from labram.evaluation.predictions import PREDICTIONS_FILE, Predictions
 from labram.evaluation.random_weights import predict_untrained
 from labram.evaluation.record import EVALUATION_FILE, Evaluation, summarise
+from labram.evaluation.trained_folds import predict_folds
 from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear.features import common_channels
@@ -70,7 +71,9 @@ def evaluate(
     for baseline in fitted:
         baseline.save(out)
     predictor = Predictor(model, device=device)
-    if protocol:
+    if protocol and predictor.probe is None:
+        predictions = joined(predict_folds(corpus, store, model, task, device=device), task)
+    elif protocol:
         predictions = cross_validate(corpus, store, model, task, seed=seed, device=device)
     else:
         untrained = predict_untrained(predictor, fitted_to, test, task, seed)

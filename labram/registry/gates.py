@@ -157,8 +157,8 @@ def metric_not_worse(
     name = "metric"
     if champion is None:
         detail = (
-            "the champion was fine-tuned, which cannot be repeated in the folds of a cross-validation; use split.kind: "
-            "holdout, or remove its alias"
+            "the champion was fine-tuned, and its run has no predictions in these folds; use split.kind: holdout, or "
+            "remove its alias"
         )
         return Gate(name=name, passed=False, detail=detail)
     if not candidate.same_windows(champion):

@@ -1,17 +1,21 @@
 """Gate: decide for each challenger whether it may become champion."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
+from labram.errors import RegistryError
 from labram.evaluation.leakage import Seen
+from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import Evaluation
 from labram.evaluation.scoring import champion_predictions
 from labram.evaluation.test_uses import log_use
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe, TaskRecipe
-from labram.registry import gates, model_registry
+from labram.registry import gates, model_registry, predictions
 from labram.registry.gates import Gate, Verdict
+from labram.registry.model_registry import ModelVersion
 from labram.registry.smoke_test import smoke_test
 from labram.steps.artifacts import (
     VERDICTS_FILE,
@@ -110,7 +114,7 @@ def _task_verdict(
         results.append(
             gates.metric_not_worse(
                 read_predictions(evaluation),
-                champion_predictions(corpus, store, model_registry.local_folder(champion.uri), task),
+                _champion_predictions(corpus, store, champion, task),
                 task,
                 margin=recipe.gates.margin,
                 bootstrap=recipe.gates.bootstrap,
@@ -119,6 +123,15 @@ def _task_verdict(
         )
     leak = _leakage(task, recipe, corpus, folder, scored)
     return _verdict(name, registered[name], [*results, leak, *smoke_test(name, registered[name])])
+
+
+def _champion_predictions(corpus: Corpus, store: Store, champion: ModelVersion, task: TaskRecipe) -> Predictions | None:
+    """Return the champion's predictions for the tested windows, or those that its run logged if it was fine-tuned."""
+    found = champion_predictions(corpus, store, model_registry.local_folder(champion.uri), task)
+    if found is None and champion.run_id:
+        with suppress(RegistryError):  # its run logged none
+            return predictions.read(champion.run_id, task.name)
+    return found
 
 
 def _leakage(task: TaskRecipe, recipe: Recipe, corpus: Corpus, folder: Path, scored: Evaluation) -> Gate:

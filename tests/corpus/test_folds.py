@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labram.corpus.folds import assign_folds, cross_validated, require_folds
+from labram.corpus.folds import all_folds, assign_folds, cross_validated, fold_corpus, require_folds
 from labram.corpus.splits import apply_splits, assign_splits, require_labels
 from labram.errors import LabelError
 from labram.recipe import SplitRecipe
@@ -100,3 +100,19 @@ def test_a_hold_out_of_few_test_subjects_is_an_error_unless_the_recipe_allows_it
         require_labels(corpus, "x", "set", recipe)
     assert "split.kind=kfold" in str(error.value)
     return None
+
+
+def test_the_corpus_of_a_fold_is_a_hold_out_whose_epoch_other_subjects_select() -> None:
+    corpus = divided([*simple(10, "set"), *simple(3, "other")])
+    assert all_folds(corpus, "set") == [(0, number) for number in range(5)]
+    tested = []
+    for fold in all_folds(corpus, "set"):
+        part = fold_corpus(corpus, "set", fold)
+        assert part.protocol("set") == ""
+        splits = part.accepted(dataset="set").groupby("split")["subject_key"].agg(set)
+        assert {name: len(subjects) for name, subjects in splits.items()} == {"test": 2, "train": 6, "validation": 2}
+        assert set(part.accepted(dataset="other")["split"]) == {""}
+        tested += sorted(splits["test"])
+    assert sorted(tested) == sorted(set(corpus.accepted(dataset="set")["subject_key"]))
+    everyone = fold_corpus(corpus, "set", None).accepted(dataset="set").drop_duplicates("subject_key")
+    assert everyone["split"].value_counts().to_dict() == {"train": 8, "validation": 2}

@@ -1,20 +1,27 @@
 """Cross-validation of a probe: every subject predicted once by models of others, and nothing found where nothing is."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from labram.corpus.catalogue import Corpus
-from labram.corpus.folds import cross_validated
+from labram.corpus.folds import cross_validated, fold_corpus
 from labram.errors import LabelError
 from labram.evaluation.cross_validation import cross_validate
 from labram.evaluation.folds import folds_of
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.predictions import Predictions
-from labram.evaluation.scoring import champion_predictions, evaluate
+from labram.evaluation.scoring import champion_predictions, evaluate, predict
+from labram.evaluation.trained_folds import fold_folder
+from labram.inference.predictor import Predictor
 from labram.linear.features import measure
 from labram.linear.model import LinearCard, choose
 from labram.linear.probe import Probe
+from labram.models import weights
+from labram.models.downstream import DownstreamModel
 from labram.recipe import AlignmentRecipe, SplitRecipe
 from labram.store.store import Store, to_patches
 from labram.training.data.labelled import LabelledWindows
@@ -167,3 +174,23 @@ def test_sessions_of_one_label_each_are_not_tested_within_themselves(workload):
     corpus = cross_validated(corpus, SplitRecipe(kind="within-session"), 0, {"eegmat"})
     with pytest.raises(LabelError, match="within-session needs a session of two labels"):
         folds_of(corpus, LabelledWindows.load(corpus, store, WORKLOAD, None), "eegmat")
+
+
+def test_fine_tuned_models_predict_the_subjects_of_their_own_fold(workload, model, tmp_path):
+    corpus, store = workload
+    for number in (0, 1):
+        copied = fold_folder(model, 0, number)
+        shutil.copytree(model, copied, ignore=shutil.ignore_patterns("folds"))
+        torch.manual_seed(number)
+        weights.save(DownstreamModel(weights.load(copied).config, 1), copied)
+    found = evaluate(corpus, store, model, WORKLOAD, bootstrap=20, seed=0, out=tmp_path / "out")
+    assert (found.protocol, found.folds, found.n_windows, found.random) == ("kfold", 2, 96, {})
+    assert "those of one fold select its epoch" in found.marks[0]
+    assert found.baseline["auroc"].value > 0.95
+    rows = Predictions.read(tmp_path / "out" / "predictions.parquet")
+    for number in (0, 1):
+        part = fold_corpus(corpus, "eegmat", (0, number))
+        alone = predict(Predictor(fold_folder(model, 0, number)), LabelledWindows.load(part, store, WORKLOAD, "test"))
+        ours = rows.rows(np.flatnonzero(rows.fold == number))
+        assert set(ours.subject_key) == set(alone.subject_key)
+        np.testing.assert_allclose(np.sort(ours.prediction), np.sort(alone.prediction), atol=1e-6)

@@ -17,8 +17,9 @@ from labram.frozen_model import FrozenModel
 
 RELATIVE, ABSOLUTE = 1e-2, 1e-3
 """Tolerance of another processor: relative distance of a tensor or array, absolute distance of a metric."""
-IGNORED_KEYS = frozenset({checksums.KEY, "digest", "corpus_version"})
-"""Keys of JSON files that are compared by other means: digests of files, the version of the corpus."""
+IGNORED_KEYS = frozenset({checksums.KEY, "digest", "corpus_version", "test_uses"})
+"""Keys of JSON files that are compared by other means (digests of files, the version of the corpus), or that count the
+tests of a workspace."""
 IDS = ("recording_id", "subject_key")
 """Columns with pseudonyms, which another subject key renames."""
 _RENAMED = frozenset({"subjects"})
