@@ -116,7 +116,8 @@ def _pretrained(corpus: Corpus, model: Path, task: TaskRecipe, predictions: Pred
         return len(subjects), ()
     unseen = predictions.of_subjects(others)
     score = metrics.score(task.metric, task.kind, unseen.y, unseen.prediction)
-    return len(subjects), (f"{task.metric} of the {len(others)} subjects that pre-training did not use: {score:.3f}.",)
+    named = f"{len(others)} subjects" if len(others) > 1 else "one subject"
+    return len(subjects), (f"{task.metric} of the {named} that pre-training did not use: {score:.3f}.",)
 
 
 def fit_baselines(parts: Sequence[LabelledWindows], test: LabelledWindows, task: TaskRecipe) -> list[Baseline]:
