@@ -4,6 +4,7 @@ Unknown keys and values outside their range are errors that name the key and wha
 to the one step that uses it, so that changing a section re-runs that step and the steps after it, and no others.
 """
 
+from labram.recipe.gates import GateRecipe
 from labram.recipe.loader import available, load, merge
 from labram.recipe.schema import (
     LEAST_WINDOWS,
@@ -16,7 +17,6 @@ from labram.recipe.schema import (
     BaselineName,
     CorpusRecipe,
     EncoderRecipe,
-    GateRecipe,
     OptimiserRecipe,
     PreprocessingRecipe,
     PretrainingRecipe,

@@ -12,6 +12,7 @@ from labram.errors import RecipeError
 from labram.frozen_model import FrozenModel
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.metrics import Kind
+from labram.recipe.gates import GateRecipe
 from labram.recipe.split import Fraction, Positive, SplitRecipe
 from labram.recipe.study import StudyRecipe
 
@@ -400,38 +401,6 @@ class TaskRecipe(FrozenModel):
     def outputs(self) -> int:
         """Number of outputs of the head: one logit for a binary task, else one per class or target."""
         return 1 if self.kind == "binary" else len(self.classes)
-
-
-class GateRecipe(FrozenModel):
-    """Conditions for promoting a model to champion."""
-
-    margin: float = Field(
-        default=0.02,
-        ge=0.0,
-        description="By how much the headline metric may be worse than the champion's, and than the baseline's.",
-    )
-    baseline: bool = Field(
-        default=True,
-        description="Reject a model that is worse than its baseline by more than the margin. false: it can be "
-        "promoted, and table, report, model card and tags state that it is below its baseline.",
-    )
-    floors: dict[str, float] = Field(
-        default={},
-        description="By task: value that the whole confidence interval of a champion's metric must exceed. "
-        "Default of a task: the chance level.",
-    )
-    min_used_codes: Positive = Field(default=8, description="Smallest number of codes used on validation windows.")
-    min_perplexity: float = Field(
-        default=4.0, ge=1.0, description="Smallest codebook perplexity on validation windows."
-    )
-    allow_overlap: bool = Field(
-        default=False, description="Accept test subjects or recordings that were used in pre-training."
-    )
-    bootstrap: Positive = Field(default=2000, description="Bootstrap draws of subjects for confidence intervals.")
-    approval: Literal["none", "required"] = Field(
-        default="none",
-        description="required: a model that passes its gates stays challenger until `labram models approve`.",
-    )
 
 
 class Recipe(FrozenModel):

@@ -1,6 +1,6 @@
 """Promotion gates: pure functions that return a `Gate` with its outcome and the reason."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,17 @@ from labram.evaluation import statistics
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import Evaluation
+from labram.evaluation.subgroups import Subgroup
 from labram.frozen_model import FrozenModel
+from labram.metrics import greater_is_better
 from labram.recipe import GateRecipe, TaskRecipe
 
 Figure = float | int | str | None
 BELOW_BASELINE = "passed below its baseline"
 """Outcome of a model that only passes because the recipe sets ``gates.baseline: false``."""
+
+SERVED_TOLERANCE = 1e-3
+"""Largest difference of predictions over HTTP, which are rounded on their way."""
 
 
 class Gate(FrozenModel):
@@ -46,6 +51,7 @@ class Verdict(FrozenModel):
         champion: Version of the champion that it was compared with; None if there was none.
         gates: The gates with their outcomes.
         approval: Whether a person must approve the promotion (``gates.approval: required``).
+        sign: Whether a promoted version is signed (``gates.sign``).
     """
 
     model: str
@@ -53,6 +59,7 @@ class Verdict(FrozenModel):
     champion: str | None
     gates: tuple[Gate, ...]
     approval: bool = False
+    sign: bool = False
 
     @property
     def passed(self) -> bool:
@@ -186,6 +193,55 @@ def metric_not_worse(
     return Gate(name=name, passed=difference.value >= -margin, detail=detail, figures=figures)
 
 
+def subgroups_not_worse(
+    evaluation: Evaluation, groups: Sequence[Subgroup], *, max_loss: float | None, min_subjects: int
+) -> Gate:
+    """Check that no subgroup is worse than all test windows together by more than `max_loss`.
+
+    Groups with fewer than `min_subjects` subjects are named, and do not decide.
+
+    Args:
+        evaluation: The challenger's evaluation.
+        groups: Scores of the subgroups, the worst first.
+        max_loss: Tolerated loss (``gates.max_subgroup_loss``); None: the gate only reports.
+        min_subjects: Least number of subjects of a group that decides.
+    """
+    whole = evaluation.headline.value
+    counted = [group for group in groups if group.subjects >= min_subjects and group.value is not None]
+    if not groups or whole is None:
+        return Gate(name="subgroups", passed=True, detail="the test windows are of one dataset and one montage")
+    worst = (counted or list(groups))[0]
+    loss = None if worst.value is None else whole - worst.value
+    if loss is not None and not greater_is_better(evaluation.metric):
+        loss = -loss
+    score = "undefined" if worst.value is None else f"{worst.value:.3f}"
+    detail = f"worst of {len(groups)}: {worst.name}, {evaluation.metric} {score} ({worst.subjects} subjects)"
+    if not counted:
+        detail += f"; none has {min_subjects} subjects, so none decides"
+    elif max_loss is None:
+        detail += f"; all windows {whole:.3f} (gates.max_subgroup_loss is not set)"
+    else:
+        detail += f"; all windows {whole:.3f}, at most {max_loss:.3f} worse allowed"
+    passed = max_loss is None or not counted or (loss is not None and loss <= max_loss)
+    figures: dict[str, Figure] = {"whole": _rounded(whole), "worst": worst.value, "group": worst.name, "loss": loss}
+    return Gate(name="subgroups", passed=passed, detail=detail, figures=figures)
+
+
+def calibrated(error: float | None, *, most: float | None) -> Gate:
+    """Check that predicted probabilities are calibrated.
+
+    Args:
+        error: Expected calibration error; None if there are no probabilities.
+        most: Largest tolerated error (``gates.max_calibration_error``); None: the gate only reports.
+    """
+    if error is None:
+        finite = most is None
+        return Gate(name="calibration", passed=finite, detail="no calibration error is defined for these predictions")
+    detail = f"expected calibration error {error:.3f}"
+    detail += f", at most {most:.3f} allowed" if most is not None else " (gates.max_calibration_error is not set)"
+    return Gate(name="calibration", passed=most is None or error <= most, detail=detail, figures={"error": error})
+
+
 def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
     """Check that the codebook has not collapsed.
 
@@ -280,6 +336,22 @@ def smoke_inference(output: np.ndarray | LabramError, expected: tuple[int, ...])
     finite = bool(np.isfinite(output).all())
     detail = f"shape {output.shape}, {'finite' if finite else 'not finite'}; expected {expected}"
     return Gate(name="inference", passed=finite and output.shape == expected, detail=detail)
+
+
+def served_inference(answer: np.ndarray | LabramError, expected: np.ndarray) -> Gate:
+    """Check that the HTTP server answers a request with the predictions of the registered model.
+
+    Args:
+        answer: The server's predictions, or the error that it answered with.
+        expected: Predictions of the model for the same windows.
+    """
+    if isinstance(answer, LabramError):
+        return Gate(name="server", passed=False, detail=str(answer))
+    if answer.shape != expected.shape:
+        return Gate(name="server", passed=False, detail=f"answered shape {answer.shape}, expected {expected.shape}")
+    largest = float(np.abs(answer - expected).max(initial=0.0))
+    detail = f"answers over HTTP as the registered model does, largest difference {largest:.1g}"
+    return Gate(name="server", passed=largest <= SERVED_TOLERANCE, detail=detail, figures={"difference": largest})
 
 
 def _rounded(value: float, digits: int = 6) -> float | None:

@@ -1,15 +1,19 @@
-"""Smoke-test gates: load a registered version from the registry and predict through its pyfunc."""
+"""Smoke-test gates: load a registered version from the registry, and predict through its pyfunc and over HTTP."""
 
-from collections.abc import Sequence
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
-from labram.errors import LabramError
+from labram.errors import LabramError, RegistryError
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
 from labram.models.tokenizer import Tokenizer
 from labram.recipe import LEAST_WINDOWS
-from labram.registry import gates, model_registry
+from labram.registry import gates, manifest, model_registry
 from labram.registry.gates import Gate
 from labram.signals.alignment import seconds_needed
 from labram.training.task_metadata import TaskMetadata
@@ -17,6 +21,8 @@ from labram.training.task_metadata import TaskMetadata
 CHANNELS = ("FP1", "CZ", "O2")
 WINDOWS, SECONDS, SFREQ = 2, 2, 250.0
 """Windows for models of any montage. `SFREQ` differs from the model's sampling rate, so that resampling is tested."""
+
+SERVER_SECONDS = 120
 
 
 def smoke_test(name: str, version: str) -> list[Gate]:
@@ -27,11 +33,12 @@ def smoke_test(name: str, version: str) -> list[Gate]:
         version: Its version.
 
     Returns:
-        The gate *weights* and, if they load, the gate *inference*.
+        The gate *weights*; if they load, the gate *inference*; and if that returns something, the gate *server*.
     """
-    uri = model_registry.get_version(name, version).uri
-    folder = model_registry.local_folder(uri)
+    registered = model_registry.get_version(name, version)
     try:
+        downloaded = model_registry.local_version(registered)
+        folder = downloaded / manifest.MODEL
         model = weights.load(folder)
     except LabramError as error:
         return [gates.weights_load(error)]
@@ -44,7 +51,17 @@ def smoke_test(name: str, version: str) -> list[Gate]:
         expected = (windows,) if task and task.recipe.kind == "binary" else (windows, model.outputs)
     else:
         expected = (windows, model.config.width)
-    return [loaded, gates.smoke_inference(_predict(uri, windows, channels, seconds), expected)]
+    signals = _signals(windows, channels, seconds)
+    output = _predict(downloaded, signals, channels)
+    answers = [loaded, gates.smoke_inference(output, expected)]
+    if isinstance(output, np.ndarray):
+        answers.append(gates.served_inference(_serve(folder, name, version, signals, channels), output))
+    return answers
+
+
+def _signals(windows: int, channels: Sequence[str], seconds: int) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(size=(windows, len(channels), int(seconds * SFREQ)))
+    return (20 * noise).round(1).astype(np.float32)
 
 
 def _request(task: TaskMetadata | None) -> tuple[int, tuple[str, ...], int]:
@@ -56,14 +73,14 @@ def _request(task: TaskMetadata | None) -> tuple[int, tuple[str, ...], int]:
     return max(LEAST_WINDOWS, aligned), channels, seconds
 
 
-def _predict(uri: str, windows: int, channels: Sequence[str], seconds: int) -> np.ndarray | LabramError:
+def _predict(downloaded: Path, signals: np.ndarray, channels: Sequence[str]) -> np.ndarray | LabramError:
+    """Predict through MLflow, which runs the code of the version: it has been verified."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    signals = 20 * np.random.default_rng(0).normal(size=(windows, len(channels), int(seconds * SFREQ)))
     try:
-        model = mlflow.pyfunc.load_model(uri)
-        output = model.predict(signals.astype(np.float32), params={"channels": list(channels), "sfreq": SFREQ})
+        model = mlflow.pyfunc.load_model(str(downloaded))
+        output = model.predict(signals, params={"channels": list(channels), "sfreq": SFREQ})
     except MlflowException as error:
         if isinstance(error.__cause__, LabramError):
             return error.__cause__
@@ -71,3 +88,40 @@ def _predict(uri: str, windows: int, channels: Sequence[str], seconds: int) -> n
     except LabramError as error:
         return error
     return np.asarray(output)
+
+
+def _serve(
+    folder: Path, name: str, version: str, signals: np.ndarray, channels: Sequence[str]
+) -> np.ndarray | LabramError:
+    """Start the server of `labram serve` on a free port of this machine, and ask it once."""
+    import requests
+
+    body = {
+        "inputs": {"signals": [[[round(float(x), 1) for x in row] for row in window] for window in signals]},
+        "params": {"channels": list(channels), "sfreq": SFREQ},
+    }
+    with _running(folder, name, version) as address:
+        answer = requests.post(f"{address}/invocations", json=body, timeout=SERVER_SECONDS)
+        content = answer.json()
+        if answer.status_code == requests.codes.ok:
+            return np.asarray(content["predictions"])
+        return RegistryError(f"status {answer.status_code}: {content['problem']}", remedy=content["remedy"])
+
+
+@contextmanager
+def _running(folder: Path, name: str, version: str) -> Iterator[str]:
+    import uvicorn
+
+    from labram.inference.predictor import Predictor
+    from labram.inference.server import Served, application
+
+    app = application(Predictor(folder), Served(name, version, ""))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(SERVER_SECONDS)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
 from labram.errors import RegistryError
+from labram.evaluation.calibration import calibration_error
 from labram.evaluation.leakage import Seen
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import Evaluation
 from labram.evaluation.scoring import champion_predictions
+from labram.evaluation.statistics import MIN_SUBJECTS
+from labram.evaluation.subgroups import subgroups
 from labram.evaluation.test_uses import log_use
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe, TaskRecipe
@@ -70,8 +73,8 @@ def gate(
         ]
         if tokenizer is not None and backbone is not None:
             verdicts += list(_pretrained_verdicts(verdicts, settings, registered, Path(tokenizer), Path(backbone)))
-        approval = settings.gates.approval == "required"
-        verdicts = [verdict.model_copy(update={"approval": approval}) for verdict in verdicts]
+        wishes = {"approval": settings.gates.approval == "required", "sign": settings.gates.sign}
+        verdicts = [verdict.model_copy(update=wishes) for verdict in verdicts]
         for verdict in verdicts:
             run.note(
                 f"{verdict.model} version {verdict.version}: {verdict.outcome if verdict.passed else 'not promoted'}"
@@ -121,6 +124,7 @@ def _task_verdict(
                 seed=recipe.seed,
             )
         )
+    results += _about_groups(scored, read_predictions(evaluation), task, recipe, corpus)
     leak = _leakage(task, recipe, corpus, folder, scored)
     return _verdict(name, registered[name], [*results, leak, *smoke_test(name, registered[name])])
 
@@ -142,6 +146,30 @@ def _leakage(task: TaskRecipe, recipe: Recipe, corpus: Corpus, folder: Path, sco
         return gates.leakage(ledger, evaluated, allow=allow)
     marked = allow or recipe.split.pretraining == "all"
     return gates.leakage(ledger.without(task.name), evaluated, allow=marked, folds=scored.folds)
+
+
+def _about_groups(
+    scored: Evaluation, tested: Predictions, task: TaskRecipe, recipe: Recipe, corpus: Corpus
+) -> list[Gate]:
+    """Return the gates on subgroups and on calibration."""
+    rows = corpus.accepted()
+    montages = (f"{len(names)} channels {names[0]}…{names[-1]}" for names in rows["montage"])
+    groups = {
+        "dataset": dict(zip(rows["recording_id"], rows["dataset"], strict=True)),
+        "montage": dict(zip(rows["recording_id"], montages, strict=True)),
+    }
+    return [
+        gates.subgroups_not_worse(
+            scored,
+            subgroups(tested, task, groups),
+            max_loss=recipe.gates.max_subgroup_loss,
+            min_subjects=MIN_SUBJECTS,
+        ),
+        gates.calibrated(
+            calibration_error(task.kind, tested.y, tested.prediction),
+            most=recipe.gates.max_calibration_error,
+        ),
+    ]
 
 
 def _pretrained_verdicts(

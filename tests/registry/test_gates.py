@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from labram.errors import WeightsError, WindowError
+from labram.evaluation.calibration import calibration_error
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import summarise
 from labram.evaluation.statistics import single_scores
+from labram.evaluation.subgroups import subgroups
 from labram.metrics import of_kind, score
 from labram.recipe import GateRecipe, TaskRecipe
 from labram.registry import gates
@@ -223,3 +225,71 @@ def test_a_verdict_needs_every_gate_and_survives_json():
     assert verdict.failed_gates == (bad,)
     assert gates.Verdict.from_json(verdict.to_json()) == verdict
     assert not gates.Verdict(model="m", version="2", champion=None, gates=()).passed
+
+
+def grouped(max_loss, subjects=12, worst=0.0):
+    """A model that is good on montage a and, on montage b, as good as `worst` says."""
+    good, bad = predictions(4.0, subjects=subjects), predictions(worst, subjects=subjects, seed=1)
+    both = Predictions(
+        recording_id=np.concatenate(
+            [[f"a{name}" for name in good.recording_id], [f"b{name}" for name in bad.recording_id]]
+        ),
+        subject_key=np.concatenate(
+            [[f"a{name}" for name in good.subject_key], [f"b{name}" for name in bad.subject_key]]
+        ),
+        start=np.concatenate([good.start, bad.start]),
+        y=np.concatenate([good.y, bad.y]),
+        prediction=np.concatenate([good.prediction, bad.prediction]),
+    )
+    of_recording = {name: name[0] for name in both.recording_id}
+    found = subgroups(both, TASK, {"montage": of_recording, "dataset": dict.fromkeys(of_recording, "d")})
+    whole = summarise(both, TASK, split="test", corpus_version="", bootstrap=50, seed=0)
+    return found, gates.subgroups_not_worse(whole, found, max_loss=max_loss, min_subjects=6), bad
+
+
+def test_the_worst_group_is_named_and_fails_the_gate_if_the_recipe_bounds_its_loss():
+    found, gate, bad = grouped(0.1)
+    assert [group.name for group in found] == ["montage b", "montage a"], "one dataset is no grouping"
+    assert found[0].value == pytest.approx(score("auroc", "binary", bad.y, bad.prediction))
+    assert (found[0].subjects, found[0].windows) == (12, 240)
+    assert not gate.passed
+    assert "worst of 2: montage b, auroc 0." in gate.detail
+    assert gate.figures["group"] == "montage b"
+    assert grouped(None)[1].passed
+    assert grouped(0.1, worst=4.0)[1].passed
+
+
+def test_a_group_of_few_subjects_decides_nothing_and_is_named():
+    gate = grouped(0.1, subjects=4)[1]
+    assert gate.passed
+    assert "none has 6 subjects" in gate.detail
+
+
+def test_the_calibration_error_is_that_of_its_definition():
+    y = np.array([1.0, 1.0, 0.0, 0.0])
+    assert calibration_error("binary", y, np.array([1.0, 1.0, 0.0, 0.0])) == 0.0
+    assert calibration_error("binary", y, np.array([0.9, 0.9, 0.9, 0.9])) == pytest.approx(0.4)
+    three = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.6, 0.3], [0.1, 0.6, 0.3]])
+    assert calibration_error("multiclass", np.array([0, 1, 1, 1]), three) == pytest.approx(0.5 * 0.3 + 0.5 * 0.4)
+    assert calibration_error("regression", y, y) is None
+    assert calibration_error("binary", y, np.array([np.nan, 0.0, 0.0, 0.0])) is None
+
+
+def test_a_badly_calibrated_model_fails_only_if_the_recipe_bounds_its_error():
+    assert gates.calibrated(0.3, most=None).passed
+    assert gates.calibrated(0.3, most=0.4).passed
+    refused = gates.calibrated(0.3, most=0.2)
+    assert not refused.passed
+    assert refused.detail == "expected calibration error 0.300, at most 0.200 allowed"
+    assert not gates.calibrated(None, most=0.2).passed
+    assert gates.calibrated(None, most=None).passed
+
+
+def test_the_server_must_answer_as_the_model_does():
+    answer = np.array([0.1, 0.9])
+    assert gates.served_inference(answer + 1e-5, answer).passed
+    assert not gates.served_inference(answer + 0.1, answer).passed
+    assert not gates.served_inference(answer[:1], answer).passed
+    refused = gates.served_inference(WindowError("FP1: flat", remedy="Leave it out"), answer)
+    assert not refused.passed
+    assert "FP1: flat" in refused.detail

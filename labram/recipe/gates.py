@@ -1,0 +1,53 @@
+"""Section `gates` of a recipe."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from labram.frozen_model import FrozenModel
+from labram.recipe.split import Positive
+
+
+class GateRecipe(FrozenModel):
+    """Conditions for promoting a model to champion."""
+
+    margin: float = Field(
+        default=0.02,
+        ge=0.0,
+        description="By how much the headline metric may be worse than the champion's, and than the baseline's.",
+    )
+    baseline: bool = Field(
+        default=True,
+        description="Reject a model that is worse than its baseline by more than the margin. false: it can be "
+        "promoted, and table, report, model card and tags state that it is below its baseline.",
+    )
+    floors: dict[str, float] = Field(
+        default={},
+        description="By task: value that the whole confidence interval of a champion's metric must exceed. "
+        "Default of a task: the chance level.",
+    )
+    min_used_codes: Positive = Field(default=8, description="Smallest number of codes used on validation windows.")
+    min_perplexity: float = Field(
+        default=4.0, ge=1.0, description="Smallest codebook perplexity on validation windows."
+    )
+    allow_overlap: bool = Field(
+        default=False, description="Accept test subjects or recordings that were used in pre-training."
+    )
+    max_subgroup_loss: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="By how much the headline metric of any dataset or montage may be worse than that of all windows. "
+        "Not set: the worst group is only reported.",
+    )
+    max_calibration_error: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="Largest expected calibration error. Not set: it is only reported."
+    )
+    bootstrap: Positive = Field(default=2000, description="Bootstrap draws of subjects for confidence intervals.")
+    approval: Literal["none", "required"] = Field(
+        default="none",
+        description="required: a model that passes its gates stays challenger until `labram models approve`.",
+    )
+    sign: bool = Field(
+        default=False,
+        description="Sign promoted models with the key in LABRAM_SIGNING_KEY, for serving that verifies signatures.",
+    )
