@@ -8,6 +8,7 @@ from labram.datasets import ADAPTERS
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
 from labram.recipe import LEAST_WINDOWS, GateRecipe
+from labram.registry.front_matter import front_matter
 
 NOT_FOR = (
     "Not a medical device. Not for diagnosis, monitoring or any decision about a person. Trained on few subjects: "
@@ -68,6 +69,7 @@ def task_card(
         data,
         _results(evaluation) + _waived(evaluation, gates),
         lineage,
+        evaluation,
     )
 
 
@@ -104,18 +106,27 @@ def tokenizer_card(codebook: Mapping[str, object], data: TrainingData, lineage: 
     return _card("labram-tokenizer", text, data, f"{used} codes used, perplexity {perplexity}.", lineage)
 
 
-def _card(name: str, description: str, data: TrainingData, results: str, lineage: Mapping[str, str]) -> str:
+def _card(
+    name: str,
+    description: str,
+    data: TrainingData,
+    results: str,
+    lineage: Mapping[str, str],
+    evaluation: Evaluation | None = None,
+) -> str:
     sources = "\n".join(_source(dataset) for dataset in data.datasets)
     origin = "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items()) if value)
     simulated = ", including simulated signals" if any("simulated" in name for name in data.datasets) else ""
     guessed = f"**Subjects: {data.guessed}.** One person may be several subjects.\n\n" if data.guessed else ""
-    return (
+    run = lineage.get("pipeline_run")
+    again = f"`labram reproduce {run}` runs it again and compares every artifact.\n\n" if run else ""
+    return front_matter(name, data.datasets, evaluation) + (
         f"# {name}\n\n{description}\n\n## Input\n\n{INPUT}\n\n## Data\n\n"
         f"{data.recordings} recordings of {data.subjects} subjects, {data.hours:.2f} hours{simulated}.\n\n"
         f"{guessed}{sources}\n\n"
         f"## Results\n\n{results}\n\n## Limits and intended use\n\nResearch on EEG representations. {NOT_FOR}\n\n"
         f"## Licence\n\nCode and weights: MIT. The recordings keep their own licences, named above.\n\n"
-        f"## Lineage\n\n{origin}\n"
+        f"## Lineage\n\n{again}{origin}\n"
     )
 
 

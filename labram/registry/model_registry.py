@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from labram.errors import RegistryError
 from labram.recipe import MODEL_FILE, Recipe
+from labram.registry import manifest
+from labram.registry.front_matter import without_front_matter
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -192,6 +194,7 @@ def local_folder(model: str | Path) -> Path:
 
     Raises:
         RegistryError: If the model does not exist, or its files cannot be downloaded.
+        DamagedWeightsError: If a file of a registered version differs from what was registered.
     """
     local = Path(model)
     if not str(model).startswith("models:/") and local.is_dir():
@@ -203,18 +206,35 @@ def local_folder(model: str | Path) -> Path:
             )
         return local
     registered = find_version(str(model))
+    folder = _download(registered, f"/{manifest.MODEL}")
+    manifest.verify_model(folder, registered.tags)
+    return folder
+
+
+def local_version(version: ModelVersion) -> Path:
+    """Return the local folder of a whole version, its verified code included, as MLflow loads it.
+
+    Raises:
+        RegistryError: If its files cannot be downloaded.
+        DamagedWeightsError: If a file differs from what was registered.
+    """
+    folder = _download(version)
+    manifest.verify_code(folder, version.tags)
+    return folder
+
+
+def _download(version: ModelVersion, place: str = "") -> Path:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        folder = Path(download_artifacts(artifact_uri=f"{registered.uri}/artifacts/model"))
+        return Path(download_artifacts(artifact_uri=f"{version.uri}{place}"))
     except (MlflowException, OSError) as error:
         raise RegistryError(
-            f"the files of {registered.uri} cannot be downloaded",
+            f"the files of {version.uri} cannot be downloaded",
             field="model",
             remedy="Check that the artifact store of the tracking server is reachable and complete",
         ) from error
-    return folder
 
 
 def set_tags(version: ModelVersion, tags: Mapping[str, str]) -> None:
@@ -269,7 +289,8 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
 
     server = client()
     package = _package(staged.parent)
-    program = shutil.copy(Path(__file__).parents[1] / "inference" / "pyfunc_model.py", staged.parent)
+    program = shutil.copy(Path(__file__).parents[1] / "inference" / manifest.PROGRAM, staged.parent)
+    tags = {**tags, manifest.TAG: manifest.write(staged, package, Path(program))}
     with _run(run_id), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow asks for an input example; the signature is explicit
         info = mlflow.pyfunc.log_model(
@@ -286,7 +307,12 @@ def _log(name: str, staged: Path, *, run_id: str, tags: Mapping[str, str], card:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     entry = server.create_model_version(
-        name, source=info.model_uri, run_id=run_id, tags=dict(tags), description=card, model_id=info.model_id
+        name,
+        source=info.model_uri,
+        run_id=run_id,
+        tags=dict(tags),
+        description=without_front_matter(card),
+        model_id=info.model_id,
     )
     return _version(entry, {})
 

@@ -1,11 +1,13 @@
 """A model card tells what the model is, from what, how good, and what it is not for."""
 
 import numpy as np
+import yaml
 
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import summarise
 from labram.recipe import GateRecipe, TaskRecipe
+from labram.registry.front_matter import without_front_matter
 from labram.registry.model_card import TrainingData, backbone_card, task_card, tokenizer_card
 
 TASK = TaskRecipe(
@@ -54,7 +56,13 @@ def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
     card = task_card(
         "labram-workload", evaluation(0.1), TrainingData.from_corpus(corpus(), "eegmat"), LINEAGE, GateRecipe()
     )
-    assert card.startswith("# labram-workload\n")
+    assert without_front_matter(card).startswith("# labram-workload\n")
+    metadata = yaml.safe_load(card.split("---\n")[1])
+    assert (metadata["license"], metadata["datasets"]) == ("mit", ["eegmat"])
+    (result,) = metadata["model-index"][0]["results"]
+    (auroc,) = (row for row in result["metrics"] if row["type"] == "auroc")
+    assert auroc["value"] == round(evaluation(0.1).model["auroc"].value, 6)
+    assert result["dataset"]["split"] == "test"
     assert "The model is better than the baseline, but not significantly (band power) on auroc" in card
     assert "too few" in card, "cautions of the evaluation are passed on"
     assert "Not a medical device" in card
