@@ -40,6 +40,12 @@ SETTINGS = (
     Variable("LABRAM_LOG", "`json` writes logs as JSON lines with run and task ids.", "plain text"),
     Variable("LABRAM_MLFLOW_PAGE", "Public URL of MLflow, for links in Kubeflow's UI.", "`MLFLOW_TRACKING_URI`"),
     Variable("LABRAM_ACTOR", "Name recorded with promotions and rollbacks.", "the operating system's user"),
+    Variable("LABRAM_SIGNING_KEY", "Private key (PEM) that signs promoted models, with `gates.sign: true`."),
+    Variable(
+        "LABRAM_PUBLIC_KEY",
+        "Public key (PEM): `labram serve` serves only what it signed.",
+        "signatures are not checked",
+    ),
     Variable("XDG_CACHE_HOME", "Folder for local copies of patches from a bucket.", "`~/.cache`"),
     Variable("CC", "C compiler that `torch.compile` uses for a GPU.", "`gcc`, then `clang`"),
     Variable("CXX", "C++ compiler that `torch.compile` uses for a CPU.", "`g++`"),

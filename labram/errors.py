@@ -128,6 +128,10 @@ class RegistryError(LabramError):
     """A model, alias or run that is not in the registry, or that it rejects."""
 
 
+class SignatureError(LabramError):
+    """A registered version that is not signed, signed by somebody else, or changed since."""
+
+
 class PlatformError(LabramError):
     """A failure of a service, program or machine that labram depends on."""
 

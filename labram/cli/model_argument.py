@@ -18,15 +18,17 @@ ModelArgument = Annotated[
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: LABRAM_DEVICE, else auto.")]
 
 
-def resolve(model: str, workspace: Path | None = None) -> "tuple[Served, Path]":
+def resolve(model: str, workspace: Path | None = None, public_key: Path | None = None) -> "tuple[Served, Path]":
     """Return a version as answers name it, and its local folder.
 
     Args:
         model: Value of the argument.
         workspace: Workspace whose registry is asked; None: the one that is configured. A folder needs none.
+        public_key: Public key that must have signed a registered version; None: signatures are not verified.
 
     Raises:
         RegistryError: If the model does not exist, or its files cannot be downloaded.
+        SignatureError: See `labram.registry.signing.verify`.
     """
     from labram.git import UNKNOWN
     from labram.inference.served import Served
@@ -40,6 +42,10 @@ def resolve(model: str, workspace: Path | None = None) -> "tuple[Served, Path]":
         if workspace is not None:
             mlflow_runs.configure(Workspace.at(workspace).root)
         version = model_registry.find_version(model)
+        if public_key is not None:
+            from labram.registry.signing import verify
+
+            verify(version, public_key)
         served = Served(version.name, version.version, version.tags.get("git_commit", UNKNOWN))
         return served, model_registry.local_folder(version.uri)
     folder = model_registry.local_folder(model)

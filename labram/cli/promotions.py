@@ -1,5 +1,6 @@
 """Commands of `labram models` that move aliases, and the audit log of all moves."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,13 +10,14 @@ from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from labram.cli.terminal import echo
 
 NameArgument = Annotated[str, typer.Argument(help="Registered model, such as labram-workload.")]
+SignedArgument = Annotated[str, typer.Argument(help="NAME, NAME@ALIAS or NAME/VERSION.")]
 VersionOption = Annotated[str, typer.Option("--to", help="Version, such as 3.")]
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, stored with the version and in the audit log.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `labram models`."""
-    for command in (promote, approve, reject, rollback, audit, prune):
+    for command in (promote, approve, reject, rollback, audit, prune, sign, verify):
         app.command()(command)
 
 
@@ -159,3 +161,47 @@ def prune(
         console.print(f"{'would delete' if dry_run else 'deleted'}  {version.uri}", style="yellow", soft_wrap=True)
     if not dry_run:
         pruning.apply(found)
+
+
+def sign(
+    model: SignedArgument,
+    key: Annotated[Path, typer.Option("--key", envvar="LABRAM_SIGNING_KEY", help="Private key, PEM.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Sign a version: its files, its code, and a statement of its origin, gates and scores.
+
+    Needs the packages of `pip install 'labram[signing]'`.
+
+    Exit codes: 0 done; 1 error.
+    """
+    from labram.registry import model_registry, signing
+    from labram.tracking.mlflow_runs import configure
+
+    configure(workspace)
+    version = model_registry.find_model(model)
+    signing.sign(version, key)
+    echo(f"{version.uri} is signed")
+
+
+def verify(
+    model: SignedArgument,
+    key: Annotated[Path, typer.Option("--key", envvar="LABRAM_PUBLIC_KEY", help="Public key, PEM.")],
+    json: JsonOption = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Verify the signature of a version; `--json` prints the signed statement.
+
+    Exit codes: 0 signed with this key, and unchanged; 1 error, such as a changed file or another key.
+    """
+    from labram.registry import model_registry, signing
+    from labram.tracking.mlflow_runs import configure
+
+    configure(workspace)
+    version = model_registry.find_model(model)
+    stated = signing.verify(version, key)
+    if json:
+        from json import dumps
+
+        echo(dumps(stated))
+    else:
+        echo(f"{version.uri} is signed with this key and unchanged; gates: {stated['predicate'].get('gate', 'none')}")

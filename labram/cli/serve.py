@@ -1,5 +1,6 @@
 """`labram serve`: serve a model over HTTP."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,12 @@ def serve(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: LABRAM_DEVICE, else auto.")
     ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--public-key", envvar="LABRAM_PUBLIC_KEY", help="Serve a registered version only if this key signed it."
+        ),
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Serve a model over HTTP, with the routes of `mlflow models serve`: /invocations, /ping, /health, /version.
@@ -31,7 +38,7 @@ def serve(
     model's name, version and commit. Signals that are not EEG, as the model was trained on, are answered with status
     422 and a remedy. An alias is resolved once, at the start: restart the server after a promotion.
 
-    Exit codes: 0 stopped; 1 error, such as a port in use.
+    Exit codes: 0 stopped; 1 error, such as a port in use or a version that --public-key did not sign.
     """
     from labram import logs
     from labram.cli.model_argument import resolve
@@ -39,7 +46,7 @@ def serve(
     from labram.inference.predictor import Predictor
 
     logs.configure()
-    served, folder = resolve(model, workspace)
+    served, folder = resolve(model, workspace, public_key)
     with _listen(host, port) as listening:
         app = server.application(Predictor(folder, device=device), served)
         address, bound = listening.getsockname()[:2]

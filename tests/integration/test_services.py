@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import md5
 from pathlib import Path
@@ -15,7 +16,7 @@ import requests
 import yaml
 
 from labram import recipe as recipes
-from labram.errors import PlatformError
+from labram.errors import PlatformError, RegistryError
 from tests.integration import servers
 from tests.integration import storage_checks as checks
 
@@ -115,6 +116,56 @@ def test_a_serving_pod_gets_its_model_from_mlflow_alone(champion, log, monkeypat
         if entry["name"].startswith("MLFLOW_") and "value" in entry:
             monkeypatch.setenv(entry["name"], entry["value"])
     assert signed() == before
+
+
+def test_of_eight_promotions_on_postgresql_one_moves_the_champion_and_all_moves_are_logged(champion) -> None:
+    from labram.registry import audit, model_registry
+    from labram.registry.promotion import promote, rollback
+    from tests.registry.test_promotion import aliases, verdict, versions
+
+    versions("labram-race", 9, model_registry.get_version("labram-gait", champion).run_id)
+    promote(verdict("labram-race", "1", None), why="first")
+
+    def attempt(number: int) -> bool:
+        try:
+            return promote(verdict("labram-race", str(number), "1"), why="race").moved
+        except RegistryError:
+            return False
+
+    with ThreadPoolExecutor(8) as pods:
+        won = list(pods.map(attempt, range(2, 10)))
+    assert won.count(True) == 1
+    winner = str(2 + won.index(True))
+    assert aliases("labram-race")[model_registry.CHAMPION] == winner
+    rollback("labram-race", why="it drifts")
+    moves = [(entry.entry.action, entry.entry.version) for entry in audit.read("labram-race")]
+    assert moves == [("promoted", "1"), ("promoted", winner), ("restored", "1")]
+    assert audit.check() == []
+
+
+def test_half_way_states_on_postgresql_are_found_and_finished(champion, tmp_path) -> None:
+    from labram.platform.doctor import check_registry
+    from labram.registry import audit, model_registry
+    from labram.registry.promotion import promote
+    from tests.registry.test_promotion import aliases, verdict, versions
+
+    versions("labram-half", 2, model_registry.get_version("labram-gait", champion).run_id)
+    promote(verdict("labram-half", "1", None), why="first")
+    audit.begin(audit.Entry(action="promoted", model="labram-half", version="2", previous="1", why="killed"))
+    said = [finding.detail for finding in check_registry(tmp_path)]
+    assert "fixed: labram-half version 2: finished a move that was interrupted (promoted)" in said
+    assert aliases("labram-half") == {model_registry.CHAMPION: "2", model_registry.PREVIOUS: "1"}
+
+
+def test_predictions_and_lineage_come_back_from_the_server(champion, tmp_path) -> None:
+    from labram.registry import model_registry, predictions, provenance
+    from tests.registry.test_comparison import answers
+
+    version = model_registry.get_version("labram-gait", champion)
+    answers(1.0).write(tmp_path / "predictions.parquet")
+    predictions.log(version.run_id, "gait", tmp_path / "predictions.parquet")
+    assert predictions.read(version.run_id, "gait").same_windows(answers(1.0))
+    assert provenance.flat(version)["git_commit"] == "abc"
 
 
 def test_only_the_account_of_the_tasks_is_let_in(database) -> None:

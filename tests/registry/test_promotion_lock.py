@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from labram.errors import LabramError, PlatformError
-from labram.registry import model_registry, promotion_lock
+from labram.registry import audit, model_registry, promotion_lock
 from labram.registry.promotion import promote
 from tests.registry.test_promotion import aliases, verdict, versions
 
@@ -17,14 +17,19 @@ PODS = 8
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def server(tmp_path_factory):
     """A server for the tests of this file; they tell their models apart by name."""
     from tests.fixtures.mlflow_server import MLflowServer
 
     server = MLflowServer(tmp_path_factory.mktemp("mlflow"))
     server.start()
-    yield server.uri
+    yield server
     server.stop()
+
+
+@pytest.fixture
+def address(server):
+    return server.uri
 
 
 @pytest.fixture
@@ -110,3 +115,28 @@ def test_the_lock_of_a_killed_process_is_broken_by_one_of_those_that_wait(run_id
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(enter, range(4)))
     assert locks() == []
+
+
+@pytest.mark.attack
+def test_a_move_during_which_the_server_is_restarted_is_finished_by_the_next_one(run_id, server, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(promotion_lock, "LEASE_SECONDS", 1.0)
+    versions("labram-restart", 2, run_id)
+    promote(verdict("labram-restart", "1", None), why="first")
+    original = audit.begin
+
+    def begin_and_lose_the_server(entry):
+        logged = original(entry)
+        server.stop()
+        return logged
+
+    with monkeypatch.context() as patched:
+        patched.setattr(audit, "begin", begin_and_lose_the_server)
+        with pytest.raises(MlflowException):
+            promote(verdict("labram-restart", "2", "1"), why="second")
+    server.start()
+    assert promote(verdict("labram-restart", "2", "1"), why="second").moved
+    assert aliases("labram-restart") == {model_registry.CHAMPION: "2", model_registry.PREVIOUS: "1"}
+    assert [entry.finished for entry in audit.read("labram-restart")] == [True, True]
