@@ -1,7 +1,8 @@
 """A recipe shortened to minutes: every step runs, nothing is learned, and nothing is promoted."""
 
 from labram import metrics
-from labram.recipe.schema import ArchitectureRecipe, GateRecipe, Recipe, TaskRecipe, TrainingRecipe
+from labram.recipe.gates import GateRecipe
+from labram.recipe.schema import ArchitectureRecipe, Recipe, TaskRecipe, TrainingRecipe
 
 STEPS = 10
 _NEVER = 1e9

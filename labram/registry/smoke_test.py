@@ -113,7 +113,8 @@ def _running(folder: Path, name: str, version: str) -> Iterator[str]:
     import uvicorn
 
     from labram.inference.predictor import Predictor
-    from labram.inference.server import Served, application
+    from labram.inference.served import Served
+    from labram.inference.server import application
 
     app = application(Predictor(folder), Served(name, version, ""))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
