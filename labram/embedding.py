@@ -1,8 +1,8 @@
 """Embeddings of EEG arrays: `Labram` for scripts, `LabramEmbedder` for scikit-learn pipelines."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,8 +12,9 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from labram.errors import MisfitWeightsError, WindowError
+from labram.errors import MisfitWeightsError, RecipeError, WindowError
 from labram.inference import recordings
+from labram.inference.mne_objects import EegWindows, eeg_windows, is_mne
 from labram.inference.predictor import Predictor, resample
 from labram.inference.signal_checks import (
     Electrodes,
@@ -47,12 +48,15 @@ class Embedding:
         patches: One vector per second of each channel, float32 [n, N, A, D].
         channels: Canonical names of the N embedded channels, in order.
         dropped: Labels of the dropped channels, unchanged.
+        unused_seconds: Seconds of the signals that are in no window: the rest of a recording, or of all windows after
+            their last whole second.
     """
 
     windows: npt.NDArray[np.float32]
     patches: npt.NDArray[np.float32]
     channels: tuple[str, ...]
     dropped: tuple[str, ...]
+    unused_seconds: float = 0.0
 
 
 class Labram:
@@ -103,12 +107,13 @@ class Labram:
 
     def embed(
         self,
-        x: npt.ArrayLike,
-        channels: Sequence[str],
+        x: Any,
+        channels: Sequence[str] | None = None,
         *,
-        sfreq: float,
+        sfreq: float | None = None,
         unit: str = "uV",
         on_unknown: Unknown = "raise",
+        rename: Mapping[str, str] | None = None,
         preprocess: bool = False,
         line_freq_hz: float | None = None,
         seconds: int | None = None,
@@ -121,18 +126,21 @@ class Labram:
         trained with an alignment aligns them on all windows of the call.
 
         Args:
-            x: Windows [n, channels, samples], or a recording [channels, samples].
-            channels: Channel labels in any common spelling, such as ``EEG FP1-REF``, ``Fp1.`` or ``fp1``.
-            sfreq: Sampling rate in Hz.
-            unit: Unit of the signals: uV, mV, V or nV.
+            x: An MNE ``Raw`` or ``Epochs`` object, windows [n, channels, samples], or a recording [channels, samples].
+                The good EEG channels, sampling rate and unit of an MNE object are its own.
+            channels: Channel labels of an array in any common spelling, such as ``EEG FP1-REF``, ``Fp1.`` or ``fp1``.
+            sfreq: Sampling rate of an array in Hz; default: 200.
+            unit: Unit of an array: uV, mV, V or nV.
             on_unknown: Raise an error for labels that are not in the electrode table, or drop these channels.
+            rename: Electrodes by label, for labels that are not in the table, such as ``{"EEG 7": "CZ"}``.
             preprocess: Filter the recording first.
-            line_freq_hz: Power line frequency at the place of recording, 50 or 60; required for filtering.
+            line_freq_hz: Power line frequency at the place of recording, 50 or 60; required for filtering, unless an
+                MNE object states it.
             seconds: Length of the windows that a recording is cut into, without overlap; the rest is dropped. Default:
                 the longest windows of the paper, with at most 256 patches and 16 s.
 
         Returns:
-            Vectors of windows and patches, and their channels.
+            Vectors of windows and patches, their channels, and what was left out.
 
         Raises:
             RecipeError: If a channel is unknown and `on_unknown` is "raise"; names the closest electrode.
@@ -140,32 +148,59 @@ class Labram:
                 not checked.
             ReadError: If the recording cannot be filtered.
         """
-        known = electrodes(channels, drop_unknown=on_unknown == "drop")
-        signals = in_microvolts(x, unit)
-        if signals.ndim == 2:
-            check_shape(signals[np.newaxis], channels, sfreq)
+        line_freq_hz = line_freq_hz or (x.info["line_freq"] if is_mne(x) else None)
+        eeg = eeg_windows(x, channels, sfreq, unit)
+        windows, known = self.prepare(
+            *eeg,
+            on_unknown=on_unknown,
+            rename=rename,
+            preprocess=preprocess,
+            line_freq_hz=line_freq_hz,
+            seconds=seconds,
+        )
+        embedding = self._embed(align_request(windows, known.names, self.alignment), known)
+        return replace(embedding, unused_seconds=_unused_seconds(eeg, embedding.patches.shape))
+
+    def prepare(
+        self,
+        signals: npt.ArrayLike,
+        channels: Sequence[str],
+        sfreq: float,
+        unit: str = "uV",
+        *,
+        on_unknown: Unknown = "raise",
+        rename: Mapping[str, str] | None = None,
+        preprocess: bool = False,
+        line_freq_hz: float | None = None,
+        seconds: int | None = None,
+    ) -> tuple[Signals, Electrodes]:
+        """Return checked windows [n, N, samples] in µV at 200 Hz, and their electrodes; parameters as in `embed`."""
+        known = _electrodes(label_tuple(channels), on_unknown, rename or {})
+        in_uv = in_microvolts(signals, unit)
+        if in_uv.ndim == 2:
+            check_shape(in_uv[np.newaxis], channels, sfreq)
             recording = (
                 recordings.filtered(
-                    signals, channels, known, sfreq, line_freq_hz=line_freq_hz, settings=PreprocessingRecipe()
+                    in_uv, channels, known, sfreq, line_freq_hz=line_freq_hz, settings=PreprocessingRecipe()
                 )
                 if preprocess
-                else recordings.at_model_rate(signals, known, sfreq)
+                else recordings.at_model_rate(in_uv, known, sfreq)
             )
             windows = recordings.cut(recording, seconds)
         elif preprocess or seconds is not None:
             raise WindowError(
-                f"expected a continuous recording with 2 dimensions to filter or cut, got {signals.ndim} dimensions",
+                f"expected a continuous recording with 2 dimensions to filter or cut, got {in_uv.ndim} dimensions",
                 field="preprocess, seconds",
                 remedy="Pass the continuous recording as [channels, samples]",
             )
         else:
-            check_shape(signals, channels, sfreq)
-            picked = signals[:, list(known.picks)]
+            check_shape(in_uv, channels, sfreq)
+            picked = in_uv[:, list(known.picks)]
             check_values(picked)
             windows = resample(picked, sfreq)
         _check_amplitude(windows, known, unit)
         check_unit(windows, unit)
-        return self._embed(align_request(windows, known.names, self.alignment), known)
+        return windows, known
 
     @torch.inference_mode()
     def _embed(self, windows: Signals, known: Electrodes) -> Embedding:
@@ -262,6 +297,25 @@ def _registered(uri: str, workspace: str | Path | None) -> Path:
 
     mlflow_runs.configure(Workspace.at(workspace or os.environ.get("LABRAM_WORKSPACE", ".labram")).root)
     return model_registry.local_folder(uri)
+
+
+def _electrodes(labels: tuple[str, ...], on_unknown: Unknown, rename: Mapping[str, str]) -> Electrodes:
+    """Match labels to electrodes; the error for an unknown one names both ways out."""
+    try:
+        return electrodes([rename.get(label, label) for label in labels], drop_unknown=on_unknown == "drop")
+    except RecipeError as error:
+        raise RecipeError(
+            error.problem,
+            field=error.field,
+            remedy=f"{error.remedy}; or pass on_unknown='drop', or the electrodes as rename={{'label': 'FP1'}}",
+        ) from None
+
+
+def _unused_seconds(eeg: EegWindows, patches: Sequence[int]) -> float:
+    """Return how many seconds of the signals have no patch; `patches` is the shape of the patch vectors."""
+    windows = 1 if eeg.signals.ndim == 2 else len(eeg.signals)
+    seconds = float(windows * eeg.signals.shape[-1] / eeg.sfreq)
+    return max(0.0, round(seconds - patches[0] * patches[2], 6))
 
 
 def _check_amplitude(windows: Signals, known: Electrodes, unit: str) -> None:

@@ -11,7 +11,12 @@ import pytest
 from tests.integration import servers
 
 ROOT = Path(__file__).parents[1]
-pytest_plugins = ["tests.fixtures.mlflow_server", "tests.fixtures.recordings", "tests.fixtures.tracking"]
+pytest_plugins = [
+    "tests.fixtures.mlflow_server",
+    "tests.fixtures.recordings",
+    "tests.fixtures.small_models",
+    "tests.fixtures.tracking",
+]
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -347,3 +347,49 @@ def test_the_embedder_refuses_unknown_channels_before_any_window(folder):
 def test_the_package_has_no_other_names_up_its_sleeve():
     with pytest.raises(AttributeError, match="no attribute 'Labrum'"):
         _ = labram.Labrum
+
+
+def test_mne_objects_bring_names_rate_and_unit(model):
+    import mne
+
+    x = signals(windows=1, samples=2000)[0]
+    info = mne.create_info([*NAMES, "EOG"], 200.0, ["eeg"] * 3 + ["eog"])
+    raw = mne.io.RawArray(np.vstack([x, x[:1]]).astype(float) * 1e-6, info, verbose="error")
+    found = model.embed(raw, seconds=4)
+    expected = model.embed(x, NAMES, sfreq=200, seconds=4)
+    assert found.windows == pytest.approx(expected.windows, abs=1e-4)
+    assert (found.channels, found.unused_seconds) == (NAMES, 2.0)
+    raw.info["bads"] = ["CZ"]
+    assert model.embed(raw, seconds=4).channels == ("FP1", "O2")
+    epochs = mne.EpochsArray(
+        signals().astype(float) * 1e-6, mne.create_info(list(NAMES), 200.0, "eeg"), verbose="error"
+    )
+    assert model.embed(epochs).windows == pytest.approx(model.embed(signals(), NAMES, sfreq=200).windows, abs=1e-4)
+    with pytest.raises(WindowError, match="are its own"):
+        model.embed(raw, NAMES)
+    with pytest.raises(WindowError, match="no channel names"):
+        model.embed(x)
+    raw.set_channel_types(dict.fromkeys(NAMES, "misc"), verbose="error")
+    with pytest.raises(WindowError, match="no good EEG channel"):
+        model.embed(raw)
+
+
+def test_a_recording_of_mne_is_filtered_with_its_own_line_frequency(model):
+    import mne
+
+    x = signals(windows=1, samples=9000)[0]
+    raw = mne.io.RawArray(x.astype(float) * 1e-6, mne.create_info(list(NAMES), 200.0, "eeg"), verbose="error")
+    with pytest.raises(WindowError, match="line frequency is missing"):
+        model.embed(raw, preprocess=True)
+    raw.info["line_freq"] = 60.0
+    expected = model.embed(x, NAMES, sfreq=200, preprocess=True, line_freq_hz=60)
+    assert model.embed(raw, preprocess=True).windows == pytest.approx(expected.windows, abs=1e-3)
+
+
+def test_an_unknown_channel_can_be_dropped_or_renamed_as_its_error_says(model):
+    labels = ("FP1", "E7", "O2")
+    with pytest.raises(RecipeError, match=r"on_unknown='drop', or the electrodes as rename="):
+        model.embed(signals(), labels, sfreq=200)
+    renamed = model.embed(signals(), labels, sfreq=200, rename={"E7": "CZ"})
+    assert renamed.channels == NAMES
+    assert renamed.windows == pytest.approx(model.embed(signals(), NAMES, sfreq=200).windows)
