@@ -67,7 +67,7 @@ ifeq ($(filter test,$(MAKECMDGOALS)),)
 endif
 
 ui: $(READY)  ## Open MLflow on the runs and models of this clone
-	@echo "MLflow at http://127.0.0.1:5000 (Ctrl-C ends it)"
+	@echo "MLflow at $$($(BIN)/python -m labram.tracking.run_pages .labram) (Ctrl-C ends it)"
 	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
 		--backend-store-uri sqlite:///$(CURDIR)/.labram/mlflow/mlflow.db
 

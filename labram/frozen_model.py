@@ -33,10 +33,11 @@ class FrozenModel(BaseModel):
 
     def flat(self) -> dict[str, str]:
         """Return all settings by dotted key, such as ``tokenizer.optimiser.peak_lr``; members of lists by name."""
-        return _flat(self.model_dump(mode="json"))
+        return flatten(self.model_dump(mode="json"))
 
 
-def _flat(settings: object, prefix: str = "") -> dict[str, str]:
+def flatten(settings: object, prefix: str = "") -> dict[str, str]:
+    """Return nested settings by dotted key; members of lists by name."""
     if isinstance(settings, dict):
         pairs = settings.items()
     elif isinstance(settings, list) and settings and isinstance(settings[0], dict):
@@ -46,5 +47,5 @@ def _flat(settings: object, prefix: str = "") -> dict[str, str]:
     return {
         key: value
         for name, inner in pairs
-        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
+        for key, value in flatten(inner, f"{prefix}.{name}" if prefix else name).items()
     }

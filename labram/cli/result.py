@@ -23,6 +23,7 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
     from labram.cli.exit_codes import of_result
     from labram.cli.progress import console
     from labram.tracking.mlflow_runs import how_to_open
+    from labram.tracking.run_pages import page
 
     _show_unused(data, recipe)
     _show_quarantine(result["quarantined"], data, recipe, workspace)
@@ -33,6 +34,9 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
         _show_gates(result)
     console.print(f"report    {workspace.run(result['run']) / 'report.html'}", soft_wrap=True)
     console.print(f"tracking  {how_to_open(workspace.root)}", soft_wrap=True)
+    if ids := result.get("mlflow"):  # absent in results of earlier versions
+        console.print(f"this run  {page(workspace.root, ids['experiment'], ids['run'])}", soft_wrap=True)
+        console.print(f"all runs  {page(workspace.root, ids['experiment'])}", soft_wrap=True)
     return of_result(result["outcome"])
 
 

@@ -1,16 +1,18 @@
-"""`labram runs`: list, show and compare pipeline runs."""
+"""`labram runs`: list, show, compare and export pipeline runs."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labram.cli import run_export
 from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from labram.cli.terminal import echo
 
 if TYPE_CHECKING:
     from labram.tracking.run_list import PipelineRun, StepRun
 
-app = typer.Typer(help="List, show and compare pipeline runs.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare and export pipeline runs.", no_args_is_help=True)
+app.command("export")(run_export.export)
 RunArgument = Annotated[str, typer.Argument(help="Name of a run, as `labram runs list` shows it, or its MLflow id.")]
 
 

@@ -10,7 +10,7 @@ from labram.atomic import atomic_path
 from labram.platform.local_runs import RESULT
 from labram.platform.workspace import Workspace
 from labram.recipe import RUN_FILE, Recipe
-from labram.tracking import mlflow_runs
+from labram.tracking import mlflow_runs, run_pages, run_summary
 
 REPORT_FILE = "report.html"
 
@@ -33,6 +33,10 @@ def close_run(
     recipe.write(folder / RUN_FILE)
     shutil.copyfile(page, folder / REPORT_FILE)
     run.log_artifacts(folder, REPORT_FILE, RUN_FILE)
+    run_summary.summarise(
+        parent, result, recipe=recipe.name, description=recipe.description, report=folder / REPORT_FILE
+    )
+    result = {**result, "mlflow": {"run": parent, "experiment": run_pages.experiment_of(parent)}}
     with atomic_path(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     gates = (f"{gate['model']}: {gate['name']}: {gate['detail']}" for gate in result.get("failed_gates", ()))

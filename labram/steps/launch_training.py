@@ -1,6 +1,7 @@
 """What the three training steps share: checkpoint key, launch, leakage ledger, published metrics."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from labram.corpus.catalogue import CATALOGUE_FILE, LABELS_FILE, Corpus, Split
@@ -9,6 +10,7 @@ from labram.steps.artifacts import HISTORY_FILE
 from labram.tracking import kfp_summary
 from labram.tracking.lineage import source_digest
 from labram.tracking.mlflow_runs import TrackedStep
+from labram.tracking.run_params import log_params
 from labram.training.distributed.job import Job
 from labram.training.distributed.launchers import select_launcher
 
@@ -42,6 +44,7 @@ def launch_training(job: Job, run: TrackedStep, ledger: Ledger, summary: str) ->
         ledger: What the model has seen after this training.
         summary: Markdown file for Kubeflow Pipelines.
     """
+    log_params(run.run_id, {"seed": job.seed, **json.loads(job.settings)})
     metrics = select_launcher(job, run).launch(job, run)
     ledger.write(job.out)
     run.summarise({f"final/{name}": value for name, value in metrics.items()})

@@ -88,3 +88,12 @@ def _relocate(file: Path, experiment: str, artifacts: str) -> None:
                         f'WHERE "{column}" = ? OR substr("{column}", 1, ?) = ?',
                         (artifacts, len(former) + 1, former, len(former) + 1, f"{former}/"),
                     )
+
+
+def experiment_id(file: Path, experiment: str) -> str | None:
+    """Return the id of an experiment without loading MLflow; None if it or the database does not exist."""
+    if not file.is_file():
+        return None
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        row = database.execute("SELECT experiment_id FROM experiments WHERE name = ?", (experiment,)).fetchone()
+    return str(row[0]) if row else None
