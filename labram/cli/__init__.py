@@ -11,11 +11,15 @@ from labram.cli import (
     corpus,
     datasets,
     doctor,
+    embed,
     evaluate,
+    explain,
     models,
+    operating_point,
     pipeline,
     predict,
     recipe,
+    reconstruct,
     reproduce,
     run,
     runs,
@@ -46,6 +50,11 @@ app.command("study")(run.study)
 app.command("reproduce")(reproduce.reproduce)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("operating-point")(operating_point.operating_point)
+app.command("explain")(explain.explain)
+app.command("embed")(embed.embed)
+app.command("tokens")(embed.tokens)
+app.command("reconstruct")(reconstruct.reconstruct)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("tokenize")(tokenize.tokenize)

@@ -31,8 +31,8 @@ TABLE = (
     Row(DIFFERENT, ("reproduce",), "an artifact differs from the original's"),
     Row(
         SOME_NOT_PREDICTED,
-        ("predict",),
-        "some files not predicted: the table has their reasons; `--allow-missing` makes it 0",
+        ("predict", "embed", "tokens"),
+        "some files not predicted, embedded or tokenized: the table has their reasons; `--allow-missing` makes it 0",
     ),
     Row(INTERRUPTED, PIPELINES, "interrupted; on a cluster: canceled, or you stopped waiting for it"),
     Row(TERMINATED, ("train",), "SIGTERM received; a checkpoint was written"),

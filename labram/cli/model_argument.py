@@ -50,3 +50,12 @@ def resolve(model: str, workspace: Path | None = None, public_key: Path | None =
         return served, model_registry.local_folder(version.uri)
     folder = model_registry.local_folder(model)
     return Served(folder.resolve().name, model_registry.weights_digest(folder), UNKNOWN), folder
+
+
+def folder_of(model: str, workspace: Path) -> Path:
+    """Return the local folder of ``models:/...``; any other text is the path of a folder.
+
+    Raises:
+        RegistryError: If the model does not exist, or its files cannot be downloaded.
+    """
+    return resolve(model, workspace)[1] if model.startswith("models:/") else Path(model)

@@ -20,6 +20,7 @@ from labram.cli.recording_files import (
 )
 
 if TYPE_CHECKING:
+    from labram.evaluation.operating_point import OperatingPoint
     from labram.inference.find_recordings import Source
 
 
@@ -40,6 +41,10 @@ def predict(
     by: Annotated[
         By, typer.Option(help="A row per window, or the mean over the windows of a recording or subject.")
     ] = By.WINDOW,
+    operating_point: Annotated[
+        Path | None,
+        typer.Option(help="Write decisions, too, by a file of `labram operating-point`, and where the model abstains."),
+    ] = None,
     dataset: DatasetOption = "",
     subject: SubjectOption = "",
     line_freq: LineFrequencyOption = None,
@@ -54,14 +59,17 @@ def predict(
     class, or each value, with file, start, duration, channels, alignment, and name and version of the model
     (docs/predictions.md). A file that cannot be predicted has a row with a reason code; the reasons and the labels of
     dropped channels are printed. Files are read one after the other, so that a folder of any size needs little memory.
+    Interrupted? The same command resumes.
 
     A model that was trained with an alignment is applied to all recordings of a subject together.
 
     Exit codes: 0 done; 1 error; 6 some files were not predicted.
     """
     from labram.cli.progress import Bar
+    from labram.inference.partial_table import PartialTable
     from labram.inference.predict_recordings import TaskModel, columns, predict_recordings
     from labram.inference.predictor import Predictor
+    from labram.inference.prepare import group_sources
     from labram.inference.table_file import FORMATS, check_format, table_file
     from labram.platform.cores import available_cores
     from labram.scratch_folder import scratch_folder
@@ -69,15 +77,28 @@ def predict(
 
     check_format(out, FORMATS)
     served, folder = resolve(model, workspace)
-    task_model = TaskModel.of(Predictor(folder, device=device), served)
+    point = _read(operating_point, folder, by) if operating_point else None
+    task_model = TaskModel.of(Predictor(folder, device=device), served, point)
     sources = sources_of(files, dataset, subject, line_freq)
     if by is By.SUBJECT:
         _require_subjects(sources)
+    groups = list(group_sources(sources, by_subject=by is By.SUBJECT or task_model.needs_subjects).values())
+    depends = [served.version, by.value, line_freq, dataset, subject, point.model_dump_json() if point else None]
+    partial = PartialTable(out, {"depends": depends}, [[each.name for each in group] for group in groups])
     outcome = Outcome()
-    with table_file(out, columns(task_model.task)) as table, scratch_folder() as scratch, Bar("predict") as bar:
+    with (
+        table_file(out, columns(task_model.task, decided=point is not None)) as table,
+        scratch_folder() as scratch,
+        Bar("predict") as bar,
+    ):
+        for finished in partial.groups:
+            table.write(finished["rows"])
+            outcome.add_finished(len(finished["files"]), finished["reasons"])
+        if partial.groups:
+            bar.note(f"{outcome.done + len(outcome.unused)} recordings were predicted before the interruption")
         for group in predict_recordings(
             task_model,
-            sources,
+            [source for rest in groups[len(partial.groups) :] for source in rest],
             store=Store(scratch / "store"),
             by=by.value,
             workers=workers or available_cores(),
@@ -85,7 +106,38 @@ def predict(
         ):
             table.write(group.rows)
             outcome.add(group.recordings, group.reasons)
+            partial.add([each.name for each in group.recordings], group.rows, dict(group.reasons))
+    partial.remove()
     outcome.end(out, allow_missing=allow_missing)
+
+
+def _read(file: Path, folder: Path, by: By) -> "OperatingPoint":
+    """Return the operating point of a model.
+
+    Raises:
+        DamagedFileError: If the file is no operating point.
+        RecipeError: If it was chosen for another model, or for other rows.
+    """
+    from labram.errors import RecipeError
+    from labram.evaluation.operating_point import OperatingPoint
+    from labram.registry.model_registry import weights_digest
+
+    point = OperatingPoint.read(file)
+    if point.weights != weights_digest(folder):
+        raise RecipeError(
+            f"the operating point was chosen for other weights, of {point.model}",
+            file=file.name,
+            field="operating-point",
+            remedy="Choose one for this model with `labram operating-point`",
+        )
+    if point.by != by.value:
+        raise RecipeError(
+            f"the operating point decides by {point.by}, not by {by.value}",
+            file=file.name,
+            field="by",
+            remedy=f"Pass --by {point.by}",
+        )
+    return point
 
 
 def _require_subjects(sources: "list[Source]") -> None:

@@ -1,7 +1,7 @@
 """Arguments of the commands that read recordings, and what they print at the end."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -82,6 +82,11 @@ class Outcome:
         self.unused.update(reasons)
         self.done += len(recordings) - len(reasons)
         self.dropped.update(each.dropped for each in recordings if each.dropped and each.name not in self.unused)
+
+    def add_finished(self, files: int, reasons: Mapping[str, str]) -> None:
+        """Count recordings that were finished before an interruption."""
+        self.unused.update(reasons)
+        self.done += files - len(reasons)
 
     def end(self, out: Path, *, allow_missing: bool) -> None:
         """Print the outcome, and exit with `SOME_NOT_PREDICTED` if recordings are missing."""

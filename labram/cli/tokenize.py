@@ -1,18 +1,24 @@
 """`labram tokenize`: compute the codes of a store's patches once, for pre-training."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labram.cli.options import DEFAULT_STORE, RecipeOption, StoreOption
+from labram.cli.model_argument import folder_of
+from labram.cli.options import DEFAULT_STORE, DEFAULT_WORKSPACE, RecipeOption, StoreOption, WorkspaceOption
 from labram.errors import CorpusError
 
 
 def tokenize(
-    tokenizer: Annotated[Path, typer.Argument(help="Folder of a trained or imported tokenizer.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="TOKENIZER", help="Folder of a trained or imported tokenizer, or models:/labram-tokenizer@champion."
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     recipe: RecipeOption = "base",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Compute the tokenizer's codes of all training windows and write them to the store beside the patches.
 
@@ -34,11 +40,12 @@ def tokenize(
 
     pretraining, seed = (resolved := recipes.load(recipe)).pretraining, resolved.seed
     patches = Store(store)
-    model = load_tokenizer(tokenizer).to(device.select_device()).eval()
+    tokenizer = folder_of(model, workspace)
+    loaded = load_tokenizer(tokenizer).to(device.select_device()).eval()
     corpora = patches.corpora()
     if not corpora:
         raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
     for folder in corpora:
         with Bar("tokenize") as bar:
             sampler, _ = pretraining_windows(Corpus.load(folder), patches, pretraining, seed, bar)
-            codes.with_stored_codes(sampler, model, weights.digest(tokenizer), bar)
+            codes.with_stored_codes(sampler, loaded, weights.digest(tokenizer), bar)

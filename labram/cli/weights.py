@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labram.cli.model_argument import folder_of
+from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
 from labram.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def import_(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Model folder.")],
+    model: Annotated[str, typer.Argument(help="Model folder, or models:/labram-backbone@champion.")],
     layout: Annotated[
         Layout,
         typer.Option(
@@ -72,6 +74,7 @@ def export(
     seconds: Annotated[
         int, typer.Option(min=1, max=16, help="Window length in seconds of the braindecode model.")
     ] = 16,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Export a model to a checkpoint that the published code, or braindecode's Labram, loads with strict=True.
 
@@ -80,6 +83,7 @@ def export(
     from labram.models import weights
     from labram.models.official import export_checkpoint
 
+    folder = folder_of(model, workspace)
     export_checkpoint(folder, out, layout=layout.value, seconds=seconds)
     if layout is Layout.BRAINDECODE:
         _show_call(weights.load(folder), out, seconds)

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from labram.corpus.catalogue import Corpus
@@ -41,6 +42,7 @@ def score_folder(
     subject: str = "",
     device: str | None = None,
     test_uses: Path | None = None,
+    observe: Callable[[LabelledWindows, Predictions], object] = lambda *_: None,
 ) -> Evaluation:
     """Evaluate a model on all labelled windows of a folder, preprocessed and checked as its training recordings were.
 
@@ -56,6 +58,7 @@ def score_folder(
         subject: Pattern of subjects (see `labram.corpus.scan.scan`); empty: that of the model's recipe.
         device: Device of the model, see `labram.training.device.select_device`.
         test_uses: Log of tests (see `labram.evaluation.test_uses`); None: the test is not logged.
+        observe: Called with the windows and their predictions, while the windows can be read.
 
     Returns:
         The evaluation. `overlap` counts recordings that were used in training, by content or subject; a warning says
@@ -95,12 +98,11 @@ def score_folder(
     windows = LabelledWindows.load(corpus, store, settings, "test")
     predictor = Predictor(model, device=device)
     predictions, method, doubts = _predictions(predictor, model, windows)
+    observe(windows, predictions)
     alignment, too_short = windows.describe_alignment()
     uses = 0
     if test_uses is not None:
-        uses = log_use(
-            test_uses, corpus.tested(settings.dataset, task), task=task, purpose="external", run="labram evaluate"
-        )
+        uses = log_use(test_uses, corpus.tested(settings.dataset), task=task, purpose="external", run="labram evaluate")
     overlap, warning = _overlap(model, corpus, predictions)
     gates = recipe.gates if recipe else GateRecipe()
     evaluation = summarise(

@@ -5,9 +5,10 @@ Letters: n windows, K classes or targets.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from labram.errors import MisfitWeightsError, Reason
 from labram.events import Monitor
@@ -18,8 +19,9 @@ from labram.inference.reasons import CHANNELS_MISSING, NO_WINDOW, TOO_FEW_WINDOW
 from labram.inference.served import Served
 from labram.inference.unlabelled import UnlabelledWindows, cut
 from labram.input_spec import MAX_PATCHES
+from labram.linear.features import band_powers
 from labram.metrics import Array
-from labram.recipe import LEAST_WINDOWS, TaskRecipe
+from labram.recipe import LEAST_WINDOWS, AlignmentRecipe, TaskRecipe
 from labram.signals.alignment import Alignment
 from labram.store.store import Store
 
@@ -46,16 +48,25 @@ IDENTITY: Mapping[str, type] = {
 REMARKS: Mapping[str, type] = {"warnings": str, "reason": str}
 
 
-def columns(task: TaskRecipe) -> dict[str, type]:
-    """Return the columns of the table of a task, with their types, in order."""
+def columns(task: TaskRecipe, *, decided: bool = False) -> dict[str, type]:
+    """Return the columns of the table of a task, with their types, in order; with decisions if they are made."""
     predicted: dict[str, type] = dict.fromkeys(value_columns(task), float)
-    decided: dict[str, type] = {} if task.kind == "regression" else {"prediction": str}
-    return {**IDENTITY, **predicted, **decided, **REMARKS}
+    named: dict[str, type] = {} if task.kind == "regression" else {"prediction": str}
+    decisions: dict[str, type] = {"decision": str, "abstain": str} if decided else {}
+    return {**IDENTITY, **predicted, **named, **decisions, **REMARKS}
 
 
 def value_columns(task: TaskRecipe) -> list[str]:
     """Return the columns of the predictions [K]: a probability for each class, or each target."""
     return list(task.classes) if task.kind == "regression" else [f"p_{name}" for name in task.classes]
+
+
+class Decider(Protocol):
+    """Decisions of a binary model, see `labram.evaluation.operating_point.OperatingPoint`."""
+
+    def decide(self, p: Array, features: Array | None = None) -> tuple[npt.NDArray[np.int64], list[str]]:
+        """Return decisions and, for each, why the model abstains."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -66,14 +77,16 @@ class TaskModel:
         predictor: The loaded model.
         served: Its name and version.
         task: Its task.
+        decider: Decides on windows or recordings; None: only probabilities are written.
     """
 
     predictor: Predictor
     served: Served
     task: TaskRecipe
+    decider: Decider | None = None
 
     @classmethod
-    def of(cls, predictor: Predictor, served: Served) -> "TaskModel":
+    def of(cls, predictor: Predictor, served: Served, decider: Decider | None = None) -> "TaskModel":
         """Return the model.
 
         Raises:
@@ -85,7 +98,7 @@ class TaskModel:
                 file=served.model,
                 remedy="Name a task model, or use `labram embed` (backbone) or `labram tokens` (tokenizer)",
             )
-        return cls(predictor, served, predictor.task.recipe)
+        return cls(predictor, served, predictor.task.recipe, decider)
 
     @property
     def needs_subjects(self) -> bool:
@@ -191,7 +204,10 @@ def _predict_group(model: TaskModel, group: Sequence[Prepared], store: Store, by
         values = model.predict(windows)
         by_subject = by == "subject" and bool(group[0].subject)
         divided = parts(windows, "subject" if by_subject else by)
-        rows += [_row(model, windows, part, values[part], by_subject=by_subject) for part in divided]
+        made = [_row(model, windows, part, values[part], by_subject=by_subject) for part in divided]
+        if model.decider is not None:
+            _decide(model, made, windows, divided)
+        rows += made
     rows += [reason_row(model.served, each, reasons[each.name]) for each in group if reasons[each.name]]
     return PredictedGroup(rows, group, [(name, reason) for name, reason in reasons.items() if reason])
 
@@ -223,6 +239,19 @@ def _row(model: TaskModel, windows: UnlabelledWindows, rows: Sequence[int], valu
     if model.task.kind != "regression":
         row["prediction"] = model.task.classes[int(mean.argmax())]
     return row
+
+
+def _decide(model: TaskModel, rows: Sequence[Row], windows: UnlabelledWindows, divided: Sequence[list[int]]) -> None:
+    """Add decisions to rows of a binary task; windows are also compared with the validation recordings."""
+    assert model.decider is not None, "an operating point"
+    positive = np.array([row[value_columns(model.task)[1]] for row in rows], dtype=np.float64)
+    features = None
+    if all(len(part) == 1 for part in divided):
+        powers = band_powers(windows.windows.window_groups(AlignmentRecipe()))
+        features = powers[[part[0] for part in divided]]
+    decisions, reasons = model.decider.decide(positive, features)
+    for row, decision, reason in zip(rows, decisions, reasons, strict=True):
+        row |= {"decision": "" if reason else model.task.classes[int(decision)], "abstain": reason}
 
 
 def describe(recording: Prepared) -> Row:

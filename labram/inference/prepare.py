@@ -75,6 +75,14 @@ class Settings:
     quality: QualityRecipe
 
 
+def group_sources(sources: Sequence[Source], *, by_subject: bool) -> dict[str, list[Source]]:
+    """Return recordings by subject, or each by itself, in the order of the first of each group."""
+    groups: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        groups[source.group if by_subject else source.name].append(source)
+    return groups
+
+
 def prepare_groups(
     sources: Sequence[Source],
     store: Store,
@@ -97,9 +105,7 @@ def prepare_groups(
         workers: Processes that work at the same time. 0 works in this process, which a recording may then crash.
         monitor: Receives progress, recording by recording.
     """
-    groups: dict[str, list[Source]] = defaultdict(list)
-    for source in sources:
-        groups[source.group if by_subject else source.name].append(source)
+    groups = group_sources(sources, by_subject=by_subject)
     ordered = [source for group in groups.values() for source in group]
     keys = [key for key, group in groups.items() for _ in group]
     numbers = {key: number for number, key in enumerate(groups)}

@@ -182,6 +182,12 @@ def log_powers(density: npt.NDArray[np.float32], features: str) -> Array:
     return np.log10(np.maximum(powers, SMALLEST_PSD)).astype(np.float64)
 
 
+def band_powers(groups: Sequence[WindowGroup]) -> Array:
+    """Return log10 band powers of windows [n, bands], each the mean over channels, in µV²/Hz."""
+    parts = [log_powers(power_density(part), "bands").mean(axis=1) for group in groups for part in group.signals]
+    return np.concatenate(parts)
+
+
 def standardise_within(table: Array, subjects: npt.NDArray[np.object_]) -> Array:
     """Return features [n, K] as z-scores over the windows of each subject; a constant feature becomes 0."""
     standard = np.empty_like(table)

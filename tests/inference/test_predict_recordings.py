@@ -22,7 +22,7 @@ from labram.models.config import BackboneConfig
 from labram.models.masked import MaskedModel
 from labram.recipe import QualityRecipe
 from labram.store.store import Store
-from tests.inference.conftest import SMALL, write_edf, write_task_model
+from tests.fixtures.small_models import SMALL, write_edf, write_task_model
 
 SERVED = Served("labram-workload", "3", "abc")
 

@@ -137,8 +137,11 @@ def test_an_alias_is_resolved_once_when_a_model_is_deployed_or_served(once, trac
     served, folder = model_argument.resolve("models:/labram-once@challenger")
     assert (served.model, served.version, served.commit) == ("labram-once", "1", "abc")
     assert (folder / "model.safetensors").is_file()
-    resolve("models:/labram-once@challenger", Path(tracking_database.removeprefix("sqlite:///")).parents[1])
+    workspace = Path(tracking_database.removeprefix("sqlite:///")).parents[1]
+    resolve("models:/labram-once@challenger", workspace)
     assert capsys.readouterr().out == "models:/labram-once/1\n"
+    assert (model_argument.folder_of("models:/labram-once/1", workspace) / "model.safetensors").is_file()
+    assert model_argument.folder_of("weights/backbone", workspace) == Path("weights/backbone")
 
 
 def test_a_version_is_served_by_the_code_it_was_registered_with(once, tmp_path):

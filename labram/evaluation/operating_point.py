@@ -1,0 +1,326 @@
+"""Operating point of a binary model: the threshold of its decisions, chosen on validation recordings alone.
+
+It states what the threshold costs (sensitivity, specificity, false alarms), when the model abstains, and the accuracy
+that remains at each coverage. A window is unlike the validation recordings if its band powers are far from theirs.
+
+Letters: n windows or recordings, C channels.
+"""
+
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from labram import checksums
+from labram.errors import DamagedFileError, LabelError, RecipeError
+from labram.evaluation.predictions import Predictions
+from labram.evaluation.statistics import Estimate, bootstrap, estimate
+from labram.frozen_model import FrozenModel
+from labram.linear.features import BANDS
+from labram.metrics import Array
+
+Rule = Literal["youden", "sensitivity", "specificity", "false_alarms_per_hour"]
+By = Literal["window", "recording"]
+COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+LOW_CONFIDENCE, UNLIKE = "low_confidence", "unlike_validation"
+"""Why a decision abstains."""
+_UNLIKE_QUANTILE = 0.99
+_RIDGE = 1e-3
+_SECONDS_PER_HOUR = 3600.0
+
+
+class Cases(NamedTuple):
+    """What is decided on: windows, or recordings with the mean over their windows.
+
+    Attributes:
+        y: Class indices [n], 0 or 1.
+        p: Probability of class 1 [n].
+        subjects: Subject of each case [n].
+        recordings: Recording of each case [n].
+        starts: Start of each case in seconds [n].
+        hours: Duration of each case in hours [n].
+    """
+
+    y: Array
+    p: Array
+    subjects: npt.NDArray[np.object_]
+    recordings: npt.NDArray[np.object_]
+    starts: Array
+    hours: Array
+
+    @classmethod
+    def of(cls, predictions: Predictions, *, seconds: int, by: By) -> "Cases":
+        """Return the cases of a binary task.
+
+        Args:
+            predictions: Labelled windows.
+            seconds: Their length.
+            by: What is decided on. Recordings whose windows have both labels are parted by label.
+        """
+        table = pd.DataFrame(
+            {
+                "y": predictions.y.ravel().astype(float),
+                "p": predictions.prediction.ravel().astype(float),
+                "subject": predictions.subject_key,
+                "recording": predictions.recording_id,
+                "start": predictions.start.astype(float),
+                "hours": seconds / _SECONDS_PER_HOUR,
+            }
+        )
+        if by == "recording":
+            keys = ["recording", "y"]
+            means = {"p": "mean", "subject": "first", "start": "min", "hours": "sum"}
+            table = table.groupby(keys, sort=False, as_index=False).agg(means)
+        names = ("y", "p", "subject", "recording", "start", "hours")
+        return cls(*(table[name].to_numpy() for name in names))
+
+
+class Novelty(FrozenModel):
+    """Distribution of the validation windows' log band powers, each the mean over channels.
+
+    Attributes:
+        mean: By band of `labram.linear.features.BANDS`.
+        precision: Inverse covariance, row by row.
+        limit: Mahalanobis distance that 99 % of the validation windows do not exceed.
+    """
+
+    mean: tuple[float, ...]
+    precision: tuple[tuple[float, ...], ...]
+    limit: float
+
+    @classmethod
+    def of(cls, features: Array) -> "Novelty":
+        """Fit the distribution of features [n, bands]."""
+        mean = features.mean(axis=0)
+        covariance = np.cov(features, rowvar=False) if len(features) > 1 else np.zeros((len(BANDS),) * 2)
+        precision: Array = np.linalg.inv(covariance + _RIDGE * np.eye(len(mean))).astype(np.float64)
+        distances = _mahalanobis(features, mean, precision)
+        return cls(
+            mean=tuple(mean.tolist()),
+            precision=tuple(tuple(row) for row in precision.tolist()),
+            limit=float(np.quantile(distances, _UNLIKE_QUANTILE)),
+        )
+
+    def is_far(self, features: Array) -> npt.NDArray[np.bool_]:
+        """Return which windows [n] are farther than the limit."""
+        return _mahalanobis(features, np.array(self.mean), np.array(self.precision)) > self.limit
+
+
+class Performance(FrozenModel):
+    """What an operating point reaches on some recordings; intervals are over subjects.
+
+    Attributes:
+        sensitivity: Share of class 1 that is decided as class 1.
+        specificity: Share of class 0 that is decided as class 0.
+        false_alarms_per_hour: Runs of consecutive false positives, per hour of class 0.
+        coverage: Share of the cases that are decided: the others have too low a confidence.
+        accuracy: Accuracy of the decided cases.
+        curve: Pairs of coverage and accuracy, the most confident cases first.
+        cases: Their number.
+        subjects: Number of subjects.
+    """
+
+    sensitivity: Estimate
+    specificity: Estimate
+    false_alarms_per_hour: float
+    coverage: float
+    accuracy: float
+    curve: tuple[tuple[float, float], ...]
+    cases: int
+    subjects: int
+
+
+class OperatingPoint(FrozenModel):
+    """Threshold of a binary model, with what it reached on the validation recordings.
+
+    Attributes:
+        task: Name of the task.
+        classes: Names of class 0 and class 1.
+        model: Name of the model.
+        weights: Digest of its weights: a point belongs to one version.
+        rule: How the threshold was chosen.
+        at: Value that the rule keeps; None for ``youden``.
+        by: What is decided on.
+        threshold: Probability of class 1 from which the decision is class 1.
+        min_confidence: Confidence below which the model abstains, see `confidence`.
+        novelty: Band powers of the validation windows; None for decisions on recordings.
+        validation: Performance on the recordings of the choice: optimistic.
+        test: Performance on other recordings; None if none were named.
+    """
+
+    NAME: ClassVar[str] = "operating_point.json"
+
+    task: str
+    classes: tuple[str, str]
+    model: str
+    weights: str
+    rule: Rule
+    at: float | None
+    by: By
+    threshold: float
+    min_confidence: float
+    novelty: Novelty | None
+    validation: Performance
+    test: Performance | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the point with its checksum."""
+        checksums.write_json(path, self.model_dump(mode="json"), indent=1)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            DamagedFileError: If the file is absent, altered, or no operating point.
+        """
+        try:
+            return cls.model_validate(checksums.loads(checksums.read_checked(path)))
+        except (OSError, ValueError) as error:
+            raise DamagedFileError(
+                "this is no operating point", file=path.name, remedy="Write one with `labram operating-point`"
+            ) from error
+
+    def decide(self, p: Array, features: Array | None = None) -> tuple[npt.NDArray[np.int64], list[str]]:
+        """Return decisions [n], and for each why the model abstains; empty if it does not.
+
+        Args:
+            p: Probability of class 1 [n].
+            features: Band powers of the windows [n, bands], see `labram.linear.features.band_powers`.
+        """
+        low = confidence(p, self.threshold) < self.min_confidence
+        far = self.novelty.is_far(features) if self.novelty and features is not None else np.zeros(len(p), bool)
+        reasons = [
+            UNLIKE if is_far else LOW_CONFIDENCE if is_low else "" for is_far, is_low in zip(far, low, strict=True)
+        ]
+        return (p >= self.threshold).astype(np.int64), reasons
+
+
+def confidence(p: Array, threshold: float) -> Array:
+    """Return the distance of probabilities [n] from the threshold, relative to the largest on their side: 0 to 1."""
+    above = (p - threshold) / max(1 - threshold, 1e-12)
+    below = (threshold - p) / max(threshold, 1e-12)
+    return np.clip(np.where(p >= threshold, above, below), 0.0, 1.0)
+
+
+def choose_threshold(rule: Rule, at: float | None, cases: Cases) -> float:
+    """Return the threshold that a rule chooses.
+
+    ``youden`` maximises sensitivity + specificity - 1. ``sensitivity`` keeps it at `at` or more, with the highest
+    specificity; ``specificity`` the reverse. ``false_alarms_per_hour`` keeps them at `at` or less, with the highest
+    sensitivity. Thresholds lie between the probabilities of neighbouring cases.
+
+    Args:
+        rule: The rule.
+        at: The value it keeps.
+        cases: Validation cases.
+
+    Raises:
+        RecipeError: If the rule needs a value, or the value is out of range.
+        LabelError: If one of the classes does not occur.
+    """
+    _check_rule(rule, at)
+    if len(np.unique(cases.y)) < 2:
+        raise LabelError(
+            "the validation recordings have one class only",
+            field="validation",
+            remedy="Name recordings of both classes",
+        )
+    thresholds = _between(cases.p)
+    sensitivity, specificity = _rates(cases.y, cases.p, thresholds)
+    if rule == "youden":
+        return float(thresholds[np.argmax(sensitivity + specificity)])
+    if rule == "sensitivity":
+        return float(thresholds[sensitivity >= _required(at) - 1e-12].max())
+    if rule == "specificity":
+        return float(thresholds[specificity >= _required(at) - 1e-12].min())
+    alarms = np.array([false_alarms_per_hour(cases, threshold) for threshold in thresholds])
+    return float(thresholds[alarms <= _required(at) + 1e-12].min())
+
+
+def performance(cases: Cases, threshold: float, min_confidence: float, *, draws: int, seed: int) -> Performance:
+    """Return what a threshold reaches, with intervals from a bootstrap over subjects.
+
+    Args:
+        cases: Labelled cases.
+        threshold: The threshold.
+        min_confidence: Confidence below which a case is not decided.
+        draws: Number of bootstrap draws.
+        seed: Seed of the draws.
+    """
+    decided = (cases.p >= threshold).astype(float)
+    correct, sure = decided == cases.y, confidence(cases.p, threshold)
+    drawn = bootstrap(cases.subjects, draws=draws, seed=seed)
+    weights = drawn.weights[:, drawn.subjects]
+    kept = sure >= min_confidence
+    order = np.argsort(-sure, kind="stable")
+    counts = [max(1, round(coverage * len(order))) for coverage in COVERAGES]
+    return Performance(
+        sensitivity=_share(correct, cases.y == 1, weights, drawn.n_subjects),
+        specificity=_share(correct, cases.y == 0, weights, drawn.n_subjects),
+        false_alarms_per_hour=false_alarms_per_hour(cases, threshold),
+        coverage=float(kept.mean()),
+        accuracy=float(correct[kept].mean()) if kept.any() else 0.0,
+        curve=tuple((count / len(order), float(correct[order[:count]].mean())) for count in counts),
+        cases=len(cases.y),
+        subjects=drawn.n_subjects,
+    )
+
+
+def false_alarms_per_hour(cases: Cases, threshold: float) -> float:
+    """Return runs of consecutive false positives in a recording, per hour of class 0; 0 without class 0."""
+    order = np.lexsort((cases.starts, cases.recordings.astype(str)))
+    wrong = ((cases.p >= threshold) & (cases.y == 0))[order]
+    new = np.concatenate([[True], cases.recordings[order][1:] != cases.recordings[order][:-1]])
+    begins = wrong & (new | ~np.concatenate([[False], wrong[:-1]]))
+    hours = float(cases.hours[cases.y == 0].sum())
+    return float(begins.sum() / hours) if hours else 0.0
+
+
+def min_confidence_of(cases: Cases, threshold: float, abstain: float) -> float:
+    """Return the confidence below which a share `abstain` of the cases lies."""
+    return float(np.quantile(confidence(cases.p, threshold), abstain)) if abstain else 0.0
+
+
+def _mahalanobis(features: Array, mean: Array, precision: Array) -> Array:
+    deviations = features - mean
+    return np.asarray(np.sqrt(np.maximum(np.einsum("nb,bc,nc->n", deviations, precision, deviations), 0.0)))
+
+
+def _check_rule(rule: Rule, at: float | None) -> None:
+    if rule == "youden":
+        return
+    largest = np.inf if rule == "false_alarms_per_hour" else 1.0
+    if at is None or not 0 <= at <= largest:
+        raise RecipeError(
+            f"the rule {rule} keeps a value, got {at}",
+            field="at",
+            remedy="Pass a number of false alarms per hour"
+            if largest > 1
+            else "Pass a number from 0 to 1, such as 0.9",
+        )
+
+
+def _required(at: float | None) -> float:
+    assert at is not None, "checked"
+    return at
+
+
+def _between(p: Array) -> Array:
+    """Return 0, the middles between neighbouring probabilities, and a value that no probability reaches."""
+    values = np.unique(p)
+    return np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [np.nextafter(max(1.0, values[-1]), 2.0)]])
+
+
+def _rates(y: Array, p: Array, thresholds: Array) -> tuple[Array, Array]:
+    positives, negatives = np.sort(p[y == 1]), np.sort(p[y == 0])
+    sensitivity = 1 - np.searchsorted(positives, thresholds, side="left") / len(positives)
+    return sensitivity, np.searchsorted(negatives, thresholds, side="left") / len(negatives)
+
+
+def _share(correct: npt.NDArray[np.bool_], of: npt.NDArray[np.bool_], weights: Array, subjects: int) -> Estimate:
+    """Return the share of correct cases among `of`, with its interval; weights [draws, n], the sample first."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return estimate(weights @ (correct & of).astype(float) / (weights @ of.astype(float)), subjects)
