@@ -216,9 +216,11 @@ class Corpus:
         """Return the kind of cross-validation of a dataset's subjects; empty under a hold-out split."""
         return str(next(iter(self.accepted(dataset=dataset)["protocol"].dropna()), ""))
 
-    def tested(self, dataset: str) -> pd.DataFrame:
-        """Return the rows of accepted recordings of the subjects that evaluations of a dataset are made on."""
-        return self.accepted(None if self.protocol(dataset) else "test", dataset)
+    def tested(self, dataset: str, task: str = "") -> pd.DataFrame:
+        """Return the accepted recordings of the tested subjects of a dataset, or those with labels of a task."""
+        rows = self.accepted(None if self.protocol(dataset) else "test", dataset)
+        labelled = set(self.labels["recording_id"][self.labels["task"] == task])
+        return rows[rows["recording_id"].isin(labelled)] if task else rows
 
     def guessed(self, dataset: str | None = None) -> pd.DataFrame:
         """Return the rows of accepted recordings whose subject is guessed from names."""

@@ -204,7 +204,9 @@ def _checked(dataset: FileDataset, file: RecordingFile) -> CheckedFile:
 
 
 def _splits(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) -> dict[str, Split]:
-    """Return the split of each subject as a run would draw it; empty if the folder is too large to hash."""
+    """Return the split of each subject as a run would draw it; empty in a cross-validation, or of a large folder."""
+    if recipe.split.cross_validated:
+        return {}
     usable = [one for one in files if one.seconds]
     sizes = [one.file.path.stat().st_size for one in usable]
     if sum(sizes) > MOST_HASHED_BYTES or not usable:

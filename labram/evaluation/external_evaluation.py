@@ -102,7 +102,9 @@ def score_folder(
     alignment, too_short = windows.describe_alignment()
     uses = 0
     if test_uses is not None:
-        uses = log_use(test_uses, corpus.tested(settings.dataset), task=task, purpose="external", run="labram evaluate")
+        uses = log_use(
+            test_uses, corpus.tested(settings.dataset, task), task=task, purpose="external", run="labram evaluate"
+        )
     overlap, warning = _overlap(model, corpus, predictions)
     gates = recipe.gates if recipe else GateRecipe()
     evaluation = summarise(

@@ -77,7 +77,7 @@ class Predictions:
             len(self.y) == len(other.y)
             and bool(np.array_equal(self.recording_id, other.recording_id))
             and bool(np.allclose(self.start.astype(float), other.start.astype(float)))
-            and bool(np.array_equal(self.y, other.y))
+            and bool(np.array_equal(self.y.reshape(len(self.y), -1), other.y.reshape(len(other.y), -1)))
             and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in _FOLDS)
         )
 

@@ -43,7 +43,7 @@ class TrainingData:
     def from_corpus(cls, corpus: Corpus, dataset: str | None = None) -> "TrainingData":
         """Count the training data of one dataset, or of the whole corpus."""
         rows = corpus.accepted(dataset=dataset)
-        cross_validated = rows["dataset"].map(lambda name: bool(corpus.protocol(name)))
+        cross_validated = rows["protocol"].fillna("") != ""
         rows = rows[rows["split"].isin(["train", "validation"]) | cross_validated]
         return cls(
             recordings=len(rows),

@@ -48,7 +48,7 @@ def evaluate(
     target.mkdir(parents=True, exist_ok=True)
     with tracked("evaluate", layout.root, label=label or settings.name) as run:
         recordings = Corpus.load(Path(corpus))
-        tested = recordings.tested(settings.dataset)
+        tested = recordings.tested(settings.dataset, settings.name)
         run_name = mlflow_runs.pipeline_run_name()
         uses = log_use(layout.test_uses, tested, task=settings.name, purpose=label or "evaluate", run=run_name)
         evaluation = scoring.evaluate(

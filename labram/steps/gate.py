@@ -113,7 +113,7 @@ def _task_verdict(
     ]
     if champion is not None:
         run_name = mlflow_runs.pipeline_run_name()
-        log_use(test_uses, corpus.tested(task.dataset), task=task.name, purpose="champion", run=run_name)
+        log_use(test_uses, corpus.tested(task.dataset, task.name), task=task.name, purpose="champion", run=run_name)
         results.append(
             gates.metric_not_worse(
                 read_predictions(evaluation),

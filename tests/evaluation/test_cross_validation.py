@@ -22,9 +22,10 @@ from labram.linear.model import LinearCard, choose
 from labram.linear.probe import Probe
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
-from labram.recipe import AlignmentRecipe, SplitRecipe
+from labram.recipe import AlignmentRecipe, SplitRecipe, TaskRecipe
 from labram.store.store import Store, to_patches
 from labram.training.data.labelled import LabelledWindows
+from labram.training.task_metadata import TaskMetadata
 from tests.evaluation.conftest import CHANNELS, WORKLOAD, eeg
 from tests.evaluation.test_probed_models import backbone, probed
 
@@ -194,3 +195,14 @@ def test_fine_tuned_models_predict_the_subjects_of_their_own_fold(workload, mode
         ours = rows.rows(np.flatnonzero(rows.fold == number))
         assert set(ours.subject_key) == set(alone.subject_key)
         np.testing.assert_allclose(np.sort(ours.prediction), np.sort(alone.prediction), atol=1e-6)
+
+
+def test_predictions_of_one_target_are_compared_after_they_are_read_back(workload, probed, tmp_path):
+    corpus, store = workload
+    task, folder, _ = probed(pooling="mean")
+    settings = task.model_dump() | {"kind": "regression", "classes": ["state"], "metric": "r2"}
+    TaskMetadata(recipe=TaskRecipe.model_validate(settings)).write(folder)
+    champion = champion_predictions(corpus, store, folder, task)
+    assert champion.y.shape == (96, 1)
+    champion.write(tmp_path / "written.parquet")
+    assert Predictions.read(tmp_path / "written.parquet").same_windows(champion)
