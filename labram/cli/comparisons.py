@@ -8,14 +8,23 @@ if TYPE_CHECKING:
 
 def show_comparison(found: "Comparison") -> None:
     """Print what differs in origin and settings, and the paired scores."""
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
 
     _show_differences("origin", found.origin, found)
     _show_differences("settings", found.settings, found)
     if found.scores:
-        table = Table("task", "metric", found.a, found.b, "difference [95 % CI]", "verdict", "windows", "subjects")
+        table = new_table(
+            "task",
+            "metric",
+            found.a,
+            found.b,
+            "difference [95 % CI]",
+            "verdict",
+            "windows",
+            "subjects",
+            whole=("task",),
+        )
         for row in found.scores:
             table.add_row(
                 row.task,
@@ -33,14 +42,13 @@ def show_comparison(found: "Comparison") -> None:
 
 
 def _show_differences(title: str, rows: "tuple[Difference, ...]", found: "Comparison") -> None:
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
 
     if not rows:
         console.print(f"{title}: equal")
         return
-    table = Table(title, found.a, found.b)
+    table = new_table(title, found.a, found.b)
     for row in rows:
         table.add_row(row.key, row.a or "–", row.b or "–")
     console.print(table)

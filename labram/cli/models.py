@@ -38,9 +38,8 @@ def list_(
 
     Exit codes: 0 done; 1 error.
     """
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
     from labram.registry import model_registry, provenance
     from labram.tracking.mlflow_runs import configure
 
@@ -50,7 +49,16 @@ def list_(
     if json:
         echo(_json({"versions": [provenance.flat(version) for version in shown]}))
         return
-    table = Table("model", "version", "aliases", "age", "metric", "score [95 % CI]", "baseline [95 % CI]", "gates")
+    table = new_table(
+        "model",
+        "version",
+        "aliases",
+        "age",
+        "score [95 % CI]",
+        "baseline [95 % CI]",
+        "gates",
+        whole=("model", "aliases", "gates"),
+    )
     for version in shown:
         tags = version.tags
         table.add_row(
@@ -58,8 +66,7 @@ def list_(
             version.version,
             ", ".join(version.aliases) or "–",
             _age(version),
-            tags.get("metric", ""),
-            tags.get("score", ""),
+            " ".join(tags[key] for key in ("metric", "score") if key in tags),
             tags.get("baseline_score", ""),
             tags.get("gate", "not evaluated"),
         )

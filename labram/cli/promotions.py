@@ -108,9 +108,8 @@ def audit(
 
     Exit codes: 0 done; 1 error, such as a missing entry.
     """
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
     from labram.registry import audit as log
     from labram.tracking.mlflow_runs import configure
 
@@ -122,7 +121,7 @@ def audit(
         rows = [logged.entry.model_dump(mode="json") | {"finished": logged.finished} for logged in entries]
         echo(dumps({"entries": rows, "problems": problems}))
     else:
-        table = Table("", "when", "what", "model", "version", "before", "by", "gates", "why")
+        table = new_table("", "when", "what", "model", "version", "before", "by", "gates", "why", whole=("model",))
         for logged in entries:
             entry = logged.entry
             what = (

@@ -119,9 +119,8 @@ def _conclude(rerun: "Rerun", verdicts: "list[Verdict]", reasons: list[str], *, 
     """Write and show the verdict; return the exit code."""
     from json import dumps
 
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
     from labram.platform.reproduce.verdict import Equality, overall, without_tolerance
 
     if not reasons:
@@ -136,7 +135,7 @@ def _conclude(rerun: "Rerun", verdicts: "list[Verdict]", reasons: list[str], *, 
     if json:
         echo(dumps(content))
     else:
-        table = Table("artifact", "verdict", "first difference")
+        table = new_table("artifact", "verdict", "first difference", whole=("verdict",))
         for verdict in verdicts:
             table.add_row(verdict.artifact, verdict.equality.value, verdict.detail)
         console.print(table)

@@ -65,9 +65,8 @@ def show_runs(client: "KfpClient", experiments: list[str], count: int, *, retry:
         count: Number of runs.
         retry: Retry runs that the cluster ended.
     """
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
     from labram.platform.run_follower import Follower
     from labram.steps.table import STEPS
 
@@ -77,7 +76,7 @@ def show_runs(client: "KfpClient", experiments: list[str], count: int, *, retry:
     if not documents:
         console.print("no runs")
         return
-    table = Table("run", "version", "started", "outcome", "steps and reasons")
+    table = new_table("run", "version", "started", "outcome", "steps and reasons", whole=("run",))
     for document in documents:
         follower = Follower(client, document["run_id"], STEPS)
         lines = [line.text for line in follower.look() if line.state in {"RUNNING", "PENDING"}]

@@ -26,9 +26,8 @@ def list_(
 
     Exit codes: 0 done; 1 error.
     """
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
     from labram.tracking.mlflow_runs import configure
     from labram.tracking.run_list import list_runs
 
@@ -37,7 +36,9 @@ def list_(
     if json:
         echo(_json({"runs": [_row(run) for run in runs]}))
         return
-    table = Table("run", "outcome", "started", "duration", "corpus", "commit", "started by")
+    table = new_table(
+        "run", "outcome", "started", "duration", "corpus", "commit", "started by", whole=("run", "outcome")
+    )
     for run in runs:
         tags = run.tags
         table.add_row(
@@ -62,9 +63,8 @@ def show(
 
     Exit codes: 0 done; 1 error, such as an unknown run.
     """
-    from rich.table import Table
-
     from labram.cli.progress import console
+    from labram.cli.tables import new_table
     from labram.registry import model_registry
     from labram.tracking.mlflow_runs import configure
     from labram.tracking.run_list import find_run, steps_of
@@ -76,12 +76,12 @@ def show(
     if json:
         echo(_json(_row(found) | {"steps": [_step(step) for step in steps], "versions": versions}))
         return
-    origin = Table("run", found.name)
+    origin = new_table("run", found.name, whole=("run",))
     for key, text in _row(found).items():
         if key != "name" and text is not None:
             origin.add_row(key, str(text))
     console.print(origin)
-    table = Table("step", "status", "duration", "metrics")
+    table = new_table("step", "status", "duration", "metrics")
     for step in steps:
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in list(step.metrics.items())[:6])
         table.add_row(step.name, step.status.lower(), _duration(step.seconds), metrics)
