@@ -30,6 +30,8 @@ from labram.scratch_folder import scratch_folder
 
 SIGNAL_FORMATS = (".fif", ".edf", ".npz")
 _BINS = PATCH_SAMPLES // 2 + 1
+_AMPLITUDE = 2 / PATCH_SAMPLES
+"""Factor from the magnitude of the discrete Fourier transform to the amplitude of a sine wave."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def reconstruct(predictor: Predictor, windows: UnlabelledWindows) -> Reconstruct
         starts=windows.starts,
         original=original,
         rebuilt=again,
-        amplitude=true.mean(axis=(0, 2)),
-        rebuilt_amplitude=predicted.mean(axis=(0, 2)),
+        amplitude=true.mean(axis=(0, 2)) * _AMPLITUDE,
+        rebuilt_amplitude=predicted.mean(axis=(0, 2)) * _AMPLITUDE,
         errors=_errors(true, predicted),
         correlation=_correlation(original, again),
     )

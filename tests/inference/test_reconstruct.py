@@ -40,7 +40,7 @@ def test_a_perfect_tokenizer_gives_the_signal_back(windows, predictor, monkeypat
     assert result.rebuilt == pytest.approx(result.original, abs=0.01)
     assert result.errors == pytest.approx(0, abs=1e-4)
     assert result.correlation == pytest.approx(1, abs=1e-6)
-    amplitude = np.abs(np.fft.rfft(result.original.reshape(2, 6, 4, 200))).mean(axis=(0, 2))
+    amplitude = np.abs(np.fft.rfft(result.original.reshape(2, 6, 4, 200))).mean(axis=(0, 2)) / 100
     assert result.amplitude == pytest.approx(amplitude, rel=1e-4)
 
 
