@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.fixtures.mlflow_server",
     "tests.fixtures.recordings",
     "tests.fixtures.small_models",
+    "tests.fixtures.tiny_run",
     "tests.fixtures.tracking",
 ]
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -19,6 +19,7 @@ from labram.corpus.evidence import origin_columns
 from labram.corpus.process_pool import limited, map_unordered
 from labram.corpus.process_recording import PEAKS, process_recording, quarantined_row
 from labram.corpus.scan import Content, Item, hash_item, hash_sidecars, propose_subjects, recording_id, scan
+from labram.datasets.base import RecordingFile
 from labram.datasets.subjects import Proposal
 from labram.errors import LabramError, Reason
 from labram.events import Monitor
@@ -36,7 +37,7 @@ _SECONDS, _BYTES_PER_SECOND = 1800, 1 << 18
 _MEMORY_BYTES, _MEMORY_RATIO = 1 << 31, 32
 """Memory that the process of a recording may take besides its libraries: a basis, and a multiple of its size."""
 _GZIP_RATIO = 10
-_RATE_TOLERANCE = 0.01
+_RATE_TOLERANCE, _DURATION_TOLERANCE, _DURATION_SECONDS = 0.01, 0.02, 2.0
 _METADATA_MODULES = ("process_recording", "signal_metrics", "pseudonyms", "spectra", "line_noise", "ingest")
 
 
@@ -198,7 +199,7 @@ def _process_content(
     subject_key: bytes,
 ) -> _Metadata:
     sidecars = hash_sidecars(item, store)
-    excluded = sorted(item.file.excluded_channels)
+    stated = {"excluded_channels": sorted(item.file.excluded_channels), "bad_spans": item.file.bad_spans}
     patches_key = store.key(
         content.digest,
         preprocessing=preprocessing.digest(),
@@ -206,7 +207,7 @@ def _process_content(
         unit_scale=item.dataset.scale(item.file.path),
         reading=item.dataset.read_version(item.file),
         version=SIGNALS,
-        **({"excluded_channels": excluded} if excluded else {}),
+        **{name: value for name, value in stated.items() if value},
     )
     stated = item.dataset.label_version(item.file)
     metadata_key = store.key(
@@ -244,14 +245,24 @@ def _process_content(
     if metadata["row"].get("seconds"):
         population = item.dataset.population or item.dataset.name
         identity |= origin_columns(read_origin(item.file.path), population, metadata["row"]["seconds"], subject_key)
-    if _contradicts(item.file.rate_hz, metadata["row"].get("rate_hz")):
-        identity["warnings"] = [*identity["warnings"], "rate_contradicts_sidecar"]
+    identity["warnings"] = [*identity["warnings"], *_contradictions(item.file, metadata["row"])]
     return _merge(identity, metadata, reused=reused)
 
 
-def _contradicts(stated: float | None, read: float | None) -> bool:
-    """Return whether two sampling rates are both known and differ by more than rounding."""
-    return bool(stated and read) and not math.isclose(stated or 0.0, read or 0.0, rel_tol=_RATE_TOLERANCE)
+def _contradictions(file: RecordingFile, row: Mapping[str, Any]) -> list[str]:
+    """Return the warnings of a sampling rate and a duration that are not those of the file, beyond rounding."""
+    warnings = []
+    if file.rate_hz and row.get("rate_hz") and not math.isclose(file.rate_hz, row["rate_hz"], rel_tol=_RATE_TOLERANCE):
+        warnings.append("rate_contradicts_sidecar")
+    stated, seconds = file.duration_seconds, row.get("seconds")
+    gaps = row.get("gap_seconds") or 0.0  # they may be counted or not
+    if (
+        stated
+        and seconds
+        and not (math.isclose(stated, seconds, rel_tol=_DURATION_TOLERANCE, abs_tol=_DURATION_SECONDS + gaps))
+    ):
+        warnings.append("duration_contradicts_sidecar")
+    return warnings
 
 
 def _killed(item: Item, store: Store, subject_key: bytes) -> _Metadata:

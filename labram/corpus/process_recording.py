@@ -1,7 +1,8 @@
 """Read, filter and measure one recording: patches for the store, a row and labels for the catalogue."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ from labram.store.patch_file import require_finite
 from labram.store.store import Store, to_patches
 
 PEAKS = "peaks"
-"""Name of the stored array with the largest absolute value of each second and channel, float16 [S, C] as uint16."""
+"""Name of the stored array with the largest absolute value of each second and channel, float16 [S, C] as uint16.
+
+NaN in seconds that the recording states to be bad.
+"""
 _SECONDS_AT_ONCE = 60
 _LOWEST_RATE_HZ = 20.0
 """No EEG is slower, and a sample of such a recording would become tens of stored ones."""
@@ -53,7 +57,9 @@ def process_recording(
         StoreError: If the store cannot be written.
     """
     try:
-        recording = withhold_unknown_events(item.dataset.read(item.file), item.dataset.event_codes)
+        opened = item.dataset.read(item.file)
+        bad_spans = [*item.file.bad_spans, *_bad_spans(opened, item.dataset.event_codes)]
+        recording = withhold_unknown_events(opened, item.dataset.event_codes)
         picks, montage, excluded = _montage(recording, item.file.excluded_channels)
         _require_rate(recording)
         metrics = SignalMetrics(montage, recording.sfreq, item.dataset.line_freq(item.file), recording.trial_samples)
@@ -75,9 +81,11 @@ def process_recording(
         return quarantined_row(error.reason)
     except NonFinitePatchesError:
         return quarantined_row(Reason.DAMAGED)
-    store.put_array(key, PEAKS, metrics.peaks.view(np.uint16))
+    peaks = _without_bad_spans(metrics.peaks, bad_spans)
+    store.put_array(key, PEAKS, peaks.view(np.uint16))
     seconds = store.seconds(key)
     labels, warnings = _labels(item, recording, seconds)
+    warnings = [*[f"bad_spans={len(bad_spans)}"] * bool(bad_spans), *warnings]
     unknown_gaps = [GAPS_UNKNOWN] if recording.gap_seconds is None else []
     row = {
         "montage": list(montage),
@@ -132,6 +140,27 @@ def _montage(recording: Recording, excluded: frozenset[str]) -> tuple[list[int],
     unmatched = [name for name in excluded if not {name, *canonical_names([name])} & present]
     warnings = ["channels_excluded"] * any(left_out) + ["channels_not_understood"] * bool(unmatched)
     return picks, tuple(names[index] or "" for index in picks), warnings
+
+
+def _bad_spans(recording: Recording, codes: Collection[str]) -> list[tuple[float, float]]:
+    """Return start and stop in seconds of the spans that the file marks as bad, as MNE and BrainVision do.
+
+    Their codes begin with ``bad``. Codes of the dataset's own events are none.
+    """
+    return [
+        (event.onset, event.onset + event.duration)
+        for event in recording.events
+        if event.duration > 0 and event.code.strip().lower().startswith("bad") and event.code not in codes
+    ]
+
+
+def _without_bad_spans(peaks: NDArray[np.float16], spans: Sequence[tuple[float, float]]) -> NDArray[np.float16]:
+    """Return the largest values of each second, undefined where a span is bad: no window has such a second."""
+    known = peaks.copy()
+    for start, stop in spans:
+        if np.isfinite([start, stop]).all():
+            known[max(0, int(start)) : max(0, math.ceil(stop))] = np.nan
+    return known
 
 
 def _channel_warnings(labels: Sequence[str]) -> list[str]:

@@ -105,7 +105,17 @@ WARNINGS: Mapping[str, Explanation] = {
     "saturated": Explanation("a channel stays at its extreme value", "inspect it"),
     "clipped": Explanation("values beyond ±32 767 µV, clipped in the store", "check for loose electrodes"),
     "excluded_seconds": Explanation(
-        "seconds with values beyond `quality.max_window_uv`, which no window has", "check for loose electrodes"
+        "seconds with values beyond `quality.max_window_uv`, or in `bad_spans`, which no window has",
+        "check for loose electrodes",
+    ),
+    "bad_spans": Explanation(
+        "spans that the file or `events.tsv` marks as bad (MNE's `BAD_…`, BrainVision's `Bad Interval`); no window has "
+        "their seconds",
+        "nothing",
+    ),
+    "events_not_understood": Explanation(
+        "`events.tsv` marks a span as bad whose onset or duration is no number; it was not used",
+        "correct it: run the BIDS validator",
     ),
     "interpolated_channels": Explanation(
         "flat or bad channels, which windows have interpolated from the others (`quality.bad_channels`)",
@@ -160,8 +170,8 @@ WARNINGS: Mapping[str, Explanation] = {
         "the file states no sampling rate; that of the Emotiv EPOC was assumed", "nothing"
     ),
     "sidecar_repaired": Explanation(
-        "a BIDS sidecar breaks JSON or BIDS (Latin-1, a trailing comma, text or a list instead of a number); its "
-        "meaning is clear and was used",
+        "a BIDS sidecar breaks JSON or BIDS (Latin-1, a trailing comma, a name twice, text or a list instead of a "
+        "number); what is clear of it was used",
         "correct it: run the BIDS validator",
     ),
     "sidecar_unreadable": Explanation(
@@ -174,8 +184,13 @@ WARNINGS: Mapping[str, Explanation] = {
         "`PowerLineFrequency` is neither 50 nor 60 Hz; 50 Hz was assumed", "correct `PowerLineFrequency`"
     ),
     "rate_contradicts_sidecar": Explanation(
-        "`SamplingFrequency` is no number, or not the sampling rate of the file, which was used",
+        "`SamplingFrequency`, or `sampling_frequency` of `channels.tsv`, is no number, or not the sampling rate of the "
+        "file, which was used",
         "find out which is right: durations and all frequencies depend on it",
+    ),
+    "duration_contradicts_sidecar": Explanation(
+        "`RecordingDuration` is no number, or not the duration of the file",
+        "compare the file with the original: it may have been cut",
     ),
     "reference_not_understood": Explanation(
         "the stated reference has words that are neither electrodes nor common terms; it is not in the catalogue",

@@ -14,6 +14,7 @@ from labram.datasets.base import Dataset, RecordingFile, list_files
 from labram.datasets.containment import lies_inside
 from labram.errors import CorpusError, ReadError, Reason
 from labram.signals.readers import content_files, require_content
+from labram.signals.readers.limits import is_sparse
 from labram.store.store import Store
 
 _CHUNK = 1 << 20
@@ -69,7 +70,7 @@ class Content:
     Attributes:
         digest: SHA-256 over the files; empty if they cannot be read.
         size: Total size in bytes.
-        quarantined: Reason code and explanation if the files are unreadable or empty.
+        quarantined: Reason code and explanation if the files are unreadable, empty or sparse.
     """
 
     digest: str
@@ -77,6 +78,7 @@ class Content:
     quarantined: tuple[Reason, str] | None = None
 
 
+_SPARSE = (Reason.DAMAGED, "next to nothing of the file was ever written")
 _OUTSIDE = Content("", 0, (Reason.OUTSIDE, "a link leads out of the corpus folder"))
 
 
@@ -220,6 +222,8 @@ def _stated(item: Item, data: Path, pattern: str) -> Item:
 
 def _content(files: Sequence[Path], store: Store | None) -> Content:
     try:
+        if any(map(is_sparse, files)):
+            return Content("", 0, _SPARSE)
         hashed = _hash(files) if store is None else store.cached_by_stat(files, lambda: _hash(files))
     except OSError as error:
         return Content("", 0, _unreadable(error))

@@ -20,7 +20,17 @@ from labram.datasets.subjects import guess
 from labram.datasets.walk import walk
 from labram.errors import LabelError, ReadError, Reason
 from labram.metrics import Kind
-from labram.signals.readers import COMPANIONS, EEG_SUFFIXES, has_header, is_compressed, is_later_part, read
+from labram.signals.readers import (
+    COMPANIONS,
+    EEG_SUFFIXES,
+    SHARED_SUFFIXES,
+    has_header,
+    is_compressed,
+    is_copy,
+    is_later_part,
+    is_recording,
+    read,
+)
 from labram.signals.readers.limits import read_bytes
 from labram.signals.recording import Recording
 from labram.source_hash import hash_with_imports
@@ -79,6 +89,8 @@ class RecordingFile:
         line_freq_hz: Line frequency of this recording; None: that of the dataset.
         reference: Recording reference of this recording; empty: that of the dataset.
         rate_hz: Sampling rate that the dataset's metadata state; the file's is used. None: not stated.
+        duration_seconds: Duration that the dataset's metadata state; None: not stated.
+        bad_spans: Start and stop in seconds of the spans that are bad by the dataset's metadata; no window has them.
         excluded_channels: Names of channels that are bad or not EEG by the dataset's metadata; they are left out.
         notes: Warning codes of metadata that were repaired or not understood (docs/quality.md).
         subject_source: What states the subject. A guessed one may be used for pre-training only.
@@ -99,6 +111,8 @@ class RecordingFile:
     line_freq_hz: float | None = None
     reference: str = ""
     rate_hz: float | None = None
+    duration_seconds: float | None = None
+    bad_spans: tuple[tuple[float, float], ...] = ()
     excluded_channels: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     subject_source: SubjectSource = "adapter"
@@ -298,6 +312,7 @@ class Dataset:
             if (
                 (path.suffix.lower() in self.suffixes and self._is_recording(path, self.corpus or folder))
                 or is_compressed(path)
+                or is_copy(path)
                 or _is_folder(path)
             )
             if self.owns(path)
@@ -361,6 +376,20 @@ def list_files(folder: Path, within: Path | None = None) -> list[Path]:
         folders[:] = [name for name in folders if name not in bundles and not name.startswith(".")]
         paths += [parent / name for name in (*files, *bundles) if not name.startswith(".")]
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def looks_like_recording(path: Path, corpus: Path) -> bool:
+    """Return whether an EEG format recognises the content of a file, not a pipe or device.
+
+    An unreadable one with an ambiguous suffix, and such a link out of the corpus, is quarantined by name.
+    """
+    ambiguous = path.suffix.lower() in SHARED_SUFFIXES
+    try:
+        if not path.is_file():
+            return False
+        return is_recording(path) if lies_inside(path, corpus) else ambiguous
+    except (OSError, ReadError):
+        return ambiguous
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,18 +1,17 @@
 """Any dataset in the Brain Imaging Data Structure (BIDS), without labels."""
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Group, RecordingFile
-from labram.datasets.bids_sidecars import Facts, read_facts
-from labram.datasets.subjects import guess
+from labram.datasets.base import Dataset, Group, RecordingFile, list_files, looks_like_recording
+from labram.datasets.bids_sidecars import ENTITIES, with_facts
+from labram.datasets.subjects import composed, guess
 from labram.errors import Reason
 
 _COPIES = frozenset({"derivatives", "sourcedata"})
 _PLACES = ("sub-*", "sub-*/ses-*")
-_ENTITIES = re.compile(r"(?P<subject>sub-[^_]+)_(?:(?P<session>.+)_)?eeg")
+_COPY = Reason.DUPLICATE_FORMAT, "a copy of a recording"
 
 
 class Bids(Dataset):
@@ -39,29 +38,28 @@ class Bids(Dataset):
         """Return whether the folder has a dataset description and EEG of at least one subject."""
         return super().recognises(folder) and any(any(folder.glob(f"{place}/eeg/*_eeg.*")) for place in _PLACES)
 
+    def eeg_files(self, folder: Path) -> list[Path]:
+        """Return the EEG files below `folder`, and files named as EEG whose content is a recording in another form."""
+        by_suffix = set(super().eeg_files(folder))
+        return [
+            path
+            for path in list_files(folder, self.corpus)
+            if path in by_suffix
+            or ("_eeg." in path.name.lower() and self.owns(path) and looks_like_recording(path, self.corpus or folder))
+        ]
+
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Yield every EEG file, with line frequency and reference of its sidecars."""
         for file in super().recordings(folder):
             parents = file.path.relative_to(folder).parts[:-1]
-            match = _ENTITIES.fullmatch(file.path.stem)
-            folders = [part for part in parents if part.startswith("sub-")]
-            stated = match["subject"] if match else next(iter(folders), "")
-            facts = read_facts(file.path, folder, self.corpus)
+            match = ENTITIES.fullmatch(file.path.stem)
+            names = (*parents, match["subject"]) if match else parents
+            stated = [composed(name) for name in names if name.startswith("sub-")]
+            described = with_facts(file, folder, self.corpus)
             yield replace(
-                file,
-                subject=stated or guess(file.path.relative_to(folder).as_posix()),
-                subject_source="bids" if stated else "guessed",
+                described,
+                subject=stated[-1] if stated else guess(file.path.relative_to(folder).as_posix()),
+                subject_source="bids" if len(set(stated)) == 1 else "guessed",  # none, or folder and name differ
                 session=(match["session"] if match else None) or "",
-                line_freq_hz=facts.line_freq_hz,
-                reference=facts.reference,
-                rate_hz=facts.rate_hz,
-                excluded_channels=facts.excluded_channels,
-                notes=facts.notes,
-                quarantined=_quarantined(parents, facts),
+                quarantined=_COPY if _COPIES & set(map(str.lower, parents)) else described.quarantined,
             )
-
-
-def _quarantined(parents: Collection[str], facts: Facts) -> tuple[Reason, str] | None:
-    if _COPIES & set(parents):
-        return Reason.DUPLICATE_FORMAT, "a copy of a recording"
-    return (Reason.EPOCHED, "its sidecar states that it is cut into epochs") if facts.epoched else None

@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Group, RecordingFile, list_files
-from labram.datasets.containment import lies_inside
+from labram.datasets.base import Dataset, Group, RecordingFile, list_files, looks_like_recording
+from labram.datasets.bids_sidecars import has_sidecars, with_facts
 from labram.datasets.subjects import guess
-from labram.errors import ReadError
-from labram.signals.readers import SHARED_SUFFIXES, is_recording
 
 
 class Folder(Dataset):
     """Each EEG file is a recording; its subject is guessed from folder and file names (see `labram.datasets.subjects`).
 
     There are no labels. Units are taken as the files state them; a line frequency of 50 Hz is assumed and stated in the
-    catalogue.
+    catalogue, unless sidecars of BIDS beside a recording state another.
 
     Args:
         others: Datasets, each with its folder, whose files are left out.
@@ -43,24 +41,12 @@ class Folder(Dataset):
             path
             for path in list_files(folder, self.corpus)
             if not any(path.is_relative_to(other) and dataset.owns(path) for other, dataset in self._others.items())
-            if path in by_suffix or _is_recognised(path, self.corpus or folder)
+            if path in by_suffix or looks_like_recording(path, self.corpus or folder)
         ]
 
     def recordings(self, folder: Path) -> Iterator[RecordingFile]:
         """Yield every EEG file."""
         for path in self.eeg_files(folder):
             place = path.relative_to(folder).as_posix()
-            yield RecordingFile(self.name, path, guess(place), place, subject_source="guessed")
-
-
-def _is_recognised(path: Path, corpus: Path) -> bool:
-    """Whether an EEG format recognises the file, not a pipe or device.
-
-    An unreadable one, and a link out of the corpus, is quarantined by name.
-    """
-    if path.suffix.lower() not in SHARED_SUFFIXES:
-        return False
-    try:
-        return path.is_file() and (not lies_inside(path, corpus) or is_recording(path))
-    except (OSError, ReadError):
-        return True
+            file = RecordingFile(self.name, path, guess(place), place, subject_source="guessed")
+            yield with_facts(file, folder, self.corpus) if has_sidecars(path, folder) else file

@@ -5,6 +5,7 @@ path relative to the corpus folder, such as ``(?P<subject>P\d+)/(?P<session>sess
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -72,11 +73,12 @@ class Proposal:
 
 def guess(path: str) -> str:
     """Return the subject that the path of a recording suggests; without a hint, its first folder or its file name."""
+    path = composed(path)
     for rule in _RULES:
         if match := re.search(rule, path):
             return _normalised(match["subject"])
     *folders, name = path.split("/")
-    kept = [part for part in (_SESSION.sub("", folder) for folder in folders) if part]
+    kept = [part for part in (_SESSION.sub("", folder).strip() for folder in folders) if part]
     return "/".join(kept) or _SESSION.sub("", Path(name).stem) or Path(name).stem
 
 
@@ -98,8 +100,8 @@ def state(file: "RecordingFile", path: str, pattern: str) -> "RecordingFile":
     Raises:
         SubjectPatternError: If the pattern does not match the path.
     """
-    match = re.search(pattern, path)
-    if match is None or not match["subject"]:
+    match = re.search(pattern, unicodedata.normalize("NFC", path))
+    if match is None or not (match["subject"] or "").strip():
         raise SubjectPatternError(
             f"the pattern {pattern!r} finds no subject in the path of this recording",
             file=path,
@@ -108,7 +110,12 @@ def state(file: "RecordingFile", path: str, pattern: str) -> "RecordingFile":
             "the file out of the folder",
         )
     session = match.groupdict().get("session") or file.session
-    return replace(file, subject=match["subject"], session=session, subject_source="pattern")
+    return replace(file, subject=composed(match["subject"]), session=session, subject_source="pattern")
+
+
+def composed(name: str) -> str:
+    """Return a name in one Unicode form, without blanks around it: macOS decomposes umlauts, Windows does not."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def _normalised(subject: str) -> str:

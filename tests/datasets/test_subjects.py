@@ -91,6 +91,11 @@ class TestPattern:
         found = {item.relative_path: (item.file.subject, item.file.session) for item in items}
         assert found == {"day1/x_A.edf": ("A", "day1"), "day2/x_A.edf": ("A", "day2"), "day1/x_B.edf": ("B", "day1")}
 
+    def test_a_name_that_macos_decomposed_is_the_same_subject(self, tmp_path: Path) -> None:
+        touch(tmp_path, "M\u00fcller/a.edf", "Mu\u0308ller/b.edf", "Mu\u0308ller /c.edf")
+        for subject in ("^(?P<subject>[^/]+)/", ""):
+            assert distinct(tmp_path, subject) == 1, subject
+
     def test_that_misses_a_recording_is_an_error_that_names_it(self, tmp_path: Path) -> None:
         data = touch(tmp_path, "P01/a.edf", "other/b.edf")
         with pytest.raises(CorpusError, match="finds no subject") as caught:

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from html import unescape
 from pathlib import Path
@@ -13,39 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labram import recipe as recipes
-from labram.simulation.simulate import simulate
+from tests.fixtures.tiny_run import LABRAM, command, environment, labram_run
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
-LABRAM = Path(sys.executable).with_name("labram")
-TINY = {
-    "split": {"validation": 0.2, "test": 0.25, "few_subjects": "allow"},
-    "architecture": {
-        "width": 100, "conv_channels": 4, "heads": 5, "depth": 1, "decoder_depth": 1, "codes": 32, "code_width": 8
-    },
-    "gates": {
-        "min_used_codes": 1, "min_perplexity": 1.0, "bootstrap": 100, "floors": {"abnormal": -1.0, "gait": -1000.0},
-        "baseline": False,
-    },
-}  # fmt: skip
-STAGE = {"steps": 6, "warmup_steps": 1, "micro_batches": 1, "patches": 256, "log_every": 1, "validate_every": 3}
-
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> Path:
-    """The demo with everything small, and two of its tasks."""
-    settings = recipes.load("demo").model_dump(mode="json") | TINY
-    for stage in ("tokenizer", "pretraining"):
-        settings[stage] |= STAGE | {"checkpoint_every": 2, "threads": 1, "validation_batches": 1}
-    settings["tokenizer"]["min_perplexity"] = 1.0
-    how = {"abnormal": {"strategy": "probe", "stack": True}, "gait": {"strategy": "full"}}
-    chosen = (task for task in settings["tasks"] if task["name"] in how)
-    settings["tasks"] = [task | {"epochs": 1, "adaptation": how[task["name"]]} for task in chosen]
-    settings["name"] = "tiny"
-    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
+def recipe(tiny_recipe) -> Path:
+    return tiny_recipe
 
 
 @pytest.fixture(scope="module")
@@ -62,35 +36,13 @@ def one_task(recipe) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus") / "data"
-    simulate(folder)
-    victim = sorted(folder.rglob("*.bdf"))[0]
-    victim.with_name("broken.bdf").write_bytes(victim.read_bytes()[:100])
-    return folder
+def data(tiny_corpus) -> Path:
+    return tiny_corpus
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("workspace")
-
-
-def command(recipe: Path, data: Path, workspace: Path, *more: str, job: str = "run") -> list[str]:
-    return [str(LABRAM), job, "-r", str(recipe), "-d", str(data), "-w", str(workspace), *more]
-
-
-def labram_run(
-    recipe: Path, data: Path, workspace: Path, *more: str, job: str = "run"
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(recipe, data, workspace, *more, job=job), capture_output=True, text=True, env=environment()
-    )
-
-
-def environment() -> dict[str, str]:
-    """Without what other tests of this process have told MLflow."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "LABRAM_"))}
-    return {**inherited, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
 def runs(workspace: Path) -> list[Path]:

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,10 +16,12 @@ import pytest
 from scipy.io import savemat
 
 from labram.corpus.catalogue import Corpus
+from labram.corpus.scan import hash_sidecars, scan
 from labram.datasets import find
 from labram.datasets.base import list_files
 from labram.errors import ReadError, Reason
 from labram.signals.readers import matlab, read
+from labram.signals.readers.limits import is_sparse
 
 RATE, LABELS = 200, ("Fp1", "Fp2", "C3", "C4")
 
@@ -95,6 +99,40 @@ def test_a_sample_in_four_seconds_is_refused_before_the_store_has_any(
 def test_a_header_larger_than_any_is_not_loaded(header: Path) -> None:
     os.truncate(header, 1 << 30)
     assert reason(header) is Reason.DAMAGED
+
+
+@pytest.mark.parametrize("name", ["a.vhdr", "a.eeg", "b.edf"])
+def test_a_sparse_file_is_not_read_to_its_end(
+    header: Path, take_in: Callable[..., tuple[object, Corpus]], name: str, write_edf: Callable[..., Path]
+) -> None:
+    """A terabyte of zeros that was never written takes no space, and an hour to hash."""
+    path = write_edf(header.with_name("b.edf")) if name == "b.edf" else header.with_name(name)
+    os.truncate(path, 1 << 40)
+    rows = take_in(header.parent)[1].catalogue
+    assert rows[rows["reasons"].map(len) > 0]["reasons"].map(list).tolist() == [["damaged"]]
+
+
+def test_a_sparse_file_of_labels_is_not_read_to_its_end(tmp_path: Path, write_edf: Callable[..., Path]) -> None:
+    write_edf(tmp_path / "S001" / "S001R04.edf")
+    (item,) = scan(tmp_path)
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("x")
+    os.truncate(labels, 1 << 40)
+    bound = replace(item, dataset=copy(item.dataset))
+    bound.dataset.sidecars = lambda file: [labels]
+    assert hash_sidecars(bound) == hash_sidecars(bound)
+
+
+def test_pieces_of_a_large_file_that_were_written_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.edf"
+    with path.open("wb") as file:
+        for piece in range(8):
+            file.seek(piece << 24)
+            file.write(bytes(1 << 20))
+    os.truncate(path, 1 << 27)
+    assert not is_sparse(path), "an eighth of it was"
+    os.truncate(path, 1 << 33)
+    assert is_sparse(path)
 
 
 @pytest.mark.parametrize("name", ["a.vhdr", "a.vmrk", "b.lay", "c.csv", "d.mat"])

@@ -1,5 +1,6 @@
 """Names in headers and on disk: code pages, case, Unicode forms, renamed files, and files that are not there."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,28 @@ def assert_whole(path: Path) -> Recording:
     np.testing.assert_allclose(recording.read(range(len(LABELS))), MICROVOLTS, atol=1e-6)
     assert (recording.channels, recording.unit) == (LABELS, "µV")
     return recording
+
+
+DIGITS = "9" * 5000
+"""More than Python makes a number of."""
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [("NumberOfChannels", Reason.UNREADABLE), ("DataPoints", Reason.UNREADABLE), ("Ch1", Reason.UNREADABLE)],
+)
+def test_numbers_of_thousands_of_digits_are_no_defect_of_labram(tmp_path: Path, entry: str, reason: Reason) -> None:
+    header = brainvision(tmp_path, "a")
+    text = header.read_text(encoding="utf-8")
+    changed = (
+        text.replace("Ch1=", f"Ch{DIGITS}=")
+        if entry == "Ch1"
+        else re.sub(rf"{entry}=.*\n|(?=\[Binary)", f"{entry}={DIGITS}\n", text, count=1)
+    )
+    header.write_text(changed, encoding="utf-8")
+    with pytest.raises(ReadError) as caught:
+        read(header)
+    assert caught.value.reason is reason
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,16 @@ __all__ = [
     "format_of",
     "has_header",
     "is_compressed",
+    "is_copy",
     "is_later_part",
     "is_recording",
     "read",
     "read_events",
     "require_content",
 ]
+
+
+_TABLES = (".arff", ".asc", ".csv", ".tsv", ".txt")
 
 
 def _alone(path: Path) -> tuple[Path, ...]:
@@ -98,27 +102,45 @@ def _is_headless(path: Path) -> bool:
 
 def _is_compressed_text(path: Path) -> bool:
     """Return whether the beginning of a compressed table would be recognised as a recording."""
-    inner = compressed.inner_suffix(path)
-    if path.suffix.lower() != ".gz" or inner not in (".arff", ".asc", ".csv", ".tsv", ".txt"):
+    if path.suffix.lower() not in compressed.STREAMS or compressed.inner_suffix(path) not in _TABLES:
         return False
-    formats = [file_format.recognises for file_format in FORMATS if inner in file_format.suffixes]
     with compressed.beginning(path) as table:
-        return any(recognises(table) for recognises in formats if recognises)
+        return _is_table(table, compressed.inner_suffix(path))
 
 
-def _is_copy(path: Path) -> bool:
-    return Path(path.stem).suffix.lower() in EEG_SUFFIXES
+def _is_table(path: Path, suffix: str) -> bool:
+    formats = [file_format.recognises for file_format in FORMATS if suffix in file_format.suffixes]
+    return any(recognises(path) for recognises in formats if recognises)
+
+
+def is_copy(path: Path) -> bool:
+    """Return whether the name is that of an unfinished download or a backup, such as ``a.edf.part``."""
+    return path.suffix.lower() in unsupported.COPIES and Path(path.stem).suffix.lower() in EEG_SUFFIXES
 
 
 def _holds_recordings(path: Path) -> bool:
-    """Return whether an archive has a member with a suffix of EEG that is not unpacked beside it."""
-    if path.suffix.lower() == ".gz" and Path(path.stem).suffix.lower() != ".tar":
+    """Return whether an archive has recordings, tables of samples or archives that are not unpacked beside it.
+
+    One that cannot be looked into might have.
+    """
+    suffix = path.suffix.lower()
+    if suffix in compressed.OPAQUE:
+        return not path.with_suffix("").exists()
+    if suffix in compressed.STREAMS and Path(path.stem).suffix.lower() != ".tar":
         return False
     places = (path.parent, path.with_suffix(""), path.with_name(f"{path.name}.unzip"))  # the last as Pooch does
+    packed = [Path(name) for name in compressed.archived(path) if not any((at / name).exists() for at in places)]
+    if any(_may_be_recording(name) for name in packed):
+        return True
+    tables = {name.suffix.lower() for name in packed} & set(_TABLES)
     return any(
-        Path(name).suffix.lower() in EEG_SUFFIXES and not any((place / name).exists() for place in places)
-        for name in compressed.archived(path)
+        _is_table(table, suffix) for suffix in sorted(tables) for table in compressed.archived_tables(path, {suffix})
     )
+
+
+def _may_be_recording(name: Path) -> bool:
+    archive = name.suffix.lower() in compressed.ARCHIVES and name.suffix.lower() not in compressed.STREAMS
+    return name.suffix.lower() in EEG_SUFFIXES or is_compressed(name) or is_copy(name) or archive
 
 
 FORMATS = (
@@ -148,13 +170,15 @@ FORMATS = (
     Format("UCI SMNI text", (".gz",), smni.read, smni.recognises, unit="µV"),
     Format("compressed", compressed.SUFFIXES, compressed.read, is_compressed),
     Format("archive", compressed.ARCHIVES, compressed.read, _holds_recordings),
-    Format("unfinished copy", unsupported.COPIES, unsupported.read_copy, _is_copy),
+    Format("unfinished copy", unsupported.COPIES, unsupported.read_copy, is_copy),
     Format("MATLAB or HDF5", unsupported.CONTAINERS, unsupported.read, unsupported.recognises),
     Format("text of samples", (".txt", ".csv", ".tsv", ".asc", ".dat"), text.read, text.recognises),
     Format("samples without a header", (".dat",), unsupported.read_headless, _is_headless),
-    Format("compressed text of samples", (".gz",), compressed.read, _is_compressed_text),
+    Format("compressed text of samples", tuple(compressed.STREAMS), compressed.read, _is_compressed_text),
 )
 """In the order in which they are tried."""
+
+_RENAMED = Format("a recording under another name", (), unsupported.read_renamed, unsupported.has_signature)
 
 SHARED_SUFFIXES = frozenset(
     {".rec", ".raw", ".data", ".avg", ".arff", ".csv", ".txt", ".tsv", ".asc"}
@@ -240,12 +264,13 @@ def content_files(path: Path) -> tuple[Path, ...]:
 def _format(path: Path) -> Format | None:
     suffix = path.suffix.lower()
     opened = path.is_file() or not path.exists()  # not a pipe or a device
-    return next(
-        (
-            file_format
-            for file_format in FORMATS
-            if suffix in file_format.suffixes
-            and (file_format.recognises is None or (opened and file_format.recognises(path)))
-        ),
-        None,
+    by_suffix = (
+        file_format
+        for file_format in FORMATS
+        if suffix in file_format.suffixes
+        and (file_format.recognises is None or (opened and file_format.recognises(path)))
     )
+    found = next(by_suffix, None)
+    if found is None and suffix not in EEG_SUFFIXES and path.is_file() and unsupported.has_signature(path):
+        return _RENAMED
+    return found

@@ -26,11 +26,12 @@ from labram.signals.recording import UNITS, Recording
 MIN_POINTS_FRACTION = 0.95
 HEADERS = (".vhdr", ".ahdr")
 _BY_CHANNEL = "VECTORIZED"
-_NEW_SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d+),\d+,\d+,(\d{20})\s*$", re.MULTILINE)
+_NEW_SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d{1,18}),\d+,\d+,(\d{20})\s*$", re.MULTILINE)
 _SEGMENT = re.compile(r"^Mk\d+=New Segment,", re.MULTILINE)
 _CHANNEL_INFOS = re.compile(r"^\[Channel Infos\].*?(?=^\[|\Z)", re.MULTILINE | re.DOTALL | re.IGNORECASE)
-_CHANNEL = re.compile(r"^(Ch(\d+))[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_CHANNEL = re.compile(r"^(Ch(\d{1,9}))[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _DIGITS, _DECIMALS = re.compile(r"\d+"), re.compile(r"\d+(?:[eE][+-]?\d+)?")
+_MOST_DIGITS = 18
 _SAMPLE_BYTES = {"INT_16": 2, "UINT_16": 2, "IEEE_FLOAT_32": 4}
 
 
@@ -207,20 +208,25 @@ def _require_continuous(path: Path, header: str) -> None:
 
 def _completeness(path: Path, header: str, size: int) -> tuple[str, ...]:
     width = _SAMPLE_BYTES.get((_value(header, "BinaryFormat") or "").upper())
-    channels, announced = (_value(header, key) or "" for key in ("NumberOfChannels", "DataPoints"))
-    if not width or not channels.isdecimal() or not int(channels):
+    channels, announced = (_count(path, header, key) for key in ("NumberOfChannels", "DataPoints"))
+    if not width or not channels:
         return ()
-    points, rest = divmod(size, width * (int(channels) + _is_v_amp(header)))
+    points, rest = divmod(size, width * (channels + _is_v_amp(header)))
     if rest:
         raise truncated(path, "the sample file ends within a sample")
-    if not announced.isdecimal() or points >= int(announced):
+    if announced is None or points >= announced:
         return ()
-    if (
-        points < MIN_POINTS_FRACTION * int(announced)
-        or (_value(header, "DataOrientation") or "").upper() == _BY_CHANNEL
-    ):
+    if points < MIN_POINTS_FRACTION * announced or (_value(header, "DataOrientation") or "").upper() == _BY_CHANNEL:
         raise truncated(path, f"expected {announced} samples, got {points}")
     return ("truncated_tail",)
+
+
+def _count(path: Path, header: str, key: str) -> int | None:
+    """Return a whole number of the header; None if the entry is absent or no number."""
+    text = _value(header, key) or ""
+    if len(text) > _MOST_DIGITS:  # of thousands of digits, Python makes no number
+        raise unreadable(path, f"{key} is no number of a recording")
+    return int(text) if text.isdecimal() else None
 
 
 def _longest_gap(markers: str, sfreq: float) -> float | None:

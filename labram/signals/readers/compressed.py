@@ -1,16 +1,20 @@
 """Compressed recordings (``a.edf.gz``): EDF, BDF and GDF are unpacked to a file without a name while they are used."""
 
+import bz2
 import gzip
+import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
+
+import pyarrow as pa
 
 from labram.errors import ReadError, Reason
 from labram.signals.readers import edf, gdf
@@ -27,8 +31,21 @@ _READERS: dict[str, Callable[[Path], Recording]] = {
 }
 _CHUNK = 1 << 20
 _MOST_MEMBERS = 100_000
-ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
-"""Suffixes of files with several members; ``.gz`` after ``.tar``."""
+_MOST_TABLES = 8
+STREAMS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": lambda path: pa.input_stream(path, compression="zstd"),
+}
+"""By suffix: how a file that is compressed as a whole is opened."""
+_TARS = {".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz", ".tzst": ".zst"}
+OPAQUE = (".7z", ".rar")
+"""Suffixes of archives that cannot be looked into."""
+ARCHIVES = (".zip", ".tar", *STREAMS, *_TARS, *OPAQUE)
+"""Suffixes of files with several members; those of `STREAMS` after ``.tar``."""
+_DAMAGE = (EOFError, ValueError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
+"""Errors of archives that are damaged, encrypted or of an unknown method."""
 
 
 def inner_suffix(path: Path) -> str:
@@ -61,24 +78,58 @@ def read(path: Path) -> Recording:
 def archived(path: Path) -> list[str]:
     """Return the names of the files in a ``.zip`` or ``.tar``; of a compressed ``.tar``, of those at its beginning."""
     names: list[str] = []
-    with suppress(OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error):
+    with suppress(OSError, *_DAMAGE):
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
                 return archive.namelist()
-        packed = path.suffix.lower() in (".gz", ".tgz")
-        with beginning(path) if packed else nullcontext(path) as unpacked, tarfile.open(unpacked, "r:") as archive:
+        with _tar(path) as archive:
             for member in islice(archive, _MOST_MEMBERS):
                 names.append(member.name)  # noqa: PERF401  the beginning of an archive ends with an error
     return names
 
 
+def archived_tables(path: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """Unpack the beginnings of the first files with such a suffix in a ``.zip`` or ``.tar``, one after the other."""
+    names = [name for name in archived(path) if Path(name).suffix.lower() in suffixes][:_MOST_TABLES]
+    for name in names:
+        with TemporaryFile(prefix="labram-") as file:
+            with suppress(OSError, *_DAMAGE, KeyError):
+                if path.suffix.lower() == ".zip":
+                    with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+                        file.write(member.read(_CHUNK))
+                else:
+                    with _tar(path) as packed:
+                        content = packed.extractfile(name)
+                        file.write(content.read(_CHUNK) if content else b"")
+            file.flush()
+            yield Path(f"/dev/fd/{file.fileno()}")
+
+
+@contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    packed = path.suffix.lower() != ".tar"
+    with beginning(path) if packed else nullcontext(path) as unpacked, tarfile.open(unpacked, "r:") as archive:
+        yield archive
+
+
 @contextmanager
 def beginning(path: Path) -> Iterator[Path]:
-    """Unpack the first megabyte of a ``.gz`` file, or what can be unpacked of it."""
+    """Unpack the first megabyte of a file that is compressed as a whole, or what can be unpacked of it.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    suffix = path.suffix.lower()
     with TemporaryFile(prefix="labram-") as file:
-        with suppress(EOFError, gzip.BadGzipFile, zlib.error), gzip.open(path) as packed:
-            while file.tell() < _CHUNK and (chunk := packed.read1(_CHUNK)):
-                file.write(chunk)
+        try:
+            with STREAMS[_TARS.get(suffix, suffix)](path) as packed:
+                while file.tell() < _CHUNK and (chunk := packed.read1(_CHUNK)):
+                    file.write(chunk[: _CHUNK - file.tell()])
+        except _DAMAGE:
+            pass
+        except OSError as error:  # those of the libraries have no number
+            if error.errno:
+                raise
         file.flush()
         yield Path(f"/dev/fd/{file.fileno()}")
 

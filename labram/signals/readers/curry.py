@@ -18,6 +18,7 @@ from labram.signals.readers.units import microvolts, of_electrodes
 from labram.signals.recording import Event, Recording
 
 _HEADERS, _EVENTS = (".dpa", ".dpo"), (".cef", ".ceo")
+_SAMPLE = re.compile(r"[0-9]{1,18}")
 _FIELD = re.compile(r"^\s*(\w+)\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
 _LAYOUT = {"dataformat": "FLOAT", "datasamporder": "SAMP", "databyteorder": "INTEL"}
 _GROUPS = ("", "_OTHERS")
@@ -119,7 +120,7 @@ def _events(files: Sequence[Path], rate: float, samples: int) -> Iterator[Event]
     for file in files:
         for line in _lists(read_text(file)).get("NUMBER_LIST", []):
             words = line.split()
-            if len(words) > 2 and words[0].isdigit() and 0 <= int(words[0]) < samples:
+            if len(words) > 2 and _SAMPLE.fullmatch(words[0]) and int(words[0]) < samples:
                 yield Event(int(words[0]) / rate, 0.0, words[2])
 
 

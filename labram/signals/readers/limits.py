@@ -1,5 +1,6 @@
 """Limits of what readers take from a file, whatever it states about its own size."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -11,6 +12,9 @@ MOST_TEXT_BYTES = 1 << 26
 """Headers, markers and tables of triggers of days are far smaller."""
 MOST_RATIO, LEAST_BYTES = 100, 1 << 26
 """A file may unpack to so many times its size, or to the least number of bytes. EEG unpacks to two to ten times."""
+
+
+_MOST_PIECES = 10_000
 
 
 def unpacked_limit(path: Path) -> int:
@@ -35,6 +39,32 @@ def read_bytes(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
 def read_text(path: Path) -> str:
     """Return text as UTF-8 if it is, else as Windows-1252 or Latin-1; see `read_bytes`."""
     return decode(read_bytes(path)).replace("\r\n", "\n")
+
+
+def is_sparse(path: Path) -> bool:
+    """Return whether next to nothing of a large file was ever written: its zeros take no space, and hours to read.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    size = path.stat().st_size
+    return path.is_file() and size > LEAST_BYTES and size > MOST_RATIO * _written(path, size)
+
+
+def _written(path: Path, size: int) -> int:
+    """Return the number of bytes outside holes; of a file in many pieces, and where none are told, its size."""
+    written, place = 0, 0
+    with open(path, "rb", opener=_open_regular) as file:
+        for _ in range(_MOST_PIECES):
+            try:
+                start = os.lseek(file.fileno(), place, os.SEEK_DATA)
+            except OSError as error:
+                return written if error.errno == errno.ENXIO else size  # a hole up to the end
+            place = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            written += place - start
+            if place >= size:
+                return written
+    return size
 
 
 def _open_regular(path: str, flags: int) -> int:

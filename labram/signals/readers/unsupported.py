@@ -146,8 +146,17 @@ def read(path: Path) -> NoReturn:
     raise unsupported(path, "BCI2000" if path.suffix.lower() == ".dat" else "a structure of MATLAB or HDF5")
 
 
-COPIES = (".bak", ".crdownload", ".download", ".filepart", ".old", ".orig", ".part", ".partial", ".tmp")
+COPIES = (
+    ".!qb", ".!ut", ".aria2", ".bak", ".crdownload", ".download", ".filepart", ".old", ".opdownload", ".orig", ".part",
+    ".partial", ".tmp",
+)  # fmt: skip
 """Suffixes of unfinished downloads and of backups, after that of the file."""
+_SIGNATURES = (
+    b"0       ", b"\xffBIOSEMI", b"GDF ", b"XDF:", b"Brain Vision Data Exchange Header", b"Version 3.0",
+    b"\0\0\0\x64\0\0\0\x1f\0\0\0\x14",
+)  # fmt: skip
+"""Beginnings of EDF, BDF, GDF, XDF, BrainVision, Neuroscan and FIF files."""
+_EDF_SIZE = re.compile(rb"\d+ *")
 
 
 def read_copy(path: Path) -> NoReturn:
@@ -161,6 +170,27 @@ def read_copy(path: Path) -> NoReturn:
         reason=Reason.UNSUPPORTED,
         file=path.name,
         remedy="Finish the download or rename the file; if the recording is beside it, delete the file",
+    )
+
+
+def has_signature(path: Path) -> bool:
+    """Return whether a file begins as a recording, whatever its name says."""
+    with path.open("rb") as file:
+        head = file.read(256)
+    return head.startswith(_SIGNATURES) and (head[:1] != b"0" or _EDF_SIZE.fullmatch(head[184:192]) is not None)
+
+
+def read_renamed(path: Path) -> NoReturn:
+    """Raise the error for a recording without the suffix of its format.
+
+    Raises:
+        ReadError: UNSUPPORTED, always.
+    """
+    raise ReadError(
+        "a recording under another suffix",
+        reason=Reason.UNSUPPORTED,
+        file=path.name,
+        remedy="Give it the suffix of its format, such as .edf; if it is a copy, delete it",
     )
 
 
