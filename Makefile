@@ -49,10 +49,9 @@ results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER; t
 test: $(READY) browser  ## The tests but those of `make attack`, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-attack: $(READY)  ## Hostile inputs and kills at length, with the generators in CASES=FOLDER if given
-	@$(if $(CASES),LABRAM_ATTACK_CASES=$(CASES)) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m attack
-	@LABRAM_TEST_KILLS=40 LABRAM_HOSTILE_CASES=2500 $(BIN)/python -m pytest -q --hypothesis-show-statistics \
-		tests/training/test_preemption.py tests/corpus/test_hostile_generated.py tests/corpus/test_hostile.py
+attack: $(READY)  ## Hostile inputs, kills and outages at length, counted by kind; KINDS="kills fuzz", generators in CASES=FOLDER
+	@$(if $(CASES),LABRAM_ATTACK_CASES=$(CASES)) LABRAM_TEST_KILLS=40 LABRAM_HOSTILE_CASES=2500 \
+		$(BIN)/python -m tests.attack -n $(WORKERS) --dist loadfile $(KINDS)
 
 lint: $(READY)  ## Style, types, spelling, layering; without `make test` beside it also compiled pipelines and manifests
 	@$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from labram import atomic
 from labram.atomic import atomic_folder, atomic_path
 
 
@@ -73,3 +74,46 @@ def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path: Path):
         raise OSError("full")
     assert listing(tmp_path) == {"folder/file": "old"}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_reader_finds_the_old_or_the_new_folder_at_any_time(tmp_path: Path, monkeypatch, exchanges: bool):
+    """Without the exchange of names there is an instant without either, but no error that leaves none."""
+    folder, seen = tmp_path / "folder", []
+    folder.mkdir()
+    (folder / "old").touch()
+    if not exchanges:
+        monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda *names: (rename(*names), seen.append(folder.exists())))
+    with atomic_folder(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert listing(tmp_path) == {"folder/new": ""}
+    assert list(tmp_path.iterdir()) == [folder]
+    assert seen == ([] if exchanges else [False, True])
+
+
+def test_a_new_folder_that_cannot_take_the_place_of_the_old_one_leaves_it(tmp_path: Path, monkeypatch):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> None:
+        if target == folder and not path.joinpath("old").exists():
+            raise OSError("full")
+        rename(path, target)
+
+    monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="full"), atomic_folder(folder) as temporary:
+        temporary.mkdir()
+    assert listing(tmp_path) == {"folder/old": ""}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_an_exchange_that_is_not_allowed_is_an_error(tmp_path: Path):
+    (tmp_path / "one").mkdir()
+    with pytest.raises(FileNotFoundError):
+        atomic._exchange(tmp_path / "one", tmp_path / "absent")

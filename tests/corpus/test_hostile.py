@@ -264,7 +264,11 @@ def outcomes(data: Path, judged: Corpus) -> dict[str, str]:
 
 
 def test_every_hostile_file_becomes_what_is_stated(
-    tmp_path: Path, write_edf: WriteEdf, write_gdf: Callable[..., Path], take_in: TakeIn
+    tmp_path: Path,
+    write_edf: WriteEdf,
+    write_gdf: Callable[..., Path],
+    take_in: TakeIn,
+    record_property: Callable[[str, object], None],
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -280,6 +284,7 @@ def test_every_hostile_file_becomes_what_is_stated(
         [tmp_path / "shards" / "0-1"], tmp_path / "corpus", QualityRecipe(), "test", store=Store(tmp_path / "store")
     )
     assert summary.recordings == summary.accepted + summary.quarantined == len(expected)
+    record_property("inputs", len(expected))
     assert outcomes(data, Corpus.load(tmp_path / "corpus")) == expected
 
 

@@ -8,6 +8,7 @@ files are tried, at random; without it they are 150, the same ones every time.
 import os
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import edfio
@@ -168,8 +169,11 @@ def agreement(path: Path) -> int:
     return compared
 
 
-def test_any_damage_ends_in_one_row_and_never_in_other_samples(tmp_path: Path, files: dict[str, bytes]) -> None:
+def test_any_damage_ends_in_one_row_and_never_in_other_samples(
+    tmp_path: Path, files: dict[str, bytes], record_property: Callable[[str, object], None]
+) -> None:
     seen: Counter[str] = Counter()
+    record_property("inputs", CASES or 150)
 
     @settings(
         max_examples=CASES or 150,

@@ -79,6 +79,18 @@ def test_persyst_that_names_a_file_elsewhere_or_none_is_refused(tmp_path: Path) 
     assert problem(tmp_path / "a.lay").reason is Reason.UNREADABLE
 
 
+@pytest.mark.parametrize("number", ["99999999", "9" * 40, "-1", "0", "2"])
+def test_a_number_of_channels_that_the_list_has_not_is_refused(tmp_path: Path, number: str) -> None:
+    """Of 100 million numbers a list would take gigabytes."""
+    lay, cdt = persyst(tmp_path / "a.lay"), curry(tmp_path / "b.cdt").with_suffix(".cdt.dpa")
+    for path, entry in ((lay, f"WaveformCount={len(LABELS)}"), (cdt, f"NumChannels = {len(LABELS) + 1}")):
+        text = path.read_text()
+        assert entry in text
+        path.write_text(text.replace(entry, entry.rstrip("0123456789") + number))
+    for path in (lay, tmp_path / "b.cdt"):
+        assert problem(path).reason is Reason.UNREADABLE
+
+
 @pytest.fixture
 def nedf(tmp_path: Path) -> Path:
     """Blocks of five samples, each with one of the accelerometer; the last is not full, and has a trigger."""

@@ -103,7 +103,10 @@ def while_it_writes(folder: Path):
         time.sleep(0.0005)
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_bits(forks, tiny, architecture, tokenizer_recipe, tmp_path):
+def test_killed_at_any_moment_it_ends_with_the_same_bits(
+    forks, tiny, architecture, tokenizer_recipe, tmp_path, record_property
+):
+    record_property("inputs", KILLS)
     tiny.add("a", ("FP1", "FP2"), _walk(0, 2, 20))
     tiny.add("b", ("FP1", "C3", "C4"), _walk(1, 3, 20))
     tiny.add("c", ("FP1", "FP2"), _walk(2, 2, 8), split="validation")

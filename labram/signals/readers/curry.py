@@ -18,6 +18,7 @@ from labram.signals.readers.units import microvolts, of_electrodes
 from labram.signals.recording import Event, Recording
 
 _HEADERS, _EVENTS = (".dpa", ".dpo"), (".cef", ".ceo")
+_MOST_CHANNELS = 10_000
 _SAMPLE = re.compile(r"[0-9]{1,18}")
 _FIELD = re.compile(r"^\s*(\w+)\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
 _LAYOUT = {"dataformat": "FLOAT", "datasamporder": "SAMP", "databyteorder": "INTEL"}
@@ -75,9 +76,11 @@ def read(path: Path) -> Recording:
             file=path.name,
             remedy="Save it from Curry as binary samples (SAMP), or export it to EDF+",
         )
+    if not 0 < width <= _MOST_CHANNELS:
+        raise unreadable(path, "inconsistent entries")
     names = "\n".join([text, *(read_text(part) for part in others if part.suffix.lower() == ".rs3")])
     channels = list(_channels(path, names, width))
-    if not (0 < rate < np.inf and width > 0 and count >= 0):
+    if not (0 < rate < np.inf and count >= 0):
         raise unreadable(path, "inconsistent entries")
     factors = [microvolts(unit) for _, _, unit in channels]
     gains = np.ones(width)

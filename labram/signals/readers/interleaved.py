@@ -52,7 +52,8 @@ class Interleaved:
         for first in range(start, stop, step):
             last = min(first + step, stop)
             rows = self._rows(first, last)
-            samples[:, first - start : last - start] = rows[:, places].T * self.gains[places, None]
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is rejected later
+                samples[:, first - start : last - start] = rows[:, places].T * self.gains[places, None]
         return samples
 
     def _rows(self, first: int, last: int) -> NDArray[Any]:

@@ -65,7 +65,8 @@ def read(path: Path) -> Recording:
     except (KeyError, ValueError):
         raise unreadable(path, "missing or malformed entries") from None
     sound = np.isfinite([rate, gain]).all() and rate > 0 and gain and offset >= 0
-    if not sound or fields.get("filetype", "Interleaved").lower() != "interleaved" or sorted(places) != [*range(count)]:
+    listed = count == len(places) and sorted(places) == [*range(len(places))]
+    if not (sound and listed and fields.get("filetype", "Interleaved").lower() == "interleaved"):
         raise unreadable(path, "inconsistent entries")
     signal = Interleaved(samples, kind, offset, count, np.full(count, gain), tuple(places))
     if not all(signal.shape):
