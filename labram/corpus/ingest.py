@@ -199,7 +199,7 @@ def _process_content(
     subject_key: bytes,
 ) -> _Metadata:
     sidecars = hash_sidecars(item, store)
-    stated = {"excluded_channels": sorted(item.file.excluded_channels), "bad_spans": item.file.bad_spans}
+    left_out = {"excluded_channels": sorted(item.file.excluded_channels), "bad_spans": item.file.bad_spans}
     patches_key = store.key(
         content.digest,
         preprocessing=preprocessing.digest(),
@@ -207,7 +207,7 @@ def _process_content(
         unit_scale=item.dataset.scale(item.file.path),
         reading=item.dataset.read_version(item.file),
         version=SIGNALS,
-        **{name: value for name, value in stated.items() if value},
+        **{name: value for name, value in left_out.items() if value},
     )
     stated = item.dataset.label_version(item.file)
     metadata_key = store.key(

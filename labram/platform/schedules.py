@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from labram import strict_yaml
 from labram.errors import PlatformError
 from labram.frozen_model import FrozenModel
 from labram.platform.kfp_client import KfpClient, PipelineVersion
@@ -74,7 +75,7 @@ def read(path: Path) -> tuple[Schedule, ...]:
         PlatformError: If the file cannot be read, or has an invalid key or value.
     """
     try:
-        return Schedules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).schedules
+        return Schedules.model_validate(strict_yaml.parse(path.read_text(encoding="utf-8"))).schedules
     except (OSError, yaml.YAMLError) as error:
         raise PlatformError(f"cannot be read ({error})", file=path, remedy="Name the schedules file") from error
     except ValidationError as error:

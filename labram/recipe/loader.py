@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from labram import strict_yaml
 from labram.errors import RecipeError
 from labram.recipe.schema import Recipe
 
@@ -90,7 +91,7 @@ def _settings(name_or_path: str) -> tuple[str, dict[str, Any]]:
 def _extended(name_or_path: str, above: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     source, text = _read(name_or_path)
     try:
-        settings = yaml.safe_load(text)
+        settings = strict_yaml.parse(text)
     except yaml.YAMLError as error:
         raise RecipeError(
             f"not valid YAML ({_position(error)})", file=source, remedy="Correct the YAML at that line"
@@ -148,7 +149,7 @@ def _read(name_or_path: str) -> tuple[str, str]:
     path = Path(name_or_path)
     if path.is_file():
         try:
-            return path.name, path.read_text(encoding="utf-8")
+            return path.name, strict_yaml.read_text(path)
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError("not readable as UTF-8 text", file=path, remedy="Pass a YAML file in UTF-8") from error
     raise RecipeError(
@@ -186,7 +187,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
             remedy="Name an entry of the list, as in tasks.workload.epochs=3",
         )
     try:
-        node[last] = yaml.safe_load(value)
+        node[last] = strict_yaml.parse(value)
     except yaml.YAMLError as error:
         raise RecipeError(
             f"the value is not valid YAML: {value!r}", field=key, remedy="Quote it, as in --set 'name=\"mine\"'"

@@ -77,6 +77,18 @@ def labels(folder: Path) -> dict[str, list[tuple[object, ...]]]:
     return {file.place: [(x.task, x.onset, x.duration, *x.label) for x in file.labels] for file in files}
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_a_name_that_macos_decomposed_is_the_same_subject(tmp_path, write_edf, table) -> None:
+    names = "M\u00fcller/a.edf", "Mu\u0308ller/b.edf"
+    for seed, name in enumerate(names):
+        write_edf(tmp_path / name, seed=seed)
+    rows = "".join(f"{Path(name).name},{Path(name).parent}\n" for name in names)
+    (tmp_path / "who.csv").write_text(f"file,who\n{rows}", encoding="utf-8")
+    subject = {"table": "who.csv", "file": "file", "subject": "who"} if table else "^(?P<subject>[^/]+)/"
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump({"name": "mine", "line_freq_hz": 50, "subject": subject}))
+    assert {file.subject for file in FileDataset.load(tmp_path).recordings(tmp_path)} == {"M\u00fcller"}
+
+
 class TestTables:
     def test_rows_name_recordings_by_path_name_or_stem(self, study) -> None:
         folder = study("file,condition", "P01_a,rest", "P01_b.edf,task", r".\P02_a.edf,rest")

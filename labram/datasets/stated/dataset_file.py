@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from labram import strict_yaml
 from labram.errors import CorpusError
 from labram.frozen_model import FrozenModel
 from labram.metrics import Kind
@@ -409,16 +410,6 @@ class DatasetFile(FrozenModel):
         return tuple(dict.fromkeys(filter(None, tables)))
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Loader for which a repeated key is an error: YAML would silently use the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if repeated := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.MarkedYAMLError(problem=f"the key {repeated[0]!r} is repeated", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def load(path: Path) -> DatasetFile:
     """Read a dataset file.
 
@@ -426,7 +417,7 @@ def load(path: Path) -> DatasetFile:
         CorpusError: If the file, a key or a value is invalid; names it and what is allowed.
     """
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a safe loader
+        settings = strict_yaml.parse(strict_yaml.read_text(path))
     except (OSError, UnicodeDecodeError):
         raise CorpusError("not readable as UTF-8 text", file=path.name, remedy="Save the file as UTF-8") from None
     except yaml.YAMLError as error:

@@ -27,7 +27,7 @@ from labram.datasets.stated.dataset_file import (
 from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.row_matching import Matcher
 from labram.datasets.stated.trial_files import array_path, layout_of, table_of, trial_recordings
-from labram.datasets.subjects import SubjectPatternError
+from labram.datasets.subjects import SubjectPatternError, composed
 from labram.errors import CorpusError, ReadError
 from labram.metrics import Kind
 from labram.signals.readers import is_recording
@@ -171,8 +171,8 @@ class FileDataset(Dataset):
 
     def _subject_of_path(self, file: RecordingFile) -> RecordingFile:
         pattern = str(self.stated.subject)
-        match = re.search(pattern, file.place)
-        if match is None or not match["subject"]:
+        match = re.search(pattern, composed(file.place))
+        if match is None or not (match["subject"] or "").strip():
             raise SubjectPatternError(
                 f"the pattern {pattern!r} finds no subject in the path of this recording",
                 file=file.place,
@@ -180,7 +180,7 @@ class FileDataset(Dataset):
                 remedy="Extend the pattern so that it matches every recording, or state in `files` which belong",
             )
         session = match.groupdict().get("session") or file.session or file.place
-        return replace(file, subject=match["subject"], session=session, subject_source="pattern")
+        return replace(file, subject=composed(match["subject"]), session=session, subject_source="pattern")
 
     def _subjects_of_table(
         self, source: SubjectTable, folder: Path, files: list[RecordingFile], notes: list[str]
@@ -193,7 +193,7 @@ class FileDataset(Dataset):
         for row, matched in matcher:
             session = row.stated(source.session) if source.session else ""
             for file in matched:
-                stated = (_required(table, row.number, source.subject, row.stated(source.subject)), session)
+                stated = (composed(_required(table, row.number, source.subject, row.stated(source.subject))), session)
                 if found.setdefault(file.name, stated) != stated:
                     raise _contradiction(table, f"row {row.number}", f"{file.name} has two subjects", source.subject)
         notes += [matcher.describe(row) for row in matcher.unmatched]

@@ -109,10 +109,10 @@ def _tables(labels: Labels, folder: Path) -> Iterator[tuple[Table, Labels]]:
     if labels.table:
         yield read_table(folder / labels.table, folder), labels
     elif labels.bids == "participants":
-        yield read_table(folder / "participants.tsv"), labels.model_copy(update={"subject": "participant_id"})
+        yield read_table(folder / "participants.tsv", folder), labels.model_copy(update={"subject": "participant_id"})
     elif labels.bids == "scans":
         for path in sorted(folder.glob("sub-*/**/*_scans.tsv")):
-            yield read_table(path), labels.model_copy(update={"file": "filename"})
+            yield read_table(path, folder), labels.model_copy(update={"file": "filename"})
 
 
 def _add_rows(
