@@ -15,6 +15,7 @@ from labram.corpus.scan import scan
 from labram.datasets.base import Dataset
 from labram.datasets.folder import Folder
 from labram.errors import ReadError, Reason
+from labram.signals import readers
 from labram.signals.readers import read
 
 SUFFIXES = ".mef .nrd .tsq .tev .sev .continuous .oebin .rda .bni .sig .ebs .cdp .otb+ .lvm .tdms .edf+ .bdf+"
@@ -215,3 +216,22 @@ def test_markers_that_a_renamed_header_names_are_none(tmp_path: Path) -> None:
     for name in ("old.eeg", "old.vmrk"):
         (tmp_path / name).write_bytes(b"x")
     assert Folder().eeg_files(tmp_path) == [tmp_path / "new.vhdr"]
+
+
+def test_headers_of_a_folder_are_read_once_for_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand headers beside a thousand files of other names, a million would be read."""
+    for number in range(20):
+        (tmp_path / f"new{number:02d}.vhdr").write_text(
+            f"Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=old{number:02d}.eeg\n"
+        )
+        (tmp_path / f"old{number:02d}.eeg").write_bytes(b"x")
+    (tmp_path / "orphan.eeg").write_bytes(b"x")
+    asked: list[Path] = []
+    sound = readers.content_files
+    monkeypatch.setattr(readers, "content_files", lambda path: (asked.append(path), sound(path))[1])
+    assert [path.name for path in Folder().eeg_files(tmp_path) if path.suffix == ".eeg"] == ["orphan.eeg"]
+    assert len(asked) == 20
+    (tmp_path / "new.vhdr").write_text(
+        "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=orphan.eeg\n"
+    )
+    assert not [path for path in Folder().eeg_files(tmp_path) if path.suffix == ".eeg"], "it has a header now"

@@ -5,7 +5,9 @@ code; its text has the file's name and never text from the file. docs/formats.md
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from labram.errors import ReadError
@@ -242,13 +244,22 @@ def has_header(path: Path) -> bool:
     suffixes = unsupported.HEADERS_OF[path.suffix.lower()]
     if any(with_suffix(path, suffix) for suffix in suffixes):
         return True
-    for header in (other for other in path.parent.iterdir() if other.suffix.lower() in suffixes):
-        try:
-            if path in content_files(header):
-                return True
-        except (OSError, ReadError):
-            continue
-    return False
+    folder = path.parent
+    headers = tuple(
+        (other, other.lstat().st_mtime_ns) for other in sorted(folder.iterdir()) if other.suffix.lower() in suffixes
+    )
+    return bool(headers) and path in _named(headers, folder.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _named(headers: tuple[tuple[Path, int], ...], changed: int) -> frozenset[Path]:
+    """Return the files that headers name; they are read once, however many files of their folder are asked for."""
+    del changed
+    named: set[Path] = set()
+    for header, _ in headers:
+        with suppress(OSError, ReadError):
+            named.update(content_files(header))
+    return frozenset(named)
 
 
 def content_files(path: Path) -> tuple[Path, ...]:
