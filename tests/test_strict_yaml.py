@@ -42,7 +42,7 @@ def test_a_dataset_file_names_the_line(tmp_path: Path) -> None:
 
     path = tmp_path / "dataset.yaml"
     path.write_text("name: mine\nline_freq_hz: 50\nline_freq_hz: 60\n")
-    with pytest.raises(CorpusError, match=r"dataset\.yaml: not valid YAML \(line 3: the key 'line_freq_hz' is repeated"):
+    with pytest.raises(CorpusError, match=r"line 3: the key 'line_freq_hz' is repeated"):
         dataset_file.load(path)
 
 

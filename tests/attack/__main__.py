@@ -9,6 +9,8 @@ from rich.table import Table
 
 from tests.attack.kinds import KINDS, kind_of
 
+OTHER = "other"
+"""Tests that take long and are no attack."""
 OUTCOMES = ("passed", "failed", "skipped")
 
 
@@ -22,8 +24,12 @@ class Counts:
         self.tests: dict[str, Counter[str]] = defaultdict(Counter)
         self.inputs: Counter[str] = Counter()
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Of tests without a kind, keep those that take so long that only this command runs them."""
+        items[:] = [item for item in items if kind_of(item.nodeid) or item.get_closest_marker("attack")]
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        kind = kind_of(report.nodeid)
+        kind = kind_of(report.nodeid) or OTHER
         if report.when == "call" or report.outcome != "passed":
             self.tests[kind][report.outcome] += 1
         if report.when == "call" and report.outcome == "passed":
@@ -32,7 +38,7 @@ class Counts:
 
     def table(self) -> Table:
         table = Table("kind", "inputs", *OUTCOMES)
-        for kind in KINDS:
+        for kind in (*KINDS, OTHER):
             if self.tests[kind]:
                 table.add_row(kind, str(self.inputs[kind]), *(str(self.tests[kind][name]) for name in OUTCOMES))
         total = sum(self.tests.values(), Counter[str]())
@@ -45,7 +51,7 @@ def main(arguments: list[str]) -> int:
     kinds = [argument for argument in arguments if argument in KINDS]
     options = [argument for argument in arguments if argument not in KINDS]
     counts = Counts()
-    tests = [test for kind in kinds or KINDS for test in KINDS[kind]]
+    tests = [test for kind in kinds for test in KINDS[kind]] or ["tests"]
     code = pytest.main(["-q", "-m", "attack or not attack", *options, *tests], plugins=[counts])
     Console().print(counts.table())
     return int(code)

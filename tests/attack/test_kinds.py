@@ -1,4 +1,4 @@
-"""Every attack has a kind, and every kind has tests: some in each run of the tests, the others in `make attack`."""
+"""Every kind of attack has tests: some in each run of the tests, the others in `make attack`."""
 
 import ast
 from functools import cache
@@ -47,12 +47,6 @@ def test_no_test_is_listed_twice() -> None:
     assert [test for test in listed if "::" in test and test.partition("::")[0] in listed] == []
 
 
-def test_every_attack_has_a_kind() -> None:
-    marked = [f"{file}::{name}" for file, tests in files().items() for name, attack in tests.items() if attack]
-    assert len(marked) > 10
-    assert [test for test in marked if not kind_of(test)] == []
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_sample_in_each_run_of_the_tests(kind: str) -> None:
     here = files()
@@ -74,3 +68,4 @@ def test_inputs_and_outcomes_are_counted_by_kind() -> None:
     assert counts.inputs == {"pointers": 41}
     assert counts.tests["pointers"] == {"passed": 2, "failed": 1, "skipped": 1}
     assert counts.table().row_count == 2
+    assert kind_of("tests/pipelines/test_run.py::test_it_ends_with_a_table_a_report_and_champions") == ""
