@@ -6,7 +6,7 @@ What is found has text of files: it goes into the owner's dataset file and to th
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -149,16 +149,33 @@ def survey(folder: Path) -> Survey:
     found = Counter(match["subject"] for place in places if (match := re.search(pattern, place)))
     opened = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, min(_OPENED, len(paths)))] if paths else []
     recordings, unreadable, epochs = _open(opened, folder)
-    codes = Counter(event.code for recording in recordings for event in recording.events)
     trial_types, span = _trial_types(opened) if bids else (Counter(), 0.0)
-    return Survey(
+    found_arrays = Counter({f"array ({Path(arrays.places[0]).suffix})": len(arrays.places)} if arrays else {})
+    seen = Survey(
         folder=folder,
         places=places,
-        formats=Counter(format_of(path) or path.suffix for path in paths)
-        + Counter({f"array ({Path(arrays.places[0]).suffix})": len(arrays.places)} if arrays else {}),
+        formats=Counter(format_of(path) or path.suffix for path in paths) + found_arrays,
         bids=bids,
         pattern=pattern,
         subjects=found,
+        tables=tuple(_tables(folder, set(places), places, set(found))),
+        words=_words(places, pattern),
+        unreadable=tuple(unreadable),
+        others=tuple(_others(folder, {*places, *used, arrays.labels if arrays else ""})),
+        arrays=arrays,
+        epochs=epochs,
+        group=group,
+        trial_types=trial_types,
+        span=span,
+    )
+    return _with_headers(seen, recordings)
+
+
+def _with_headers(found: Survey, recordings: Sequence[Recording]) -> Survey:
+    """Return the survey with what the headers of the opened recordings state."""
+    codes = Counter(event.code for recording in recordings for event in recording.events)
+    return replace(
+        found,
         rates=Counter(recording.sfreq for recording in recordings),
         channels=Counter(len(recording.channels) for recording in recordings),
         seconds=[recording.seconds for recording in recordings],
@@ -169,15 +186,6 @@ def survey(folder: Path) -> Survey:
         },
         no_duration=frozenset(event.code for one in recordings for event in one.events if event.duration <= 0),
         line_freq_hz=_line_freq(recordings),
-        tables=tuple(_tables(folder, set(places), places, set(found))),
-        words=_words(places, pattern),
-        unreadable=tuple(unreadable),
-        others=tuple(_others(folder, {*places, *used, arrays.labels if arrays else ""})),
-        arrays=arrays,
-        epochs=epochs,
-        group=group,
-        trial_types=trial_types,
-        span=span,
     )
 
 
