@@ -90,7 +90,7 @@ def test_an_existing_file_is_kept_unless_forced_and_a_missing_one_is_named(labra
 
 def test_doubts_are_in_the_file_and_on_the_terminal(labram, lab: Path) -> None:
     shutil.copy(lab / "VP01_1.edf", lab / "extra_recording.edf")
-    (lab / "Bedingungen.csv").write_text("Datei;Paar\nVP01_1;a\nVP02_1;a\nVP03_1;b\nVP04_1;b\nVP05_1;c\nVP99_1;c")
+    (lab / "Bedingungen.csv").write_text("Datei;Farbe\nVP01_1;a\nVP02_1;a\nVP03_1;b\nVP04_1;b\nVP05_1;c\nVP99_1;c")
     (lab / "trials.mat").write_bytes(b"")
     _, out, _ = labram("datasets", "init", lab)
     text = (lab / "dataset.yaml").read_text(encoding="utf-8")
