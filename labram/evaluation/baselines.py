@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -14,7 +14,7 @@ import pandas as pd
 from labram.linear import model, riemann, spectral
 from labram.linear.features import Aligned, FeatureTables, measure
 from labram.linear.model import Chosen, LinearCard, LinearModel, as_predictions
-from labram.linear.probe import part_outputs
+from labram.linear.probe import combined, part_outputs
 from labram.metrics import Array, Ids, greater_is_better, score
 from labram.recipe import AlignmentRecipe, BaselineName, TaskRecipe
 
@@ -121,8 +121,15 @@ class Baseline:
 def fit_all(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> list[Baseline]:
     """Choose and fit every baseline of a task; see `BaselineFeatures.measure` for the arguments."""
     features = BaselineFeatures.measure(windows, y, task, channels)
-    chosen = [features.choose(name) for name in task.baselines]
-    return [Baseline(model.fit(choice.table, features.y, choice.card)) for choice in chosen]
+    return [Baseline(_calibrated(features.choose(name), features.y, task.kind)) for name in task.baselines]
+
+
+def _calibrated(chosen: Chosen, y: Array, kind: str) -> LinearModel:
+    """Fit a model whose outputs have the scale that suits its out-of-fold outputs, as those of probes have."""
+    probe, _ = combined([chosen], y, kind)
+    fitted, factor = probe.parts[0], probe.card.weights[0]
+    bias = np.where(np.isfinite(fitted.bias), fitted.bias * factor, fitted.bias) + np.asarray(probe.card.offset)
+    return replace(fitted, weights=fitted.weights * factor, bias=bias)
 
 
 def load_all(folder: Path) -> list[Baseline]:

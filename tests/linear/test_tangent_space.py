@@ -90,3 +90,17 @@ def test_bands_around_stimulation_frequencies_are_added():
     plain = measure([group], group.channels, ("tangent-bands",)).tables["tangent-bands"]
     around = measure([group], group.channels, ("tangent-bands",), frequencies=(13.0, 17.0)).tables["tangent-bands"]
     assert (plain.shape[1], around.shape[1]) == (5 * 6, 7 * 6)
+
+
+def test_a_baseline_that_learns_nothing_predicts_the_mean_of_its_targets():
+    """Its out-of-fold outputs are worse than the mean, so calibration leaves nothing of them."""
+    group, _ = study(0)
+    y = np.random.default_rng(5).normal(3.0, 1.0, size=(72, 1))
+    task = TaskRecipe(
+        name="t", title="T", dataset="d", kind="regression", metric="r2", classes=("x",), baselines=("spectral",)
+    )
+    (fitted,) = fit_all(lambda _: [group], y, task, group.channels)
+    unseen, _ = study(1)
+    predicted = fitted.predict(lambda _: [unseen])
+    assert abs(predicted.mean() - y.mean()) < 0.2
+    assert predicted.std() < 0.3
