@@ -129,7 +129,7 @@ class Labram:
             x: An MNE ``Raw`` or ``Epochs`` object, windows [n, channels, samples], or a recording [channels, samples].
                 The good EEG channels, sampling rate and unit of an MNE object are its own.
             channels: Channel labels of an array in any common spelling, such as ``EEG FP1-REF``, ``Fp1.`` or ``fp1``.
-            sfreq: Sampling rate of an array in Hz; default: 200.
+            sfreq: Sampling rate of an array in Hz.
             unit: Unit of an array: uV, mV, V or nV.
             on_unknown: Raise an error for labels that are not in the electrode table, or drop these channels.
             rename: Electrodes by label, for labels that are not in the table, such as ``{"EEG 7": "CZ"}``.

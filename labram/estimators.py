@@ -145,7 +145,7 @@ class LabramClassifier(ClassifierMixin, _LabramEstimator):  # type: ignore[misc]
     Args:
         model: Source for `Labram.from_pretrained`, or a loaded `Labram`; for windows.
         channels: Channel labels of the windows; those of an ``Epochs`` object are its own.
-        sfreq: Sampling rate in Hz of an array; default: 200.
+        sfreq: Sampling rate in Hz of an array.
         unit: Unit of an array: uV, mV, V or nV.
         strategy: How the model is adapted: ``probe``.
         pooling: Pooling of a window's tokens, see `labram.recipe.AdaptationRecipe`.

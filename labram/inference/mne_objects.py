@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from labram.errors import WindowError
 from labram.inference.signal_checks import real_array
-from labram.input_spec import SAMPLE_RATE_HZ
 
 
 class EegWindows(NamedTuple):
@@ -40,11 +39,11 @@ def eeg_windows(x: Any, channels: Sequence[str] | None, sfreq: float | None, uni
     Args:
         x: MNE ``Raw`` or ``Epochs``, of which the good EEG channels are used, or an array.
         channels: Channel labels of an array.
-        sfreq: Sampling rate of an array in Hz; default: 200.
+        sfreq: Sampling rate of an array in Hz.
         unit: Unit of an array.
 
     Raises:
-        WindowError: If an array has no channel labels, settings of an MNE object are passed again, or it has no EEG.
+        WindowError: If an array has no channel labels or sampling rate, settings of an MNE object are passed again, or it has no EEG.
     """
     if not is_mne(x):
         if channels is None:
@@ -53,7 +52,11 @@ def eeg_windows(x: Any, channels: Sequence[str] | None, sfreq: float | None, uni
                 field="channels",
                 remedy="Pass channels=['FP1', 'FP2'], or an MNE Raw or Epochs object",
             )
-        return EegWindows(real_array(x), channels, SAMPLE_RATE_HZ if sfreq is None else sfreq, unit)
+        if sfreq is None:
+            raise WindowError(
+                "an array has no sampling rate", field="sfreq", remedy="Pass sfreq= in Hz, or an MNE object"
+            )
+        return EegWindows(real_array(x), channels, sfreq, unit)
     if channels is not None or sfreq not in (None, x.info["sfreq"]):
         raise WindowError(
             "channels and sampling rate of an MNE object are its own",
