@@ -100,9 +100,15 @@ def _serve(
         "inputs": {"signals": [[[round(float(x), 1) for x in row] for row in window] for window in signals]},
         "params": {"channels": list(channels), "sfreq": SFREQ},
     }
-    with _running(folder, name, version) as address:
-        answer = requests.post(f"{address}/invocations", json=body, timeout=SERVER_SECONDS)
-        content = answer.json()
+    with _running(folder, name, version) as address, requests.Session() as session:
+        session.trust_env = False  # a proxy does not reach this machine's own address
+        try:
+            answer = session.post(f"{address}/invocations", json=body, timeout=SERVER_SECONDS)
+            content = answer.json()
+        except requests.RequestException as error:
+            return RegistryError(
+                f"the server did not answer ({type(error).__name__})", remedy="Try `labram serve` with this version"
+            )
         if answer.status_code == requests.codes.ok:
             return np.asarray(content["predictions"])
         return RegistryError(f"status {answer.status_code}: {content['problem']}", remedy=content["remedy"])
