@@ -43,7 +43,8 @@ def eeg_windows(x: Any, channels: Sequence[str] | None, sfreq: float | None, uni
         unit: Unit of an array.
 
     Raises:
-        WindowError: If an array has no channel labels or sampling rate, settings of an MNE object are passed again, or it has no EEG.
+        WindowError: If an array has no channel labels or sampling rate, settings of an MNE object are passed again, or
+            it has no EEG.
     """
     if not is_mne(x):
         if channels is None:
