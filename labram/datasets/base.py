@@ -385,7 +385,7 @@ def looks_like_recording(path: Path, corpus: Path) -> bool:
     """
     ambiguous = path.suffix.lower() in SHARED_SUFFIXES
     try:
-        if not path.is_file():
+        if path.suffix.lower() in EEG_SUFFIXES or not path.is_file():  # such a file is one, or accompanies one
             return False
         return is_recording(path) if lies_inside(path, corpus) else ambiguous
     except (OSError, ReadError):
