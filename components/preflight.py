@@ -10,8 +10,16 @@ def preflight(
     node_selector: dict[str, str],
     tolerations: list[dict[str, str]],
     volume: str,
+    requests: dict[str, dict[str, str]],
 ) -> None:
     """Fail, with the remedies, if a later task would fail or stay pending."""
     from labram.steps.preflight import preflight
 
-    preflight(gpus=gpus, accelerator=accelerator, node_selector=node_selector, tolerations=tolerations, volume=volume)
+    preflight(
+        gpus=gpus,
+        accelerator=accelerator,
+        node_selector=node_selector,
+        tolerations=tolerations,
+        volume=volume,
+        requests=requests,
+    )

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from labram import logs
+from labram import cores, logs
 from labram.errors import LabramError
 from labram.jsonl import append_rows
 from labram.printable import printable
@@ -126,9 +126,11 @@ def _end_with(text: str) -> None:
 def step(name: str) -> Iterator[StepReporter]:
     """Report the start and the end of a step. Errors are reported and raised again.
 
-    Paths within the corpus are redacted in events and tracebacks, because logs are stored.
+    Paths within the corpus are redacted in events and tracebacks, because logs are stored. Threads of libraries follow
+    the CPU limit of the container.
     """
     logs.configure()
+    cores.follow_container_limit()
     emit("started", step=name)
     try:
         yield StepReporter(name)

@@ -27,7 +27,8 @@ from components.tokenizer import tokenizer
 from labram.errors import RecipeError
 from labram.recipe import Recipe
 from labram.steps.plan_run import Decision
-from pipelines.placement import CLUSTER, Placement, parallelism
+from labram.steps.table import steps_of
+from pipelines.placement import CLUSTER, Placement, parallelism, sizes
 
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool) -> dict[str, object]:
@@ -149,6 +150,7 @@ class DagBuilder:
             node_selector=placement.node_selector,
             tolerations=placement.tolerations,
             volume=placement.volume,
+            requests=sizes().requests(*steps_of(pipeline)),
         )
         plan = plan_run(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, **start)
         plan = placement(plan).after(placement(check))

@@ -17,9 +17,9 @@ from typing import Any
 
 from kfp import components, local
 
+from labram.cores import WORKERS_VARIABLE, available_cores
 from labram.errors import LabramError
 from labram.events import emit
-from labram.platform.cores import WORKERS_VARIABLE, available_cores
 from labram.platform.workspace import CORPUS_PLACEHOLDER, Workspace
 from labram.printable import printable
 from labram.recipe import Recipe

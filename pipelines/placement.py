@@ -1,10 +1,11 @@
 """Resources, storage, Secrets and node pool of a task on a cluster. KFP's local runner ignores all of it.
 
 What differs between clusters is a parameter of the pipeline (`CLUSTER` has the defaults); what differs between steps is
-in `labram.steps.table.STEPS`. How many tasks of a loop run at once is fixed when a pipeline is compiled.
+in `labram.steps.table.STEPS`. Sizes, and how many tasks of a loop run at once, are fixed when a pipeline is compiled.
 """
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from kfp import kubernetes
 
 import pipelines.kfp_shortcuts  # noqa: F401  before the first resource is set
 from components import IMAGE
-from labram.platform.cores import WORKERS_VARIABLE, positive
+from labram.cores import WORKERS_VARIABLE, positive
+from labram.steps.sizes import VARIABLE, Sizes, load
 from labram.steps.table import STEPS
 from labram.tracking import lineage
 
@@ -38,7 +40,7 @@ CLUSTER: dict[str, object] = {
 ENVIRONMENT = (
     *("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
     *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB", "LABRAM_COMPILE", WORKERS_VARIABLE),
-    *("LABRAM_LOG", "LABRAM_MLFLOW_PAGE", "KF_PIPELINES_ENDPOINT"),
+    *("LABRAM_LOG", "LABRAM_MLFLOW_PAGE", "LABRAM_AUTOSCALED", "KF_PIPELINES_ENDPOINT"),
 )
 """Environment variables that tasks read from the ConfigMap `environment`, if it has them."""
 IDENTITY = {"LABRAM_RUN": "metadata.labels['pipeline/runid']", "LABRAM_TASK": "metadata.name"}
@@ -56,14 +58,23 @@ FIRST_DELAY, DELAY_FACTOR = 60, 1.5
 
 
 def parallelism() -> int:
-    """Return how many tasks of a loop run at once: `LABRAM_PARALLELISM`, by default 2.
+    """Return how many tasks of a loop run at once: `LABRAM_PARALLELISM`, else that of the sizes, else 2.
 
     KFP fixes it at compile time, so that it cannot be a parameter of the pipeline. No task's cache key depends on it.
 
     Raises:
         PlatformError: If the variable is not a positive whole number.
     """
-    return positive(PARALLELISM_VARIABLE) or DEFAULT_PARALLELISM
+    return positive(PARALLELISM_VARIABLE) or sizes().parallelism or DEFAULT_PARALLELISM
+
+
+def sizes() -> Sizes:
+    """Return the sizes of all steps: `LABRAM_SIZES`, by default those of the table of steps.
+
+    Raises:
+        PlatformError: If the variable names no profile and no valid file.
+    """
+    return load(os.environ.get(VARIABLE, ""))
 
 
 def retry_window(timeout: int, retries: int, first_delay: float, factor: float) -> int:
@@ -91,9 +102,10 @@ class Placement:
 
     def __call__(self, task: Any) -> Any:
         """Set resources, retries, caching, timeout, volume and environment of a task; return the task."""
-        needs = STEPS[task.component_spec.name.replace("-", "_")].resources
-        task.set_cpu_request(needs.cpu[0]).set_cpu_limit(needs.cpu[1])
-        task.set_memory_request(needs.memory[0]).set_memory_limit(needs.memory[1])
+        step = STEPS[task.component_spec.name.replace("-", "_")]
+        needs, size = step.resources, sizes().steps[step.name]
+        task.set_cpu_request(size.cpu[0]).set_cpu_limit(size.cpu[1])
+        task.set_memory_request(size.memory[0]).set_memory_limit(size.memory[1])
         window = retry_window(needs.hours * 3600, needs.retries, FIRST_DELAY, DELAY_FACTOR)
         task.set_retry(needs.retries, f"{FIRST_DELAY}s", DELAY_FACTOR, f"{window}s").set_caching_options(needs.cached)
         kubernetes.set_timeout(task, needs.hours * 3600)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
-from labram.cli.pipeline import HOST, LOCALHOST
+from labram.cli.pipeline import HOST, LOCALHOST, SIZES
 
 SIGNS = {"ok": ("ok   ", "green"), "warning": ("?    ", "yellow"), "error": ("WRONG", "red")}
 
@@ -22,6 +22,7 @@ def doctor(
     host: HOST = LOCALHOST,
     namespace: Annotated[str, typer.Option("--namespace", help="Namespace of the manifests in k8s/.")] = "labram",
     gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs that one training task requests.")] = 0,
+    sizes: SIZES = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Check the prerequisites of a run: folders, services and credentials here, or with --cluster on a cluster.
@@ -36,9 +37,12 @@ def doctor(
     from labram.cli.progress import console
     from labram.platform import doctor
     from labram.platform.kfp_client import KfpClient
+    from labram.steps.sizes import load
+    from labram.steps.table import STEPS
 
     if cluster:
-        findings = doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus)
+        requests = load(sizes).requests(*STEPS.values())
+        findings = doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus, requests)
     elif registry:
         findings = doctor.check_registry(workspace.absolute())
     else:

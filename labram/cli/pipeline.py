@@ -35,6 +35,12 @@ NAMESPACE = Annotated[
         "--namespace", envvar="LABRAM_NAMESPACE", help="Namespace of the runs, if Kubeflow Pipelines is multi-user."
     ),
 ]
+SIZES = Annotated[
+    str,
+    typer.Option(
+        "--sizes", envvar="LABRAM_SIZES", help="CPU and memory of all steps: standard, small, or a YAML file."
+    ),
+]
 LOCALHOST = "http://localhost:8888"
 EXPERIMENT = "labram"
 """KFP experiment of submitted runs."""
@@ -49,6 +55,7 @@ def compile_(
     name: NAME = "retrain",
     recipe: RecipeOption = "demo",
     override: OverrideOption = None,
+    sizes: SIZES = "",
 ) -> None:
     """Compile a pipeline to one IR YAML file, with the recipe as default value of its parameters.
 
@@ -56,10 +63,10 @@ def compile_(
 
     Exit codes: 0 done; 1 error.
     """
-    echo(compiled(name, recipe, override or [], image, out))
+    echo(compiled(name, recipe, override or [], image, out, sizes))
 
 
-def compiled(name: str, recipe: str, override: list[str], image: str, out: Path) -> Path:
+def compiled(name: str, recipe: str, override: list[str], image: str, out: Path, sizes: str = "") -> Path:
     """Compile a pipeline in a new process and return the path of the IR file.
 
     Components read their image from `LABRAM_IMAGE` when they are imported, hence the process.
@@ -72,7 +79,7 @@ def compiled(name: str, recipe: str, override: list[str], image: str, out: Path)
     request = {"pipeline": name, "recipe": recipes.load(recipe, override).to_json(), "out": str(out.absolute())}
     process = subprocess.run(
         [sys.executable, "-m", "pipelines.compile", json.dumps(request)],
-        env={**os.environ, "LABRAM_IMAGE": image, "PYTHONIOENCODING": "utf-8:surrogateescape"},
+        env={**os.environ, "LABRAM_IMAGE": image, "LABRAM_SIZES": sizes, "PYTHONIOENCODING": "utf-8:surrogateescape"},
         stdout=subprocess.PIPE,
         encoding="utf-8",
         errors="surrogateescape",
@@ -90,6 +97,7 @@ def submit(
     recipe: RecipeOption = "demo",
     override: OverrideOption = None,
     parameter: PARAMETER = None,
+    sizes: SIZES = "",
     account: Annotated[
         str, typer.Option("--account", help="Kubernetes service account of the run's pods.")
     ] = "labram-task",
@@ -116,7 +124,7 @@ def submit(
     if wait:
         run_records.connect()  # before anything is started
     with TemporaryDirectory() as folder:
-        package = _package(name, recipe, override or [], image, Path(folder))
+        package = _package(name, recipe, override or [], image, Path(folder), sizes)
         package.check_parameters(parameters)
         version = cluster.upload_version(package)
     run = cluster.create_run(
@@ -195,7 +203,8 @@ def schedule(
     declared, wanted = schedules.read(file), []
     with TemporaryDirectory() as folder:
         for number, entry in enumerate(declared):
-            package = _package(entry.pipeline, entry.recipe, list(entry.overrides), image, Path(folder, str(number)))
+            place = Path(folder, str(number))
+            package = _package(entry.pipeline, entry.recipe, list(entry.overrides), image, place, entry.sizes)
             package.check_parameters(entry.parameters)
             version = cluster.find_version(package) if dry_run else cluster.upload_version(package)
             wanted.append(schedules.body(entry, version, experiment or "", namespace))
@@ -228,10 +237,10 @@ def _list_schedules(cluster: "KfpClient", experiment: str | None, present: list[
         console.print(f"{schedule['display_name']}  {cron}  {status}  {last}", soft_wrap=True)
 
 
-def _package(name: str, recipe: str, override: list[str], image: str, folder: Path) -> "PipelinePackage":
+def _package(name: str, recipe: str, override: list[str], image: str, folder: Path, sizes: str) -> "PipelinePackage":
     from labram.platform.kfp_client import PipelinePackage
 
-    return PipelinePackage.from_file(compiled(name, recipe, override, image, folder), Path(recipe).stem)
+    return PipelinePackage.from_file(compiled(name, recipe, override, image, folder, sizes), Path(recipe).stem)
 
 
 def _parameters(assignments: list[str]) -> dict[str, object]:

@@ -71,7 +71,6 @@ def predict(
     from labram.inference.predictor import Predictor
     from labram.inference.prepare import group_sources
     from labram.inference.table_file import FORMATS, check_format, table_file
-    from labram.platform.cores import available_cores
     from labram.scratch_folder import scratch_folder
     from labram.store.store import Store
 

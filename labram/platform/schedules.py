@@ -30,6 +30,7 @@ class Schedule(FrozenModel):
     pipeline: str = "retrain"
     recipe: str = Field(description="A recipe's name or YAML file.")
     overrides: tuple[str, ...] = Field(default=(), description="Recipe overrides, as for `--set`.")
+    sizes: str = Field(default="", description="Sizes of all steps: standard, small, or a YAML file.")
     cron: str = Field(description="Six fields, seconds first, UTC: `0 0 3 * * 1` is Monday, 03:00.")
     enabled: bool = True
     account: str = Field(default="labram-task", description="Service account of the pods.")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from labram.cores import ingest_workers
 from labram.corpus import ingest as corpus
 from labram.corpus.pseudonyms import load_key
 from labram.datasets.stated.label_table import TableError
 from labram.datasets.subjects import SubjectPatternError
-from labram.platform.cores import ingest_workers
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import PreprocessingRecipe
 from labram.store.store import Store
@@ -19,7 +19,7 @@ def ingest(
 ) -> None:
     """Read, filter and store every recording of a shard; write the shard's part of the catalogue.
 
-    Recordings are processed in as many processes as `labram.platform.cores.ingest_workers` allows.
+    Recordings are processed in as many processes as `labram.cores.ingest_workers` allows.
 
     Args:
         data: Folder of the corpus (see `labram.platform.workspace.corpus_folder`).

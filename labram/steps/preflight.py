@@ -15,6 +15,7 @@ def preflight(
     node_selector: Mapping[str, str],
     tolerations: Sequence[Mapping[str, str]],
     volume: str,
+    requests: Mapping[str, Mapping[str, str]],
 ) -> None:
     """Check services, volume and GPU pool, and report all problems at once.
 
@@ -26,6 +27,7 @@ def preflight(
         node_selector: Labels of the nodes with GPUs.
         tolerations: Tolerations for the taints of these nodes.
         volume: Claim of the shared volume.
+        requests: CPU and memory that each step requests, see `labram.steps.sizes.Sizes.requests`.
 
     Raises:
         PlatformError: If a task would fail or stay pending; the remedy says what to do.
@@ -38,7 +40,7 @@ def preflight(
                 remedy='Set it, such as "0" or "4"',
             )
         pool = doctor.Pool(int(gpus), 1, accelerator, node_selector, tolerations)
-        findings = list(doctor.check_pod(pool, volume))
+        findings = list(doctor.check_pod(pool, volume, requests))
         for finding in findings:
             if finding.state == "warning":
                 reporter.note(f"{finding.subject}: {finding.detail}. {finding.remedy}.")

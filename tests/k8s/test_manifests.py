@@ -11,8 +11,10 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
 
 from labram.cli import app
+from labram.platform.quantities import parse
 from labram.training.distributed import train_job
 from pipelines.placement import ENVIRONMENT
+from tests.steps.test_sizes import SERVICES_CPU, SERVICES_GIB
 
 K8S = Path(__file__).parents[2] / "k8s"
 OVERLAYS = ["overlays/local", "overlays/cloud", "overlays/airgapped"]
@@ -256,3 +258,13 @@ def test_the_keeper_of_runs_may_do_what_its_command_asks_and_no_more(documents) 
     (token,) = (v["projected"]["sources"][0]["serviceAccountToken"] for v in pod["volumes"] if "projected" in v)
     path = next(entry["value"] for entry in container["env"] if entry["name"] == "KF_PIPELINES_SA_TOKEN_PATH")
     assert (f"{mounts['token']}/{token['path']}", token["audience"]) == (path, "pipelines.kubeflow.org")
+
+
+def test_the_services_of_the_local_overlay_leave_room_for_the_small_profile(rendered) -> None:
+    """tests/steps/test_sizes.py adds what runs at once."""
+    kinds = {"Deployment", "StatefulSet"}
+    lasting = [i for i in rendered["overlays/local"] if i["kind"] in kinds or i["metadata"]["name"] == "labram-runs"]
+    requests = [c["resources"]["requests"] for item in lasting for pod in pods(item) for c in pod["containers"]]
+    assert len(requests) == 3
+    assert sum(float(parse(request["cpu"])) for request in requests) <= SERVICES_CPU + 1e-9
+    assert sum(float(parse(request["memory"])) for request in requests) / 2**30 <= SERVICES_GIB

@@ -32,7 +32,9 @@ def controller(policy: str, *, one_key: bool = False) -> dict:
 
 
 def node(gpus: str) -> dict:
-    return {"status": {"allocatable": {"nvidia.com/gpu": gpus} if gpus else {}}}
+    labels = {"labram.dev/pool": "gpu"} if gpus else {}
+    allocatable = {"cpu": "32", "memory": "128Gi"} | ({"nvidia.com/gpu": gpus} if gpus else {})
+    return {"metadata": {"labels": labels}, "status": {"allocatable": allocatable}}
 
 
 def claim(phase: str = "Bound", mode: str = "ReadWriteMany") -> dict:
@@ -66,7 +68,7 @@ def test_nothing_is_wrong_on_a_cluster_that_has_everything(host, healthy) -> Non
     done = doctor(host)
     assert done.exit_code == 0, done.output
     assert "WRONG" not in done.output
-    assert done.output.count("ok ") == 9
+    assert done.output.count("ok ") == 10
     assert "c2VjcmV0" not in done.output
     assert "secret" not in done.output.replace("Secret", "")
 
@@ -140,6 +142,17 @@ def test_the_controllers_policy_is_read_and_explained(host, healthy, settings, s
     done = doctor(host)
     assert said in done.output
     assert done.exit_code == 0
+
+
+def test_a_laptop_sized_cluster_holds_the_small_profile_and_no_other(host, healthy) -> None:
+    small = {"status": {"allocatable": {"cpu": "2", "memory": "7900Mi"}}}
+    healthy["/api/v1/nodes"] = {"items": [small]}
+    done = doctor(host, "--gpus", "0")
+    assert done.exit_code == 1
+    assert "WRONG sizes: no node can ever hold ingest (4 CPU, 8Gi)" in done.output
+    assert "tokenizer (4 CPU, 24Gi)" in done.output
+    done = doctor(host, "--gpus", "0", "--sizes", "small")
+    assert (done.exit_code, "ok    sizes: each of 15 steps fits" in done.output) == (0, True), done.output
 
 
 def test_an_old_back_end_is_named(host, healthy, state) -> None:

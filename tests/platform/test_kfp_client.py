@@ -35,9 +35,9 @@ def retrain(tmp_path_factory) -> str:
 def compiled_once(retrain, monkeypatch) -> None:
     """A change of an override changes the file, as compiling would; the compiler itself has its own tests."""
 
-    def compiled(name: str, recipe: str, override: list[str], image: str, out: Path) -> Path:
+    def compiled(name: str, recipe: str, override: list[str], image: str, out: Path, sizes: str = "") -> Path:
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.yaml").write_text(f"# {recipe} {override} {image}\n{retrain}")
+        (out / f"{name}.yaml").write_text(f"# {recipe} {override} {image} {sizes}\n{retrain}")
         return out / f"{name}.yaml"
 
     monkeypatch.setattr(pipeline, "compiled", compiled)

@@ -20,8 +20,23 @@ def claim(phase: str = "Bound", mode: str = "ReadWriteMany") -> dict:
     return {"spec": {"storageClassName": "shared-files", "accessModes": [mode]}, "status": {"phase": phase}}
 
 
-def nodes(*gpus: str, taint: dict = TAINT) -> dict:
-    return {"items": [{"spec": {"taints": [taint]}, "status": {"allocatable": {"nvidia.com/gpu": n}}} for n in gpus]}
+REQUESTS = {"tokenizer": {"cpu": "4", "memory": "24Gi", "pool": "gpu"}, "quality": {"cpu": "1", "memory": "8Gi"}}
+LABELS = {"labels": {"labram.dev/pool": "gpu"}}
+QUOTAS = "/api/v1/namespaces/labram/resourcequotas"
+
+
+def nodes(*gpus: str, taint: dict = TAINT, cpu: str = "15890m", memory: str = "62Gi") -> dict:
+    """Nodes of the pool, and one without GPUs and taint."""
+    sizes = {"cpu": cpu, "memory": memory}
+    pool = [
+        {"metadata": LABELS, "spec": {"taints": [taint]}, "status": {"allocatable": {"nvidia.com/gpu": n, **sizes}}}
+        for n in gpus
+    ]
+    return {"items": pool}
+
+
+def with_others(pool: dict, cpu: str = "3920m", memory: str = "14Gi", **spec: object) -> dict:
+    return {"items": [*pool["items"], {"spec": spec, "status": {"allocatable": {"cpu": cpu, "memory": memory}}}]}
 
 
 def asked(**changes: object) -> None:
@@ -31,6 +46,7 @@ def asked(**changes: object) -> None:
         "node_selector": {"labram.dev/pool": "gpu"},
         "tolerations": [TOLERATION],
         "volume": "labram-workspace",
+        "requests": REQUESTS,
     }
     preflight(**{**parameters, **changes})
 
@@ -43,7 +59,11 @@ def healthy(state, pod, host, monkeypatch) -> dict[str, dict]:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "labram")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "x")
     state.tracking = 200
-    state.documents |= {CLAIM: claim(), NODES: nodes("4", "8"), "/api/v1/nodes": nodes("4", "8")}
+    state.documents |= {
+        CLAIM: claim(),
+        NODES: nodes("4", "8"),
+        "/api/v1/nodes": with_others(nodes("4", "8"), "8", "30Gi"),
+    }
     return state.documents
 
 
@@ -160,3 +180,47 @@ def test_on_a_laptop_only_the_servers_that_are_named_are_asked(monkeypatch) -> N
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(PlatformError, match=r"MLflow: .*does not respond"):
         asked()
+
+
+@pytest.mark.parametrize(
+    ("all_nodes", "step"),
+    [
+        (with_others(nodes("4"), cpu="2", memory="7Gi"), "quality (1 CPU, 8Gi)"),
+        (with_others(nodes("4"), cpu="500m"), "quality (1 CPU, 8Gi)"),
+        (with_others(nodes("4"), taints=[{"key": "team", "effect": "NoSchedule"}]), "quality (1 CPU, 8Gi)"),
+        (with_others(nodes("4", memory="16Gi"), memory="128Gi"), "tokenizer (4 CPU, 24Gi)"),
+        (with_others(nodes("4", cpu="2"), cpu="64"), "tokenizer (4 CPU, 24Gi)"),
+    ],
+)
+def test_a_step_that_can_never_fit_is_named_with_what_nodes_have(healthy, monkeypatch, all_nodes, step) -> None:
+    healthy["/api/v1/nodes"] = all_nodes
+    with pytest.raises(PlatformError) as refusal:
+        asked()
+    assert f"no node can ever hold {step}; the largest of 2 nodes allocates" in refusal.value.problem
+    assert "--sizes small" in refusal.value.remedy
+    monkeypatch.setenv("LABRAM_AUTOSCALED", "1")
+    asked()
+
+
+def test_without_gpus_trainings_go_to_any_node(healthy) -> None:
+    healthy["/api/v1/nodes"] = with_others({"items": []}, cpu="8", memory="30Gi")
+    asked(gpus="0")
+
+
+@pytest.mark.parametrize(
+    ("hard", "said"), [({"requests.cpu": "3500m"}, "3500m of cpu"), ({"memory": "20Gi"}, "20Gi of memory")]
+)
+def test_a_quota_below_one_task_is_named(healthy, hard, said) -> None:
+    healthy[QUOTAS] = {"items": [{"metadata": {"name": "team"}, "spec": {"hard": hard}}]}
+    with pytest.raises(PlatformError) as refusal:
+        asked()
+    assert f"ResourceQuota team: it allows {said} in all, less than one task of tokenizer" in refusal.value.problem
+
+
+def test_nodes_that_are_not_ready_want_no_toleration(healthy) -> None:
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    healthy[NODES] = nodes("8", taint=taint)
+    with pytest.raises(PlatformError) as refusal:
+        asked()
+    assert "its nodes are not ready" in refusal.value.problem
+    assert "describe nodes" in refusal.value.remedy

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from labram.errors import PlatformError
-from labram.platform.doctor import controller, kubernetes, services
-from labram.platform.doctor.finding import Finding, failed, require
+from labram.platform.doctor import capacity, controller, kubernetes, services
+from labram.platform.doctor.capacity import Requests
+from labram.platform.doctor.finding import Finding, failed, require, warned
 from labram.platform.doctor.kubernetes import Pool, attempt
 from labram.platform.doctor.registry import check_registry
 from labram.platform.kfp_client import SINGLE_USER_NAMESPACE, KfpClient
@@ -32,12 +34,13 @@ def check_machine(workspace: Path) -> Iterator[Finding]:
     yield from _configured_servers(os.environ)
 
 
-def check_pod(pool: Pool, claim: str) -> Iterator[Finding]:
+def check_pod(pool: Pool, claim: str, requests: Requests) -> Iterator[Finding]:
     """Check what the tasks of a run need, from its first pod. Outside a cluster only the servers are checked.
 
     Args:
         pool: Node pool of the training tasks.
         claim: Volume claim of the tasks.
+        requests: CPU and memory that each step requests.
     """
     yield from _configured_servers(os.environ)
     if not kubernetes.in_pod():
@@ -47,16 +50,18 @@ def check_pod(pool: Pool, claim: str) -> Iterator[Finding]:
         yield attempt("Kubeflow Pipelines", services.pipelines, KfpClient(os.environ[ENDPOINT], retries=0))
     namespace = (kubernetes.ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
     yield attempt(f"volume {claim}", kubernetes.volume, namespace, claim)
+    yield from _sizes(requests, pool, namespace, os.environ)
     yield from _trainings(os.environ, pool)
 
 
-def check_cluster(pipelines: KfpClient, namespace: str, gpus: int) -> Iterator[Finding]:
+def check_cluster(pipelines: KfpClient, namespace: str, gpus: int, requests: Requests) -> Iterator[Finding]:
     """Check a cluster with the permissions of the local kubectl.
 
     Args:
         pipelines: Client of Kubeflow Pipelines.
         namespace: Namespace of the manifests.
         gpus: GPUs that a training task requests; 0 skips the check of the pool.
+        requests: CPU and memory that each step requests.
     """
     try:
         yield services.pipelines(pipelines)
@@ -76,8 +81,19 @@ def check_cluster(pipelines: KfpClient, namespace: str, gpus: int) -> Iterator[F
     yield kubernetes.settings(environment)
     yield attempt(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
     yield attempt("MLflow", kubernetes.server, namespace)
+    yield from _sizes(requests, Pool(gpus), namespace, environment)
     yield attempt("retries", controller.retries, SINGLE_USER_NAMESPACE)
     yield from _trainings(environment, Pool(gpus))
+
+
+def _sizes(requests: Requests, pool: Pool, namespace: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Check that each step fits on a node and into the quotas."""
+    autoscaled = environment.get(capacity.AUTOSCALED) == "1"
+    yield attempt("sizes", partial(capacity.nodes, requests, pool, autoscaled=autoscaled))
+    try:
+        yield from capacity.quotas(requests, namespace)
+    except PlatformError as error:
+        yield warned("ResourceQuota", f"could not be checked: {error.problem}", error.remedy)
 
 
 def _configured_servers(environment: Mapping[str, str]) -> Iterator[Finding]:

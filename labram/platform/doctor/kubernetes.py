@@ -20,6 +20,8 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Mount path of a pod's token, the API's CA certificate and the namespace name."""
 ENVIRONMENT = "labram-environment"
 SECONDS = 10
+NOT_READY = "node.kubernetes.io/"
+"""Prefix of the taints that Kubernetes itself gives to nodes that are not ready, or drained."""
 APPLY = "kubectl apply -k k8s/overlays/OVERLAY"
 
 
@@ -168,8 +170,11 @@ def pool(request: Pool) -> Finding:
         most = max(_gpus(node, request.accelerator) for node in nodes)
         detail = f"a task requests {request.gpus} GPUs per node; the largest of {len(nodes)} nodes has {most}"
         return failed(subject, detail, remedy)
-    taints = [_untolerated(node, request.tolerations) for node in large]
+    taints = [untolerated(node, request.tolerations) for node in large]
     if all(taints):
+        if all(any(taint.startswith(NOT_READY) for taint in node) for node in taints):
+            remedy = "See why: kubectl describe nodes"
+            return failed(subject, f"its nodes are not ready (taint {taints[0][0]})", remedy)
         remedy = "Add it to the parameter tolerations, as in k8s/pools/README.md"
         return failed(subject, f"the taint {taints[0][0]} of its nodes is not tolerated by training tasks", remedy)
     if (usable := taints.count([])) < request.nodes:
@@ -181,7 +186,7 @@ def _gpus(node: dict[str, Any], accelerator: str) -> int:
     return int(node["status"]["allocatable"].get(accelerator, 0))
 
 
-def _untolerated(node: dict[str, Any], tolerations: Sequence[Mapping[str, Any]]) -> list[str]:
+def untolerated(node: dict[str, Any], tolerations: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the taints of a node that are not tolerated. Drained nodes have one too."""
     return [
         f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"

@@ -1,11 +1,13 @@
 """How many processes an ingest task starts."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
+from labram import cores
 from labram.errors import PlatformError
-from labram.platform import cores
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,30 @@ def test_the_variable_comes_first_and_must_be_a_positive_number(monkeypatch) -> 
         monkeypatch.setenv(cores.WORKERS_VARIABLE, wrong)
         with pytest.raises(PlatformError, match="LABRAM_WORKERS: expected a positive whole number"):
             cores.ingest_workers()
+
+
+THREADS = """
+import os, sys
+os.sched_getaffinity = lambda _: set(range(8))
+from pathlib import Path
+from labram import cores
+cores.CPU_MAX = Path(sys.argv[1])
+import numpy
+from threadpoolctl import threadpool_info
+cores.follow_container_limit()
+print({pool["num_threads"] for pool in threadpool_info()}, os.environ.get("OMP_NUM_THREADS"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpu_max", "variable", "expected"),
+    [("100000 100000", None, "{1} 1"), ("100000 100000", "2", "{1} 2"), ("max 100000", "1", "{1} 1")],
+)
+def test_threads_of_libraries_follow_the_limit_of_the_container(tmp_path, cpu_max, variable, expected) -> None:
+    """OpenBLAS, which NumPy has loaded before, and what is loaded later; without a limit nothing changes."""
+    (tmp_path / "cpu.max").write_text(cpu_max)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment |= {"OMP_NUM_THREADS": variable} if variable else {}
+    command = [sys.executable, "-c", THREADS, str(tmp_path / "cpu.max")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == expected, done.stderr

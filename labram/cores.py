@@ -1,12 +1,14 @@
-"""CPU cores that a process may use, and how many worker processes that makes."""
+"""CPU cores that a process may use, and the threads and worker processes that follow from them."""
 
 import os
+import sys
 from pathlib import Path
 
 from labram.errors import PlatformError
 
 WORKERS_VARIABLE = "LABRAM_WORKERS"
 """Environment variable: worker processes of an ingest task. It changes the speed of an ingest, not its result."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 """CPU quota of a container (control groups, version 2): microseconds per period, or ``max``, then the period."""
 CPU_V1 = Path("/sys/fs/cgroup/cpu")
@@ -21,6 +23,23 @@ def available_cores() -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota in {"max", "-1"} else max(1, min(cores, int(quota) // int(period)))
+
+
+def follow_container_limit() -> None:
+    """Limit threads of BLAS, OpenMP and PyTorch to the container's CPU limit, if it is below the cores of the machine.
+
+    These libraries count the cores of the machine. More threads than the limit allows are throttled, all at once.
+    Trainings set the number of their threads themselves, since their results depend on it.
+    """
+    cores = available_cores()
+    if cores >= len(os.sched_getaffinity(0)):
+        return
+    os.environ.update({name: str(cores) for name in THREAD_VARIABLES if name not in os.environ})  # of later imports
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(cores)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(cores)
 
 
 def _quota() -> list[str]:
