@@ -11,6 +11,7 @@ def preflight(
     tolerations: list[dict[str, str]],
     volume: str,
     requests: dict[str, dict[str, str]],
+    commit: str,
 ) -> None:
     """Fail, with the remedies, if a later task would fail or stay pending."""
     from labram.steps.preflight import preflight
@@ -22,4 +23,5 @@ def preflight(
         tolerations=tolerations,
         volume=volume,
         requests=requests,
+        commit=commit,
     )

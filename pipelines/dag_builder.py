@@ -28,6 +28,7 @@ from labram.errors import RecipeError
 from labram.recipe import Recipe
 from labram.steps.plan_run import Decision
 from labram.steps.table import steps_of
+from labram.tracking import lineage
 from pipelines.placement import CLUSTER, Placement, parallelism, sizes
 
 
@@ -151,6 +152,7 @@ class DagBuilder:
             tolerations=placement.tolerations,
             volume=placement.volume,
             requests=sizes().requests(*steps_of(pipeline)),
+            commit=lineage.commit(),
         )
         plan = plan_run(data=data, workspace=workspace, recipe=recipe, force=force, pipeline=pipeline, **start)
         plan = placement(plan).after(placement(check))

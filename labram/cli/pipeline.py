@@ -120,7 +120,7 @@ def submit(
     from labram.platform import run_records
     from labram.platform.kfp_client import KfpClient
 
-    cluster, parameters = KfpClient(host, namespace), _parameters(parameter or [])
+    cluster, parameters = KfpClient.connect(host, namespace), _parameters(parameter or [])
     if wait:
         run_records.connect()  # before anything is started
     with TemporaryDirectory() as folder:
@@ -161,7 +161,7 @@ def runs(
     from labram.platform.kfp_client import KfpClient
 
     run_records.connect()
-    cluster = KfpClient(host, namespace)
+    cluster = KfpClient.connect(host, namespace)
     if not run:
         run_status.show_runs(cluster, [EXPERIMENT, schedules.EXPERIMENT], count, retry=retry)
         return
@@ -194,7 +194,7 @@ def schedule(
     from labram.platform import schedules
     from labram.platform.kfp_client import KfpClient
 
-    cluster = KfpClient(host, namespace)
+    cluster = KfpClient.connect(host, namespace)
     experiment = cluster.find_experiment(schedules.EXPERIMENT)
     present = cluster.recurring_runs(experiment) if experiment else []
     if not reconcile:
@@ -207,7 +207,7 @@ def schedule(
             package = _package(entry.pipeline, entry.recipe, list(entry.overrides), image, place, entry.sizes)
             package.check_parameters(entry.parameters)
             version = cluster.find_version(package) if dry_run else cluster.upload_version(package)
-            wanted.append(schedules.body(entry, version, experiment or "", namespace))
+            wanted.append(schedules.body(entry, version, experiment or "", cluster.namespace))
     if not dry_run:
         experiment = cluster.get_or_create_experiment(schedules.EXPERIMENT)
         wanted = [{**body, "experiment_id": experiment} for body in wanted]

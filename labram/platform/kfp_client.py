@@ -140,6 +140,31 @@ class KfpClient:
         """Return the server's ``/healthz`` document."""
         return self._call("GET", "/healthz")
 
+    @classmethod
+    def connect(cls, host: str, namespace: str = "") -> "KfpClient":
+        """Return a client for the mode of the server: with the namespace of the runs, or without one.
+
+        Args:
+            host: Address of the API server.
+            namespace: Namespace of the runs; "" for a server that is installed for a single user.
+
+        Raises:
+            PlatformError: If the namespace does not fit the server's mode. A single-user server would accept it, start
+                the run in its own namespace, and fail for a missing service account.
+        """
+        multi_user = bool(cls(host).health().get("multi_user"))
+        if multi_user and not namespace:
+            remedy = "Set --namespace or LABRAM_NAMESPACE to the namespace of your Profile"
+            raise PlatformError("Kubeflow Pipelines is multi-user", file=host, field="--namespace", remedy=remedy)
+        if not multi_user and namespace not in {"", SINGLE_USER_NAMESPACE}:
+            raise PlatformError(
+                f"Kubeflow Pipelines is for a single user: all runs are in its own namespace, not in {namespace}",
+                file=host,
+                field="--namespace",
+                remedy=f"Leave it out, and apply an overlay with the namespace {SINGLE_USER_NAMESPACE}, such as local",
+            )
+        return cls(host, namespace if multi_user else "")
+
     @property
     def pod_namespace(self) -> str:
         """Namespace of the pods of runs: that of the client, or KFP's own if KFP is installed for a single user."""
@@ -256,7 +281,7 @@ def _http_error(host: str, method: str, path: str, response: requests.Response) 
         problem, remedy = "access denied to this account", f"Set {TOKEN_FILE} to the path of a token file"
     elif path == "/healthz":
         problem = "no KFP API v2beta1 at this address"
-        remedy = "Install Kubeflow Pipelines 2.14 or later, or correct --host"
+        remedy = "Install Kubeflow Pipelines 2.16 or later, or correct --host"
     else:
         problem, remedy = f"{method} {path} failed: {response.text.strip()[:500]}", "Read the log of the KFP API server"
     return PlatformError(f"{problem} ({response.status_code})", file=host, remedy=remedy)

@@ -1,11 +1,13 @@
 """Preflight: check that services and cluster have what the later tasks need."""
 
+import os
 from collections.abc import Mapping, Sequence
 
+from labram import git
 from labram.errors import PlatformError
 from labram.events import step
 from labram.platform import doctor
-from labram.tracking import mlflow_runs
+from labram.tracking import lineage, mlflow_runs
 
 
 def preflight(
@@ -16,6 +18,7 @@ def preflight(
     tolerations: Sequence[Mapping[str, str]],
     volume: str,
     requests: Mapping[str, Mapping[str, str]],
+    commit: str,
 ) -> None:
     """Check services, volume and GPU pool, and report all problems at once.
 
@@ -27,6 +30,7 @@ def preflight(
         node_selector: Labels of the nodes with GPUs.
         tolerations: Tolerations for the taints of these nodes.
         volume: Claim of the shared volume.
+        commit: Commit from which the pipeline was compiled.
         requests: CPU and memory that each step requests, see `labram.steps.sizes.Sizes.requests`.
 
     Raises:
@@ -39,9 +43,28 @@ def preflight(
                 field="gpus",
                 remedy='Set it, such as "0" or "4"',
             )
+        _check_commit(commit)
         pool = doctor.Pool(int(gpus), 1, accelerator, node_selector, tolerations)
         findings = list(doctor.check_pod(pool, volume, requests))
         for finding in findings:
             if finding.state == "warning":
                 reporter.note(f"{finding.subject}: {finding.detail}. {finding.remedy}.")
         doctor.require(findings)
+
+
+def _check_commit(compiled: str) -> None:
+    """Check that image and pipeline are of one commit; KFP runs any image with any pipeline.
+
+    Raises:
+        PlatformError: If both commits are known and differ, or the image was built from changed files.
+    """
+    own = lineage.commit()
+    if git.UNKNOWN in {own, compiled}:
+        return
+    if own != compiled or (lineage.dirty() and os.environ.get(lineage.COMMIT_VARIABLE)):
+        state = " with uncommitted changes" if lineage.dirty() else ""
+        raise PlatformError(
+            f"the image is of commit {own[:12]}{state}, the pipeline of {compiled[:12]}",
+            field="LABRAM_IMAGE",
+            remedy="Build the images of this commit (`make images`) and submit their digest, or check out that commit",
+        )

@@ -68,7 +68,7 @@ def test_nothing_is_wrong_on_a_cluster_that_has_everything(host, healthy) -> Non
     done = doctor(host)
     assert done.exit_code == 0, done.output
     assert "WRONG" not in done.output
-    assert done.output.count("ok ") == 10
+    assert done.output.count("ok ") == 11
     assert "c2VjcmV0" not in done.output
     assert "secret" not in done.output.replace("Secret", "")
 
@@ -160,7 +160,46 @@ def test_an_old_back_end_is_named(host, healthy, state) -> None:
     done = doctor(host)
     assert done.exit_code == 1
     assert "older than 2.14" in done.output
-    assert "ignore GPUs" in done.output
+    assert "Upgrade to 2.16" in done.output
+
+
+KFP = "/apis/apps/v1/namespaces/kubeflow/deployments/ml-pipeline"
+
+
+def api_server(tag: str) -> dict:
+    containers = [{"name": "ml-pipeline-api-server", "image": f"ghcr.io/kubeflow/kfp-api-server:{tag}"}]
+    return {"spec": {"template": {"spec": {"containers": containers}}}}
+
+
+@pytest.mark.parametrize(
+    ("health", "deployment", "said"),
+    [
+        ({"tag_name": "2.17.0"}, {}, "ok    Kubeflow Pipelines: HOST responds, 2.17.0, single-user"),
+        ({"tag_name": "2.15.2"}, {}, "WRONG Kubeflow Pipelines: the server at HOST is 2.15.2"),
+        ({"tag_name": "unknown"}, api_server("2.14.3"), "WRONG Kubeflow Pipelines: the server at HOST is 2.14.3"),
+        ({"multi_user": True}, api_server("2.16.1"), "ok    Kubeflow Pipelines: HOST responds, 2.16.1, multi-user"),
+        ({}, api_server("master"), "its version cannot be seen (2.16 is needed)"),
+    ],
+)
+def test_the_version_and_the_mode_of_the_server_are_read(host, healthy, state, health, deployment, said) -> None:
+    """Our platform settings are rejected by 2.14 and 2.15, and accepted by 2.16."""
+    state.health |= health
+    healthy[KFP] = deployment
+    assert said.replace("HOST", host) in doctor(host).output
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"succeeded": 1}, "ok    Job labram-volume: the volume is writable"),
+        ({"failed": 2}, "WRONG Job labram-volume: it could not make the volume writable for tasks"),
+        ({"active": 1}, "?     Job labram-volume: it has not made the volume writable yet"),
+    ],
+)
+def test_a_volume_that_tasks_may_not_write_is_named(host, healthy, status, said) -> None:
+    """KFP has no fsGroup: on a volume of root's, our image would get `Permission denied`."""
+    healthy["/apis/batch/v1/namespaces/labram/jobs/labram-volume"] = {"status": status}
+    assert said in doctor(host).output
 
 
 def test_kubeflow_and_kubernetes_that_cannot_be_reached_are_both_named(tmp_path, monkeypatch) -> None:

@@ -294,3 +294,21 @@ def test_two_schedules_of_one_name_are_refused(host, state, tmp_path) -> None:
 def test_the_shipped_schedules_are_valid(host, state) -> None:
     shipped = Path(__file__).parents[2] / "k8s" / "schedules.yaml"
     assert reconcile(host, shipped, "--dry-run") == ["would create retrain-weekly"]
+
+
+def test_a_server_for_a_single_user_takes_no_namespace(host, state) -> None:
+    """It would accept one, run in its own, and fail for the account that is missing there."""
+    done = submit(host, "--namespace", "labram")
+    assert "all runs are in its own namespace, not in labram" in str(done.exception)
+    assert not state.changes
+    assert submit(host, "--namespace", "kubeflow").exit_code == 0
+    assert KfpClient.connect(host).pod_namespace == "kubeflow"
+
+
+def test_a_server_for_many_users_wants_a_namespace(host, state) -> None:
+    state.health = {"multi_user": True, "pipeline_store": "database"}
+    assert "Kubeflow Pipelines is multi-user" in str(submit(host).exception)
+    assert not state.changes
+    assert submit(host, "--namespace", "team-a").exit_code == 0
+    assert {row["namespace"] for row in state.tables["experiments"].values()} == {"team-a"}
+    assert KfpClient.connect(host, "team-a").pod_namespace == "team-a"

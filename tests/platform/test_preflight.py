@@ -7,6 +7,7 @@ import pytest
 
 from labram.errors import PlatformError
 from labram.steps.preflight import preflight
+from labram.tracking import lineage
 
 CLAIM = "/api/v1/namespaces/labram/persistentvolumeclaims/labram-workspace"
 CLASS = "/apis/storage.k8s.io/v1/storageclasses/shared-files"
@@ -47,6 +48,7 @@ def asked(**changes: object) -> None:
         "tolerations": [TOLERATION],
         "volume": "labram-workspace",
         "requests": REQUESTS,
+        "commit": lineage.commit(),
     }
     preflight(**{**parameters, **changes})
 
@@ -224,3 +226,17 @@ def test_nodes_that_are_not_ready_want_no_toleration(healthy) -> None:
         asked()
     assert "its nodes are not ready" in refusal.value.problem
     assert "describe nodes" in refusal.value.remedy
+
+
+def test_an_image_of_another_commit_is_named(healthy) -> None:
+    with pytest.raises(PlatformError, match=r"LABRAM_IMAGE: the image is of commit .*, the pipeline of ffffffffffff"):
+        asked(commit="f" * 40)
+    asked(commit="unknown")
+
+
+def test_an_image_of_changed_files_is_named(healthy, monkeypatch) -> None:
+    monkeypatch.setenv("LABRAM_COMMIT", f"{'a' * 40}-dirty")
+    lineage.source_state.cache_clear()
+    with pytest.raises(PlatformError, match="aaaaaaaaaaaa with uncommitted changes, the pipeline of aaaaaaaaaaaa"):
+        asked(commit="a" * 40)
+    lineage.source_state.cache_clear()

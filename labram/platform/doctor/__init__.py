@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,7 @@ SECRETS = {
 }
 """Required Secrets and their keys. In `labram-storage` the object-store keys are optional, since pods may have a cloud
 role; `subject-key` is required if the store is a bucket."""
-CLAIM = "labram-workspace"
+CLAIM, VOLUME_JOB = "labram-workspace", "labram-volume"
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 
 
@@ -64,7 +65,7 @@ def check_cluster(pipelines: KfpClient, namespace: str, gpus: int, requests: Req
         requests: CPU and memory that each step requests.
     """
     try:
-        yield services.pipelines(pipelines)
+        yield services.pipelines(pipelines, _server_image())
     except PlatformError as error:
         yield failed("Kubeflow Pipelines", f"{pipelines.host}: {error.problem}", error.remedy)
     try:
@@ -80,6 +81,7 @@ def check_cluster(pipelines: KfpClient, namespace: str, gpus: int, requests: Req
         yield attempt("Secret labram-storage", kubernetes.secret, namespace, "labram-storage", ("subject-key",))
     yield kubernetes.settings(environment)
     yield attempt(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
+    yield attempt(f"Job {VOLUME_JOB}", kubernetes.prepared, namespace, VOLUME_JOB)
     yield attempt("MLflow", kubernetes.server, namespace)
     yield from _sizes(requests, Pool(gpus), namespace, environment)
     yield attempt("retries", controller.retries, SINGLE_USER_NAMESPACE)
@@ -94,6 +96,16 @@ def _sizes(requests: Requests, pool: Pool, namespace: str, environment: Mapping[
         yield from capacity.quotas(requests, namespace)
     except PlatformError as error:
         yield warned("ResourceQuota", f"could not be checked: {error.problem}", error.remedy)
+
+
+def _server_image() -> str:
+    """Return the image of KFP's API server, whose tag is its version; "" if it cannot be seen."""
+    path = f"/apis/apps/v1/namespaces/{SINGLE_USER_NAMESPACE}/deployments/ml-pipeline"
+    with suppress(PlatformError):
+        for container in kubernetes.containers(kubernetes.get(path)):
+            if "api-server" in container["name"]:
+                return str(container["image"])
+    return ""
 
 
 def _configured_servers(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -97,6 +97,11 @@ def _by_kubectl(path: str) -> dict[str, Any] | None:
     raise PlatformError(f"kubectl: {lines[-1]}", remedy="Choose a cluster with `kubectl config use-context NAME`")
 
 
+def containers(workload: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the containers of a Deployment; none if it does not exist."""
+    return list((workload or {}).get("spec", {}).get("template", {}).get("spec", {}).get("containers", []))
+
+
 def attempt(subject: str, check: Callable[..., Finding], *arguments: Any) -> Finding:
     """Run a check; return a warning if the API does not allow it."""
     try:
@@ -155,6 +160,18 @@ def volume(namespace: str, claim: str) -> Finding:
         remedy = f"See why: kubectl -n {namespace} describe pvc {claim}"
         return failed(subject, f"unbound ({phase}): storage class {class_name} has provisioned no volume", remedy)
     return passed(subject, f"{phase}, {', '.join(spec['accessModes'])}")
+
+
+def prepared(namespace: str, job: str) -> Finding:
+    """Check that the Job which makes the volume writable has not failed. Kubernetes deletes it a day after its end."""
+    subject = f"Job {job}"
+    status = (get(f"/apis/batch/v1/namespaces/{namespace}/jobs/{job}") or {}).get("status")
+    if status and status.get("failed") and not status.get("succeeded"):
+        remedy = f"See why: kubectl -n {namespace} logs job/{job}"
+        return failed(subject, "it could not make the volume writable for tasks", remedy)
+    if status and not status.get("succeeded"):
+        return warned(subject, "it has not made the volume writable yet", f"kubectl -n {namespace} describe job {job}")
+    return passed(subject, "the volume is writable" if status else "finished more than a day ago, or never applied")
 
 
 def pool(request: Pool) -> Finding:

@@ -1,6 +1,7 @@
 """Checks without the Kubernetes API: workspace, MLflow, object store, Kubeflow Pipelines."""
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,9 @@ from labram.platform.kfp_client import KfpClient
 
 SECONDS = 10
 MIN_FREE_GIB = 2
+MIN_KFP = (2, 16)
+"""Version of Kubeflow Pipelines that accepts the Kubernetes settings of the compiled pipelines."""
+VERSION = re.compile(r"\b(\d+)\.(\d+)\.\d+")
 
 
 def workspace(folder: Path) -> Finding:
@@ -22,7 +26,10 @@ def workspace(folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free / 2**30
     except OSError as error:
-        remedy = "Mount a volume that this user may write to, or choose another folder with --workspace"
+        remedy = (
+            "Mount a volume that this user may write to (on a cluster, see the log of the Job labram-volume, which should "
+            "have prepared it), or choose another folder with --workspace"
+        )
         return failed("workspace", f"{folder} is not writable ({error.strerror})", remedy)
     if free < MIN_FREE_GIB:
         return failed("workspace", f"{folder} has only {free:.1f} GiB free", "Free space, or use a larger volume")
@@ -90,14 +97,26 @@ def store(uri: str) -> Finding:
     return passed(subject, f"bucket {bucket} is accessible")
 
 
-def pipelines(server: KfpClient) -> Finding:
-    """Check that Kubeflow Pipelines is recent enough.
+def pipelines(server: KfpClient, image: str = "") -> Finding:
+    """Check that Kubeflow Pipelines is recent enough, as far as it tells, and report its mode.
+
+    Args:
+        server: Client of the server.
+        image: Image of the server, whose tag is its version; "" if it cannot be seen.
 
     Raises:
         PlatformError: If it does not respond.
     """
-    subject = "Kubeflow Pipelines"
-    if not server.health().get("pipeline_store"):
-        remedy = "Upgrade to 2.14 or later: older versions ignore GPUs, limits and node selectors set by parameters"
+    subject, health = "Kubeflow Pipelines", server.health()
+    remedy = (
+        "Upgrade to 2.16 or later: older versions reject the pipelines' security settings, or ignore sizes and GPUs"
+    )
+    if not health.get("pipeline_store"):
         return failed(subject, f"the server at {server.host} is older than 2.14", remedy)
-    return passed(subject, f"{server.host} responds")
+    mode = "multi-user" if health.get("multi_user") else "single-user"
+    version = VERSION.search(str(health.get("tag_name", ""))) or VERSION.search(image.rpartition(":")[2])
+    if version is None:
+        return passed(subject, f"{server.host} responds, {mode}; its version cannot be seen (2.16 is needed)")
+    if (int(version[1]), int(version[2])) < MIN_KFP:
+        return failed(subject, f"the server at {server.host} is {version[0]}", remedy)
+    return passed(subject, f"{server.host} responds, {version[0]}, {mode}")
