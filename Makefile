@@ -26,7 +26,7 @@ run-services: $(READY) postgresql  ## The demo with patches, artefacts and model
 	@$(BIN)/python -m tests.integration
 
 images: $(READY)  ## Images for a cluster (TARGETS="cpu gpu mlflow"); REGISTRY=… pushes them and writes their digests into k8s/images
-	@$(BIN)/python k8s/images/build.py $(TARGETS) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(BASE),--base $(BASE))
+	@$(BIN)/python k8s/images/build.py $(TARGETS) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PLAIN_HTTP),--plain-http) $(if $(BASE),--base $(BASE))
 
 run-containers: $(READY)  ## The demo with one container per task; compares its models with those of `make run`
 	@$(BIN)/python k8s/images/build.py cpu

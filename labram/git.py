@@ -29,6 +29,10 @@ _CODE = ("--exclude-standard", "--exclude=__pycache__", "--", *PACKAGES)
 """Folders whose files run without being named, such as dataset adapters: an untracked one is a change."""
 
 
+DEPLOYMENT = ("k8s/images/kustomization.yaml", "k8s/overlays", "k8s/places", "k8s/pools", "k8s/schedules.yaml")
+"""Settings of an installation, which its operators edit and `make images` writes: no part of the program."""
+
+
 class SourceState(NamedTuple):
     """Commit of a source tree, or `UNKNOWN`, and whether it has uncommitted changes; None: not known."""
 
@@ -77,17 +81,27 @@ def source_state(root: Path) -> SourceState:
 
     The owner of the files does not matter (``safe.directory``): their code runs already.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    options = ("--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false")
-
-    def ask(*arguments: str) -> str | None:
-        return git(root, *options, *arguments, environment=environment)
-
-    top, head = ask("rev-parse", "--show-toplevel"), ask("rev-parse", "--verify", "HEAD")
+    top, head = _ask(root, "rev-parse", "--show-toplevel"), _ask(root, "rev-parse", "--verify", "HEAD")
     if top is None or head is None or Path(top.removesuffix("\n")).resolve() != root.resolve():
         return NOT_KNOWN
-    changed, untracked = ask("status", "--porcelain", "--untracked-files=no"), ask("ls-files", "--others", *_CODE)
-    return SourceState(head.strip(), None if changed is None or untracked is None else bool(changed or untracked))
+    changed = changes(root)
+    return SourceState(head.strip(), None if changed is None else bool(changed))
+
+
+def changes(root: Path) -> list[str] | None:
+    """Return the changed files of a source tree, and new ones among its code, without `DEPLOYMENT`; None: not known."""
+    excluded = [f":(exclude,top){path}" for path in DEPLOYMENT]
+    changed = _ask(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", *excluded)
+    untracked = _ask(root, "ls-files", "--others", *_CODE)
+    if changed is None or untracked is None:
+        return None
+    return [line[3:] for line in changed.splitlines()] + untracked.splitlines()
+
+
+def _ask(root: Path, *arguments: str) -> str | None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    options = ("--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false")
+    return git(root, *options, *arguments, environment=environment)
 
 
 def uncommitted_diff(root: Path) -> str:

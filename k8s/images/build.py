@@ -2,7 +2,8 @@
 
 Images are tagged with the commit and a digest of the source, as `labram run --containers` expects. Packages are
 downloaded by the local pip, with its proxies and mirrors, and verified by hash; the build itself has no network. With
---registry, images are pushed and their digests are written to kustomization.yaml.
+--registry, images are pushed and their digests are written to kustomization.yaml, a setting of the installation that is
+no part of the program's commit. An image that fails does not keep the others from being built.
 """
 
 import argparse
@@ -36,17 +37,35 @@ def main() -> None:
     parser.add_argument("targets", nargs="+", choices=PARTS)
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--registry", default="")
+    parser.add_argument("--plain-http", action="store_true", help="the registry has no TLS (Podman only)")
     options = parser.parse_args()
-    tag = image_tag()
-    base = _pinned(options.base)
-    for target in options.targets:
+    if options.plain_http and engine() == "docker":
+        remedy = 'Add it to "insecure-registries" of the Docker daemon, and leave --plain-http out; or install Podman'
+        raise PlatformError("Docker has no option for a registry without TLS", field="--plain-http", remedy=remedy)
+    tag, base = image_tag(), _pinned(options.base)
+    failed = [target for target in options.targets if not _made(target, tag, base, options)]
+    if failed:
+        raise PlatformError(
+            f"{len(failed)} of {len(options.targets)} images were not built: {', '.join(failed)}",
+            remedy="Fix the causes above and run `make images` again: what was built is reused",
+        )
+
+
+def _made(target: str, tag: str, base: str, options: argparse.Namespace) -> bool:
+    """Build an image, and push it if a registry is set; print an error and return False if that fails."""
+    try:
         for part in PARTS[target]:
             _fetch(part)
         image = f"localhost/{NAMES[target]}:{tag}"
         _build(target, image, base)
         _print(f"{target:7} {image}  {_extract_sbom(target, image)}")
         if options.registry:
-            _print(f"{'':7} {_publish(NAMES[target], image, options.registry.rstrip('/'))}")
+            registry = options.registry.rstrip("/")
+            _print(f"{'':7} {_publish(NAMES[target], image, registry, plain_http=options.plain_http)}")
+    except LabramError as error:
+        _print(f"{target:7} error: {error}")
+        return False
+    return True
 
 
 def engine() -> str:
@@ -75,7 +94,13 @@ def _fetch(part: str) -> None:
     requirements = HERE / f"{part}.txt"
     downloaded = WHEELS / part / requirements.name
     if not (downloaded.exists() and downloaded.read_bytes() == requirements.read_bytes()):
-        subprocess.run([*command, "--requirement", requirements], check=True)
+        if subprocess.run([*command, "--requirement", requirements], check=False).returncode:
+            where = "an index (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL) or a folder (PIP_FIND_LINKS) that has them"
+            raise PlatformError(
+                "pip could not download the files of this list, see its messages above",
+                file=requirements.relative_to(ROOT),
+                remedy=f"Name {where}, or put the files into {(WHEELS / part).relative_to(ROOT)} and run it again",
+            )
         shutil.copy(requirements, downloaded)
 
 
@@ -97,16 +122,16 @@ def _extract_sbom(target: str, image: str) -> Path:
     return path.relative_to(ROOT)
 
 
-def _publish(name: str, image: str, registry: str) -> str:
+def _publish(name: str, image: str, registry: str, *, plain_http: bool) -> str:
     """Push an image, write its digest to kustomization.yaml, and return the reference."""
     tagged = f"{registry}/{name}:{image.rpartition(':')[2]}"
     _run("tag", image, tagged)
-    reference = f"{registry}/{name}@{_push(tagged)}"
+    reference = f"{registry}/{name}@{_push(tagged, plain_http=plain_http)}"
     write_digest(HERE / "kustomization.yaml", name, reference)
     return reference
 
 
-def _push(reference: str) -> str:
+def _push(reference: str, *, plain_http: bool) -> str:
     """Push an image, and return its digest in the registry."""
     if engine() == "docker":
         _run("push", "--quiet", reference)
@@ -115,7 +140,7 @@ def _push(reference: str) -> str:
         return str(next(digest for digest in digests if digest.startswith(f"{name}@")).partition("@")[2])
     with TemporaryDirectory() as folder:  # Podman's `inspect` shows the digest of the uncompressed image
         file = Path(folder, "digest")
-        _run("push", "--quiet", "--digestfile", str(file), reference)
+        _run("push", "--quiet", *(["--tls-verify=false"] if plain_http else []), "--digestfile", str(file), reference)
         return file.read_text(encoding="utf-8").strip()
 
 

@@ -22,6 +22,8 @@ from labram.tracking import lineage
 API = "/apis/v2beta1"
 TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 - the name of KFP's variable, not a token
 PAGE = 100
+MAX_FILES = 5
+"""Changed files that an error lists."""
 TIMEOUT_SECONDS = 60
 FINAL_STATES = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 SINGLE_USER_NAMESPACE = "kubeflow"
@@ -69,9 +71,11 @@ class PipelinePackage:
                 remedy="Submit from a clone, or install labram from one: `pip install .`",
             )
         if dirty:
+            files = lineage.changed_files()
+            listed = ", ".join(files[:MAX_FILES]) + (f" and {len(files) - MAX_FILES} more" if files[MAX_FILES:] else "")
             raise PlatformError(
                 "the source tree has uncommitted changes, but a pipeline version is named by its commit",
-                file=path,
+                file=listed or None,
                 remedy="Commit the changes, or check out the intended commit",
             )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -83,6 +83,11 @@ def dirty() -> bool | None:
     return source_state().dirty
 
 
+def changed_files() -> list[str]:
+    """Return the files of the running checkout that differ from its commit; none outside a checkout."""
+    return (git.changes(ROOT) or []) if _is_checkout(ROOT) and not os.environ.get(COMMIT_VARIABLE) else []
+
+
 def image_tag() -> str:
     """Return the tag of images of this source: its commit, or ``source``, and the digest of its code."""
     name = commit()

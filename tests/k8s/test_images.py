@@ -164,3 +164,49 @@ def test_an_image_says_its_commit_itself(monkeypatch) -> None:
     assert lineage.source_state.__wrapped__() == ("a" * 40, True)
     monkeypatch.setenv(lineage.COMMIT_VARIABLE, UNKNOWN)
     assert lineage.source_state.__wrapped__() == (UNKNOWN, None)
+
+
+@pytest.fixture
+def builder(monkeypatch, tmp_path) -> ModuleType:
+    """The program with an engine that notes its commands; pip finds no file of torch for CPUs."""
+    build = program("build")
+    build.commands = []
+
+    def run(command: list, **_: object) -> subprocess.CompletedProcess:
+        build.commands.append([str(part) for part in command])
+        digest = next((Path(command[i + 1]) for i, part in enumerate(command) if part == "--digestfile"), None)
+        if digest:
+            digest.write_text("sha256:" + "7" * 64)
+        lost = "pip" in command and "torch-cpu.txt" in str(command[-1])
+        return subprocess.CompletedProcess(command, int(lost), "base@sha256:" + "1" * 64, "")
+
+    shutil.copy(IMAGES / "kustomization.yaml", tmp_path)
+    monkeypatch.setattr(build.subprocess, "run", run)
+    monkeypatch.setattr(build, "engine", lambda: "podman")
+    monkeypatch.setattr(build, "WHEELS", ROOT / ".labram" / "none")
+    monkeypatch.setattr(build.shutil, "copy", lambda *_: None)
+    monkeypatch.setattr(build, "_extract_sbom", lambda *_: "bill")
+    monkeypatch.setattr(build, "write_digest", lambda *_: None)
+    monkeypatch.setattr(build, "image_tag", lambda: "0123456789ab-ba9876543210")
+    return build
+
+
+def test_an_image_that_fails_is_a_sentence_and_the_others_are_built(builder, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["build.py", "cpu", "mlflow"])
+    with pytest.raises(PlatformError, match="1 of 2 images were not built: cpu"):
+        builder.main()
+    printed = capsys.readouterr().out
+    assert "cpu     error: k8s/images/torch-cpu.txt: pip could not download the files of this list" in printed
+    assert "PIP_FIND_LINKS" in printed
+    assert "mlflow  localhost/labram-mlflow:0123456789ab-ba9876543210" in printed
+
+
+def test_a_registry_without_tls_is_an_option(builder, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["build.py", "mlflow", "--registry", "localhost:5000", "--plain-http"])
+    builder.main()
+    (push,) = (command for command in builder.commands if "push" in command)
+    assert "--tls-verify=false" in push
+    assert f"localhost:5000/labram-mlflow@sha256:{'7' * 64}" in capsys.readouterr().out
+    monkeypatch.setattr(builder, "engine", lambda: "docker")
+    with pytest.raises(PlatformError, match="insecure-registries"):
+        builder.main()

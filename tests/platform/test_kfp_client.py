@@ -116,7 +116,9 @@ def test_an_unknown_parameter_is_refused_before_anything_is_uploaded(host, state
 
 def test_a_changed_source_tree_has_no_name(host, state, monkeypatch) -> None:
     monkeypatch.setattr(lineage, "dirty", lambda: True)
+    monkeypatch.setattr(lineage, "changed_files", lambda: [f"labram/{name}.py" for name in "abcdefg"])
     done = submit(host)
+    assert str(done.exception).startswith("labram/a.py, labram/b.py, labram/c.py, labram/d.py, labram/e.py and 2 more:")
     assert "is named by its commit" in str(done.exception)
     assert not state.changes
 

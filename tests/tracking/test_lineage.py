@@ -154,3 +154,23 @@ def test_a_run_states_its_seed_lock_and_packages() -> None:
     assert tags["seed"] == str(load("demo").seed)
     assert tags["lock_hash"] == hashlib.sha256((ROOT / "constraints.txt").read_bytes()).hexdigest()[:12]
     assert len(tags["environment_hash"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("path", "changed"),
+    [
+        ("k8s/images/kustomization.yaml", []),
+        ("k8s/overlays/cloud/kustomization.yaml", []),
+        ("k8s/schedules.yaml", []),
+        ("k8s/images/Dockerfile", ["k8s/images/Dockerfile"]),
+        ("docs/page.md", ["docs/page.md"]),
+    ],
+)
+def test_settings_of_an_installation_are_no_change_of_the_program(tmp_path, path, changed) -> None:
+    """`make images` writes digests, and operators edit overlays: neither may keep a pipeline from being submitted."""
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text("before")
+    commit = repository(tmp_path)
+    (tmp_path / path).write_text("after")
+    assert git.changes(tmp_path) == changed
+    assert git.source_state(tmp_path) == SourceState(commit, dirty=bool(changed))
