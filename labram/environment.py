@@ -84,6 +84,7 @@ INTERNAL = (
     Variable("MKL_NUM_THREADS", "Threads per ingest worker, set to 1; else a container's CPU limit."),
     Variable("MLFLOW_DISABLE_TELEMETRY", "Set to `true`."),
     Variable("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "Set to `false`."),
+    Variable("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "Set to `false`: files come through the MLflow server."),
     Variable("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "Set to 1 while a run's record is read or closed."),
     Variable("MLFLOW_HTTP_REQUEST_TIMEOUT", "Set to 10 s while a run's record is read or closed."),
     Variable("GX_ANALYTICS_ENABLED", "Set to `false`: Great Expectations sends no usage data."),
@@ -97,9 +98,6 @@ SERVERS = (
     Variable("MLFLOW_AUTH_ADMIN_PASSWORD", "Password of the MLflow administrator."),
     Variable("MLFLOW_FLASK_SERVER_SECRET_KEY", "Key that signs the MLflow server's sessions."),
     Variable("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "Set to `false`: the MLflow server runs no jobs."),
-    Variable(
-        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "Set to `false`: serving pods download through the MLflow server."
-    ),
     Variable("POSTGRES_DB", "Database that PostgreSQL creates."),
     Variable("POSTGRES_USER", "Owner of that database."),
     Variable("POSTGRES_PASSWORD", "Password of that user."),

@@ -46,13 +46,17 @@ def evaluate(
     from labram.corpus.scan import fingerprint
     from labram.errors import LabramWarning
     from labram.evaluation.external_evaluation import score_folder
+    from labram.platform.registry_connection import connect
     from labram.platform.workspace import Workspace
     from labram.registry import model_registry
     from labram.store.store import Store
     from labram.tracking import mlflow_runs
 
     opened = Workspace.at(workspace)
-    mlflow_runs.configure(opened.root)
+    if model.startswith("models:/"):
+        connect(opened.root)
+    else:
+        mlflow_runs.configure(opened.root)
     folder = model_registry.local_folder(model)
     store = Store(opened.store)
     with warnings.catch_warnings():

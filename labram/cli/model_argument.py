@@ -32,15 +32,14 @@ def resolve(model: str, workspace: Path | None = None, public_key: Path | None =
     """
     from labram.git import UNKNOWN
     from labram.inference.served import Served
-    from labram.platform.workspace import Workspace
+    from labram.platform.registry_connection import connect
     from labram.registry import model_registry
-    from labram.tracking import mlflow_runs
 
     if not model.startswith("models:/") and not Path(model).is_dir() and "/" not in model:
         model = f"models:/{model}@{model_registry.CHAMPION}"
     if model.startswith("models:/"):
         if workspace is not None:
-            mlflow_runs.configure(Workspace.at(workspace).root)
+            connect(workspace)
         version = model_registry.find_version(model)
         if public_key is not None:
             from labram.registry.signing import verify

@@ -41,9 +41,9 @@ def list_(
     from labram.cli.progress import console
     from labram.cli.tables import new_table
     from labram.registry import model_registry, provenance
-    from labram.tracking.mlflow_runs import configure
+    from labram.platform.registry_connection import connect
 
-    configure(workspace)
+    connect(workspace)
     everything = model_registry.list_versions()
     shown = everything if versions else _in_use(everything)
     if json:
@@ -89,9 +89,9 @@ def show(
     """
     from labram.cli.progress import console
     from labram.registry import model_registry, provenance
-    from labram.tracking.mlflow_runs import configure
+    from labram.platform.registry_connection import connect
 
-    configure(workspace)
+    connect(workspace)
     found = provenance.trace(model_registry.find_model(model))
     if html is not None:
         from labram.reporting import lineage_page
@@ -117,9 +117,9 @@ def compare(
     from labram.cli.comparisons import show_comparison
     from labram.registry import model_registry
     from labram.registry.comparison import compare_versions
-    from labram.tracking.mlflow_runs import configure
+    from labram.platform.registry_connection import connect
 
-    configure(workspace)
+    connect(workspace)
     found = compare_versions(model_registry.find_model(a), model_registry.find_model(b))
     if json:
         echo(found.model_dump_json())
@@ -139,9 +139,9 @@ def resolve(
     Exit codes: 0 done; 1 error, such as an unknown alias.
     """
     from labram.registry.model_registry import find_version
-    from labram.tracking.mlflow_runs import configure
+    from labram.platform.registry_connection import connect
 
-    configure(workspace)
+    connect(workspace)
     echo(find_version(model).uri)
 
 

@@ -8,11 +8,10 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labram.errors import PlatformError
-from labram.platform.doctor import services
+from labram.platform import registry_connection
 from labram.platform.run_result import Outcome
 from labram.tracking import kfp_summary, mlflow_runs, run_failures
 
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
 
 STATES = {"RUNNING": "running", "FINISHED": "succeeded", "FAILED": "failed", "KILLED": "killed"}
 """States of a step by the status of its MLflow run."""
-REMEDY = (
-    "Forward MLflow's port (kubectl -n NAMESPACE port-forward svc/mlflow 5000:5000), and set "
-    "MLFLOW_TRACKING_URI=http://localhost:5000, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-)
 
 
 @dataclass(frozen=True)
@@ -113,11 +108,8 @@ def connect() -> None:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri.startswith("http"):
         problem = "the outcome of a run is recorded in MLflow, and this variable does not name its server"
-        raise PlatformError(problem, field="MLFLOW_TRACKING_URI", remedy=REMEDY)
-    finding = services.mlflow(uri)
-    if finding.state != "ok":
-        raise PlatformError(f"MLflow: {finding.detail}", field="MLFLOW_TRACKING_URI", remedy=REMEDY)
-    mlflow_runs.configure(Path(tempfile.gettempdir()))
+        raise PlatformError(problem, field="MLFLOW_TRACKING_URI", remedy=registry_connection.REMEDY)
+    registry_connection.connect(tempfile.gettempdir())
 
 
 def read(name: str) -> RunRecord:

@@ -90,6 +90,8 @@ def configure(workspace: Path) -> str:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # else the client downloads from the server's bucket, whose address outsiders and many pods cannot reach
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     uri = os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(workspace)
     if in_workspace(workspace):
         _own.add(uri)

@@ -27,8 +27,8 @@ def workspace(folder: Path) -> Finding:
             free = shutil.disk_usage(folder).free / 2**30
     except OSError as error:
         remedy = (
-            "Mount a volume that this user may write to (on a cluster, see the log of the Job labram-volume, which must "
-            "prepare it), or choose another folder with --workspace"
+            "Mount a volume that this user may write to (on a cluster, read the log of the Job labram-volume, which "
+            "prepares it), or choose another folder with --workspace"
         )
         return failed("workspace", f"{folder} is not writable ({error.strerror})", remedy)
     if free < MIN_FREE_GIB:
