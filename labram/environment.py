@@ -41,7 +41,11 @@ SETTINGS = (
     Variable("LABRAM_AUTOSCALED", "`1` if the cluster adds nodes on demand: a missing one is no error.", "error"),
     Variable("LABRAM_LOG", "`json` writes logs as JSON lines with run and task ids.", "plain text"),
     Variable("LABRAM_MLFLOW_PAGE", "Public URL of MLflow, for links in Kubeflow's UI.", "`MLFLOW_TRACKING_URI`"),
-    Variable("LABRAM_ACTOR", "Name recorded with promotions and rollbacks.", "the operating system's user"),
+    Variable(
+        "LABRAM_ACTOR",
+        "Name recorded with promotions and rollbacks; on a cluster in `labram-environment`.",
+        "the operating system's user",
+    ),
     Variable("LABRAM_SIGNING_KEY", "Private key (PEM) that signs promoted models, with `gates.sign: true`."),
     Variable(
         "LABRAM_PUBLIC_KEY",

@@ -87,13 +87,17 @@ def escape_unencodable() -> None:
 
 
 def configure() -> None:
-    """Write logs, warnings and an uncaught exception as JSON to standard output, if ``LABRAM_LOG`` is ``json``."""
+    """Write logs, warnings and an uncaught exception as JSON to standard output, if ``LABRAM_LOG`` is ``json``.
+
+    Libraries log from level *warning* on: at *info*, Great Expectations alone writes hundreds of lines.
+    """
     escape_unencodable()
     if os.environ.get(VARIABLE) != "json":
         return
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("labram").setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
 

@@ -40,7 +40,7 @@ CLUSTER: dict[str, object] = {
 ENVIRONMENT = (
     *("MLFLOW_TRACKING_URI", "LABRAM_STORE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
     *("LABRAM_NODES", "LABRAM_PROCESSES", "LABRAM_TRAIN_JOB", "LABRAM_COMPILE", WORKERS_VARIABLE),
-    *("LABRAM_LOG", "LABRAM_MLFLOW_PAGE", "LABRAM_AUTOSCALED", "KF_PIPELINES_ENDPOINT"),
+    *("LABRAM_LOG", "LABRAM_MLFLOW_PAGE", "LABRAM_AUTOSCALED", "LABRAM_ACTOR", "KF_PIPELINES_ENDPOINT"),
 )
 """Environment variables that tasks read from the ConfigMap `environment`, if it has them."""
 IDENTITY = {"LABRAM_RUN": "metadata.labels['pipeline/runid']", "LABRAM_TASK": "metadata.name"}

@@ -23,6 +23,7 @@ def task(ending: str):
         reporter.note("resumed at step 119")
         warnings.warn("a library's warning")
         logging.getLogger("mlflow").info("a library's word")
+        logging.getLogger("mlflow").warning("a library's warning")
         if ending == "refused":
             raise CorpusError("there is no EEG", file="/raw/Anna M/x.edf", remedy="Give another folder")
         if ending == "broken":
@@ -61,6 +62,7 @@ def test_each_line_of_a_pod_is_json_with_the_ids_of_run_and_task(tmp_path) -> No
     )
     assert progress["message"] == "pretrain: 120 of 4000  loss 5.314"
     assert {line["logger"] for line in lines} >= {"labram", "mlflow", "py.warnings"}
+    assert not any("a library's word" in line["message"] for line in lines), "libraries log warnings alone"
 
 
 def test_a_users_error_is_its_words_and_what_to_do(tmp_path) -> None:

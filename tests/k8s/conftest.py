@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 K8S = Path(__file__).parents[2] / "k8s"
-FOLDERS = ["overlays/local", "overlays/cloud", "overlays/airgapped", "restore"]
+FOLDERS = ["overlays/local", "overlays/cloud", "overlays/airgapped", "restore", "corpus"]
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,24 @@
 """Commands in the documentation name only labels, resources and Secrets that the manifests define."""
 
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
 import yaml
 
+from labram.cli import app
 from labram.platform.doctor import SECRETS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["docs/kubernetes.md", "k8s/README.md", "k8s/pools/README.md"]
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "svc": "Service", "cronjob": "CronJob", "job": "Job"}
-ELSEWHERE = {"svc/ml-pipeline", "job/backup-now"}
-"""KFP's Service, and a Job that the guide creates itself."""
+ELSEWHERE = {"svc/ml-pipeline", "deployment/ml-pipeline", "job/backup-now"}
+"""KFP's Service and Deployment, and a Job that the guide creates itself."""
 OPTIONAL_SECRETS = {"labram-storage"}
 
 
@@ -66,3 +71,53 @@ def test_the_guide_creates_every_secret_with_all_its_keys() -> None:
     assert created.keys() == SECRETS.keys() | OPTIONAL_SECRETS
     for name, keys in SECRETS.items():
         assert all(re.search(rf"--from-(literal|file)={re.escape(key)}\b", created[name]) for key in keys), name
+
+
+def console(page: str = "docs/kubernetes.md") -> list[str]:
+    """The commands of a page's console blocks, continued lines joined, comments and background marks removed."""
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
+    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [re.sub(r"\s+#.*$", "", line).removesuffix(" &") for line in lines]
+
+
+def labram_commands() -> list[str]:
+    found = [
+        match[1] for line in console() for match in re.finditer(r"(?:^|\$\()(?:[A-Z_]+=\S+ )*labram ([^)|]+)", line)
+    ]
+    assert len(found) >= 20
+    return found
+
+
+@pytest.mark.parametrize("command", labram_commands())
+def test_every_labram_command_of_the_guide_parses(command: str) -> None:
+    """Names of commands and options, their number of arguments and the types of values; nothing is run."""
+    words = shlex.split(command.replace("…", "x"))
+    group, context = typer.main.get_command(app), None
+    while isinstance(group, click.Group):
+        context = click.Context(group, parent=context)
+        _, group, words = group.resolve_command(context, words)
+    group.make_context(group.name, words, parent=context)
+
+
+def test_every_kustomization_that_the_guide_applies_renders() -> None:
+    folders = {folder for line in console() for folder in re.findall(r"(?:-k|kustomize) (k8s/\S+)", line)}
+    assert folders >= {"k8s/overlays/local", "k8s/overlays/cloud", "k8s/corpus", "k8s/restore"}
+    for folder in folders:
+        done = subprocess.run(["kubectl", "kustomize", str(ROOT / folder)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_every_target_of_make_exists_with_its_variables() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for line in (line for line in console() if re.search(r"\bmake\b", line)):
+        target, *settings = re.search(r"make (.*)", line)[1].split(" && ")[0].split()
+        assert re.search(rf"^{target}:", makefile, re.M), line
+        for name in (setting.partition("=")[0] for setting in settings if "=" in setting):
+            assert f"$({name})" in makefile, line
+
+
+def test_a_wait_is_for_a_job_that_is_there() -> None:
+    """`logs -f` right after `create` fails while the pod starts."""
+    assert not [line for line in console() if "logs -f" in line]
+    assert len([line for line in console() if "wait --for=condition=complete" in line]) >= 5

@@ -12,7 +12,7 @@ from labram.recipe import Recipe
 from labram.steps.table import PIPELINES, STEPS, expected_tasks, pipeline_name, pipelines_table, steps_table
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"__init__", "artifacts", "table", "close_run", "launch_training"}
+SHARED = {"__init__", "artifacts", "table", "sizes", "close_run", "launch_training"}
 """Modules of `labram/steps` that are no steps."""
 
 
