@@ -23,6 +23,9 @@ def doctor(
     namespace: Annotated[str, typer.Option("--namespace", help="Namespace of the manifests in k8s/.")] = "labram",
     gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs that one training task requests.")] = 0,
     sizes: SIZES = "",
+    image: Annotated[
+        str, typer.Option("--image", envvar="LABRAM_IMAGE", help="Image of the tasks, which the registry must have.")
+    ] = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Check the prerequisites of a run: folders, services and credentials here, or with --cluster on a cluster.
@@ -42,7 +45,7 @@ def doctor(
 
     if cluster:
         requests = load(sizes).requests(*STEPS.values())
-        findings = doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus, requests)
+        findings = doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus, requests, image)
     elif registry:
         findings = doctor.check_registry(workspace.absolute())
     else:

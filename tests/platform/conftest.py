@@ -42,6 +42,10 @@ class State:
         self.forbidden: set[str] = set()
         self.tracking = 0
         """What MLflow would answer with."""
+        self.artifacts = 200
+        """What MLflow would answer to an upload."""
+        self.images: dict[str, str] = {}
+        """Names of images in the registry, and who may pull each: all, all with a token, or none."""
         self.page = 2
 
 
@@ -88,7 +92,11 @@ class Handler(BaseHTTPRequestHandler):
         """Kubernetes' API, and MLflow's."""
         state = self.state
         if path.startswith("/mlflow/"):
-            return self.answer(state.tracking, {})
+            return self.answer(state.artifacts if "mlflow-artifacts" in path else state.tracking, {})
+        if path.startswith("/v2/"):
+            return self.registry(path)
+        if path == "/token":
+            return self.answer(200, {"token": "anonymous"})
         if state.pod_token and self.headers.get("Authorization") != f"Bearer {state.pod_token}":
             return self.answer(401, {"message": "who are you?"})
         if path in state.forbidden:
@@ -97,7 +105,20 @@ class Handler(BaseHTTPRequestHandler):
         found = state.documents.get(path + selected)
         return self.answer(200, found) if found else self.answer(404, NOT_FOUND)
 
-    do_GET = do_POST = do_DELETE = handle_any
+    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+    def registry(self, path: str) -> None:
+        """An OCI registry: public at once, public by an anonymous token, or private."""
+        who = self.state.images.get(path.removeprefix("/v2/").partition("/manifests/")[0])
+        token = self.headers.get("Authorization") == "Bearer anonymous"
+        if who == "none" or (who == "token" and not token):
+            host = self.headers["Host"]
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", f'Bearer realm="http://{host}/token",service="r",scope="pull"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.answer(200 if who else 404, {})
 
     def table(self, parts: list[str], query: dict, body: dict) -> None:
         name, table = parts[0], self.state.tables[parts[0]]

@@ -120,8 +120,12 @@ def test_a_store_in_a_bucket_wants_a_key_of_subjects(host, healthy) -> None:
     assert doctor(host).exit_code == 0
 
 
-def test_a_pool_that_grows_from_nothing_is_a_doubt(host, healthy) -> None:
+def test_a_pool_that_grows_from_nothing_is_a_doubt_and_any_other_a_fault(host, healthy) -> None:
     healthy[NODES] = {"items": []}
+    done = doctor(host)
+    assert done.exit_code == 1
+    assert "WRONG GPU pool: no node has the label" in done.output
+    healthy[f"{NAMESPACED}/configmaps/labram-environment"]["data"]["LABRAM_AUTOSCALED"] = "1"
     done = doctor(host)
     assert done.exit_code == 0
     assert "?     GPU pool: no node has the label" in done.output
@@ -270,3 +274,19 @@ def test_on_this_machine_nothing_is_asked_of_a_server_that_is_not_named(tmp_path
     assert done.exit_code == 0
     assert done.output.startswith("ok    workspace:")
     assert not list((tmp_path / "w").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ("all", "ok    image"),
+        ("token", "asks for no account"),
+        ("none", "the registry requires an account (401)"),
+        ("", "the registry does not have it"),
+    ],
+)
+def test_a_registry_is_asked_for_the_image(host, healthy, state, who, said) -> None:
+    state.images = {"eeg/labram-python": who} if who else {}
+    reference = f"{host.removeprefix('http://')}/eeg/labram-python@sha256:{'5' * 64}"
+    assert said in doctor(host, "--image", reference).output
+    assert "expected HOST/NAME@DIGEST" in doctor(host, "--image", "labram-python").output

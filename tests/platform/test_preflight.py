@@ -240,3 +240,20 @@ def test_an_image_of_changed_files_is_named(healthy, monkeypatch) -> None:
     with pytest.raises(PlatformError, match="aaaaaaaaaaaa with uncommitted changes, the pipeline of aaaaaaaaaaaa"):
         asked(commit="a" * 40)
     lineage.source_state.cache_clear()
+
+
+def test_a_bucket_of_mlflow_that_does_not_exist_is_named(healthy, state) -> None:
+    asked()
+    state.artifacts = 500
+    with pytest.raises(PlatformError, match=r"MLflow's artifacts: the server cannot store files \(500\).*the bucket"):
+        asked()
+
+
+def test_a_cluster_without_gpus_is_named_unless_it_grows(healthy, monkeypatch) -> None:
+    healthy[NODES] = {"items": []}
+    with pytest.raises(PlatformError) as refusal:
+        asked()
+    assert "GPU pool: no node has the label labram.dev/pool=gpu" in refusal.value.problem
+    assert "set gpus to 0" in refusal.value.remedy
+    monkeypatch.setenv("LABRAM_AUTOSCALED", "1")
+    asked()

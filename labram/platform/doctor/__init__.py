@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from labram.errors import PlatformError
-from labram.platform.doctor import capacity, controller, kubernetes, services
+from labram.platform.doctor import capacity, controller, image_registry, kubernetes, services
 from labram.platform.doctor.capacity import Requests
 from labram.platform.doctor.finding import Finding, failed, require, warned
 from labram.platform.doctor.kubernetes import Pool, attempt
@@ -46,6 +46,8 @@ def check_pod(pool: Pool, claim: str, requests: Requests) -> Iterator[Finding]:
     yield from _configured_servers(os.environ)
     if not kubernetes.in_pod():
         return
+    if (uri := os.environ.get("MLFLOW_TRACKING_URI", "")).startswith("http"):
+        yield services.mlflow_artifacts(uri)
     yield kubernetes.settings(os.environ)
     if ENDPOINT in os.environ:
         yield attempt("Kubeflow Pipelines", services.pipelines, KfpClient(os.environ[ENDPOINT], retries=0))
@@ -55,7 +57,9 @@ def check_pod(pool: Pool, claim: str, requests: Requests) -> Iterator[Finding]:
     yield from _trainings(os.environ, pool)
 
 
-def check_cluster(pipelines: KfpClient, namespace: str, gpus: int, requests: Requests) -> Iterator[Finding]:
+def check_cluster(
+    pipelines: KfpClient, namespace: str, gpus: int, requests: Requests, image: str = ""
+) -> Iterator[Finding]:
     """Check a cluster with the permissions of the local kubectl.
 
     Args:
@@ -63,7 +67,10 @@ def check_cluster(pipelines: KfpClient, namespace: str, gpus: int, requests: Req
         namespace: Namespace of the manifests.
         gpus: GPUs that a training task requests; 0 skips the check of the pool.
         requests: CPU and memory that each step requests.
+        image: Image of the tasks; "" skips its check.
     """
+    if image:
+        yield image_registry.image(image)
     try:
         yield services.pipelines(pipelines, _server_image())
     except PlatformError as error:
@@ -90,7 +97,7 @@ def check_cluster(pipelines: KfpClient, namespace: str, gpus: int, requests: Req
 
 def _sizes(requests: Requests, pool: Pool, namespace: str, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Check that each step fits on a node and into the quotas."""
-    autoscaled = environment.get(capacity.AUTOSCALED) == "1"
+    autoscaled = environment.get(kubernetes.AUTOSCALED) == "1"
     yield attempt("sizes", partial(capacity.nodes, requests, pool, autoscaled=autoscaled))
     try:
         yield from capacity.quotas(requests, namespace)
@@ -129,4 +136,5 @@ def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
         gpus = int(settings.resources.get(pool.accelerator, 0))
         pool = Pool(gpus, int(nodes), pool.accelerator, settings.node_selector, settings.tolerations)
     if pool.gpus:
-        yield attempt("GPU pool", kubernetes.pool, pool)
+        autoscaled = environment.get(kubernetes.AUTOSCALED) == "1"
+        yield attempt("GPU pool", partial(kubernetes.pool, pool, autoscaled=autoscaled))

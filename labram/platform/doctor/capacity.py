@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from labram.platform.doctor.finding import Finding, failed, passed, warned
-from labram.platform.doctor.kubernetes import Pool, get, untolerated
+from labram.platform.doctor.kubernetes import AUTOSCALED, Pool, get, untolerated
 from labram.platform.quantities import parse
 
-AUTOSCALED = "LABRAM_AUTOSCALED"
-"""Environment variable, in the ConfigMap of tasks: `1` if nodes are added when a pod needs one."""
 Requests = Mapping[str, Mapping[str, str]]
 """By step: `cpu` and `memory` of its request, and `pool` for steps in the GPU pool."""
 SMALLER = "Compile with smaller sizes (`--sizes small`, or a file with these steps)"

@@ -20,6 +20,8 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Mount path of a pod's token, the API's CA certificate and the namespace name."""
 ENVIRONMENT = "labram-environment"
 SECONDS = 10
+AUTOSCALED = "LABRAM_AUTOSCALED"
+"""Environment variable, in the ConfigMap of tasks: `1` if nodes are added when a pod needs one."""
 NOT_READY = "node.kubernetes.io/"
 """Prefix of the taints that Kubernetes itself gives to nodes that are not ready, or drained."""
 APPLY = "kubectl apply -k k8s/overlays/OVERLAY"
@@ -174,13 +176,21 @@ def prepared(namespace: str, job: str) -> Finding:
     return passed(subject, "the volume is writable" if status else "finished more than a day ago, or never applied")
 
 
-def pool(request: Pool) -> Finding:
-    """Check that nodes have enough GPUs, and no taint that the training tasks do not tolerate."""
+def pool(request: Pool, *, autoscaled: bool) -> Finding:
+    """Check that nodes have enough GPUs, and no taint that the training tasks do not tolerate.
+
+    Args:
+        request: The nodes that a training requests.
+        autoscaled: Nodes are added when a pod needs one, so that an empty pool is a warning.
+    """
     subject, labels = "GPU pool", ",".join(f"{key}={value}" for key, value in request.node_selector.items())
     nodes = (get(f"/api/v1/nodes?labelSelector={labels}" if labels else "/api/v1/nodes") or {}).get("items", [])
     create_pool = "Create the pool (k8s/pools), or ignore this if it is autoscaled"
     if not nodes:
-        return warned(subject, f"no node has the label {labels}", create_pool)
+        if autoscaled:
+            return warned(subject, f"no node has the label {labels}", create_pool)
+        remedy = f"Create the pool (k8s/pools), or set gpus to 0; set {AUTOSCALED}=1 if its nodes are added on demand"
+        return failed(subject, f"no node has the label {labels}" if labels else "the cluster has no nodes", remedy)
     large = [node for node in nodes if _gpus(node, request.accelerator) >= request.gpus]
     if not large:
         remedy = "Request fewer (parameter gpus), use larger machines, or install NVIDIA's device plug-in"

@@ -13,6 +13,7 @@ from labram.platform.doctor.finding import Finding, failed, passed
 from labram.platform.kfp_client import KfpClient
 
 SECONDS = 10
+UPLOAD_SECONDS = 30
 MIN_FREE_GIB = 2
 MIN_KFP = (2, 16)
 """Version of Kubeflow Pipelines that accepts the Kubernetes settings of the compiled pipelines."""
@@ -64,6 +65,24 @@ def mlflow(uri: str) -> Finding:
     elif response.status_code in {401, 403}:
         problem, remedy = f"rejects this account ({response.status_code})", "Correct the Secret labram-mlflow-user"
     return failed("MLflow", f"{uri} {problem}", remedy)
+
+
+def mlflow_artifacts(uri: str) -> Finding:
+    """Check that MLflow's server can store files, by writing one of a few bytes: its bucket may not exist.
+
+    Uploads to a missing bucket are repeated for minutes in later tasks.
+    """
+    subject = "MLflow's artifacts"
+    account = (os.environ.get("MLFLOW_TRACKING_USERNAME", ""), os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
+    address = f"{uri.rstrip('/')}/api/2.0/mlflow-artifacts/artifacts/labram-preflight/probe.txt"
+    remedy = "Create the bucket in MLFLOW_ARTIFACTS_DESTINATION (ConfigMap mlflow-server), or correct labram-storage"
+    try:
+        response = requests.put(address, data=b"labram", auth=account if account[0] else None, timeout=UPLOAD_SECONDS)
+    except requests.RequestException as error:
+        return failed(subject, f"an upload of a few bytes does not end ({type(error).__name__})", remedy)
+    if response.ok:
+        return passed(subject, "the server stores files")
+    return failed(subject, f"the server cannot store files ({response.status_code})", remedy)
 
 
 def store(uri: str) -> Finding:
