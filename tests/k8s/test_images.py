@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from components import check_image
 from labram.errors import PlatformError
-from labram.git import DIRTY, UNKNOWN
+from labram.git import DIRTY, UNKNOWN, SourceState
 from labram.tracking import lineage
 
 ROOT = Path(__file__).parents[2]
@@ -187,6 +187,7 @@ def builder(monkeypatch, tmp_path) -> ModuleType:
     monkeypatch.setattr(build.shutil, "copy", lambda *_: None)
     monkeypatch.setattr(build, "_extract_sbom", lambda *_: "bill")
     monkeypatch.setattr(build, "write_digest", lambda *_: None)
+    monkeypatch.setattr(build, "source_state", lambda: SourceState("0" * 40, dirty=False))
     monkeypatch.setattr(build, "image_tag", lambda: "0123456789ab-ba9876543210")
     return build
 
