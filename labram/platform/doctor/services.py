@@ -82,6 +82,8 @@ def mlflow_artifacts(uri: str) -> Finding:
         return failed(subject, f"an upload of a few bytes does not end ({type(error).__name__})", remedy)
     if response.ok:
         return passed(subject, "the server stores files")
+    if "serve-artifacts" in response.text:
+        return passed(subject, "clients store files themselves: the server runs with --no-serve-artifacts")
     return failed(subject, f"the server cannot store files ({response.status_code})", remedy)
 
 
