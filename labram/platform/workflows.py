@@ -8,7 +8,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from labram.platform.doctor import kubernetes
 
 AGAIN = re.compile(r"(-\d+)?(\(.*\))?$")
 """End of the name of a node: the number of a step that the pipeline has twice, and of the attempt."""
+ATTEMPT = re.compile(r"\((\d+)\)$")
 STARTING = ("", "PodInitializing", "ContainerCreating")
 """Messages of pods that are about to start."""
 KILLED = re.compile(r"\bexit code (137|143)\b")
@@ -88,7 +89,7 @@ def read(namespace: str, run: str, steps: Collection[str]) -> Workflow | None:
     if not items:
         return None
     status = items[0].get("status", {})
-    pods = [node for node in _nodes(status).values() if node.get("type") == "Pod"]
+    pods = _last_attempts(node for node in _nodes(status).values() if node.get("type") == "Pod")
     nodes = (Node(_step(node["name"], steps), node.get("phase", ""), node.get("message", "")) for node in pods)
     return Workflow(status.get("message", ""), tuple(nodes))
 
@@ -98,6 +99,17 @@ def _nodes(status: Mapping[str, Any]) -> dict[str, Any]:
     if compressed:
         return dict(json.loads(gzip.decompress(base64.b64decode(compressed))))
     return dict(status.get("nodes") or {})
+
+
+def _last_attempts(pods: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the pods without those whose task Argo has tried again: ``….executor(0)`` beside ``….executor(1)``."""
+    last: dict[str, tuple[int, dict[str, Any]]] = {}
+    for pod in pods:
+        attempt = ATTEMPT.search(pod["name"])
+        task, number = (pod["name"][: attempt.start()], int(attempt[1])) if attempt else (pod["name"], 0)
+        if number >= last.get(task, (0, {}))[0]:
+            last[task] = (number, pod)
+    return [pod for _, pod in last.values()]
 
 
 def _step(name: str, steps: Collection[str]) -> str:

@@ -357,3 +357,17 @@ def test_a_retry_that_kfp_rejects_is_reported_and_the_run_followed_on(host, stat
     monkeypatch.setattr(KfpClient, "retry_run", rejected)
     lines, _ = follow(host, run)
     assert lines == ["the run could not be retried: Workflow must be Failed/Error to retry"]
+
+
+def test_an_attempt_that_argo_has_repeated_is_neither_the_reason_nor_a_loss(host, state, run, workflow) -> None:
+    """Argo retries a deleted pod; the run then fails for another reason."""
+    workflow(
+        ("root.condition-1.pretrain.executor(0)", "Failed", "pod deleted"),
+        ("root.condition-1.pretrain.executor(1)", "Succeeded", ""),
+        ("root.condition-1.register.executor(0)", "Failed", "Error (exit code 1): register: no such model"),
+    )
+    state.states = [document("FAILED")]
+    record(run)
+    _, follower = follow(host, run)
+    assert follower.record.failure == "register: Error (exit code 1): register: no such model"
+    assert not state.changes
