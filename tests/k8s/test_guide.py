@@ -1,7 +1,9 @@
 """Commands in the documentation name only labels, resources and Secrets that the manifests define."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,3 +123,13 @@ def test_a_wait_is_for_a_job_that_is_there() -> None:
     """`logs -f` right after `create` fails while the pod starts."""
     assert not [line for line in console() if "logs -f" in line]
     assert len([line for line in console() if "wait --for=condition=complete" in line]) >= 5
+
+
+def test_the_digest_of_postgresql_gets_into_its_place(tmp_path) -> None:
+    (command,) = (line for line in console() if line.startswith("sed -i") and "postgres" in line)
+    shutil.copy(ROOT / "k8s/images/kustomization.yaml", tmp_path)
+    digest = "docker.io/library/postgres@sha256:" + "7" * 64
+    script = command.replace("k8s/images/", "")
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env={**os.environ, "DIGEST": digest}, check=True)
+    images = yaml.safe_load((tmp_path / "kustomization.yaml").read_text())["images"]
+    assert [entry["digest"] for entry in images] == ["sha256:" + "0" * 64] * 3 + ["sha256:" + "7" * 64]
