@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from labram import git
 from labram.errors import PlatformError
-from labram.events import step
+from labram.events import KUBERNETES_VARIABLE, step
 from labram.platform import doctor
 from labram.tracking import lineage, mlflow_runs
 
@@ -56,12 +56,12 @@ def _check_commit(compiled: str) -> None:
     """Check that image and pipeline are of one commit; KFP runs any image with any pipeline.
 
     Raises:
-        PlatformError: If both commits are known and differ, or the image was built from changed files.
+        PlatformError: If both commits are known and differ, or the image of a pod was built from changed files.
     """
     own = lineage.commit()
     if git.UNKNOWN in {own, compiled}:
         return
-    if own != compiled or (lineage.dirty() and os.environ.get(lineage.COMMIT_VARIABLE)):
+    if own != compiled or (lineage.dirty() and KUBERNETES_VARIABLE in os.environ):
         state = " with uncommitted changes" if lineage.dirty() else ""
         raise PlatformError(
             f"the image is of commit {own[:12]}{state}, the pipeline of {compiled[:12]}",
