@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from labram.platform.run_follower import Follower
 
 STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow", "PENDING": "yellow", "KILLED": "yellow"}
-OUTCOME_STYLES = {"not promoted": "yellow", "error": "red"}
+OUTCOME_STYLES = {"not promoted": "yellow", "error": "red", "not known": "red"}
 
 
 def follow(client: "KfpClient", run: str) -> int:
