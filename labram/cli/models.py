@@ -40,8 +40,8 @@ def list_(
     """
     from labram.cli.progress import console
     from labram.cli.tables import new_table
-    from labram.registry import model_registry, provenance
     from labram.platform.registry_connection import connect
+    from labram.registry import model_registry, provenance
 
     connect(workspace)
     everything = model_registry.list_versions()
@@ -88,8 +88,8 @@ def show(
     Exit codes: 0 done; 1 error, such as an unknown model.
     """
     from labram.cli.progress import console
-    from labram.registry import model_registry, provenance
     from labram.platform.registry_connection import connect
+    from labram.registry import model_registry, provenance
 
     connect(workspace)
     found = provenance.trace(model_registry.find_model(model))
@@ -115,9 +115,9 @@ def compare(
     Exit codes: 0 done; 1 error, such as an unknown model.
     """
     from labram.cli.comparisons import show_comparison
+    from labram.platform.registry_connection import connect
     from labram.registry import model_registry
     from labram.registry.comparison import compare_versions
-    from labram.platform.registry_connection import connect
 
     connect(workspace)
     found = compare_versions(model_registry.find_model(a), model_registry.find_model(b))
@@ -138,8 +138,8 @@ def resolve(
 
     Exit codes: 0 done; 1 error, such as an unknown alias.
     """
-    from labram.registry.model_registry import find_version
     from labram.platform.registry_connection import connect
+    from labram.registry.model_registry import find_version
 
     connect(workspace)
     echo(find_version(model).uri)
