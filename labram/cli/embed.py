@@ -128,9 +128,9 @@ def _write(
     reader: "WindowReader", sources: "list[Source]", out: Path, workers: int | None, *, allow_missing: bool
 ) -> None:
     from labram.cli.progress import Bar
+    from labram.cores import available_cores
     from labram.inference.embed_recordings import read_recordings
     from labram.inference.table_file import table_file
-    from labram.platform.cores import available_cores
     from labram.scratch_folder import scratch_folder
     from labram.store.store import Store
 

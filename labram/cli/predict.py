@@ -66,6 +66,7 @@ def predict(
     Exit codes: 0 done; 1 error; 6 some files were not predicted.
     """
     from labram.cli.progress import Bar
+    from labram.cores import available_cores
     from labram.inference.partial_table import PartialTable
     from labram.inference.predict_recordings import TaskModel, columns, predict_recordings
     from labram.inference.predictor import Predictor
