@@ -150,6 +150,7 @@ def test_what_the_account_may_not_read_and_what_may_yet_grow_are_doubts(healthy,
     healthy[NODES] = {"items": []}
     state.forbidden = {CLAIM}
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("LABRAM_AUTOSCALED", "1")
     with caplog.at_level(logging.INFO):
         asked()
     assert "could not be checked: this pod's account may not read" in caplog.text
