@@ -26,7 +26,7 @@ def unstated(call: ast.Call) -> bool:
     if "encoding" in named:
         return False
     match call.func:
-        case ast.Attribute(value=ast.Name(id="files" | "wheel" | "os" | "gzip" | "tarfile")):
+        case ast.Attribute(value=ast.Name(id="files" | "wheel" | "os" | "gzip" | "tarfile" | "archive")):
             return False
         case ast.Attribute(attr="read_text"):
             return not call.args

@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
 from labram.cli import app
+from labram.cli.progress import console
 from labram.errors import PlatformError
 from labram.platform import run_follower, run_records, workflows
 from labram.platform.doctor import kubernetes
@@ -249,10 +250,11 @@ def test_mlflow_may_be_away_for_a_moment(host, state, run, monkeypatch) -> None:
     assert follower.record.outcome == "promoted"
 
 
-def test_the_table_has_outcomes_reasons_and_what_runs(host, state, run) -> None:
+def test_the_table_has_outcomes_reasons_and_what_runs(host, state, run, monkeypatch) -> None:
+    monkeypatch.setattr(console, "_width", 200)
     state.states = [document("RUNNING", plan_run="SUCCEEDED")]
     record_step(run, "pretrain", progress=0.5)
-    done = CliRunner().invoke(app, ["pipeline", "runs", "--host", host], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, ["pipeline", "runs", "--host", host])
     assert done.exit_code == 0, done.output
     assert "pretrain running, 50 %" in done.output
     assert "demo-0123" in done.output

@@ -208,8 +208,9 @@ def _environment(original: Original, source: Path) -> dict[str, str]:
 
 
 def _run(command: list[str]) -> None:
+    environment = without_locations(os.environ)
     done = subprocess.run(
-        command, env=without_locations(os.environ), capture_output=True, text=True, errors="replace", check=False
+        command, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
