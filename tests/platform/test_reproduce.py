@@ -40,7 +40,9 @@ def verdicts(a, b, **settings):
 
 
 def test_equal_files_are_bit_equal_and_what_states_the_machine_is_not_compared(tmp_path):
-    found = verdicts(model(tmp_path / "a"), model(tmp_path / "b"))
+    registered = model(tmp_path / "a")
+    (registered / "files.json").write_text("{}", encoding="utf-8")  # the manifest that registering adds
+    found = verdicts(registered, model(tmp_path / "b"))
     assert {entry.equality for entry in found.values()} == {Equality.BIT_EQUAL}
     assert "m/hardware.json" not in found
     assert set(found) == {

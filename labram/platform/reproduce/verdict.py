@@ -126,7 +126,7 @@ Compare = Callable[[Path, Path, bool], Iterator[Distance]]
 
 def _reader(name: str) -> Compare | None:
     """Return what compares a file; None for files that state who ran where, or repeat others."""
-    if name in {"README.md", "recipe.json", "hardware.json", "resumed.json", "load_report.json"}:
+    if name in {"README.md", "recipe.json", "hardware.json", "resumed.json", "load_report.json", "files.json"}:
         return None
     by_suffix: dict[str, Compare] = {
         ".safetensors": _tensors,
