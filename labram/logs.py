@@ -4,8 +4,10 @@
 caller.
 """
 
+import codecs
 import io
 import json
+import locale
 import logging
 import os
 import re
@@ -20,6 +22,8 @@ from labram.errors import LabramError
 from labram.printable import one_line, printable
 
 VARIABLE = "LABRAM_LOG"
+_TERMINAL = "labram_terminal"
+"""Option of the interpreter with the locale's encoding, after a restart."""
 CORPUS_VARIABLE = "LABRAM_CORPUS"
 """Environment variable with the corpus folder. Paths in it may contain personal names, so logs redact them."""
 IDS = {"run": "LABRAM_RUN", "task": "LABRAM_TASK"}
@@ -77,6 +81,22 @@ def escape_control_characters() -> None:
     warnings.formatwarning = lambda *about, **more: printable(original(*about, **more))
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PlainFormatter())
+
+
+def restart_in_utf8() -> None:
+    """Restart this process in UTF-8 mode if the locale decodes file names otherwise.
+
+    Names on disk are UTF-8, whatever the locale is, and ids, subjects and rows of label tables depend on them. Output
+    keeps the encoding of the locale.
+    """
+    if codecs.lookup(sys.getfilesystemencoding()).name != "utf-8":
+        options = ["-X", "utf8", "-X", f"{_TERMINAL}={locale.getencoding()}"]
+        environment = {**os.environ, "PYTHONUTF8": "1"}  # for the processes that this one starts
+        os.execve(sys.executable, [sys.executable, *options, *sys.orig_argv[1:]], environment)  # noqa: S606
+    if encoding := sys._xoptions.get(_TERMINAL):
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding=str(encoding))
 
 
 def escape_unencodable() -> None:

@@ -23,6 +23,7 @@ from labram.events import emit
 from labram.platform.workspace import CORPUS_PLACEHOLDER, Workspace
 from labram.printable import printable
 from labram.recipe import Recipe
+from labram.tracking.mlflow_runs import require_home
 from pipelines import task_cache, warm_tasks
 from pipelines.compile import compile_pipeline
 from pipelines.containers import in_containers
@@ -61,6 +62,7 @@ def run(
     compiled = load_pipeline(file)
     if not containers:
         keep_python3(folder)
+        require_home(Path(workspace))  # the process that tasks are forked from imports MLflow
         warm_tasks.use()
     task_cache.use_for(Workspace.at(workspace))
     local.init(runner=runner, pipeline_root=str(root), enable_caching=not arguments["force"], raise_on_error=True)

@@ -103,3 +103,15 @@ def test_events_speak_to_people_too(caplog, event, level) -> None:
 def test_what_only_begins_like_the_corpus_folder_is_left(monkeypatch) -> None:
     monkeypatch.setenv(logs.CORPUS_VARIABLE, "/workspace/data")
     assert logs.redact_paths("'/workspace/data/a.edf' of /workspace/database") == "'--data' of /workspace/database"
+
+
+@pytest.mark.parametrize("locale", ["POSIX", "C.UTF-8"])
+def test_names_on_disk_are_utf8_in_any_locale_and_output_keeps_its_encoding(tmp_path, locale):
+    (tmp_path / "VP01_Köln.vhdr").touch()
+    program = (
+        "import os, sys; from labram import logs; logs.restart_in_utf8(); logs.escape_unencodable();"
+        "assert os.listdir(sys.argv[1]) == ['VP01_K\\xf6ln.vhdr']; print('K\\xf6ln')"
+    )
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], env=environment, capture_output=True, check=True)
+    assert done.stdout == (b"K\\xf6ln\n" if locale == "POSIX" else "Köln\n".encode())

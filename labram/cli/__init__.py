@@ -31,7 +31,7 @@ from labram.cli import (
 )
 from labram.cli.exit_codes import ERROR
 from labram.cli.terminal import echo
-from labram.logs import escape_control_characters, escape_unencodable
+from labram.logs import escape_control_characters, escape_unencodable, restart_in_utf8
 from labram.system_errors import as_sentence
 
 app = typer.Typer(
@@ -93,6 +93,7 @@ def _main(
 
 def main() -> None:
     """Run the command line; print errors of users, files and machines as one message and exit with code 1."""
+    restart_in_utf8()
     escape_unencodable()
     escape_control_characters()
     try:

@@ -33,10 +33,10 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
         _show_tasks(result["tasks"])
         _show_gates(result)
     console.print(f"report    {workspace.run(result['run']) / 'report.html'}", soft_wrap=True)
-    console.print(f"tracking  {how_to_open(workspace.root)}", soft_wrap=True)
     if ids := result.get("mlflow"):  # absent in results of earlier versions
         console.print(f"this run  {page(workspace.root, ids['experiment'], ids['run'])}", soft_wrap=True)
         console.print(f"all runs  {page(workspace.root, ids['experiment'])}", soft_wrap=True)
+    console.print(f"tracking  {how_to_open(workspace.root)}", soft_wrap=True)
     return of_result(result["outcome"])
 
 

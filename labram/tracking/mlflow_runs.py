@@ -86,7 +86,7 @@ def configure(workspace: Path) -> str:
     Raises:
         PlatformError: If the database is damaged or cannot be written, or see `tracking_uri`.
     """
-    _require_home(workspace)
+    require_home(workspace)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -107,7 +107,7 @@ def has_runs(workspace: Path) -> bool:
     return not in_workspace(workspace) or (workspace.absolute() / DATABASE).exists()
 
 
-def _require_home(workspace: Path) -> None:
+def require_home(workspace: Path) -> None:
     """Set HOME to a folder of the workspace for a user without a home, because MLflow's import asks for it."""
     try:
         Path.home()
