@@ -7,6 +7,8 @@ TARGETS ?= cpu mlflow
 WORKERS ?= 2
 # Only constraints.txt fixes versions. torch comes first, so that pip takes a CPU build where it has one.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile -c constraints.txt
+# Runs and tests start hundreds of processes: Python keeps what it has compiled, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run run-services run-containers images results lock test attack lint ui browser postgresql clean
 help:  ## This list

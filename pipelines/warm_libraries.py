@@ -9,7 +9,22 @@ from importlib import import_module
 
 from labram.steps.table import STEPS
 
-MODULES = ("pipelines.local", "kfp.dsl.executor_main", "mlflow.tracking", *(f"labram.steps.{step}" for step in STEPS))
+LATE = (
+    "mlflow.pyfunc",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "pyriemann",
+    "sklearn.linear_model",
+    "torch._dynamo",
+)
+"""What libraries and steps import on first use, and almost every task uses."""
+MODULES = (
+    "pipelines.local",
+    "kfp.dsl.executor_main",
+    "mlflow.tracking",
+    *(f"labram.steps.{step}" for step in STEPS),
+    *LATE,
+)
 
 for _name in MODULES:
     with suppress(Exception):
