@@ -141,37 +141,17 @@ def check(
         facts = {**asdict(result), "subjects": result.subjects, "groups": result.groups, "hours": result.hours}
         echo(json.dumps(facts, default=str))
     else:
-        _show(result)
+        _show(result, settings.name)
     if not result.hours:
         raise CorpusError(
             "no recording can be read", file=folder, remedy="See the reasons above, or `labram datasets check --json`"
         )
 
 
-def _show(result: "DatasetCheck") -> None:
-    from rich.table import Table
-
-    from labram.cli.progress import console
-
+def _show(result: "DatasetCheck", recipe: str) -> None:
     groups = f", {result.groups} groups" if result.groups else ""
     echo(f"{result.name}: {len(result.files)} recordings, {result.subjects} subjects{groups}, {result.hours:.2f} hours")
-    if result.classes:
-        table = Table()
-        columns = ("task", "class", "subjects", "recordings", "minutes", "train", "validation", "test")
-        for number, column in enumerate(columns):
-            table.add_column(column, justify="right" if number > 1 else "left", no_wrap=number < 2)
-        for counts in result.classes:
-            splits = [str(counts.splits.get(split, "")) for split in ("train", "validation", "test")]
-            table.add_row(
-                counts.task,
-                counts.name,
-                str(counts.subjects),
-                str(counts.recordings),
-                f"{counts.seconds / 60:.1f}",
-                *splits,
-            )
-        console.print(table)
-        echo("Train, validation and test count subjects, as the recipe splits them.")
+    _show_classes(result, recipe)
     for title, lines in _problems(result):
         if lines:
             echo(f"{title}: {len(lines)}", fg="yellow")
@@ -184,6 +164,27 @@ def _show(result: "DatasetCheck") -> None:
     for judged in result.sample:
         for finding in judged.findings:
             echo(f"  {judged.place}: {finding}")
+
+
+def _show_classes(result: "DatasetCheck", recipe: str) -> None:
+    from rich.table import Table
+
+    from labram.cli.progress import console
+    from labram.corpus.catalogue import SPLITS
+
+    if not result.classes:
+        return
+    table = Table()
+    columns = ("task", "class", "subjects", "files", "minutes", "train / val. / test")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number > 1 else "left", overflow="fold")
+    for counts in result.classes:
+        splits = " / ".join(str(counts.splits[split]) for split in SPLITS) if counts.splits else ""
+        minutes = f"{counts.seconds / 60:.1f}"
+        table.add_row(counts.task, counts.name, str(counts.subjects), str(counts.recordings), minutes, splits)
+    console.print(table)
+    if any(counts.splits for counts in result.classes):
+        echo(f"Train, validation and test count subjects, as the recipe {recipe!r} splits them.")
 
 
 def _problems(result: "DatasetCheck") -> Iterator[tuple[str, list[str]]]:

@@ -130,6 +130,11 @@ class DatasetCheck:
         return len({one.file.group for one in self.files if one.file.group})
 
     @property
+    def within_session(self) -> bool:
+        """Whether there are too few subjects, or groups of them, for models of other people."""
+        return bool(_few(self.files))
+
+    @property
     def hours(self) -> float:
         """Hours that can be read."""
         return sum(one.seconds for one in self.files) / 3600
@@ -169,6 +174,7 @@ def check_dataset(
         files.append(_checked(dataset, file))
         monitor.progress(number, len(contents.files))
     splits = _splits(dataset, files, recipe)
+    few = _few(files)
     hints = simultaneous([(one.file, one.seconds) for one in files]) if sample else []
     classes = tuple(counts for task in dataset.tasks for counts in _classes(dataset, task, files, splits))
     return DatasetCheck(
@@ -177,10 +183,20 @@ def check_dataset(
         classes=classes,
         notes=contents.notes,
         unlabelled={task: _unlabelled(task, files) for task in dataset.tasks},
-        doubts=tuple(doubt for task in dataset.tasks for doubt in _doubts(task, classes)),
+        doubts=() if few else tuple(doubt for task in dataset.tasks for doubt in _doubts(task, classes)),
         sample=tuple(_judge(dataset, files, recipe, hints)) if sample else (),
-        hints=tuple(hints),
+        hints=(*few, *hints),
     )
+
+
+def _few(files: Sequence[CheckedFile]) -> tuple[str, ...]:
+    """Return what can be done with fewer subjects, or groups of them, than there are splits."""
+    subjects, units = ({one.file.subject for one in files}, {one.file.group or one.file.subject for one in files})
+    if len(units) >= MIN_SUBJECTS:
+        return ()
+    groups = f" in {len(units)} groups" if len(units) < len(subjects) else ""
+    models = "models of one person only (split.kind: within-session), as `labram recipe init` drafts"
+    return (f"{len(subjects)} subjects{groups}: {models}",)
 
 
 def _checked(dataset: FileDataset, file: RecordingFile) -> CheckedFile:
@@ -205,7 +221,7 @@ def _checked(dataset: FileDataset, file: RecordingFile) -> CheckedFile:
 
 def _splits(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) -> dict[str, Split]:
     """Return the split of each subject as a run would draw it; empty in a cross-validation, or of a large folder."""
-    if recipe.split.cross_validated:
+    if recipe.split.cross_validated or _few(files):
         return {}
     usable = [one for one in files if one.seconds]
     sizes = [one.file.path.stat().st_size for one in usable]

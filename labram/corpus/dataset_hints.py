@@ -37,6 +37,8 @@ class _Interval(NamedTuple):
 def simultaneous(files: Sequence[tuple[RecordingFile, float]]) -> list[str]:
     """Return a hint for each two recordings of different subjects, in no common group, that overlap in time.
 
+    Times of a person who was recorded twice at one time are placeholders, and are not compared.
+
     Args:
         files: Recordings with their durations in seconds.
     """
@@ -45,12 +47,14 @@ def simultaneous(files: Sequence[tuple[RecordingFile, float]]) -> list[str]:
         started = read_origin(file.path).started
         if started is not None and seconds and file.trials is None:
             intervals.append(_Interval(started, started + seconds, file))
+    ordered = combinations(sorted(intervals, key=lambda each: each[:2]), 2)
+    overlapping = [pair for pair in ordered if min(pair[0].stop, pair[1].stop) - pair[1].start > _LEAST_OVERLAP]
+    untrue = {one.file.subject for one, other in overlapping if one.file.subject == other.file.subject}
     pairs = [
         (one.file, other.file)
-        for one, other in combinations(sorted(intervals, key=lambda each: each[:2]), 2)
-        if one.file.subject != other.file.subject
+        for one, other in overlapping
+        if one.file.subject != other.file.subject and not {one.file.subject, other.file.subject} & untrue
         if not (one.file.group and one.file.group == other.file.group)
-        if min(one.stop, other.stop) - other.start > _LEAST_OVERLAP
     ]
     subjects = {file.subject for file, _ in files}
     if len({file.subject for pair in pairs for file in pair}) > max(2, _MOST_SIMULTANEOUS * len(subjects)):
@@ -91,14 +95,17 @@ def _strongest_peak(recording: Recording, line_freq_hz: float) -> float | None:
     from scipy.signal import welch
 
     samples = int(min(recording.seconds, _SECONDS) * recording.sfreq)
-    if samples < 8 * recording.sfreq or recording.sfreq < 4 * _LEAST_PEAK_HZ or recording.trial_samples:
+    length = recording.trial_samples or samples
+    if samples < 8 * recording.sfreq or recording.sfreq < 4 * _LEAST_PEAK_HZ or length < 2 * recording.sfreq:
         return None
     try:
-        data = recording.read(range(min(8, len(recording.channels))), 0, samples)
+        data = recording.read(range(min(8, len(recording.channels))), 0, samples // length * length)
     except (ReadError, ReaderFailed, OSError):
         return None
-    freqs, power = welch(data, recording.sfreq, nperseg=int(4 * recording.sfreq))
-    spectrum = np.median(np.asarray(power, np.float64), axis=0)
+    segment = int(4 * recording.sfreq)
+    trials = data.reshape(len(data), -1, length)
+    freqs, power = welch(trials, recording.sfreq, nperseg=min(segment, length), nfft=segment)
+    spectrum = np.median(np.asarray(power, np.float64).mean(axis=1), axis=0)
     ratios = np.array(list(_ratios(spectrum)))
     ratios[(freqs < _LEAST_PEAK_HZ) | (freqs > 0.45 * recording.sfreq)] = 0.0
     harmonic = np.maximum(np.round(freqs / line_freq_hz), 1.0) * line_freq_hz

@@ -71,6 +71,12 @@ def draft_recipe(dataset: FileDataset, checked: DatasetCheck, base: str = "demo"
 
 
 def _split(checked: DatasetCheck) -> list[str]:
+    if checked.within_session:
+        return [
+            f"# Few people ({checked.subjects}): models of one person, tested on other parts of a recording. Scores",
+            "# say how well they do for these people, and nothing about others. Pre-training uses all, without labels.",
+            "split: {kind: within-session, pretraining: all}",
+        ]
     if round(_TEST_SHARE * checked.subjects) < FEWEST_TEST_SUBJECTS:
         return [
             f"# A fifth of {checked.subjects} subjects are too few for tests: every subject is tested once, by models",

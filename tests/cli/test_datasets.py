@@ -113,6 +113,18 @@ def test_a_recipe_is_drafted_with_windows_as_long_as_the_labels_allow(labram, la
     assert "Pass --out, or --force" in labram("recipe", "init", "--dataset", lab, "--out", out)[2]
 
 
+def test_of_two_people_models_of_one_person_are_drafted(labram, lab: Path, tmp_path: Path) -> None:
+    for path in lab.glob("VP0[3-6]*.edf"):
+        path.unlink()
+    labram("datasets", "init", lab)
+    _, out, _ = labram("datasets", "check", lab)
+    assert "2 subjects: models of one person only (split.kind: within-session)" in out
+    assert "cannot be trained" not in out
+    recipe = tmp_path / "mine.yaml"
+    assert "at least 3" not in labram("recipe", "init", "--dataset", lab, "--out", recipe)[1]
+    assert yaml.safe_load(recipe.read_text())["split"] == {"kind": "within-session", "pretraining": "all"}
+
+
 def test_the_file_of_an_id_and_the_id_of_a_file_are_found_with_its_verdict(labram, lab: Path, tmp_path: Path) -> None:
     labram("datasets", "init", lab)
     (lab / "VP07_1.edf").write_bytes(b"no EDF")

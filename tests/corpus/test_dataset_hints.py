@@ -27,6 +27,15 @@ def test_a_peak_that_contradicts_the_rate_names_the_rate_that_would_fit() -> Non
     assert wrong_rate(Recording(pink(np.random.default_rng(0), 4, 7500, 20.0), ("a", "b", "c", "d"), 250.0), 50.0) == ""
 
 
+def test_a_wrong_rate_of_trials_is_noticed() -> None:
+    def hint(rate: float) -> str:
+        long = with_line_noise(50.0)
+        return wrong_rate(Recording(long.read(range(4)), long.channels, rate, trial_samples=500), 50.0)
+
+    assert hint(250.0) == ""
+    assert "250 Hz instead of 200 Hz" in hint(200.0)
+
+
 def test_amplitudes_divided_by_100_are_named() -> None:
     assert "100 µV" in small_amplitude(0.12)
     assert small_amplitude(12.0) == small_amplitude(None) == ""
@@ -43,6 +52,8 @@ def test_recordings_of_two_people_at_one_time_are_pointed_out_unless_they_are_a_
 
     assert simultaneous(files()) == ["a.edf and b.edf overlap in time: were both recorded together? Then state `group`"]
     assert simultaneous(files("g")) == []
+    twice = (RecordingFile("x", Path("b.edf"), "a.edf", place="c.edf"), 60.0)  # nobody is recorded twice at one time
+    assert simultaneous([*files(), twice]) == []
     starts |= {f"{n}.edf": 1000.0 for n in range(6)}
     (hint,) = simultaneous(files())
     assert "28 pairs" in hint

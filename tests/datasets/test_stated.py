@@ -326,13 +326,14 @@ def test_bids_labels_come_from_events_participants_and_scans(tmp_path: Path, rec
 
 
 def test_the_values_of_trial_type_are_drafted_as_classes(tmp_path: Path, recorded: Path) -> None:
+    tmp_path /= "BIDS"  # the name of a built-in dataset
     place = tmp_path / "sub-01" / "eeg" / "sub-01_task-x_eeg.edf"
     place.parent.mkdir(parents=True)
     shutil.copy(recorded / "P01_a.edf", place)
     place.with_name("sub-01_task-x_events.tsv").write_text("onset\tduration\ttrial_type\n1\t2\tleft\n4\t2\tright")
     (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
     stated = yaml.safe_load(draft(survey(tmp_path)))
-    assert stated["bids"] is True
+    assert (stated["name"], stated["bids"]) == ("my_bids", True)
     assert stated["tasks"] == {
         "trial_type": {"classes": ["left", "right"], "labels": {"bids": "events", "label": "trial_type"}}
     }

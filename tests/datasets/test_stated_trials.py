@@ -251,6 +251,24 @@ def test_array_and_epoch_files_are_drafted(study, tmp_path: Path, data) -> None:
     assert stated["tasks"]["label"]["labels"] == {"trials": "y", "values": {"0": "class 0", "1": "class 1"}}
 
 
+@pytest.mark.parametrize(("factor", "unit"), [(1.0, "µV"), (1e-2, "100 µV"), (1e-6, "V")])
+def test_one_array_of_several_people_is_drafted_with_its_table_and_the_unit_of_its_amplitudes(
+    tmp_path: Path, data, factor, unit
+) -> None:
+    np.save(tmp_path / "X.npy", data * factor)
+    rows = [f"P{i % 2},{i // 4},{'rest' if i % 3 else 'task'},30" for i in range(TRIALS)]
+    (tmp_path / "meta.csv").write_text("\n".join(["participant,session,state,age", *rows]))
+    (tmp_path / "channels.txt").write_text("\n".join(CHANNELS))
+    stated = yaml.safe_load(draft(survey(tmp_path)))
+    assert "subject" not in stated
+    array = stated["trials"]
+    assert (array["table"], array["subject"], array["session"]) == ("meta.csv", "participant", "session")
+    assert array["unit"] == unit
+    assert stated["tasks"] == {
+        "state": {"classes": ["task", "rest"], "labels": {"trials": "meta.csv", "label": "state"}}
+    }
+
+
 class TestChannels:
     def test_labels_are_renamed_mapped_to_the_nearest_electrode_and_given_modern_names(self) -> None:
         def names(*labels: str, **stated: object) -> tuple[str, ...]:
@@ -316,3 +334,18 @@ def test_files_of_groups_are_drafted_with_subjects_within_groups(tmp_path: Path,
     stated = yaml.safe_load(draft(survey(tmp_path)))
     assert re.search(stated["subject"], "dyad01_p2.edf")["subject"] == "dyad01_p2"
     assert re.search(stated["group"], "dyad01_p2.edf")["group"] == "dyad01"
+
+
+def test_epochs_of_triads_are_drafted_with_one_group_each(tmp_path: Path, data) -> None:
+    info = mne.create_info(list(CHANNELS), RATE, "eeg", verbose="error")
+    events = np.c_[np.arange(TRIALS) * 200, np.zeros(TRIALS, int), Y]
+    for name in (f"triad0{number}_{person}" for number in (1, 2) for person in "ABC"):
+        epochs = mne.EpochsArray(data * 1e-6, info, events, event_id={"alone": 0, "together": 1}, verbose="error")
+        epochs.save(tmp_path / f"{name}-epo.fif", verbose="error")
+    text = draft(survey(tmp_path))
+    (tmp_path / "dataset.yaml").write_text(text)
+    dataset = FileDataset.load(tmp_path)
+    files = list(dataset.recordings(tmp_path))
+    assert [(file.subject, file.group) for file in files[2:4]] == [("triad01_C", "triad01"), ("triad02_A", "triad02")]
+    assert "word:" not in text  # A, B and C tell people apart
+    assert [span.label for span in dataset.labels(files[0], dataset.read(files[0]))] == [(float(y),) for y in Y]

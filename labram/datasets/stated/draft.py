@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from labram.datasets.registry import ADAPTERS
 from labram.datasets.stated.survey import Survey, TableFinding
 from labram.datasets.stated.trial_survey import TrialFinding
 
 _DOUBT = "# ?"
 _SHOWN = 6
+_EEG_UV = (3.0, 300.0)
 
 
 def draft(found: Survey) -> str:
@@ -56,7 +58,8 @@ def _counted(counter: "object", unit: str = "") -> str:
 
 def _name(found: Survey) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", found.folder.resolve().name.lower()).strip("_")
-    return name if re.match(r"[a-z]", name) else f"study_{name}".rstrip("_")
+    name = name if re.match(r"[a-z]", name) else f"study_{name}".rstrip("_")
+    return f"my_{name}" if name in ADAPTERS else name
 
 
 def _quoted(text: str) -> str:
@@ -119,8 +122,11 @@ def _array(array: TrialFinding) -> Iterator[str]:
         yield "  sampling_rate_hz: 250"
     else:
         yield f"  sampling_rate_hz: {array.rate:g}"
+    unit, reason = _unit(array.amplitude)
     yield f"  {_DOUBT} the unit: V, mV, µV, or a multiple such as 100 µV if amplitudes were divided by 100"
-    yield "  unit: µV"
+    if reason:
+        yield f"  # {reason}"
+    yield f"  unit: {unit}"
     if array.channels:
         yield f"  channels: {array.channels}"
     else:
@@ -132,10 +138,25 @@ def _array(array: TrialFinding) -> Iterator[str]:
         yield f"  # {array.table} has a row per trial; session and group may be columns too."
         yield f"  table: {array.table}"
         yield f"  subject: {_label(array.subject)}"
+        if array.session:
+            yield f"  session: {_label(array.session)}"
+        if array.group:
+            yield f"  {_DOUBT} must those with one value of {array.group} stay in one split? Then:"
+            yield f"  # group: {_label(array.group)}"
     elif array.table:
         yield f"  {_DOUBT} {array.table} has a row per trial: which of its columns is the subject?"
         yield f"  # table: {array.table}"
         yield "  # subject: subject"
+
+
+def _unit(amplitude: float | None) -> tuple[str, str]:
+    """Return the likely unit of signals by their standard deviation, and why; EEG has some 5 to 100 µV."""
+    if amplitude is None:
+        return "µV", ""
+    for unit, microvolts in (("µV", 1.0), ("100 µV", 100.0), ("V", 1e6)):
+        if _EEG_UV[0] <= amplitude * microvolts <= _EEG_UV[1]:
+            return unit, f"Their standard deviation is {amplitude:.2g}, as of EEG in {unit}."
+    return "µV", f"Their standard deviation is {amplitude:.2g}, which is that of EEG in none of them."
 
 
 def _amounts() -> list[str]:
@@ -176,6 +197,12 @@ def _sources(found: Survey) -> Iterator[list[str]]:
             f"  classes: [{', '.join(map(_label, named))}]",
             f"  labels: {{trials: {found.arrays.labels}, values: {{{mapping}}}}}",
         ]
+    for column, values in found.arrays.columns.items() if found.arrays else ():
+        yield [
+            f"{_task_name(column)}:",
+            f"  classes: [{', '.join(map(_label, values))}]  # in the order of {found.arrays.table}",
+            f"  labels: {{trials: {found.arrays.table}, label: {_label(column)}}}",
+        ]
     if found.events and found.epochs:
         yield list(_event_task(found))
     for table in found.tables:
@@ -195,8 +222,7 @@ def _sources(found: Survey) -> Iterator[list[str]]:
 
 
 def _table_task(table: TableFinding, column: str, values: Sequence[str]) -> Iterator[str]:
-    name = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_") or "label"
-    yield f"{name if re.match(r'[a-z]', name) else f'label_{name}'}:"
+    yield f"{_task_name(column)}:"
     folded: dict[str, str] = {}
     for value in values:
         folded.setdefault("".join(value.split()).casefold(), value)
@@ -217,6 +243,11 @@ def _table_task(table: TableFinding, column: str, values: Sequence[str]) -> Iter
     if mapped:
         keys += [f"values: {{{', '.join(f'{_label(value)}: {_label(name)}' for value, name in mapped.items())}}}"]
     yield f"  labels: {{{', '.join(keys)}}}"
+
+
+def _task_name(column: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_") or "label"
+    return name if re.match(r"[a-z]", name) else f"label_{name}"
 
 
 def _bids_task(found: Survey) -> Iterator[str]:

@@ -15,6 +15,18 @@ from labram.datasets import subjects
 from labram.datasets.bids import Bids
 from labram.datasets.finder import FOLDER
 from labram.datasets.stated import label_table
+from labram.datasets.stated.column_names import (
+    DURATION,
+    GROUP,
+    GROUP_WORDS,
+    MOST_CLASSES,
+    PERSONAL,
+    SESSION,
+    START,
+    STOP,
+    few_values,
+    first_named,
+)
 from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.labels import events_table
 from labram.datasets.stated.row_matching import names_of
@@ -30,15 +42,7 @@ from labram.signals.recording import Recording
 _OPENED = 24
 """Recordings whose headers are read, spread over the folder."""
 _SPECTRA, _SPECTRUM_SECONDS = 4, 30.0
-_MOST_CLASSES = 12
 _LINE_RATIO = 2.0
-_START = re.compile(r"onset|start|begin|from|t0", re.IGNORECASE)
-_DURATION = re.compile(r"dur|length|len", re.IGNORECASE)
-_STOP = re.compile(r"stop|end|offset|until", re.IGNORECASE)
-_GROUP_WORDS = "dyad|triad|pair|paar|couple|family|group|team"
-_GROUP = re.compile(rf"{_GROUP_WORDS}|famil|site|cent(er|re)", re.IGNORECASE)
-_SESSION = re.compile(r"sess|visit|run|day", re.IGNORECASE)
-_PERSONAL = re.compile(r"\b(age|sex|gender|birth|dob|name|mail|address|phone)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ def _with_headers(found: Survey, recordings: Sequence[Recording]) -> Survey:
         lost=Counter(label for recording in recordings for label in lost_channels(recording.channels)),
         events={
             code: (sum(any(event.code == code for event in one.events) for one in recordings), count)
-            for code, count in codes.most_common(_MOST_CLASSES)
+            for code, count in codes.most_common(MOST_CLASSES)
         },
         no_duration=frozenset(event.code for one in recordings for event in one.events if event.duration <= 0),
         line_freq_hz=_line_freq(recordings),
@@ -206,13 +210,14 @@ def _trial_types(paths: Sequence[Path]) -> tuple[Counter[str], float]:
 
 def _group(places: Sequence[str]) -> str:
     """Return a pattern of groups, if the paths of all recordings name one, such as a dyad."""
-    pattern = rf"(?i)(?P<group>(?:{_GROUP_WORDS})[-_ ]?\d+)"
+    pattern = rf"(?i)(?P<group>(?:{GROUP_WORDS})[-_ ]?\d+)"
     return pattern if all(re.search(pattern, place) for place in places) else ""
 
 
 def _within(group: str, places: Sequence[str]) -> str:
-    """Return a pattern of the subjects of groups, numbered within each; empty if they are not."""
-    pattern = group.replace("(?P<group>", "(?P<subject>(?:").removesuffix(")") + r")[-_ /]+[a-z]*\d+)"
+    """Return a pattern of the subjects of groups, numbered or lettered within each; empty if they are not."""
+    member = r")[-_ /]*(?:[a-z]*\d+|[a-z])(?![a-z0-9]))"
+    pattern = group.replace("(?P<group>", "(?P<subject>(?:").removesuffix(")") + member
     return pattern if group and all(re.search(pattern, place) for place in places) else ""
 
 
@@ -296,32 +301,16 @@ def _finding(place: str, table: Table, places: Sequence[str], names: set[str]) -
     if not (file or subject):
         return None
     keys = {file, subject}
-    times = {kind: _named(table, rule, keys) for kind, rule in (("s", _START), ("d", _DURATION), ("e", _STOP))}
-    group, session = _named(table, _GROUP, keys, numbers=False), _named(table, _SESSION, keys, numbers=False)
-    rest = [c for c in table.columns if c not in {*keys, *times.values(), group, session} and not _PERSONAL.search(c)]
-    labels = {column: values for column in rest if (values := _few_values(table, column))}
+    times = {kind: first_named(table, rule, keys) for kind, rule in (("s", START), ("d", DURATION), ("e", STOP))}
+    group, session = first_named(table, GROUP, keys, numbers=False), first_named(table, SESSION, keys, numbers=False)
+    rest = [c for c in table.columns if c not in {*keys, *times.values(), group, session} and not PERSONAL.search(c)]
+    labels = {column: values for column in rest if (values := few_values(table, column))}
     matched = matches[file][0] if file else matches[subject][1]
     start = times["s"]
     return TableFinding(
         place, table, file, subject, start, times["d"] if start else "", times["e"] if start else "", group, session,
         labels, matched,
     )  # fmt: skip
-
-
-def _named(table: Table, rule: re.Pattern[str], used: set[str], *, numbers: bool = True) -> str:
-    """Return the first column whose name fits a rule; of times, one with numbers."""
-    for column in table.columns:
-        if column not in used and rule.search(column):
-            values = [row.stated(column) for row in table.rows]
-            if not numbers or all(re.fullmatch(r"[+-]?\d*[.,]?\d+", value) for value in values if value):
-                return column
-    return ""
-
-
-def _few_values(table: Table, column: str) -> tuple[str, ...]:
-    """Return the distinct values of a column if there are few, in order of first appearance."""
-    values = tuple(dict.fromkeys(value for row in table.rows if (value := row.stated(column))))
-    return values if 2 <= len(values) <= min(_MOST_CLASSES, max(2, len(table.rows) // 2)) else ()
 
 
 def _words(places: Sequence[str], pattern: str) -> tuple[str, tuple[str, ...]]:
@@ -336,7 +325,10 @@ def _words(places: Sequence[str], pattern: str) -> tuple[str, tuple[str, ...]]:
         words = tuple(by_word)
         letters = all(re.fullmatch(r"[A-Za-z]+\d{0,2}", word) for word in words)
         numbered = len({word.rstrip("0123456789") for word in words}) < len(words)
-        if letters and not numbered and 2 <= len(words) <= _MOST_CLASSES and min(map(len, by_word.values())) > 1:
+        telling = any(re.split(r"[-_. /]+", subject)[-1] == word for word in words for subject in by_word[word])
+        if telling:  # the subjects apart, such as A and B of a couple
+            continue
+        if letters and not numbered and 2 <= len(words) <= MOST_CLASSES and min(map(len, by_word.values())) > 1:
             return rf"(?:^|[-_. /])(?P<label>{'|'.join(map(re.escape, sorted(words)))})(?=[-_. /])", tuple(
                 sorted(words)
             )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import scipy.io
 
+from labram.datasets.stated.column_names import GROUP, MOST_CLASSES, PERSONAL, SESSION, few_values
 from labram.datasets.stated.label_table import TableError, read_table
 from labram.datasets.walk import walk
 from labram.errors import ReadError
@@ -20,8 +21,9 @@ _CHANNEL_FILE = re.compile(r"(?i)(ch|chan|channels?|channel_?names|electrodes?|m
 _LABEL_NAME = re.compile(r"(?i)^(y|labels?|class(es)?|targets?|conditions?)$")
 _SUBJECT = re.compile(r"(?i)subj|particip|proband|patient|person|^(vp|who|id)")
 _LEAST_SAMPLES = 16
-_MOST_CLASSES = 12
+
 _MOST_CHANNELS = 512
+_MOST_MEASURED = 20
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class TrialFinding:
         values: Its distinct values.
         table: Table with a row per trial; empty: none.
         subject: Its column with subjects; empty: none.
+        session: Its column with sessions; empty: none.
+        group: Its column with what belongs together; empty: none.
+        columns: Its other columns with few values, with these values.
+        amplitude: Median standard deviation of the signals, in the file's unit; None: it cannot be read.
     """
 
     glob: str
@@ -53,6 +59,10 @@ class TrialFinding:
     values: tuple[str, ...]
     table: str
     subject: str
+    session: str = ""
+    group: str = ""
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    amplitude: float | None = None
 
 
 def find_trials(folder: Path) -> TrialFinding | None:
@@ -69,8 +79,7 @@ def find_trials(folder: Path) -> TrialFinding | None:
     axes = _axes(shape, count)
     trials = shape[axes.index("trials")] if "trials" in axes else 0
     labels, values = _labels(folder, first, arrays, trials)
-    table, subject = _table(folder, trials)
-    return TrialFinding(
+    finding = TrialFinding(
         glob=first.relative_to(folder).as_posix() if len(same) == 1 else f"**/*{first.suffix}",
         places=tuple(path.relative_to(folder).as_posix() for path in same),
         variable=variable,
@@ -80,9 +89,11 @@ def find_trials(folder: Path) -> TrialFinding | None:
         channels=channels,
         labels=labels,
         values=values,
-        table=table,
-        subject=subject,
+        table="",
+        subject="",
+        amplitude=_amplitude(first, variable, axes),
     )
+    return _with_table(finding, folder, trials)
 
 
 def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
@@ -186,7 +197,7 @@ def _labels(
                 continue
             distinct = tuple(dict.fromkeys(_text(value) for value in values))
             place = name if other == path else other.relative_to(folder).as_posix()
-            return place, distinct if len(distinct) <= _MOST_CLASSES else ()
+            return place, distinct if len(distinct) <= MOST_CLASSES else ()
     return "", ()
 
 
@@ -195,14 +206,33 @@ def _text(value: Any) -> str:
     return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
-def _table(folder: Path, trials: int) -> tuple[str, str]:
-    """Return a table with a row per trial, and its column of subjects."""
+def _with_table(found: TrialFinding, folder: Path, trials: int) -> TrialFinding:
+    """Return the finding with a table that has a row per trial, and what its columns seem to be."""
     for path in _files(folder, frozenset({".csv", ".tsv"})):
         try:
             table = read_table(path)
         except TableError:
             continue
-        if trials and len(table.rows) == trials:
-            place = path.relative_to(folder).as_posix()
-            return place, next((column for column in table.columns if _SUBJECT.search(column)), "")
-    return "", ""
+        if not trials or len(table.rows) != trials:
+            continue
+        subject, session, group = (
+            next((column for column in table.columns if rule.search(column)), "") for rule in (_SUBJECT, SESSION, GROUP)
+        )
+        rest = [c for c in table.columns if c not in {subject, session, group} and not PERSONAL.search(c)]
+        columns = {column: values for column in rest if (values := few_values(table, column))}
+        place = path.relative_to(folder).as_posix()
+        return replace(found, table=place, subject=subject, session=session, group=group, columns=columns)
+    return found
+
+
+def _amplitude(path: Path, variable: str, axes: Sequence[str]) -> float | None:
+    """Return the median standard deviation along the samples of an array in its own unit."""
+    if "samples" not in axes:
+        return None
+    try:
+        data = read_array(path, variable)
+        data = data[: min(len(data), _MOST_MEASURED)] if axes[0] == "trials" else data
+        deviation = float(np.median(np.std(np.asarray(data, np.float64), axis=axes.index("samples"))))
+    except (ReadError, ValueError, TypeError, IndexError):
+        return None
+    return deviation if np.isfinite(deviation) and deviation > 0 else None
