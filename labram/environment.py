@@ -25,6 +25,7 @@ SETTINGS = (
         "HMAC key of subject pseudonyms ([privacy](privacy.md#the-key)). Required if the store is a bucket.",
         "`subject.key` in the workspace, created at random",
     ),
+    Variable("LABRAM_ADAPTERS", "Python files with dataset adapters of your own, as `labram --adapter`.", "none"),
     Variable("LABRAM_IMAGE", "Image of all pipeline tasks, by digest or by commit tag.", "the source tree"),
     Variable("LABRAM_WORKERS", "Worker processes of an ingest task.", "one per core that the task may use"),
     Variable("LABRAM_PARALLELISM", "Tasks of a loop that run at once, set when a pipeline is compiled.", "2"),

@@ -1,6 +1,7 @@
 """Command line: one module per group of commands. A command imports heavy packages only when it runs."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,7 +79,7 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback ends the program
         bool,
         typer.Option(
             "--version",
@@ -87,8 +88,20 @@ def _main(
             help="Print the version and exit.",
         ),
     ] = False,
+    adapter: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--adapter",
+            metavar="FILE.py",
+            help="Python file with a dataset adapter of your own, for the command that follows. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Hold the options that precede a command."""
+    if adapter:
+        from labram.datasets.registry import use_files
+
+        use_files(adapter)
 
 
 def main() -> None:

@@ -282,9 +282,9 @@ class Dataset:
         return "" if type(self).read is Dataset.read else self.code_version()
 
     def label_version(self, file: RecordingFile) -> str:
-        """Return what the labels depend on besides recording, sidecars and code; empty if on nothing else."""
+        """Return what labels depend on besides recording, sidecars and the code of labram; empty: on nothing else."""
         del file
-        return ""
+        return "" if Path(inspect.getfile(type(self))).parent == Path(__file__).parent else self.code_version()
 
     def task_title(self, task: str) -> str:
         """Return the title of a task in reports."""

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import pickle
 import re
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -16,7 +18,9 @@ from labram.cli import app
 from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
 from labram.datasets.__main__ import update_table
-from labram.datasets.registry import load_adapters
+from labram.datasets.base import RecordingFile
+from labram.datasets.registry import load_adapters, use_files
+from labram.errors import CorpusError
 
 ROOT = Path(__file__).parents[2]
 NAME = "rest_and_task"
@@ -77,3 +81,24 @@ def test_an_entry_point_of_another_package_adds_an_adapter(monkeypatch: pytest.M
 
     monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [Entry()])
     assert set(load_adapters()) - set(ADAPTERS) == {"elsewhere"}
+
+
+def test_a_file_adds_an_adapter_without_touching_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert example
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent("   " + example[1].lstrip()), encoding="utf-8")
+    monkeypatch.setenv("LABRAM_ADAPTERS", "")
+    monkeypatch.setitem(ADAPTERS, NAME, ADAPTERS["folder"])  # removed in the end
+    result = CliRunner().invoke(app, ["--adapter", str(path), "datasets", "list", "--json"])
+    assert NAME in [row["name"] for row in json.loads(result.output)]
+    adapter = load_adapters()[NAME]
+    read = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read()).label_version(None))"
+    child = subprocess.run([sys.executable, "-c", read], input=pickle.dumps(adapter), capture_output=True, check=True)
+    version = child.stdout.decode().strip()  # a worker process finds the module, and the corpus version has its code
+    assert version == adapter.code_version() == adapter.label_version(RecordingFile(NAME, path, "P01"))
+    assert ADAPTERS["eegmat"].label_version(RecordingFile("eegmat", path, "P01")) == ""
+    for content, problem in (("x = ", "cannot be imported: SyntaxError"), ("x = 1", "has no adapter")):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(CorpusError, match=problem):
+            use_files([path])

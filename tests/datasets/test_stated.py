@@ -252,10 +252,35 @@ class TestFile:
 
     def test_a_subject_or_group_in_two_splits_is_an_error(self, study) -> None:
         split = {"table": "labels.csv", "file": "file", "split": "set"}
-        with pytest.raises(TableError, match=r"subject 'P01' is in two splits: test, train"):
+        with pytest.raises(TableError, match=r"rows 2 and 3: subject 'P01' is in two splits: test, train"):
             labels(study("file,set", "P01_a,train", "P01_b,test", split=split, tasks={}))
-        with pytest.raises(TableError, match=r"group 'P' is in two splits"):
+        with pytest.raises(TableError, match=r"rows 2 and 3: group 'P' is in two splits"):
             labels(study("file,set", "P01_a,train", "P02_a,test", split=split, tasks={}, group="(?P<group>P)"))
+        with pytest.raises(TableError, match=r"row 3: unknown split 'tset'; the splits are train, validation, test"):
+            labels(study("file,set", "P01_a,train", "P02_a,tset", split=split, tasks={}))
+        with pytest.raises(TableError, match=r"rows 2 and 4: P01_a.edf has two values of set"):
+            labels(study("file,set", "P01_a,train", "P02_a,test", "P01_a,test", split=split, tasks={}))
+
+    @pytest.mark.parametrize(
+        ("keys", "field"),
+        [
+            ({"group": r"(?P<group>pair\d)"}, "group"),
+            (task(labels={"path": r"(?P<label>calm)"}), "tasks.state.labels.path"),
+            (task(labels={**TABLE["labels"], "files": "night"}), "tasks.state.labels.files"),
+        ],
+    )
+    def test_a_pattern_that_matches_nothing_is_an_error(self, study, keys, field) -> None:
+        with pytest.raises(CorpusError, match="matches none of the 6 recordings") as error:
+            labels(study(**keys))
+        assert (error.value.file, error.value.field) == ("dataset.yaml", field)
+
+    def test_recordings_without_group_or_split_are_noted(self, study) -> None:
+        split = {"table": "labels.csv", "file": "file", "split": "set"}
+        folder = study("file,set", "P01_a,train", split=split, tasks={}, group="(?P<group>P01)")
+        assert FileDataset.load(folder).contents(folder).notes == (
+            "4 recordings have no group, such as P02_a.edf: their subjects are on their own",
+            "5 recordings have no split, such as P01_b.edf: it is drawn for them",
+        )
 
     def test_what_is_skipped_is_not_read_and_labels_move_with_it(self, study) -> None:
         source = {**TABLE["labels"], "start": "s", "duration": "d"}

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -215,33 +214,44 @@ class FileDataset(Dataset):
     def _with_groups(self, folder: Path, files: list[RecordingFile], notes: list[str]) -> list[RecordingFile]:
         source = self.stated.group
         if isinstance(source, GroupTable):
-            groups = _by_place(folder, source, source.group, files, notes)
-            return [replace(file, group=groups.get(file.name, "")) for file in files]
-        if source is None:
+            groups = _values(_by_place(folder, source, source.group, files, notes))
+        elif source is None:
             return files
-        matches = [re.search(source, file.place) for file in files]
-        return [
-            replace(file, group=match["group"] if match and match["group"] else file.group)
-            for file, match in zip(files, matches, strict=True)
-        ]
+        else:
+            matches = {file.name: re.search(source, file.place) for file in files}
+            groups = {name: match["group"] for name, match in matches.items() if match and match["group"]}
+            if not groups:
+                raise stated_labels.nothing_matches("group", source, len(files))
+        grouped = [replace(file, group=groups.get(file.name, file.group)) for file in files]
+        if without := [file.name for file in grouped if not file.group]:
+            notes.append(
+                f"{len(without)} recordings have no group, such as {without[0]}: their subjects are on their own"
+            )
+        return grouped
 
     def _with_splits(self, folder: Path, files: list[RecordingFile], notes: list[str]) -> list[RecordingFile]:
         source = self.stated.split
         if source is None:
             return files
-        splits = _by_place(folder, source, source.split, files, notes)
-        if unknown := [split for split in splits.values() if split not in _SPLITS]:
-            raise _contradiction(Table(source.table, (), ()), "", f"unknown split {unknown[0]!r}", source.split)
+        rows = _by_place(folder, source, source.split, files, notes)
+        table = Table(Path(source.table).name, (), ())
+        for split, number in rows.values():
+            if split not in _SPLITS:
+                problem = f"unknown split {split!r}; the splits are {', '.join(_SPLITS)}"
+                raise _contradiction(table, f"row {number}", problem, source.split)
         for unit in ("subject", "group"):
-            stated: dict[str, set[str]] = defaultdict(set)
-            for file in files:
+            stated: dict[str, tuple[str, int]] = {}
+            for file in (one for one in files if one.name in rows):
                 name = file.subject if unit == "subject" else file.group
-                if name and file.name in splits:
-                    stated[name].add(splits[file.name])
-            if torn := [name for name, several in stated.items() if len(several) > 1]:
-                problem = f"{unit} {torn[0]!r} is in two splits: {', '.join(sorted(stated[torn[0]]))}"
-                raise _contradiction(Table(source.table, (), ()), "", problem, source.split)
-        known = cast("dict[str, Literal['train', 'validation', 'test']]", splits)
+                split, number = rows[file.name]
+                first, earlier = stated.setdefault(name, (split, number)) if name else (split, number)
+                if first != split:
+                    places = f"rows {min(earlier, number)} and {max(earlier, number)}"
+                    problem = f"{unit} {name!r} is in two splits: {', '.join(sorted((first, split)))}"
+                    raise _contradiction(table, places, problem, source.split)
+        if without := [file.name for file in files if file.name not in rows]:
+            notes.append(f"{len(without)} recordings have no split, such as {without[0]}: it is drawn for them")
+        known = cast("dict[str, Literal['train', 'validation', 'test']]", _values(rows))
         return [replace(file, split=known.get(file.name)) for file in files]
 
     def labels(self, file: RecordingFile, recording: Recording) -> Sequence[LabelSpan]:
@@ -325,19 +335,25 @@ def _is_recording(path: Path) -> bool:
 
 def _by_place(
     folder: Path, source: GroupTable | SplitTable, column: str, files: Sequence[RecordingFile], notes: list[str]
-) -> dict[str, str]:
-    """Return the value of a column for each recording that a row matches."""
+) -> dict[str, tuple[str, int]]:
+    """Return the value of a column, and its row, for each recording that a row with a value matches."""
     table = read_table(folder / source.table, folder)
     table.require(column)
     matcher = Matcher(table, source, files)
-    values: dict[str, str] = {}
+    values: dict[str, tuple[str, int]] = {}
     for row, matched in matcher:
         for file in matched:
             value = row.stated(column)
-            if values.setdefault(file.name, value) != value:
-                raise _contradiction(table, f"row {row.number}", f"{file.name} has two values of {column}", column)
+            first, number = values.setdefault(file.name, (value, row.number))
+            if first != value:
+                places = f"rows {number} and {row.number}"
+                raise _contradiction(table, places, f"{file.name} has two values of {column}", column)
     notes += [matcher.describe(row) for row in matcher.unmatched]
-    return {place: value for place, value in values.items() if value}
+    return {place: (value, number) for place, (value, number) in values.items() if value}
+
+
+def _values(rows: dict[str, tuple[str, int]]) -> dict[str, str]:
+    return {name: value for name, (value, _) in rows.items()}
 
 
 def _required(table: Table, number: int, column: str, value: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labram.datasets.base import LabelSpan, RecordingFile, StatedLabel
-from labram.datasets.stated.dataset_file import Labels, TaskFile
+from labram.datasets.stated.dataset_file import DATASET_FILE, Labels, TaskFile
 from labram.datasets.stated.label_table import Row, Table, TableError, date_hint, read_table
 from labram.datasets.stated.row_matching import Matcher
 from labram.datasets.stated.trial_files import label_values
-from labram.errors import LabelError
+from labram.errors import CorpusError, LabelError
 from labram.signals.recording import Recording
 
 
@@ -83,19 +83,34 @@ def collect(tasks: Mapping[str, TaskFile], folder: Path, files: Sequence[Recordi
 
     Raises:
         TableError: If a table is unusable or contradicts itself.
+        CorpusError: If a pattern matches no recording.
     """
     stated = StatedLabels(defaultdict(list), [])
     for source in _sources(tasks):
         mine = [file for file in files if source.applies(file)]
+        if files and not mine:
+            raise nothing_matches(f"tasks.{source.task}.labels.files", source.labels.files, len(files))
         for table, keyed in _tables(source.labels, folder):
             _add_rows(stated, source, table, keyed, mine)
         if source.labels.path:
+            if not any(re.search(source.labels.path, file.place) for file in mine):
+                raise nothing_matches(f"tasks.{source.task}.labels.path", source.labels.path, len(mine))
             for file in mine:
                 if (match := re.search(source.labels.path, file.place)) and match["label"]:
                     label = source.label(match["label"], file.place)
                     if label is not None:
                         stated.labels[file.name].append(StatedLabel(source.task, None, None, label))
     return stated
+
+
+def nothing_matches(field: str, pattern: str, recordings: int) -> CorpusError:
+    """Return the error of a pattern that matches no recording."""
+    return CorpusError(
+        f"the pattern {pattern!r} matches none of the {recordings} recordings",
+        file=DATASET_FILE,
+        field=field,
+        remedy="Correct it: it is searched in each path relative to the dataset file; `labram datasets init` shows one",
+    )
 
 
 def _sources(tasks: Mapping[str, TaskFile]) -> Iterator[_Source]:
