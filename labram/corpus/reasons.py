@@ -121,6 +121,10 @@ WARNINGS: Mapping[str, Explanation] = {
         "flat or bad channels, which windows have interpolated from the others (`quality.bad_channels`)",
         "check the electrodes",
     ),
+    "channels_stated": Explanation(
+        "channels are renamed, or interpolated from a cap's positions, as `channels` of its `dataset.yaml` states",
+        "nothing: predictions for recordings of that folder follow it too",
+    ),
     SHARED: Explanation("the same recording is stored under another subject", "see `duplicate_subject`"),
     NEAR_DUPLICATE: Explanation(
         "its signal has seconds in common with a recording of another subject; both subjects are in the same split",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from labram.errors import RecipeError
 from labram.signals.electrodes import CANONICAL
 
-_MODEL_MONTAGE = "colin27_1005"
+MODEL_MONTAGE = "colin27_1005"
 _HEAD_MM = 95.0
 _SUFFIX = "-"
 """In names of derivations, which have no position."""
@@ -28,12 +28,11 @@ def nearest_electrodes(montage: str, within_mm: float) -> dict[str, str]:
     Raises:
         RecipeError: If MNE has no such montage.
     """
-    labels, cap = _positions(montage)
-    names, model = _positions(_MODEL_MONTAGE)
-    known = {name.upper(): index for index, name in enumerate(names)}
-    wanted = [name for name in CANONICAL if _SUFFIX not in name and name.upper() in known]
-    model = model[[known[name.upper()] for name in wanted]]
-    distances = np.linalg.norm(cap[:, None] - model[None], axis=2)
+    cap, model = sphere_positions(montage), sphere_positions(MODEL_MONTAGE)
+    labels, names = list(cap), {name.upper(): name for name in model}
+    wanted = [name for name in CANONICAL if _SUFFIX not in name and name.upper() in names]
+    here, there = np.array(list(cap.values())), np.array([model[names[name.upper()]] for name in wanted])
+    distances = np.linalg.norm(here[:, None] - there[None], axis=2)
     found: dict[str, str] = {}
     while distances.size and distances.min() <= within_mm:
         row, column = np.unravel_index(int(distances.argmin()), distances.shape)
@@ -42,8 +41,13 @@ def nearest_electrodes(montage: str, within_mm: float) -> dict[str, str]:
     return found
 
 
-def _positions(montage: str) -> tuple[list[str], NDArray[np.float64]]:
-    """Return names and positions in mm on a sphere around the centre of the head."""
+@cache
+def sphere_positions(montage: str) -> dict[str, NDArray[np.float64]]:
+    """Return the position of each label of one of MNE's montages: x, y, z in mm on a sphere around the centre.
+
+    Raises:
+        RecipeError: If MNE has no such montage.
+    """
     import mne
 
     try:
@@ -51,12 +55,12 @@ def _positions(montage: str) -> tuple[list[str], NDArray[np.float64]]:
     except ValueError:
         raise RecipeError(
             f"MNE has no montage {montage!r}",
-            field="channels.nearest.montage",
+            field="channels",
             remedy=f"Choose one of: {', '.join(mne.channels.get_builtin_montages())}",
         ) from None
     points = np.array(list(positions.values()))
     centred = points - _centre(points)
-    return list(positions), centred / np.linalg.norm(centred, axis=1, keepdims=True) * _HEAD_MM
+    return dict(zip(positions, centred / np.linalg.norm(centred, axis=1, keepdims=True) * _HEAD_MM, strict=True))
 
 
 def _centre(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -124,6 +124,30 @@ class Recording:
         """Return the recording with all amplitudes multiplied by `factor`."""
         return self if factor == 1.0 else replace(self, data=_Scaled(self, factor))
 
+    def mixed(self, weights: NDArray[np.float32], names: Sequence[str]) -> "Recording":
+        """Return the recording with weighted sums of its channels in their place.
+
+        Args:
+            weights: Weight of each channel in each new one [names, channels].
+            names: Labels of the new channels.
+        """
+        return replace(self, data=_Mixed(self, weights), channels=tuple(names))
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    recording: Recording
+    weights: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.weights), self.recording.samples
+
+    def read(self, picks: Sequence[int], start: int, stop: int) -> Samples:
+        weights = self.weights[list(picks)]
+        used = np.flatnonzero(weights.any(axis=0))
+        return np.asarray(weights[:, used] @ self.recording.read(used.tolist(), start, stop))
+
 
 @dataclass(frozen=True)
 class _Scaled:

@@ -19,7 +19,7 @@ from labram.datasets.stated.draft import draft
 from labram.datasets.stated.file_dataset import FileDataset
 from labram.datasets.stated.survey import survey
 from labram.errors import CorpusError, LabelError, ReadError, RecipeError
-from labram.signals.nearest_electrodes import nearest_electrodes
+from labram.signals.nearest_electrodes import nearest_electrodes, sphere_positions
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording
 from labram.store.store import Store
@@ -280,6 +280,23 @@ class TestChannels:
         assert names("T7", "P8", temporal_names="legacy") == ("T3", "T6")
         net = names("E24", "E124", "E36", "E75", "Z9", nearest={"montage": "GSN-HydroCel-128"})
         assert net == ("F3", "F4", "C3", "OZ", "Z9")
+
+    def test_electrodes_are_interpolated_from_the_positions_of_a_cap(self) -> None:
+        cap = [f"E{number}" for number in range(1, 129)]
+        heights = np.array([sphere_positions("GSN-HydroCel-128")[label][2] for label in cap])
+        data = heights[:, None] * np.ones(10) + np.arange(10)  # a field that only depends on the height, in µV
+        recording = Recording(np.r_[data, 7 * np.ones((1, 10))].astype(np.float32), (*cap, "ECG"), 100.0)
+        stated = {"interpolate": {"montage": "GSN-HydroCel-128", "electrodes": ["C3", "Cz", "Oz"]}, "drop": ["E1"]}
+        found = with_names(recording, Channels.model_validate(stated))
+        assert found.channels == ("C3", "Cz", "Oz", "ECG")
+        assert found.notes == ("channels_stated",)
+        expected = [sphere_positions("colin27_1005")[name][2] for name in found.channels[:3]]
+        np.testing.assert_allclose(found.read(range(3))[:, 0], expected, atol=3)
+        np.testing.assert_allclose(found.read([3, 1], 2, 4), [[7, 7], found.read([1])[0, 2:4]])
+        with pytest.raises(ReadError, match="0 channels of the montage GSN-HydroCel-128, of which 8 are needed"):
+            with_names(Recording(np.zeros((1, 10)), ("Cz",), 100.0), Channels.model_validate(stated))
+        with pytest.raises(ValueError, match="'F7-T7' is no electrode"):
+            Channels.model_validate({"interpolate": {"montage": "x", "electrodes": ["F7-T7"]}})
 
     def test_two_labels_of_one_electrode_and_an_unknown_cap_are_errors(self) -> None:
         with pytest.raises(ValueError, match="two labels are renamed to Fp1"):

@@ -16,7 +16,11 @@ from labram import strict_yaml
 from labram.errors import CorpusError
 from labram.frozen_model import FrozenModel
 from labram.metrics import Kind
+from labram.signals.electrodes import canonical_names
 
+_NAMES_OF_TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2"
+TEN_TWENTY = tuple(_NAMES_OF_TEN_TWENTY.split())
+"""Electrodes that `channels.interpolate` makes unless others are stated."""
 DATASET_FILE = "dataset.yaml"
 """Name of the file in the folder of a dataset."""
 _NAME = r"^[a-z][a-z0-9_]*$"
@@ -171,12 +175,32 @@ class Nearest(FrozenModel):
     within_mm: float = Field(default=12.0, gt=0.0, description="Largest distance to an electrode of the model, in mm.")
 
 
+class Interpolated(FrozenModel):
+    """Electrodes of the model that are interpolated from the positions of a cap."""
+
+    montage: str = Field(description="Name of the cap's montage in MNE, such as GSN-HydroCel-128.")
+    electrodes: tuple[str, ...] = Field(
+        default=TEN_TWENTY, min_length=1, description="Electrodes of the model, by spherical splines."
+    )
+
+    @field_validator("electrodes")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name, known in zip(names, canonical_names(names), strict=True):
+            if known is None or "-" in known:
+                raise ValueError(f"{name!r} is no electrode of the model with a position")
+        return names
+
+
 class Channels(FrozenModel):
-    """What is done with channels whose names the model does not know, in this order: rename, nearest, drop."""
+    """What is done with channels whose names the model does not know, in the order of the keys."""
 
     rename: dict[Label, Label] = Field(default={}, description="Electrode of each label of the files: {EXG1: M1}.")
     nearest: Nearest | None = Field(
         default=None, description="Each label of a cap is the nearest electrode of the model; the others are left out."
+    )
+    interpolate: Interpolated | None = Field(
+        default=None, description="Electrodes of the model by MNE's spherical splines from the positions of a cap."
     )
     drop: tuple[Label, ...] = Field(default=(), description="Labels, or electrodes, that are left out.")
     temporal_names: Literal["recorded", "legacy", "modern"] = Field(
@@ -189,6 +213,8 @@ class Channels(FrozenModel):
         targets = list(self.rename.values())
         if repeated := sorted({name for name in targets if targets.count(name) > 1}):
             raise ValueError(f"two labels are renamed to {repeated[0]}: an electrode has one signal")
+        if self.nearest and self.interpolate:
+            raise ValueError("state either nearest or interpolate")
         return self
 
 
