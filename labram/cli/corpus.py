@@ -11,6 +11,7 @@ app = typer.Typer(help="Simulate, fetch, ingest, inspect and version corpora of 
 for command in (
     datasets.datasets,
     datasets.fetch,
+    datasets.import_labram,
     ingest.ingest,
     ingest.status,
     quality.quality,

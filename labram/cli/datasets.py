@@ -223,6 +223,35 @@ def fetch(
     echo(f"{done.files} files in {out / name}, {done.new} downloaded. Licence: {adapter.licence}")
 
 
+def import_labram(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that the published code prepared.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder for the recordings and their dataset.yaml.")],
+    name: Annotated[str, typer.Option(help="Name of the dataset.")] = "imported",
+    channels: Annotated[
+        Path | None,
+        typer.Option(help="Text file with the channels of the windows. Default: the 23 of the Temple corpora."),
+    ] = None,
+) -> None:
+    """Import what the published code prepared: a pickle per window (TUAB, TUEV), or recordings in HDF5.
+
+    Pickles are read without running code from them. The signals stay as they are: filtered, at 200 Hz, in µV.
+
+    Exit codes: 0 done; 1 error.
+    """
+    from labram.cli.progress import Bar
+    from labram.datasets.stated.published_files import import_published
+    from labram.datasets.stated.trial_files import channel_names
+
+    names = channel_names(channels.name, channels.parent) if channels else ()
+    with Bar("import") as bar:
+        done = import_published(folder, out, name, names, bar)
+    windows = f", {done.windows} labelled windows" if done.windows else ""
+    echo(f"{done.recordings} recordings{windows} in {out}. Doubts, to be settled in its dataset.yaml:")
+    for doubt in done.doubts or ["none"]:
+        echo(f"  {doubt}")
+    echo(f"Next: labram datasets check {shlex.quote(str(out))}")
+
+
 def _numbers(text: str) -> frozenset[int]:
     numbers: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):

@@ -1,4 +1,4 @@
-"""Import and export of checkpoints of the published code and of braindecode. The only module that reads pickles.
+"""Import and export of checkpoints of the published code and of braindecode.
 
 Unpickling is restricted to tensors, plain containers and the `argparse.Namespace` of the published scripts. A file with
 any other object is rejected without running its code.

@@ -74,22 +74,11 @@ def layout_of(stated: Trials, folder: Path) -> ArrayLayout | None:
     """Return the layout of an array; None for epochs of MNE and EEGLAB.
 
     Raises:
-        ReadError: If the file of channel names cannot be read.
+        LabelError: If the file of channel names cannot be read.
     """
     if not stated.axes or stated.sampling_rate_hz is None:
         return None
-    names = stated.channels
-    if isinstance(names, str):
-        try:
-            text = read_bytes(folder / names).decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError):
-            raise LabelError(
-                "the file of channel names is missing or not UTF-8 text",
-                file=names,
-                field="trials.channels",
-                remedy="Write one channel name a line",
-            ) from None
-        names = tuple(name.strip() for name in text.replace(",", "\n").splitlines() if name.strip())
+    names = channel_names(stated.channels, folder) if isinstance(stated.channels, str) else stated.channels
     return ArrayLayout(
         variable=stated.variable,
         axes=stated.axes,
@@ -99,6 +88,24 @@ def layout_of(stated: Trials, folder: Path) -> ArrayLayout | None:
         filtered=stated.filtered,
         pad=stated.pad,
     )
+
+
+def channel_names(name: str, folder: Path) -> tuple[str, ...]:
+    """Return the channel names in a text file, one a line or separated by commas.
+
+    Raises:
+        LabelError: If the file cannot be read.
+    """
+    try:
+        text = read_bytes(folder / name).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise LabelError(
+            "the file of channel names is missing or not UTF-8 text",
+            file=name,
+            field="trials.channels",
+            remedy="Write one channel name a line",
+        ) from None
+    return tuple(name.strip() for name in text.replace(",", "\n").splitlines() if name.strip())
 
 
 def label_values(labels: Labels, file: RecordingFile, folder: Path) -> list[tuple[str, ...]]:
