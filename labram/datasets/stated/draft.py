@@ -187,22 +187,8 @@ def _tasks(found: Survey) -> Iterator[str]:
 
 
 def _sources(found: Survey) -> Iterator[list[str]]:
-    if found.arrays and found.arrays.labels:
-        values = found.arrays.values
-        named = list(map(_class_name, values))
-        mapping = ", ".join(f"{_label(value)}: {_label(name)}" for value, name in zip(values, named, strict=True))
-        yield [
-            "label:",
-            f"  {_DOUBT} name the classes of {found.arrays.labels}, one label per trial:",
-            f"  classes: [{', '.join(map(_label, named))}]",
-            f"  labels: {{trials: {found.arrays.labels}, values: {{{mapping}}}}}",
-        ]
-    for column, values in found.arrays.columns.items() if found.arrays else ():
-        yield [
-            f"{_task_name(column)}:",
-            f"  classes: [{', '.join(map(_label, values))}]  # in the order of {found.arrays.table}",
-            f"  labels: {{trials: {found.arrays.table}, label: {_label(column)}}}",
-        ]
+    if found.arrays:
+        yield from _trial_tasks(found.arrays)
     if found.events and found.epochs:
         yield list(_event_task(found))
     for table in found.tables:
@@ -219,6 +205,25 @@ def _sources(found: Survey) -> Iterator[list[str]]:
         yield list(_event_task(found))
     if found.trial_types:
         yield list(_bids_task(found))
+
+
+def _trial_tasks(array: TrialFinding) -> Iterator[list[str]]:
+    """Yield tasks of an array of labels, and of columns of a table with a row per trial."""
+    if array.labels:
+        named = list(map(_class_name, array.values))
+        mapping = ", ".join(f"{_label(value)}: {_label(name)}" for value, name in zip(array.values, named, strict=True))
+        yield [
+            "label:",
+            f"  {_DOUBT} name the classes of {array.labels}, one label per trial:",
+            f"  classes: [{', '.join(map(_label, named))}]",
+            f"  labels: {{trials: {array.labels}, values: {{{mapping}}}}}",
+        ]
+    for column, values in array.columns.items():
+        yield [
+            f"{_task_name(column)}:",
+            f"  classes: [{', '.join(map(_label, values))}]  # in the order of {array.table}",
+            f"  labels: {{trials: {array.table}, label: {_label(column)}}}",
+        ]
 
 
 def _table_task(table: TableFinding, column: str, values: Sequence[str]) -> Iterator[str]:
