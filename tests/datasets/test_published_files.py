@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from labram.datasets.stated.file_dataset import FileDataset
-from labram.datasets.stated.published_files import TUH_CHANNELS, import_published, read_window
+from labram.datasets.stated.pickled_window import read_window
+from labram.datasets.stated.published_files import TUH_CHANNELS, import_published
 from labram.errors import CorpusError
 
 

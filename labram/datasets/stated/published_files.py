@@ -4,7 +4,6 @@ Nothing in a pickle is executed: it may hold NumPy arrays and plain values only.
 with a `dataset.yaml`. The published preparation has filtered the signals and resampled them to 200 Hz, in µV.
 """
 
-import pickle
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from labram.atomic import atomic_folder
 from labram.datasets import subjects
 from labram.datasets.stated.dataset_file import DATASET_FILE
+from labram.datasets.stated.pickled_window import read_window
 from labram.datasets.walk import walk
 from labram.errors import CorpusError
 from labram.events import Monitor, NullMonitor
@@ -29,30 +29,11 @@ from labram.signals.readers.hdf5_links import require_self_contained
 _NAMES = "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 A1 A2 FZ CZ PZ T1 T2"
 TUH_CHANNELS = tuple(_NAMES.split())
 """Channels of the pickles of TUAB and TUEV, in order."""
-_MODULES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric"}
-_ALLOWED = {"ndarray", "dtype", "_reconstruct", "scalar", "_frombuffer"}
-_SIGNALS, _LABELS = ("X", "signal"), ("y", "label")
 _WINDOW = re.compile(r"(?P<recording>.+)-(?P<number>\d+)\.pkl", re.IGNORECASE)
 _SPLITS = {
     "train": "train", "processed_train": "train", "val": "validation", "processed_eval": "validation",
     "test": "test", "processed_test": "test",
 }  # fmt: skip
-
-
-class _PlainUnpickler(pickle.Unpickler):  # noqa: S301 - it refuses whatever could run code
-    """Reads NumPy arrays and plain values, and refuses everything else before it is called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in _MODULES and name in _ALLOWED:
-            return super().find_class(module, name)
-        if (module, name) == ("_codecs", "encode"):  # how protocol 2 states bytes
-            return _bytes_of
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
-def _bytes_of(text: str, encoding: str) -> bytes:
-    del encoding
-    return text.encode("latin1")
 
 
 @dataclass(frozen=True)
@@ -115,26 +96,6 @@ def _by_recording(folder: Path) -> dict[str, list[Path]]:
             place = (path.parent.relative_to(folder) / match["recording"]).as_posix()
             found[place].append((int(match["number"]), path))
     return {place: [path for _, path in sorted(paths)] for place, paths in sorted(found.items())}
-
-
-def read_window(path: Path) -> tuple[NDArray[np.float32], float]:
-    """Return signals [channels, samples] and label of a pickled window, without running code from it.
-
-    Raises:
-        CorpusError: If it is damaged, or holds anything else than arrays and plain values.
-    """
-    try:
-        with path.open("rb") as file:
-            content = _PlainUnpickler(file).load()
-        signals = next(content[key] for key in _SIGNALS if key in content)
-        label = next(content[key] for key in _LABELS if key in content)
-        channels, samples = np.shape(signals)
-        return np.asarray(signals, np.float32).reshape(channels, samples), float(np.ravel(label)[0])
-    except pickle.UnpicklingError as error:
-        problem = f"not a window of arrays and plain values ({error})"
-    except Exception as error:  # a damaged pickle raises arbitrary exceptions
-        problem = f"a damaged window, or one without signals and label ({type(error).__name__})"
-    raise CorpusError(problem, file=path.name, remedy="Prepare it again, or remove it; no code of it was run") from None
 
 
 def _import_windows(
