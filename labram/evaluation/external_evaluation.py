@@ -98,6 +98,7 @@ def score_folder(
     windows = LabelledWindows.load(corpus, store, settings, "test")
     predictor = Predictor(model, device=device)
     predictions, method, doubts = _predictions(predictor, model, windows)
+    predictions = predictions.with_groups(corpus.catalogue)
     observe(windows, predictions)
     alignment, too_short = windows.describe_alignment()
     uses = 0

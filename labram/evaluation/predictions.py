@@ -36,6 +36,8 @@ class Predictions:
         fold: Fold in which the window was tested [n]; None without a cross-validation.
         repetition: Repetition of the cross-validation, in each of which every window has a row [n].
         baselines: Predictions of every baseline, by name.
+        group: What stays together with each window's subject, such as a couple, else its subject [n]; None: no groups
+            are stated.
     """
 
     recording_id: np.ndarray
@@ -49,6 +51,29 @@ class Predictions:
     fold: Ids | None = None
     repetition: Ids | None = None
     baselines: Mapping[str, Array] = field(default_factory=dict)
+    group: np.ndarray | None = None
+
+    @property
+    def units(self) -> np.ndarray:
+        """What intervals and tests draw: the group of each window's subject, or its subject [n]."""
+        return self.subject_key if self.group is None else self.group
+
+    def with_groups(self, catalogue: pd.DataFrame) -> "Predictions":
+        """Return the predictions with the groups that a catalogue states; a subject of two groups joins them.
+
+        Args:
+            catalogue: Columns `recording_id`, `subject_key` and `group_key`.
+        """
+        rows = catalogue[catalogue["recording_id"].isin(set(self.recording_id))]
+        grouped = rows[rows["group_key"].fillna("") != ""]
+        if grouped.empty:
+            return self
+        parts: list[set[str]] = []
+        for _, members in grouped.groupby("group_key")["subject_key"]:
+            tied = [part for part in parts if part & set(members)]
+            parts = [part for part in parts if part not in tied] + [set(members).union(*tied)]
+        names = {subject: f"group {min(part)}" for part in parts for subject in part}
+        return replace(self, group=np.array([names.get(key, key) for key in self.subject_key], dtype=object))
 
     def write(self, path: Path) -> None:
         """Write a Parquet file with one row per window; labels and predictions are lists."""
@@ -61,6 +86,7 @@ class Predictions:
         }
         columns |= {name: _lists(values) for name in OTHERS if (values := getattr(self, name)) is not None}
         columns |= {f"{_BASELINE}{name}": _lists(values) for name, values in self.baselines.items()}
+        columns |= {} if self.group is None else {"group": self.group.astype(str)}
         columns |= {name: values for name in _FOLDS if (values := getattr(self, name)) is not None}
         table = pa.Table.from_pydict(columns).replace_schema_metadata({checksums.KEY: checksums.PLACEHOLDER})
         pq.write_table(table, path)
@@ -95,6 +121,7 @@ class Predictions:
             start=table["start"].to_numpy(dtype=float),
             y=_stacked(table["y"]),
             prediction=_stacked(table["prediction"]),
+            group=table["group"].to_numpy(dtype=object) if "group" in table else None,
             fold=table["fold"].to_numpy(dtype=np.int64) if "fold" in table else None,
             repetition=table["repetition"].to_numpy(dtype=np.int64) if "repetition" in table else None,
             baselines={

@@ -212,8 +212,9 @@ def summarise(
             field=task.name,
             remedy="Add recordings with labels of this task, or enlarge the split in the recipe",
         )
-    draws = statistics.bootstrap(predictions.subject_key, draws=bootstrap, seed=seed)
+    draws = statistics.bootstrap(predictions.units, draws=bootstrap, seed=seed)
     count = draws.n_subjects
+    subjects = len(set(predictions.subject_key))
     model = statistics.scores(task.kind, predictions.y, predictions.prediction, draws)
     model_estimates, undefined = statistics.estimates(model, count)
     baseline_estimates: dict[str, Estimate] = {}
@@ -246,7 +247,7 @@ def summarise(
         folds=0 if predictions.fold is None else len(np.unique(predictions.fold)),
         repetitions=predictions.repetitions,
         n_windows=len(predictions.y) // max(predictions.repetitions, 1),
-        n_subjects=draws.n_subjects,
+        n_subjects=subjects,
         n_recordings=len(set(predictions.recording_id)),
         corpus_version=corpus_version,
         model=model_estimates,
@@ -281,13 +282,14 @@ def summarise(
             *notes,
             *_about_chance(task.metric, chance, model_estimates, baseline_estimates),
             *_about_values(predictions.prediction),
-            *_cautions(draws.n_subjects, undefined, draws.n_draws),
+            *_about_groups(count, subjects, grouped=predictions.group is not None),
+            *_cautions(count, undefined, draws.n_draws, "group" if predictions.group is not None else "subject"),
         ),
     )
 
 
 def _p_value(task: TaskRecipe, predictions: Predictions, draws: int, seed: int) -> float | None:
-    if predictions.baseline is None or len(set(predictions.subject_key)) < 2:
+    if predictions.baseline is None or len(set(predictions.units)) < 2:
         return None
     return statistics.swap_test(
         task.kind,
@@ -295,7 +297,7 @@ def _p_value(task: TaskRecipe, predictions: Predictions, draws: int, seed: int) 
         predictions.y,
         predictions.prediction,
         predictions.baseline,
-        predictions.subject_key,
+        predictions.units,
         draws=draws,
         seed=seed,
     )
@@ -326,13 +328,19 @@ def _about_values(prediction: Array) -> tuple[str, ...]:
     return (f"The model's predictions of {np.count_nonzero(~finite)} windows are not finite; no metric is defined.",)
 
 
-def _cautions(subjects: int, undefined: int, draws: int) -> tuple[str, ...]:
+def _about_groups(groups: int, subjects: int, *, grouped: bool) -> tuple[str, ...]:
+    if not grouped:
+        return ()
+    return (f"Intervals and tests draw {groups} groups of the {subjects} subjects, who stay together.",)
+
+
+def _cautions(units: int, undefined: int, draws: int, unit: str) -> tuple[str, ...]:
     cautions = []
-    if subjects < 2:
-        cautions.append("One subject: no confidence interval can be computed.")
-    elif subjects < statistics.MIN_SUBJECTS:
+    if units < 2:
+        cautions.append(f"One {unit}: no confidence interval can be computed.")
+    elif units < statistics.MIN_SUBJECTS:
         cautions.append(
-            f"{subjects} subjects are too few to call a difference significant "
+            f"{units} {unit}s are too few to call a difference significant "
             f"(at least {statistics.MIN_SUBJECTS} are needed)."
         )
     if undefined:

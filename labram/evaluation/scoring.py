@@ -78,6 +78,7 @@ def evaluate(
     else:
         untrained = predict_untrained(predictor, fitted_to, test, task, seed)
         predictions = replace(predict(predictor, test, fitted), random=untrained)
+    predictions = predictions.with_groups(corpus.catalogue)
     predictions.write(out / PREDICTIONS_FILE)
     alignment, too_short = test.describe_alignment()
     pretrained, marks = _pretrained(corpus, model, task, predictions)

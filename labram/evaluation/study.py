@@ -140,7 +140,7 @@ def compare(runs: Sequence[AblationRun], results: Sequence[Predictions], *, boot
     for (name, variant), members in by_variant.items():
         task, predictions = runs[members[0]].task, [results[index] for index in members]
         assert all(other.same_windows(predictions[0]) for other in predictions)
-        draws = statistics.bootstrap(predictions[0].subject_key, draws=bootstrap, seed=seed)
+        draws = statistics.bootstrap(predictions[0].units, draws=bootstrap, seed=seed)
         scores_NR = np.stack(
             [statistics.scores(task.kind, run.y, run.prediction, draws)[task.metric] for run in predictions]
         )

@@ -172,7 +172,7 @@ def paired(a: Predictions, b: Predictions, task: TaskRecipe, *, bootstrap: int, 
             field=task.name,
             remedy="Evaluate both on today's labels with `labram evaluate`",
         )
-    draws = statistics.bootstrap(ours.subject_key, draws=bootstrap, seed=seed)
+    draws = statistics.bootstrap(ours.units, draws=bootstrap, seed=seed)
     scores = [statistics.scores(task.kind, ours.y, part.prediction, draws) for part in (ours, theirs)]
     estimates = [statistics.estimates(part, draws.n_subjects)[0][task.metric] for part in scores]
     return Scores(

@@ -171,7 +171,7 @@ def metric_not_worse(
     if not candidate.same_windows(champion):
         detail = "candidate and champion were not evaluated on the same windows"
         return Gate(name=name, passed=False, detail=detail)
-    draws = statistics.bootstrap(candidate.subject_key, draws=bootstrap, seed=seed)
+    draws = statistics.bootstrap(candidate.units, draws=bootstrap, seed=seed)
     ours = statistics.scores(task.kind, candidate.y, candidate.prediction, draws)[task.metric]
     theirs = statistics.scores(task.kind, champion.y, champion.prediction, draws)[task.metric]
     difference = statistics.advantage(task.metric, ours, theirs, draws.n_subjects)

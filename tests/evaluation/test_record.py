@@ -1,6 +1,7 @@
 """An evaluation says what was measured, how sure it is, and what it cannot say."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from labram.errors import LabelError
@@ -64,6 +65,33 @@ def test_one_subject_has_no_interval_and_a_note():
     found = judged(state_predictions(subjects=1))
     assert found.headline.low is None
     assert any("One subject" in note for note in found.notes)
+
+
+def test_intervals_and_tests_draw_what_stays_together(tmp_path):
+    whole = state_predictions(subjects=16, skill=1.0, baseline_skill=0.2)
+    groups = [f"g{number // 4}" for number in range(16)]
+    table = pd.DataFrame({
+        "recording_id": [f"r{number}" for number in range(0, 32, 2)],
+        "subject_key": [f"s{number}" for number in range(16)],
+        "group_key": groups,
+    })  # fmt: skip
+    found = whole.with_groups(table)
+    assert len(set(found.units)) == 4
+    assert whole.with_groups(table.assign(group_key="")) is whole
+    alone, together = judged(whole), judged(found)
+    assert (together.n_subjects, together.headline.value) == (16, alone.headline.value)
+    assert together.notes == (
+        "Intervals and tests draw 4 groups of the 16 subjects, who stay together.",
+        "4 groups are too few to call a difference significant (at least 6 are needed).",
+    )
+    assert together.p_value >= 1 / 2**3  # the least p-value of four units that can be exchanged
+    assert alone.p_value < 1 / 2**3
+    found.write(tmp_path / "p.parquet")
+    assert Predictions.read(tmp_path / "p.parquet").units.tolist() == found.units.tolist()
+    two = table.assign(group_key=["a", "b", *[""] * 14])
+    of_both = pd.DataFrame({"recording_id": ["r1"], "subject_key": ["s0"], "group_key": ["b"]})
+    joined = whole.with_groups(pd.concat([two, of_both]))  # s0 is in both groups, which are then one
+    assert len(set(joined.units)) == 15
 
 
 def test_recordings_are_judged_by_the_mean_of_their_windows():
