@@ -101,6 +101,31 @@ def _pearson_r(y_nM: Array, prediction_nM: Array, weight: Array) -> float:
     return float(np.where(spread > MIN_SPREAD, joint / np.maximum(spread, MIN_SPREAD), 0.0).mean())
 
 
+def weighted_ranks(values_n: Array, weights_Rn: Array) -> Array:
+    """Return the ranks of values for several weightings [R, n]; equal values, and copies of one, share a rank."""
+    _, value_of = np.unique(values_n, return_inverse=True)
+    totals = np.zeros((value_of.max() + 1, len(weights_Rn)))
+    np.add.at(totals, value_of, weights_Rn.T)
+    below = np.cumsum(totals, axis=0) - totals
+    return np.asarray((below + (totals + 1) / 2)[value_of].T)
+
+
+def _spearman(y_nM: Array, prediction_nM: Array, weight: Array) -> float:
+    """Return the mean correlation of the ranks over the targets; see `_pearson_r`."""
+    y_nM, prediction_nM = (
+        np.stack([weighted_ranks(column, weight[None])[0] for column in values.T], axis=1)
+        for values in (y_nM, prediction_nM)
+    )
+    return _pearson_r(y_nM, prediction_nM, weight)
+
+
+def _mae(y_nM: Array, prediction_nM: Array, weight: Array) -> float:
+    """Return the mean over the targets of the mean absolute error, in the targets' unit."""
+    from sklearn.metrics import mean_absolute_error
+
+    return float(mean_absolute_error(y_nM, prediction_nM, sample_weight=weight))
+
+
 def _rmse(y_nM: Array, prediction_nM: Array, weight: Array) -> float:
     """Return the mean over the targets of the root mean squared error, in the targets' unit."""
     from sklearn.metrics import root_mean_squared_error
@@ -137,6 +162,8 @@ METRICS: dict[str, Metric] = {
         Metric("r2", "R²", ("regression",), _r2, lambda _: 0.0),
         Metric("pearson_r", "Pearson r", ("regression",), _pearson_r, lambda _: 0.0),
         Metric("rmse", "RMSE", ("regression",), _rmse, greater_is_better=False),
+        Metric("spearman", "Spearman ρ", ("regression",), _spearman, lambda _: 0.0),
+        Metric("mae", "MAE", ("regression",), _mae, greater_is_better=False),
     )
 }
 

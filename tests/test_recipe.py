@@ -128,7 +128,7 @@ def test_an_unknown_key_of_a_task_is_named() -> None:
     ("override", "message"),
     [
         ("tokenizer.steps=0", r"tokenizer\.steps.*greater than or equal to 1"),
-        ("tasks.gait.metric=auroc", "metric of a regression task must be one of r2, pearson_r, rmse"),
+        ("tasks.gait.metric=auroc", "metric of a regression task must be one of r2, pearson_r, rmse, spearman, mae"),
         ("architecture.width=120", "width must be 25 x conv_channels"),
         ("tokenizer.steps", "expected key=value, got"),
         ("tasks=3", "tasks"),

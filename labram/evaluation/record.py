@@ -282,6 +282,7 @@ def summarise(
             *notes,
             *_about_chance(task.metric, chance, model_estimates, baseline_estimates),
             *_about_values(predictions.prediction),
+            *_about_errors(predictions, task),
             *_about_groups(count, subjects, grouped=predictions.group is not None),
             *_cautions(count, undefined, draws.n_draws, "group" if predictions.group is not None else "subject"),
         ),
@@ -326,6 +327,22 @@ def _about_values(prediction: Array) -> tuple[str, ...]:
     if finite.all():
         return ()
     return (f"The model's predictions of {np.count_nonzero(~finite)} windows are not finite; no metric is defined.",)
+
+
+def _about_errors(predictions: Predictions, task: TaskRecipe) -> tuple[str, ...]:
+    """Return a note with the slope of error against target: 0 at best, -1 if predictions do not depend on it."""
+    if task.kind != "regression" or not np.isfinite(predictions.prediction).all():
+        return ()
+    targets = predictions.y.reshape(len(predictions.y), -1)
+    errors = predictions.prediction.reshape(targets.shape) - targets
+    slopes = [
+        f"{name} {round(np.polyfit(targets[:, index], errors[:, index], 1)[0], 2) + 0.0:.2f}"
+        for index, name in enumerate(task.classes)
+        if np.ptp(targets[:, index]) > 0
+    ]
+    if not slopes:
+        return ()
+    return (f"Slope of error against target (0: none; -1: the same prediction for all): {', '.join(slopes)}.",)
 
 
 def _about_groups(groups: int, subjects: int, *, grouped: bool) -> tuple[str, ...]:

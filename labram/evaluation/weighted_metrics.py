@@ -78,19 +78,54 @@ def _regression(y: Array, prediction: Array, subjects: Ids, weights: Array) -> d
     def total(values: Array) -> Array:
         return weights @ _by_subject(values, subjects, weights.shape[1])
 
+    def correlation(a_nM: Array, b_nM: Array) -> Array:
+        """Return the mean correlation; 0 for a constant prediction, NaN if a target is constant."""
+        a_nM, b_nM = a_nM - a_nM.mean(axis=0), b_nM - b_nM.mean(axis=0)
+        spread_a = total(a_nM**2) - total(a_nM) ** 2 / count
+        spread_b = total(b_nM**2) - total(b_nM) ** 2 / count
+        joint = total(a_nM * b_nM) - total(a_nM) * total(b_nM) / count
+        flat = spread_b <= 1e-12 * count
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.where(flat, 0.0, joint / np.sqrt(spread_a * spread_b))
+        return np.asarray(np.where(spread_a <= 1e-12 * count, np.nan, value).mean(axis=1))
+
     count = total(np.ones((len(y_nM), 1)))
     spread_y = total(y_nM**2) - total(y_nM) ** 2 / count
-    spread_p = total(p_nM**2) - total(p_nM) ** 2 / count
-    joint = total(y_nM * p_nM) - total(y_nM) * total(p_nM) / count
     error = total((y_nM - p_nM) ** 2)
-    constant = spread_y <= 1e-12 * count
     with np.errstate(divide="ignore", invalid="ignore"):
-        r2 = np.where(constant, np.nan, 1 - error / spread_y)
-        flat = spread_p <= 1e-12 * count
-        pearson = np.where(constant, np.nan, np.where(flat, 0.0, joint / np.sqrt(spread_y * spread_p)))
-    return {"r2": r2.mean(axis=1), "pearson_r": pearson.mean(axis=1), "rmse": np.sqrt(error / count).mean(axis=1)}
+        r2 = np.where(spread_y <= 1e-12 * count, np.nan, 1 - error / spread_y)
+    return {
+        "r2": r2.mean(axis=1),
+        "pearson_r": correlation(y_nM, p_nM),
+        "rmse": np.sqrt(error / count).mean(axis=1),
+        "spearman": _spearman(y_nM, p_nM, weights, subjects),
+        "mae": (total(np.abs(y_nM - p_nM)) / count).mean(axis=1),
+    }
 
 
+def _spearman(y_nM: Array, p_nM: Array, weights: Array, subjects: Ids) -> Array:
+    """Return the mean correlation of weighted ranks over the targets, a few draws at a time."""
+    values = [
+        np.mean([_rank_correlation(y, p, some[:, subjects]) for y, p in zip(y_nM.T, p_nM.T, strict=True)], axis=0)
+        for some in np.array_split(weights, -(-len(weights) // _DRAWS_AT_ONCE))
+    ]
+    return np.concatenate(values)
+
+
+def _rank_correlation(y_n: Array, p_n: Array, weights_Rn: Array) -> Array:
+    total = weights_Rn.sum(axis=1, keepdims=True)
+    ranks = [metrics.weighted_ranks(values, weights_Rn) for values in (y_n, p_n)]
+    first, second = (rank - (rank * weights_Rn).sum(axis=1, keepdims=True) / total for rank in ranks)
+    joint, spread_y, spread_p = (
+        (one * other * weights_Rn).sum(axis=1) for one, other in ((first, second), (first, first), (second, second))
+    )
+    flat = spread_p <= 1e-9 * total[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(flat, 0.0, joint / np.sqrt(spread_y * spread_p))
+    return np.asarray(np.where(spread_y <= 1e-9 * total[:, 0], np.nan, value))
+
+
+_DRAWS_AT_ONCE = 64
 _VECTORISED: dict[str, Callable[[Array, Array, Ids, Array], dict[str, Array]]] = {
     "binary": _binary,
     "multiclass": _multiclass,

@@ -120,6 +120,18 @@ def test_a_regression_gives_points_instead_of_a_confusion_matrix():
     assert found.beats_baseline
 
 
+def test_a_regression_states_how_errors_depend_on_the_target():
+    y = np.random.default_rng(0).normal(size=(40, 2))
+    names = np.repeat([f"s{number}" for number in range(8)], 5)
+    prediction = np.c_[0.25 * y[:, 0], y[:, 1] + 3]
+    found = judged(Predictions(names, names, np.arange(40.0), y, prediction), GAIT)
+    assert (
+        "Slope of error against target (0: none; -1: the same prediction for all): hip -0.75, knee 0.00." in found.notes
+    )
+    assert found.model["spearman"].value == pytest.approx(1.0)
+    assert found.model["mae"].value == pytest.approx((0.75 * np.abs(y[:, 0]).mean() + 3) / 2)
+
+
 def test_less_bad_than_a_bad_baseline_is_no_win():
     found = judged(state_predictions(skill=-0.5, baseline_skill=-6.0))
     assert found.difference.value > 0
