@@ -219,7 +219,7 @@ class Channels(FrozenModel):
 
 
 class Labels(FrozenModel):
-    """Where the labels of a task come from: exactly one of `table`, `trials`, `events`, `bids` and `path`."""
+    """Where the labels of a task come from: exactly one of `table`, `trials`, `events`, `bids`, `path` and `from`."""
 
     table: str = Field(default="", description="A CSV or TSV table, relative to the dataset file.")
     file: str = Field(default="", description="Column with the recording: path, file name, or name without suffix.")
@@ -248,6 +248,15 @@ class Labels(FrozenModel):
         description="Regular expression with the group `label`, searched in the path of each recording; a recording "
         "that it does not match has no label.",
     )
+    header: Literal["edf.age", "edf.sex"] | None = Field(
+        default=None,
+        alias="from",
+        description="Age in years, or sex (F or M), in the patient field of EDF and BDF; needs keep_personal: true.",
+    )
+    missing: tuple[float, ...] = Field(default=(), description="Numbers that mean a missing target, such as 0 and 999.")
+    valid: tuple[float, float] | None = Field(
+        default=None, description="Least and largest valid target; others in a table are an error, in a header unused."
+    )
     values: Values = Field(
         default={}, description="Class of each value that is not the class's name, such as {0: rest}; null: not used."
     )
@@ -275,10 +284,11 @@ class Labels(FrozenModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        stated = [name for name in ("table", "trials", "events", "bids", "path") if getattr(self, name)]
+        keys = {"table": "table", "trials": "trials", "events": "events", "bids": "bids", "path": "path"}
+        stated = [key for key, name in {**keys, "from": "header"}.items() if getattr(self, name)]
         if len(stated) != 1:
             raise ValueError(
-                f"state exactly one of table, trials, events, bids and path, not {' and '.join(stated) or 'none'}"
+                f"state exactly one of table, trials, events, bids, path and from, not {' and '.join(stated) or 'none'}"
             )
         if self.path:
             _pattern(self.path, "label")
@@ -325,8 +335,11 @@ class TaskFile(FrozenModel):
             mapped = {**source.values, **(source.events or {})}
             if unknown := [str(label) for label in mapped.values() if label not in known] if self.classes else []:
                 raise ValueError(f"{unknown[0]!r} is not one of the classes: {', '.join(self.classes)}")
-            if self.targets and not (source.table or source.bids or source.trials):
-                raise ValueError("targets of a regression come from a table")
+            if self.targets and not (source.table or source.bids or source.trials or source.header):
+                raise ValueError("targets of a regression come from a table or a header")
+            fits = {"edf.age": len(self.targets) == 1, "edf.sex": not self.targets, None: True}
+            if not fits[source.header]:
+                raise ValueError("edf.age is one target of a regression, edf.sex a class")
             if self.targets and source.label and len(source.label) != len(self.targets):
                 raise ValueError(f"{len(self.targets)} targets need as many columns in label")
             if self.classes and len(source.label) > 1:
@@ -388,6 +401,9 @@ class DatasetFile(FrozenModel):
         gt=0.0,
         description="Largest amplitude in a window, instead of the recipe's quality.max_window_uv.",
     )
+    keep_personal: bool = Field(
+        default=False, description="Age or sex may be read from headers, as labels.from states. Only the owner can say."
+    )
     tasks: dict[Annotated[str, Field(pattern=_NAME)], TaskFile] = Field(default={}, description="Tasks with labels.")
 
     @field_validator("files", mode="before")
@@ -415,6 +431,8 @@ class DatasetFile(FrozenModel):
             raise ValueError("state how the subject is found: subject, a pattern or a table")
         if self.subject is not None and self.bids:
             raise ValueError("in a BIDS dataset the subjects are those of its file names: remove subject, or bids")
+        if not self.keep_personal and any(source.header for task in self.tasks.values() for source in task.labels):
+            raise ValueError("age and sex are read from headers only with keep_personal: true")
         if not self.bids and any(source.bids for task in self.tasks.values() for source in task.labels):
             raise ValueError("labels from BIDS files need bids: true")
         return self

@@ -13,6 +13,7 @@ from labram.datasets.stated.label_table import Row, Table, TableError, date_hint
 from labram.datasets.stated.row_matching import Matcher
 from labram.datasets.stated.trial_files import label_values
 from labram.errors import CorpusError, LabelError
+from labram.signals.readers import edf_person
 from labram.signals.recording import Recording
 
 
@@ -92,6 +93,8 @@ def collect(tasks: Mapping[str, TaskFile], folder: Path, files: Sequence[Recordi
             raise nothing_matches(f"tasks.{source.task}.labels.files", source.labels.files, len(files))
         for table, keyed in _tables(source.labels, folder):
             _add_rows(stated, source, table, keyed, mine)
+        if source.labels.header:
+            _add_personal(stated, source, mine)
         if source.labels.path:
             if not any(re.search(source.labels.path, file.place) for file in mine):
                 raise nothing_matches(f"tasks.{source.task}.labels.path", source.labels.path, len(mine))
@@ -137,7 +140,9 @@ def _add_rows(
     matcher = Matcher(table, keyed, files)
     rows: dict[str, list[tuple[StatedLabel, Row]]] = defaultdict(list)
     for row, matched in matcher:
-        missing = [column for column in source.labels.label if not row.stated(column)]
+        missing = [
+            column for column in source.labels.label if not row.stated(column) or _lacks(source, table, row, column)
+        ]
         if missing and not {row.cells[missing[0]]} & set(source.labels.values):
             stated.notes.append(f"{table.name} row {row.number}: no value in column {missing[0]!r}; not used")
             continue
@@ -154,8 +159,44 @@ def _add_rows(
 
 def _label(source: _Source, table: Table, row: Row) -> tuple[float, ...] | None:
     if source.settings.targets:
-        return tuple(table.number(row, column) for column in source.labels.label)
+        return tuple(_target(source, table, row, column) for column in source.labels.label)
     return source.label(row.cells[source.labels.label[0]], table.name, row)
+
+
+def _lacks(source: _Source, table: Table, row: Row, column: str) -> bool:
+    """Return whether a target is one of the numbers that mean a missing one."""
+    return (
+        bool(source.settings.targets and source.labels.missing) and table.number(row, column) in source.labels.missing
+    )
+
+
+def _target(source: _Source, table: Table, row: Row, column: str) -> float:
+    value, valid = table.number(row, column), source.labels.valid
+    if valid and not valid[0] <= value <= valid[1]:
+        raise TableError(
+            f"row {row.number}: {value:g} in column {column!r} is outside {valid[0]:g} to {valid[1]:g}",
+            kind=f"row {row.number} has a target outside the valid range",
+            file=table.name,
+            field=column,
+            remedy="Correct the cell, or state the number in missing, or another range in valid",
+        )
+    return value
+
+
+def _add_personal(stated: StatedLabels, source: _Source, files: Sequence[RecordingFile]) -> None:
+    """Add labels from the patient fields of headers; what is missing is noted by file."""
+    valid = source.labels.valid or (-math.inf, math.inf)
+    for file in files:
+        label: tuple[float, ...] | None = None
+        if source.labels.header == "edf.sex":
+            value = edf_person.sex(file.path)
+            label = source.label(value, file.place) if value else None
+        elif (age := edf_person.age(file.path)) is not None and age not in source.labels.missing:
+            label = (age,) if valid[0] <= age <= valid[1] else None
+        if label is None:
+            stated.notes.append(f"{file.place}: no valid {source.labels.header} in its header; not used")
+        else:
+            stated.labels[file.name].append(StatedLabel(source.task, None, None, label))
 
 
 def _span(keyed: Labels, table: Table, row: Row) -> tuple[float | None, float | None]:
