@@ -3,7 +3,7 @@
 Results have paths, subjects and labels as their owner wrote them: they are for the terminal only, never to be stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +45,7 @@ class CheckedFile:
         problem: Why it cannot be read, or its labels cannot be used; empty if there is no problem.
         spans: Its labels.
         channels: Channels that the model knows.
+        trials: Number of trials; 0: a continuous recording.
     """
 
     file: RecordingFile
@@ -52,6 +53,7 @@ class CheckedFile:
     problem: str = ""
     spans: tuple[LabelSpan, ...] = ()
     channels: int = 0
+    trials: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def check_dataset(
         name=dataset.name,
         files=tuple(files),
         classes=classes,
-        notes=contents.notes,
+        notes=(*contents.notes, *(note for task in dataset.tasks for note in _missing(task, files))),
         unlabelled={task: _unlabelled(task, files) for task in dataset.tasks},
         doubts=() if few else tuple(doubt for task in dataset.tasks for doubt in _doubts(task, classes)),
         sample=tuple(_judge(dataset, files, recipe, hints)) if sample else (),
@@ -216,7 +218,8 @@ def _checked(dataset: FileDataset, file: RecordingFile) -> CheckedFile:
     if beyond := sum(duration <= 0 for _, duration in ends):
         late = f"{beyond} labels begin after the end of the recording, {recording.seconds:.1f} s"
     kept = tuple(LabelSpan(span.task, span.onset, duration, span.label) for span, duration in ends if duration > 0)
-    return CheckedFile(file, recording.seconds, late, kept, channels)
+    trials = recording.samples // recording.trial_samples if recording.trial_samples else 0
+    return CheckedFile(file, recording.seconds, late, kept, channels, trials)
 
 
 def _splits(dataset: FileDataset, files: Sequence[CheckedFile], recipe: Recipe) -> dict[str, Split]:
@@ -281,6 +284,15 @@ def _classes(
 
 def _unlabelled(task: str, files: Sequence[CheckedFile]) -> tuple[str, ...]:
     return tuple(one.file.name for one in files if not any(span.task == task for span in one.spans))
+
+
+def _missing(task: str, files: Sequence[CheckedFile]) -> Iterator[str]:
+    """Yield a note for each file of trials of which some have no label of a task that others have."""
+    for one in files:
+        spans = [span for span in one.spans if span.task == task]
+        missing = one.trials - len(spans)
+        if spans and missing > 0:
+            yield f"{one.file.name}: {missing} of {one.trials} trials have no label of task {task!r}; not used"
 
 
 def _doubts(task: str, classes: Sequence[ClassCounts]) -> list[str]:

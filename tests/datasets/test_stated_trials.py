@@ -11,7 +11,9 @@ import pytest
 import scipy.io
 import yaml
 
+from labram import recipe as recipes
 from labram.corpus.catalogue import Corpus
+from labram.corpus.dataset_check import check_dataset
 from labram.corpus.ingest import ingest
 from labram.datasets.stated.channel_names import with_names
 from labram.datasets.stated.dataset_file import Channels
@@ -167,6 +169,30 @@ class TestLabels:
             (file,) = dataset.recordings(dataset.folder)
             found.append([(x.onset, *x.label) for x in dataset.labels(file, dataset.read(file))])
         assert found == [[(2.0 * n, float(Y[n])) for n in range(TRIALS)]] * 3
+
+    def test_labels_that_vary_in_time_are_spans_of_one_label(self, study, tmp_path: Path, data) -> None:
+        varying = np.zeros((TRIALS, RATE * SECONDS))
+        varying[1, 50:150] = 1
+        varying[2, 150:] = np.nan
+        np.save(tmp_path / "anna.npy", data[:, :, :])
+        np.save(tmp_path / "y.npy", varying)
+        dataset = study({"files": "anna.npy", **ARRAY}, tasks={"side": SIDES})
+        (file,) = dataset.recordings(tmp_path)
+        spans = [(span.onset, span.duration, *span.label) for span in dataset.labels(file, dataset.read(file))]
+        assert spans[:5] == [(0, 2, 0), (2, 0.5, 0), (2.5, 1, 1), (3.5, 0.5, 0), (4, 1.5, 0)]
+        np.save(tmp_path / "anna.npy", data[0])
+        np.save(tmp_path / "y.npy", varying[1])
+        dataset = study({"files": "anna.npy", **ARRAY, "axes": ["channels", "samples"]}, tasks={"side": SIDES})
+        (file,) = dataset.recordings(tmp_path)
+        spans = [(span.onset, span.duration, *span.label) for span in dataset.labels(file, dataset.read(file))]
+        assert spans == [(0, 0.5, 0), (0.5, 1, 1), (1.5, 0.5, 0)]
+
+    def test_trials_without_a_label_are_counted_by_the_check(self, study, tmp_path: Path, data) -> None:
+        np.save(tmp_path / "anna.npy", data)
+        np.save(tmp_path / "y.npy", np.where(np.arange(TRIALS) < 3, np.nan, Y))
+        dataset = study({"files": "anna.npy", **ARRAY}, tasks={"side": SIDES})
+        notes = check_dataset(dataset, recipes.load("demo"), sample=False).notes
+        assert notes == ("anna.npy: 3 of 8 trials have no label of task 'side'; not used",)
 
     def test_another_number_of_labels_than_trials_is_an_error(self, study, tmp_path: Path, data) -> None:
         np.save(tmp_path / "anna.npy", data)

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from labram.datasets.base import LabelSpan, RecordingFile, StatedLabel
@@ -316,21 +317,41 @@ def _of_epochs(source: _Source, file: RecordingFile, recording: Recording) -> It
 
 
 def _of_trials(source: _Source, file: RecordingFile, recording: Recording, folder: Path) -> Iterator[LabelSpan]:
-    """Yield a span for each trial with a label."""
+    """Yield a span for each trial with a label, or for each stretch of samples with one label."""
     values = label_values(source.labels, file, folder)
     trials = recording.samples // recording.trial_samples if recording.trial_samples else 1
+    length = recording.trial_samples or recording.samples
+    if trials == 1 < len(values) == length:
+        values = [tuple(value for row in values for value in row)]
+    if len(values) == trials and source.settings.classes and len(values[0]) == length > 1:
+        for position, row in enumerate(values):
+            yield from _stretches(source, row, recording, position * float(recording.trial_seconds))
+        return
     if len(values) != trials:
         raise LabelError(
             f"{len(values)} labels for {trials} trials",
             file=Path(source.labels.trials).name,
             field=f"tasks.{source.task}.labels.trials",
-            remedy="State one label per trial, in the order of the file",
+            remedy="State one label per trial, in the order of the file, or one per sample",
         )
     seconds = float(recording.trial_seconds or recording.seconds)
     for position, value in enumerate(values):
         label = _targets(source, value) if source.settings.targets else _class(source, value)
         if label is not None:
             yield LabelSpan(source.task, position * seconds, seconds, label)
+
+
+def _stretches(source: _Source, row: Sequence[str], recording: Recording, onset: float) -> Iterator[LabelSpan]:
+    """Yield a span for each stretch of equal labels of one trial, or of a continuous recording."""
+    most = float(recording.trial_seconds or recording.seconds)
+    start = 0
+    for value, samples in groupby(row):
+        stop = start + len(list(samples))
+        begin, end = start / recording.sfreq, min(stop / recording.sfreq, most)
+        label = _class(source, (value,))
+        if label is not None and end > begin:
+            yield LabelSpan(source.task, onset + begin, end - begin, label)
+        start = stop
 
 
 def _class(source: _Source, value: tuple[str, ...]) -> tuple[float, ...] | None:
