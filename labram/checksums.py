@@ -5,10 +5,12 @@ Formats allow for it: a key in JSON, metadata of a Parquet table, bytes behind a
 has equal bytes. It is no signature: whoever can compute a digest can write a file that passes.
 """
 
+import errno
 import hashlib
 import json
 import logging
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,10 +60,21 @@ def read_checked(path: Path) -> bytes:
         OSError: If the file cannot be read.
         DamagedFileError: If the digests differ.
     """
+    require_regular(path)
     content = path.read_bytes()
     if not is_sealed(content, path):
         log.info("%s has no checksum: an earlier version of labram wrote it", path.name)
     return content
+
+
+def require_regular(path: Path) -> None:
+    """Check that a path is a file, or a link to one: a pipe in its place would be waited for without end.
+
+    Raises:
+        OSError: If it is absent, or a pipe, a device or a folder.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path.name)
 
 
 def require_sealed(path: Path) -> bytes:

@@ -1,5 +1,9 @@
-"""YAML of recipes and dataset files: a key that is stated twice is an error, not the last of the two."""
+"""YAML of recipes and dataset files: a key that is stated twice is an error, not the last of the two.
 
+Texts of digits stay texts where YAML 1.1 has another number for them than people read: ``010`` is no 8, ``1:30`` no 90.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +11,16 @@ import yaml
 
 _MOST_BYTES = 1 << 20
 _MOST_DEPTH = 64
+_MOST_MERGED = 10_000
+"""Keys that `<<` may add to all mappings together: a merge of merges grows as a power."""
+_MISREAD = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+"""Octal and sexagesimal numbers of YAML 1.1."""
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that rejects repeated keys, and lists nested more deeply than any setting."""
+    """A safe loader that rejects repeated keys, and nesting and merges beyond those of any settings."""
 
-    depth = 0
+    depth = merged = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
@@ -23,6 +31,18 @@ class _Loader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        misread = kind is yaml.ScalarNode and implicit[0] and _MISREAD.fullmatch(value)
+        return self.DEFAULT_SCALAR_TAG if misread else tag
+
+    def flatten_mapping(self, node: Any) -> None:
+        before = len(node.value)
+        super().flatten_mapping(node)  # type: ignore[no-untyped-call]
+        self.merged += max(0, len(node.value) - before)
+        if self.merged > _MOST_MERGED:
+            raise yaml.MarkedYAMLError(problem="too many merged keys", problem_mark=node.start_mark)
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)

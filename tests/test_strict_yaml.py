@@ -30,6 +30,17 @@ def test_nesting_without_end_is_an_error() -> None:
         strict_yaml.parse("[" * 100_000)
 
 
+def test_merges_of_merges_end_in_an_error() -> None:
+    levels = "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 12))
+    with pytest.raises(yaml.YAMLError, match="too many merged keys"):
+        strict_yaml.parse(f"a0: &a0 {{x: 1}}\n{levels}")
+
+
+def test_digits_are_the_number_that_people_read_or_a_text() -> None:
+    parsed = strict_yaml.parse("[010, 1:30, 1:30.5, -07, 0, 10, 1e3, 0.5, 1_000, 0x1F]")
+    assert parsed == ["010", "1:30", "1:30.5", "-07", 0, 10, "1e3", 0.5, 1000, 31]
+
+
 @pytest.mark.parametrize("text", ["extends: demo\nname: x\nname: y", f"extends: demo\ntasks: {'[' * 5000}"])
 def test_a_recipe_names_the_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "mine.yaml").write_text(text)

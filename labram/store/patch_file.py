@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from labram.checksums import require_regular
 from labram.errors import NonFinitePatchesError, StoreError
 from labram.input_spec import SAMPLE_RATE_HZ
 
@@ -54,6 +55,7 @@ def open_mapped(path: Path) -> PatchFile:
         OSError, pyarrow.ArrowException, LookupError, TypeError, ValueError: If the file is absent, not a patch file, or
             has a header that does not match its checksum.
     """
+    require_regular(path)
     with pa.memory_map(str(path)) as file:
         mapped = file.read_buffer()
     reader = pa.ipc.open_file(mapped)

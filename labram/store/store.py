@@ -309,13 +309,15 @@ class Store:
     def names(self) -> list[str]:
         """Return the names of all files with a checksum: entries, metadata, arrays and tables of corpora.
 
+        What has such a name and is no file, such as a pipe, a folder or a link to nothing, is among them: as damaged.
+
         Raises:
             StoreError: If the bucket is unreachable.
         """
         if self._bucket is not None:
             names = self._bucket.list_names("")
         else:
-            names = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()]
+            names = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*")]
         return sorted(name for name in names if _CHECKED.fullmatch(name))
 
     def is_intact(self, name: str) -> bool:
@@ -352,8 +354,12 @@ class Store:
         """
         if self._bucket is not None:
             self._bucket.delete(name)
+        path = self.root / name
         with wrap_write_errors(self.location):
-            (self.root / name).unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         self._open.cache_clear()
 
     def remove_entries(self, keys: Collection[str]) -> list[str]:

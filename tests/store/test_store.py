@@ -222,6 +222,26 @@ def test_damage_is_found_in_all_files_whatever_their_times_and_can_be_removed(st
     assert store.names() == []
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing"])
+def test_what_is_no_file_is_damage_and_nothing_waits_for_it(store: Store, key: str, kind: str) -> None:
+    store.put_array(key, "codes", np.arange(3, dtype=np.uint16))
+    store.put_metadata(key, {"seconds": 7})
+    names = store.names()
+    for name in names:
+        path = store.root / name
+        path.unlink()
+        {"pipe": os.mkfifo, "folder": Path.mkdir, "link to nothing": lambda p: p.symlink_to("nothing")}[kind](path)
+    fresh = Store(store.root)
+    assert fresh.names() == names
+    assert not any(map(fresh.is_intact, names))
+    assert not fresh.verify(key)
+    assert fresh.get_metadata(key) is None
+    assert fresh.get_array(key, "codes") is None
+    for name in names:
+        fresh.remove(name)
+    assert fresh.names() == []
+
+
 def test_the_key_depends_on_all_that_the_patches_depend_on() -> None:
     base = Store.key("content", mains_hz=50.0, version="1")
     others = {
