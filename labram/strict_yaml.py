@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):
 
     def flatten_mapping(self, node: Any) -> None:
         before = len(node.value)
-        super().flatten_mapping(node)  # type: ignore[no-untyped-call]
+        super().flatten_mapping(node)
         self.merged += max(0, len(node.value) - before)
         if self.merged > _MOST_MERGED:
             raise yaml.MarkedYAMLError(problem="too many merged keys", problem_mark=node.start_mark)

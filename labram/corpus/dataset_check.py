@@ -12,10 +12,10 @@ from labram.corpus import pseudonyms
 from labram.corpus.catalogue import ACCEPTED, SPLITS, Corpus, Split
 from labram.corpus.dataset_hints import simultaneous, small_amplitude, wrong_rate
 from labram.corpus.ingest import identity_row
-from labram.corpus.process_recording import process_recording
+from labram.corpus.process_recording import process_recording, require_own_sidecars
 from labram.corpus.quality import check_quality
 from labram.corpus.reasons import explain
-from labram.corpus.scan import Content, Item, hash_item
+from labram.corpus.scan import Content, Item, hash_item, why_not_read
 from labram.corpus.splits import MIN_SUBJECTS, assign_splits
 from labram.datasets.base import LabelSpan, RecordingFile
 from labram.datasets.stated.dataset_file import DATASET_FILE
@@ -202,14 +202,15 @@ def _few(files: Sequence[CheckedFile]) -> tuple[str, ...]:
 
 
 def _checked(dataset: FileDataset, file: RecordingFile) -> CheckedFile:
-    if file.quarantined:
-        return CheckedFile(file, problem=file.quarantined[1])
+    if refused := file.quarantined or why_not_read(file.path, dataset.corpus or dataset.folder):
+        return CheckedFile(file, problem=refused[1])
     try:
         recording = pseudonyms.withhold_unknown_events(dataset.read(file), dataset.event_codes)
     except (ReadError, ReaderFailed, OSError) as error:
         return CheckedFile(file, problem=str(error))
     channels = sum(name is not None for name in canonical_names(recording.channels))
     try:
+        require_own_sidecars(Item(dataset, dataset.folder, file))
         spans = dataset.labels(file, recording)
     except LabelError as error:
         return CheckedFile(file, recording.seconds, str(error), channels=channels)

@@ -195,12 +195,25 @@ def _preprocessed(
     )
 
 
+def require_own_sidecars(item: Item) -> None:
+    """Check that the files beside a recording that its labels depend on lie in the corpus, and are files.
+
+    Raises:
+        LabelError: If one lies outside, or is a pipe or a device, which might never end.
+    """
+    for path in item.dataset.sidecars(item.file):
+        if (path.exists() and not path.is_file()) or not lies_inside(path, item.corpus):
+            raise LabelError(
+                "the labels lie outside the corpus, or are no file",
+                file=path.name,
+                remedy="Copy them into the folder of the recordings",
+            )
+
+
 def _labels(item: Item, recording: Recording, seconds: int) -> tuple[list[dict[str, Any]], list[str]]:
     """Return label rows within the recording, and warnings that count the excluded spans."""
-    sidecars = item.dataset.sidecars(item.file)
-    if any((path.exists() and not path.is_file()) or not lies_inside(path, item.corpus) for path in sidecars):
-        return [], [Reason.MISSING_LABEL.value]  # outside the corpus, or a pipe or a device, which might never end
     try:
+        require_own_sidecars(item)
         spans = item.dataset.labels(item.file, recording)
     except LabelError:
         return [], [Reason.MISSING_LABEL.value]

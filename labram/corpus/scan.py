@@ -135,19 +135,27 @@ def hash_content(path: Path, store: Store | None = None, corpus: Path | None = N
         corpus: The corpus folder: a recording with a file outside it is not read. None: any place.
     """
     try:
-        if corpus is not None and _is_outside(path, corpus):
-            return _OUTSIDE
-        require_content(path)
-        _require_file(path)
-        files = tuple(list_files(path, corpus)) if path.is_dir() else content_files(path)
-        if corpus is not None and any(_is_outside(file, corpus) for file in files):
-            return _OUTSIDE
-        require_content(path, *files)
+        files = _own_files(path, corpus)
     except OSError as error:
         return Content("", 0, _unreadable(error))
     except ReadError as error:
         return replace(_content((path,), store), quarantined=(error.reason, error.problem))
-    return _content(files, store)
+    return _OUTSIDE if files is None else _content(files, store)
+
+
+def why_not_read(path: Path, corpus: Path) -> tuple[Reason, str] | None:
+    """Return why the files of a recording are not read, as `hash_content` does without reading them; None: they are."""
+    try:
+        files = _own_files(path, corpus)
+        for file in files or ():
+            _require_file(file)
+        if files is not None:
+            return _SPARSE if any(map(is_sparse, files)) else None
+    except OSError as error:
+        return _unreadable(error)
+    except ReadError as error:
+        return error.reason, error.problem
+    return _OUTSIDE.quarantined
 
 
 def hash_item(item: Item, store: Store | None = None) -> Content:
@@ -228,6 +236,24 @@ def _content(files: Sequence[Path], store: Store | None) -> Content:
     except OSError as error:
         return Content("", 0, _unreadable(error))
     return Content(**hashed, quarantined=None if hashed["size"] else (Reason.DAMAGED, "the file is empty"))
+
+
+def _own_files(path: Path, corpus: Path | None) -> tuple[Path, ...] | None:
+    """Return all files of a recording; None if one lies outside the corpus.
+
+    Raises:
+        OSError: If it is a pipe or a device, or cannot be looked at.
+        ReadError: If a file is missing, or a placeholder of git-annex or Git LFS.
+    """
+    if corpus is not None and _is_outside(path, corpus):
+        return None
+    require_content(path)
+    _require_file(path)
+    files = tuple(list_files(path, corpus)) if path.is_dir() else content_files(path)
+    if corpus is not None and any(_is_outside(file, corpus) for file in files):
+        return None
+    require_content(path, *files)
+    return files
 
 
 def _hash(files: Sequence[Path]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from labram.datasets.base import Dataset, Group, RecordingFile, list_files, looks_like_recording
 from labram.datasets.bids_sidecars import ENTITIES, with_facts
-from labram.datasets.subjects import composed, guess
+from labram.datasets.patterns import composed
+from labram.datasets.subjects import guess
 from labram.errors import Reason
 
 _COPIES = frozenset({"derivatives", "sourcedata"})

@@ -5,13 +5,13 @@ path relative to the corpus folder, such as ``(?P<subject>P\d+)/(?P<session>sess
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labram.datasets.patterns import composed, search
 from labram.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ def state(file: "RecordingFile", path: str, pattern: str) -> "RecordingFile":
         pattern: Value of `corpus.subject`.
 
     Raises:
-        SubjectPatternError: If the pattern does not match the path.
+        CorpusError: If the pattern does not match the path, or takes too long.
     """
-    match = re.search(pattern, unicodedata.normalize("NFC", path))
+    match = search(pattern, path, FIELD)
     if match is None or not (match["subject"] or "").strip():
         raise SubjectPatternError(
             f"the pattern {pattern!r} finds no subject in the path of this recording",
@@ -111,11 +111,6 @@ def state(file: "RecordingFile", path: str, pattern: str) -> "RecordingFile":
         )
     session = match.groupdict().get("session") or file.session
     return replace(file, subject=composed(match["subject"]), session=session, subject_source="pattern")
-
-
-def composed(name: str) -> str:
-    """Return a name in one Unicode form, without blanks around it: macOS decomposes umlauts, Windows does not."""
-    return unicodedata.normalize("NFC", name).strip()
 
 
 def _normalised(subject: str) -> str:

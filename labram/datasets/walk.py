@@ -41,6 +41,11 @@ def walk(
         waiting += [folder / name for name in reversed(folders)]
 
 
+def is_own_file(path: Path, within: Path) -> bool:
+    """Return whether a path is a file of a folder: no pipe or device, and no link out of the folder."""
+    return path.is_file() and lies_inside(path, within)
+
+
 def _is_folder(entry: "os.DirEntry[str]", within: Path) -> bool:
     try:
         return entry.is_dir() and (not entry.is_symlink() or lies_inside(Path(entry.path), within))

@@ -12,7 +12,9 @@ from labram import recipe as recipes
 from labram.corpus.scan import fingerprint, scan
 from labram.corpus.splits import assign_splits
 from labram.corpus.window_quality import with_window_columns
-from labram.datasets import find
+from labram.datasets import find, patterns
+from labram.datasets.base import StatedLabel
+from labram.datasets.stated.contradictions import Origin, consistent
 from labram.datasets.stated.draft import draft
 from labram.datasets.stated.file_dataset import FileDataset
 from labram.datasets.stated.label_table import TableError
@@ -21,6 +23,7 @@ from labram.datasets.stated.task_defaults import load_recipe
 from labram.datasets.subjects import SubjectPatternError
 from labram.errors import CorpusError, LabelError, RecipeError
 from labram.recipe import QualityRecipe, SplitRecipe
+from labram.signals.readers import edf_person
 from labram.signals.recording import Event, Recording
 from labram.store.store import Store
 
@@ -170,6 +173,39 @@ class TestTables:
         with pytest.raises(TableError, match=r"row 2: expected a number in column 's', got '0,5'"):
             labels(study("file,condition,s,e", 'P01_a,rest,"0,5",4', tasks=tasks))
 
+    def test_a_span_within_a_longer_one_and_the_path_contradict_a_table_too(self, study) -> None:
+        spans = {**TABLE["labels"], "start": "s", "stop": "e"}
+        rows = ["file,condition,s,e", "P01_a,rest,0,9", "P01_a,rest,1,2", "P01_a,task,5,6"]
+        with pytest.raises(TableError, match=r"rows 2 and 4 give overlapping spans"):
+            labels(study(*rows, tasks={"state": {**TABLE, "labels": spans}}))
+        path = {"path": r"_(?P<label>\w)\.", "values": {"a": "task", "b": "task"}}
+        with pytest.raises(TableError, match=r"the path and labels.csv row 2 give overlapping spans of P01_a.edf"):
+            labels(study(tasks={"state": {**TABLE, "labels": [TABLE["labels"], path]}}))
+        agreeing = [TABLE["labels"], {**path, "values": {"a": "rest", "b": "task"}}]
+        assert labels(study(tasks={"state": {**TABLE, "labels": agreeing}})) == labels(study())
+
+    def test_a_class_may_be_called_none(self, study) -> None:
+        lines = [line.replace("rest", "none") for line in LINES]
+        found = labels(study(*lines, tasks={"state": {**TABLE, "classes": ["none", "task"]}}))
+        assert [found[f"P01_{part}.edf"] for part in "ab"] == [[("state", None, None, n)] for n in (0.0, 1.0)]
+
+    def test_names_in_tables_match_however_their_umlauts_are_stored(self, study) -> None:
+        folder = study("file,condition", "M\u00fcller_a,rest", "Mu\u0308ller_b,task", subject=r"(?P<subject>\w+)_")
+        for part in "ab":
+            (folder / f"P01_{part}.edf").rename(folder / f"Mu\u0308ller_{part}.edf")
+        found = labels(folder)
+        assert [rows[0][-1] for rows in found.values() if rows] == [0.0, 1.0]
+        of_people = {"table": "labels.csv", "subject": "who", "label": "condition"}
+        (folder / "labels.csv").write_text("who,condition\nMu\u0308ller,task\nP02,rest", encoding="utf-8")
+        text = (folder / "dataset.yaml").read_text()
+        stated = {**yaml.safe_load(text), "tasks": {"state": {**TABLE, "labels": of_people}}}
+        (folder / "dataset.yaml").write_text(yaml.safe_dump(stated))
+        assert sum(bool(rows) for rows in labels(folder).values()) == 4
+
+    def test_a_long_table_is_read_in_a_time_that_grows_with_its_rows(self) -> None:
+        rows = [Origin(StatedLabel("state", float(n), 1.0, (n % 2,)), "labels.csv", n) for n in range(10_000)]
+        assert len(consistent("a.edf", rows, [])) == 10_000  # not each with each
+
     def test_a_name_of_two_recordings_is_an_error(self, study) -> None:
         folder = study("file,condition", "P01_a,rest")
         (folder / "again").mkdir()
@@ -197,6 +233,7 @@ class TestFile:
             (task(labels={"path": "x"}), "tasks.state.labels.0", "no group named 'label'"),
             (task(labels={"events": {"T1": "calm"}}), "tasks.state", "'calm' is not one of"),
             (task(labels={"bids": "events"}), "", "need bids: true"),
+            ({"unit_scale": {".edf": 0}}, "unit_scale", "leaves no signal"),
         ],
     )  # fmt: skip
     def test_what_is_wrong_in_it_is_an_error_with_the_key(self, study, keys, field, problem) -> None:
@@ -218,6 +255,31 @@ class TestFile:
         (folder / "labels.csv").symlink_to(tmp_path / "elsewhere.csv")
         (folder / "dataset.yaml").write_text(text)
         with pytest.raises(TableError, match="the table lies outside the folder"):
+            labels(folder)
+
+    def test_a_link_out_of_the_folder_is_not_followed(self, study, tmp_path: Path) -> None:
+        folder = study()
+        (folder / "dataset.yaml").rename(tmp_path / "other.yaml")
+        (folder / "dataset.yaml").symlink_to(tmp_path / "other.yaml")
+        with pytest.raises(CorpusError, match="a link out of the folder"):
+            FileDataset.load(folder)
+
+    def test_suffixes_of_factors_are_as_files_have_them(self, study) -> None:
+        assert FileDataset.load(study(unit_scale={"EDF": 1000})).scale(Path("A.EDF")) == 1000.0
+
+    def test_sets_of_globs_are_those_of_shells(self, study) -> None:
+        def places(glob: str) -> list[str]:
+            folder = study(files=glob, tasks={})
+            return [file.place for file in FileDataset.load(folder).recordings(folder)]
+
+        assert places("P0[!12]_a.*") == ["P03_a.edf"]
+        assert places("P0[1-2]_b.edf") == ["P01_b.edf", "P02_b.edf"]
+
+    def test_a_pattern_without_end_is_an_error(self, study, monkeypatch) -> None:
+        monkeypatch.setattr(patterns, "MOST_SECONDS", 0.1)
+        folder = study(subject=r"(?P<subject>(\w+)+)!")
+        (folder / "P01_a.edf").rename(folder / f"{'A' * 60}.edf")
+        with pytest.raises(CorpusError, match=r"takes more than 0\.1 s for one path"):
             labels(folder)
 
     def test_it_makes_its_folder_the_dataset_wherever_it_lies(self, study) -> None:
@@ -357,6 +419,22 @@ class TestPersonalFields:
         assert "Doe" not in "".join(notes)
         with pytest.raises(CorpusError, match="only with keep_personal: true"):
             FileDataset.load(study(tasks=YEARS))
+
+    @pytest.mark.parametrize(
+        ("patient", "start", "age", "sex"),
+        [
+            ("X F 01-FEB-2001 Doe", "01.02.02", 1.0, "F"),  # a birthday after 365 days
+            ("X F 02-FEB-2001 Doe", "01.02.02", 0.0, "F"),
+            ("John M Smith", "01.02.02", None, ""),
+            ("X M X X", "01.02.02", None, "M"),
+        ],
+    )
+    def test_birthdays_are_those_of_calendars_and_an_initial_is_no_sex(
+        self, tmp_path: Path, write_edf, patient, start, age, sex
+    ) -> None:
+        path = write_edf(tmp_path / "a.edf", seconds=1)
+        self.state(path, patient, start)
+        assert (edf_person.age(path), edf_person.sex(path)) == (age, sex)
 
     def test_targets_in_tables_have_missing_codes_and_a_valid_range(self, study) -> None:
         source = {"table": "labels.csv", "file": "file", "label": ["age"], "missing": [999], "valid": [18, 99]}

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from labram import strict_yaml
+from labram.datasets.containment import lies_inside
+from labram.datasets.stated.yaml_values import Label, Values, microvolts
 from labram.errors import CorpusError
 from labram.frozen_model import FrozenModel
 from labram.metrics import Kind
@@ -26,15 +28,6 @@ DATASET_FILE = "dataset.yaml"
 _NAME = r"^[a-z][a-z0-9_]*$"
 
 
-def _text(value: object) -> object:
-    """Return a label as text; YAML reads `1` as a number and `no` as a truth value."""
-    if isinstance(value, bool):
-        raise ValueError(  # noqa: TRY004 - pydantic explains a ValueError
-            f"YAML reads this label as {str(value).lower()}; put it into quotes, such as 'no'"
-        )
-    return str(value) if isinstance(value, int | float) else value
-
-
 def _pattern(pattern: str, group: str) -> str:
     try:
         groups = set(re.compile(pattern).groupindex)
@@ -46,16 +39,7 @@ def _pattern(pattern: str, group: str) -> str:
 
 
 Axis = Literal["trials", "channels", "samples"]
-Label = Annotated[str, BeforeValidator(_text)]
 Seconds = Annotated[float, Field(ge=0.0)]
-
-
-def _values(value: object) -> object:
-    """Return a mapping of labels with keys as text."""
-    return {_text(key): label for key, label in value.items()} if isinstance(value, dict) else value
-
-
-Values = Annotated[dict[str, Label | None], BeforeValidator(_values)]
 
 
 class TableSource(FrozenModel):
@@ -153,19 +137,6 @@ class Trials(FrozenModel):
         if (self.subject or self.session or self.group) and not self.table:
             raise ValueError("subject, session and group are columns of table: state it")
         return self
-
-
-def microvolts(unit: str) -> float:
-    """Return the value of a unit such as V, mV, µV, uV, nV or ``100 µV`` in µV.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)?\s*(V|mV|[µμu]V|nV)", unit.strip())
-    if match is None:
-        raise ValueError(f"unknown unit {unit!r}; write V, mV, µV or nV, or a multiple such as 100 µV")
-    factors = {"V": 1e6, "mV": 1e3, "nV": 1e-3}
-    return float(match[1] or 1.0) * factors.get(match[2], 1.0)
 
 
 class Nearest(FrozenModel):
@@ -437,10 +408,20 @@ class DatasetFile(FrozenModel):
             raise ValueError("labels from BIDS files need bids: true")
         return self
 
+    @field_validator("unit_scale", mode="after")
+    @classmethod
+    def _factors(cls, value: float | dict[str, float]) -> float | dict[str, float]:
+        """Look suffixes up as files have them: EDF and .EDF are .edf."""
+        factors = value if isinstance(value, dict) else {"": value}
+        if 0.0 in factors.values():
+            raise ValueError("a factor of zero leaves no signal")
+        if factors is not value:
+            return value
+        return {f".{suffix.lower().removeprefix('.')}": factor for suffix, factor in factors.items()}
+
     @model_validator(mode="after")
     def _inside(self) -> Self:
-        names = [self.trials.channels] if self.trials and isinstance(self.trials.channels, str) else []
-        for name in (*self.table_names, *names):
+        for name in self.file_names:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise ValueError(f"{name!r} lies outside the folder of the dataset file: copy it there")
         return self
@@ -453,13 +434,21 @@ class DatasetFile(FrozenModel):
         tables += [self.trials.table] if self.trials else []
         return tuple(dict.fromkeys(filter(None, tables)))
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """All files that the file names, relative to it: its tables, and that of channel names."""
+        names = [self.trials.channels] if self.trials and isinstance(self.trials.channels, str) else []
+        return (*self.table_names, *filter(None, names))
+
 
 def load(path: Path) -> DatasetFile:
     """Read a dataset file.
 
     Raises:
-        CorpusError: If the file, a key or a value is invalid; names it and what is allowed.
+        CorpusError: If the file, a key or a value is invalid, or it is a link out of its folder.
     """
+    if not lies_inside(path, path.parent):
+        raise CorpusError("a link out of the folder", file=path.name, remedy="Copy the file into the folder")
     try:
         settings = strict_yaml.parse(strict_yaml.read_text(path))
     except (OSError, UnicodeDecodeError):

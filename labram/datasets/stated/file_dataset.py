@@ -12,6 +12,7 @@ from typing import Literal, cast
 from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, SubjectSource, list_files
 from labram.datasets.bids import Bids
 from labram.datasets.folder import Folder
+from labram.datasets.patterns import composed, search
 from labram.datasets.stated import dataset_file
 from labram.datasets.stated import labels as stated_labels
 from labram.datasets.stated.channel_names import with_names
@@ -26,7 +27,7 @@ from labram.datasets.stated.dataset_file import (
 from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.row_matching import Matcher
 from labram.datasets.stated.trial_files import array_path, layout_of, table_of, trial_recordings
-from labram.datasets.subjects import SubjectPatternError, composed
+from labram.datasets.subjects import SubjectPatternError
 from labram.errors import CorpusError, ReadError
 from labram.metrics import Kind
 from labram.signals.readers import is_recording
@@ -92,15 +93,15 @@ class FileDataset(Dataset):
         return _fits(place, self.stated.files) or _fits(place, self._trial_globs)
 
     def eeg_files(self, folder: Path) -> list[Path]:
-        """Return the recordings that belong, sorted, without the dataset's tables."""
-        tables = {(folder / name).resolve() for name in self.stated.table_names}
+        """Return the recordings that belong, sorted, without the files that the dataset file names."""
+        named = {(folder / name).resolve() for name in self.stated.file_names}
         if self.stated.files:
             fitting = self._fitting(folder, self.stated.files)
             listed = [path for path in fitting if _is_recording(path)]
         else:
             listed = Folder().within(self.corpus or folder).eeg_files(folder)
         trials = set(self._fitting(folder, self._trial_globs))
-        return [path for path in listed if path.resolve() not in tables and path not in trials]
+        return [path for path in listed if path.resolve() not in named and path not in trials]
 
     @property
     def _trial_globs(self) -> tuple[str, ...]:
@@ -169,8 +170,15 @@ class FileDataset(Dataset):
         return [*(self._subject_of_path(file) for file in files), *named]
 
     def _subject_of_path(self, file: RecordingFile) -> RecordingFile:
-        pattern = str(self.stated.subject)
-        match = re.search(pattern, composed(file.place))
+        if not isinstance(self.stated.subject, str):
+            raise SubjectPatternError(
+                "nothing states the subject of this recording",
+                file=file.place,
+                field=f"subject in {DATASET_FILE}",
+                remedy="State subject, a pattern, or in `files` which recordings belong",
+            )
+        pattern = self.stated.subject
+        match = search(pattern, file.place, f"subject in {DATASET_FILE}")
         if match is None or not (match["subject"] or "").strip():
             raise SubjectPatternError(
                 f"the pattern {pattern!r} finds no subject in the path of this recording",
@@ -218,7 +226,7 @@ class FileDataset(Dataset):
         elif source is None:
             return files
         else:
-            matches = {file.name: re.search(source, file.place) for file in files}
+            matches = {file.name: search(source, file.place, f"group in {DATASET_FILE}") for file in files}
             groups = {name: match["group"] for name, match in matches.items() if match and match["group"]}
             if not groups:
                 raise stated_labels.nothing_matches("group", source, len(files))
@@ -313,7 +321,7 @@ class FileDataset(Dataset):
 
 def _fits(place: str, globs: Sequence[str]) -> bool:
     """Return whether a relative path fits one of the globs; ``**/`` stands for any folders."""
-    return any(re.fullmatch(_as_pattern(glob), place) for glob in globs)
+    return any(re.fullmatch(_as_pattern(composed(glob)), composed(place)) for glob in globs)
 
 
 @cache
@@ -323,7 +331,16 @@ def _as_pattern(glob: str) -> str:
 
 
 def _literal(text: str) -> str:
-    return text if len(text) > 1 else re.escape(text)
+    """Return one character, or a set of them; `[!…]` has all others, as in shells."""
+    if len(text) == 1:
+        return re.escape(text)
+    members = re.sub(r"([\\^\[&~|])", r"\\\1", text[1:-1].removeprefix("!"))
+    pattern = f"[{'^/' if text.startswith('[!') else ''}{members}]"
+    try:
+        re.compile(pattern)
+    except re.error:  # such as a range from z to a
+        return re.escape(text)
+    return pattern
 
 
 def _is_recording(path: Path) -> bool:

@@ -8,7 +8,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class TableError(LabelError):
         kind: The problem without any text of the table, for logs.
     """
 
-    def __init__(self, problem: str, *, kind: str, remedy: str, file: str, field: str | None = None) -> None:
+    def __init__(self, problem: str, *, kind: str, remedy: str, file: str | None, field: str | None = None) -> None:
         self.kind = kind
         super().__init__(problem, remedy=remedy, file=file, field=field)
 
@@ -52,10 +52,10 @@ class Row:
     number: int
     cells: Mapping[str, str]
 
-    def stated(self, column: str) -> str:
-        """Return the value of a column; empty if it is missing or means so (NaN, n/a)."""
+    def stated(self, column: str, known: Collection[str] = ()) -> str:
+        """Return the value of a column; empty if it is missing or means so (NaN, n/a), unless it is a known value."""
         value = self.cells[column]
-        return "" if value.lower() in _MISSING else value
+        return "" if value.lower() in _MISSING and value not in known else value
 
 
 @dataclass(frozen=True)

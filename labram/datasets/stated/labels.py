@@ -1,7 +1,6 @@
 """Labels that a dataset file states: from tables and paths before a recording is read, from events afterwards."""
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +8,13 @@ from itertools import groupby
 from pathlib import Path
 
 from labram.datasets.base import LabelSpan, RecordingFile, StatedLabel
+from labram.datasets.patterns import search
+from labram.datasets.stated.contradictions import Origin, consistent
 from labram.datasets.stated.dataset_file import DATASET_FILE, Labels, TaskFile
 from labram.datasets.stated.label_table import Row, Table, TableError, date_hint, read_table
 from labram.datasets.stated.row_matching import Matcher
 from labram.datasets.stated.trial_files import label_values
+from labram.datasets.walk import is_own_file
 from labram.errors import CorpusError, LabelError
 from labram.signals.readers import edf_person
 from labram.signals.recording import Recording
@@ -26,8 +28,19 @@ class _Source:
     settings: TaskFile
     labels: Labels
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Values that stand for something, even if they look like "no value", such as a class `none`."""
+        return frozenset((*self.settings.classes, *self.labels.values))
+
     def applies(self, file: RecordingFile) -> bool:
-        return not self.labels.files or re.search(self.labels.files, file.place) is not None
+        """Return whether recordings of this path have these labels."""
+        return not self.labels.files or search(self.labels.files, file.place, f"{self.field}.files") is not None
+
+    @property
+    def field(self) -> str:
+        """Key of the source."""
+        return f"tasks.{self.task}.labels"
 
     def label(self, value: str, table: str, row: Row | None = None) -> tuple[float, ...] | None:
         """Return the class index of a value, None if it is not used.
@@ -75,6 +88,10 @@ class StatedLabels:
     notes: list[str]
 
 
+_Found = dict[tuple[str, str], list[Origin]]
+"""Labels by recording and task."""
+
+
 def collect(tasks: Mapping[str, TaskFile], folder: Path, files: Sequence[RecordingFile]) -> StatedLabels:
     """Return the labels that tables and paths state.
 
@@ -84,26 +101,24 @@ def collect(tasks: Mapping[str, TaskFile], folder: Path, files: Sequence[Recordi
         files: Recordings, with subjects.
 
     Raises:
-        TableError: If a table is unusable or contradicts itself.
+        TableError: If a table is unusable, or labels contradict each other.
         CorpusError: If a pattern matches no recording.
     """
-    stated = StatedLabels(defaultdict(list), [])
+    notes: list[str] = []
+    found: _Found = defaultdict(list)
     for source in _sources(tasks):
         mine = [file for file in files if source.applies(file)]
         if files and not mine:
             raise nothing_matches(f"tasks.{source.task}.labels.files", source.labels.files, len(files))
         for table, keyed in _tables(source.labels, folder):
-            _add_rows(stated, source, table, keyed, mine)
+            _add_rows(found, notes, source, table, keyed, mine)
         if source.labels.header:
-            _add_personal(stated, source, mine)
+            _add_personal(found, notes, source, mine, folder)
         if source.labels.path:
-            if not any(re.search(source.labels.path, file.place) for file in mine):
-                raise nothing_matches(f"tasks.{source.task}.labels.path", source.labels.path, len(mine))
-            for file in mine:
-                if (match := re.search(source.labels.path, file.place)) and match["label"]:
-                    label = source.label(match["label"], file.place)
-                    if label is not None:
-                        stated.labels[file.name].append(StatedLabel(source.task, None, None, label))
+            _add_paths(found, source, mine)
+    stated = StatedLabels(defaultdict(list), notes)
+    for (place, _), origins in found.items():
+        stated.labels[place] += consistent(place, origins, notes)
     return stated
 
 
@@ -115,6 +130,18 @@ def nothing_matches(field: str, pattern: str, recordings: int) -> CorpusError:
         field=field,
         remedy="Correct it: it is searched in each path relative to the dataset file; `labram datasets init` shows one",
     )
+
+
+def _add_paths(found: _Found, source: _Source, files: Sequence[RecordingFile]) -> None:
+    pattern, field = source.labels.path, f"{source.field}.path"
+    matches = {file: search(pattern, file.place, field) for file in files}
+    if not any(matches.values()):
+        raise nothing_matches(field, pattern, len(files))
+    for file, match in matches.items():
+        if match and match["label"]:
+            label = source.label(match["label"], file.place)
+            if label is not None:
+                found[file.name, source.task].append(Origin(StatedLabel(source.task, None, None, label)))
 
 
 def _sources(tasks: Mapping[str, TaskFile]) -> Iterator[_Source]:
@@ -135,27 +162,26 @@ def _tables(labels: Labels, folder: Path) -> Iterator[tuple[Table, Labels]]:
 
 
 def _add_rows(
-    stated: StatedLabels, source: _Source, table: Table, keyed: Labels, files: Sequence[RecordingFile]
+    found: _Found, notes: list[str], source: _Source, table: Table, keyed: Labels, files: Sequence[RecordingFile]
 ) -> None:
     table.require(*source.labels.label, keyed.start, keyed.duration, keyed.stop)
     matcher = Matcher(table, keyed, files)
-    rows: dict[str, list[tuple[StatedLabel, Row]]] = defaultdict(list)
     for row, matched in matcher:
         missing = [
-            column for column in source.labels.label if not row.stated(column) or _lacks(source, table, row, column)
+            column
+            for column in source.labels.label
+            if not row.stated(column, source.known) or _lacks(source, table, row, column)
         ]
-        if missing and not {row.cells[missing[0]]} & set(source.labels.values):
-            stated.notes.append(f"{table.name} row {row.number}: no value in column {missing[0]!r}; not used")
+        if missing:
+            notes.append(f"{table.name} row {row.number}: no value in column {missing[0]!r}; not used")
             continue
         label = _label(source, table, row)
         if label is None:
             continue
         span = StatedLabel(source.task, *_span(keyed, table, row), label)
         for file in matched:
-            rows[file.name].append((span, row))
-    stated.notes += [matcher.describe(row) for row in matcher.unmatched]
-    for place, spans in rows.items():
-        stated.labels[place] += _consistent(stated, table, place, spans)
+            found[file.name, source.task].append(Origin(span, table.name, row.number))
+    notes += [matcher.describe(row) for row in matcher.unmatched]
 
 
 def _label(source: _Source, table: Table, row: Row) -> tuple[float, ...] | None:
@@ -184,20 +210,24 @@ def _target(source: _Source, table: Table, row: Row, column: str) -> float:
     return value
 
 
-def _add_personal(stated: StatedLabels, source: _Source, files: Sequence[RecordingFile]) -> None:
+def _add_personal(
+    found: _Found, notes: list[str], source: _Source, files: Sequence[RecordingFile], folder: Path
+) -> None:
     """Add labels from the patient fields of headers; what is missing is noted by file."""
     valid = source.labels.valid or (-math.inf, math.inf)
     for file in files:
         label: tuple[float, ...] | None = None
-        if source.labels.header == "edf.sex":
+        if not is_own_file(file.path, folder):
+            pass
+        elif source.labels.header == "edf.sex":
             value = edf_person.sex(file.path)
             label = source.label(value, file.place) if value else None
         elif (age := edf_person.age(file.path)) is not None and age not in source.labels.missing:
             label = (age,) if valid[0] <= age <= valid[1] else None
         if label is None:
-            stated.notes.append(f"{file.place}: no valid {source.labels.header} in its header; not used")
+            notes.append(f"{file.place}: no valid {source.labels.header} in its header; not used")
         else:
-            stated.labels[file.name].append(StatedLabel(source.task, None, None, label))
+            found[file.name, source.task].append(Origin(StatedLabel(source.task, None, None, label), "the header"))
 
 
 def _span(keyed: Labels, table: Table, row: Row) -> tuple[float | None, float | None]:
@@ -217,38 +247,6 @@ def _span(keyed: Labels, table: Table, row: Row) -> tuple[float | None, float | 
             remedy="Correct start and duration: both in seconds from the start of the recording",
         )
     return start, duration
-
-
-def _consistent(
-    stated: StatedLabels, table: Table, place: str, spans: Sequence[tuple[StatedLabel, Row]]
-) -> list[StatedLabel]:
-    """Return the spans of one recording in order, each once.
-
-    Raises:
-        TableError: If two spans overlap and have different labels.
-    """
-    kept: list[tuple[StatedLabel, Row]] = []
-    for span, row in sorted(spans, key=lambda entry: (entry[0].onset or 0.0, entry[1].number)):
-        if any(span == other for other, _ in kept):
-            stated.notes.append(f"{table.name} row {row.number}: repeats another row; used once")
-            continue
-        for other, earlier in kept[-1:]:
-            if span.label != other.label and _overlap(other, span):
-                rows = sorted([earlier.number, row.number])
-                raise TableError(
-                    f"rows {rows[0]} and {rows[1]} give overlapping spans of {place} different labels",
-                    kind=f"rows {rows[0]} and {rows[1]} contradict each other",
-                    file=table.name,
-                    remedy="Delete one of the rows, or correct its start, duration or recording",
-                )
-        kept.append((span, row))
-    return [span for span, _ in kept]
-
-
-def _overlap(one: StatedLabel, other: StatedLabel) -> bool:
-    if one.onset is None or other.onset is None or one.duration is None:
-        return True
-    return other.onset < one.onset + one.duration - 1e-6
 
 
 def spans(
@@ -276,7 +274,7 @@ def spans(
         if source.labels.events and source.applies(file):
             found += _of_events(source, file, recording)
         elif source.labels.bids == "events" and source.applies(file):
-            found += [_shifted(stated, skipped) for stated in _of_bids_events(source, file)]
+            found += [_shifted(stated, skipped) for stated in _of_bids_events(source, file, folder)]
         elif source.labels.trials and source.applies(file):
             found += _of_trials(source, file, recording, folder)
     return [span for span in found if span.duration > 0]
@@ -318,7 +316,7 @@ def _of_epochs(source: _Source, file: RecordingFile, recording: Recording) -> It
 
 def _of_trials(source: _Source, file: RecordingFile, recording: Recording, folder: Path) -> Iterator[LabelSpan]:
     """Yield a span for each trial with a label, or for each stretch of samples with one label."""
-    values = label_values(source.labels, file, folder)
+    values = label_values(source.labels, file, folder, source.known, numbers=bool(source.settings.targets))
     trials = recording.samples // recording.trial_samples if recording.trial_samples else 1
     length = recording.trial_samples or recording.samples
     if trials == 1 < len(values) == length:
@@ -355,16 +353,30 @@ def _stretches(source: _Source, row: Sequence[str], recording: Recording, onset:
 
 
 def _class(source: _Source, value: tuple[str, ...]) -> tuple[float, ...] | None:
-    missing = not value[0] or value[0].lower() == "nan"
+    missing = not value[0] or (value[0].lower() == "nan" and value[0] not in source.known)
     return None if missing else source.label(value[0], Path(source.labels.trials).name)
 
 
 def _targets(source: _Source, value: tuple[str, ...]) -> tuple[float, ...] | None:
+    """Return the targets of a trial; None if one is missing.
+
+    Raises:
+        LabelError: If they are no numbers, or another number of them.
+    """
+    if not all(value):
+        return None
     try:
         numbers = tuple(map(float, value))
     except ValueError:
-        return None
-    return numbers if all(map(math.isfinite, numbers)) and len(numbers) == len(source.settings.targets) else None
+        numbers = ()
+    if len(numbers) != len(source.settings.targets):
+        raise LabelError(
+            f"expected {len(source.settings.targets)} numbers per trial",
+            file=Path(source.labels.trials).name,
+            field=f"{source.field}.trials",
+            remedy="State one value per target and trial; NaN, or an empty cell, means no label",
+        )
+    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def _stated_end(source: _Source, duration: float) -> float:
@@ -382,13 +394,13 @@ def events_table(path: Path) -> Path:
     return path.with_name(path.stem.removesuffix("_eeg") + "_events.tsv")
 
 
-def _of_bids_events(source: _Source, file: RecordingFile) -> Iterator[StatedLabel]:
+def _of_bids_events(source: _Source, file: RecordingFile, folder: Path) -> Iterator[StatedLabel]:
     labels = source.labels
     column = labels.label[0] if labels.label else "trial_type"
-    table = read_table(events_table(file.path))
+    table = read_table(events_table(file.path), folder)
     table.require("onset", column)
     for row in table.rows:
-        value = row.stated(column)
+        value = row.stated(column, source.known)
         label = source.label(value, table.name, row) if value and source.resembles(value) else None
         if label is not None:
             duration = labels.tmax - labels.tmin if labels.tmax is not None else table.number(row, "duration")

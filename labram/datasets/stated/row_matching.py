@@ -1,12 +1,12 @@
 """Match the rows of a table to recordings: by path, file name or stem, by a pattern, or by subject and session."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
 from labram.datasets.base import RecordingFile
+from labram.datasets.patterns import composed, search
 from labram.datasets.stated.label_table import Row, Table, TableError, date_hint
 
 
@@ -78,7 +78,7 @@ class Matcher:
         keyed = self._keyed
         if not keyed.file:
             return [file for file in self._files if self._is_of(file, row)]
-        name = row.stated(keyed.file).replace("\\", "/").removeprefix("./")
+        name = composed(row.stated(keyed.file).replace("\\", "/").removeprefix("./"))
         found = self._by_name.get(name, [])
         if len(found) > 1 and (keyed.subject or keyed.session):
             found = [file for file in found if self._is_of(file, row)]
@@ -94,7 +94,7 @@ class Matcher:
 
     def _is_of(self, file: RecordingFile, row: Row) -> bool:
         pairs = ((self._keyed.subject, file.subject), (self._keyed.session, file.session))
-        return all(not column or row.stated(column) == value for column, value in pairs)
+        return all(not column or composed(row.stated(column)) == composed(value) for column, value in pairs)
 
     def _nothing_matches(self) -> TableError:
         column = self._keyed.file or self._keyed.subject
@@ -118,9 +118,9 @@ def names_of(place: str, pattern: str) -> set[str]:
     ``a.edf``.
     """
     if pattern:
-        match = re.search(pattern, place)
-        return {match["file"]} if match and match["file"] else set()
-    path = PurePosixPath(place)
+        match = search(pattern, place, "match")
+        return {composed(match["file"])} if match and match["file"] else set()
+    path = PurePosixPath(composed(place))
     ends = {"/".join(path.parts[start:]) for start in range(len(path.parts))}
     stems = {str(PurePosixPath(end).with_suffix("")) for end in ends if PurePosixPath(end).suffix}
     return ends | stems

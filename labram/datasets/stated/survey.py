@@ -31,7 +31,7 @@ from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.labels import events_table
 from labram.datasets.stated.row_matching import names_of
 from labram.datasets.stated.trial_survey import TrialFinding, find_trials
-from labram.datasets.walk import walk
+from labram.datasets.walk import is_own_file, walk
 from labram.errors import CorpusError, ReadError, Reason
 from labram.signals.lost_channels import lost_channels
 from labram.signals.readers import format_of, read
@@ -153,7 +153,7 @@ def survey(folder: Path) -> Survey:
     found = Counter(match["subject"] for place in places if (match := re.search(pattern, place)))
     opened = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, min(_OPENED, len(paths)))] if paths else []
     recordings, unreadable, epochs = _open(opened, folder)
-    trial_types, span = _trial_types(opened) if bids else (Counter(), 0.0)
+    trial_types, span = _trial_types(opened, folder) if bids else (Counter(), 0.0)
     found_arrays = Counter({f"array ({Path(arrays.places[0]).suffix})": len(arrays.places)} if arrays else {})
     seen = Survey(
         folder=folder,
@@ -193,13 +193,13 @@ def _with_headers(found: Survey, recordings: Sequence[Recording]) -> Survey:
     )
 
 
-def _trial_types(paths: Sequence[Path]) -> tuple[Counter[str], float]:
+def _trial_types(paths: Sequence[Path], folder: Path) -> tuple[Counter[str], float]:
     """Return the values of `trial_type` in tables of events, with their number, and the median duration."""
     types: Counter[str] = Counter()
     durations: list[float] = []
     for path in filter(Path.is_file, map(events_table, paths)):
         try:
-            table = read_table(path)
+            table = read_table(path, folder)
             table.require("trial_type", "duration")
             types.update(value for row in table.rows if (value := row.stated("trial_type")))
             durations += [table.number(row, "duration") for row in table.rows if row.stated("duration")]
@@ -345,4 +345,6 @@ def _others(folder: Path, recordings: set[str]) -> Iterator[str]:
 def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     for parent, folders, files in walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (parent / name for name in files if Path(name).suffix.lower() in suffixes)
+        for path in (parent / name for name in files if Path(name).suffix.lower() in suffixes):
+            if is_own_file(path, folder):
+                yield path

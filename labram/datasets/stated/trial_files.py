@@ -1,6 +1,6 @@
 """Recordings of files with trials, and of arrays: which trials are whose, and the label of each trial."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labram.datasets.base import RecordingFile
-from labram.datasets.stated.dataset_file import Labels, Trials, microvolts
-from labram.datasets.stated.label_table import SUFFIXES, Table, TableError, read_table
+from labram.datasets.containment import lies_inside
+from labram.datasets.stated.dataset_file import Labels, Trials
+from labram.datasets.stated.label_table import SUFFIXES, Row, Table, TableError, read_table
+from labram.datasets.stated.yaml_values import microvolts
 from labram.errors import LabelError, ReadError
 from labram.signals.readers.limits import read_bytes
 from labram.signals.readers.trials import ArrayLayout, read_array
 
 _WHOLE = "trials"
 """Part of a recording with all trials of a file."""
+_COPY = "Copy it into the folder of the dataset file"
 
 
 def trial_recordings(
@@ -74,7 +77,7 @@ def layout_of(stated: Trials, folder: Path) -> ArrayLayout | None:
     """Return the layout of an array; None for epochs of MNE and EEGLAB.
 
     Raises:
-        LabelError: If the file of channel names cannot be read.
+        LabelError: If the file of channel names cannot be read, or lies outside.
     """
     if not stated.axes or stated.sampling_rate_hz is None:
         return None
@@ -94,11 +97,13 @@ def channel_names(name: str, folder: Path) -> tuple[str, ...]:
     """Return the channel names in a text file, one a line or separated by commas.
 
     Raises:
-        LabelError: If the file cannot be read.
+        LabelError: If the file cannot be read, or lies outside.
     """
+    if not lies_inside(folder / name, folder):
+        raise LabelError("the file lies outside the folder", file=name, field="trials.channels", remedy=_COPY)
     try:
         text = read_bytes(folder / name).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ReadError, UnicodeDecodeError):
         raise LabelError(
             "the file of channel names is missing or not UTF-8 text",
             file=name,
@@ -108,8 +113,17 @@ def channel_names(name: str, folder: Path) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.replace(",", "\n").splitlines() if name.strip())
 
 
-def label_values(labels: Labels, file: RecordingFile, folder: Path) -> list[tuple[str, ...]]:
-    """Return the values of the labels of each trial of a recording, as text.
+def label_values(
+    labels: Labels, file: RecordingFile, folder: Path, known: Collection[str] = (), *, numbers: bool = False
+) -> list[tuple[str, ...]]:
+    """Return the values of the labels of each trial of a recording, as text; empty: no label.
+
+    Args:
+        labels: Where they are.
+        file: The recording.
+        folder: Folder of the dataset file.
+        known: Values that stand for something, even if they look like "no value".
+        numbers: Whether the values are numbers.
 
     Raises:
         TableError: If they come from an unusable table.
@@ -118,7 +132,7 @@ def label_values(labels: Labels, file: RecordingFile, folder: Path) -> list[tupl
     if Path(labels.trials).suffix.lower() in SUFFIXES:
         table = table_of(labels.trials, file.path, folder)
         table.require(*labels.label)
-        rows = [tuple(row.stated(column) for column in labels.label) for row in table.rows]
+        rows = [tuple(_cell(table, row, column, known, numbers) for column in labels.label) for row in table.rows]
     else:
         rows = [tuple(map(_as_text, np.atleast_1d(value))) for value in _array(labels, file, folder)]
     if file.trials is not None and max(file.trials, default=-1) >= len(rows):
@@ -130,6 +144,11 @@ def label_values(labels: Labels, file: RecordingFile, folder: Path) -> list[tupl
     return rows if file.trials is None else [rows[index] for index in file.trials]
 
 
+def _cell(table: Table, row: Row, column: str, known: Collection[str], numbers: bool) -> str:  # noqa: FBT001
+    text = row.stated(column, known)
+    return str(table.number(row, column)) if numbers and text else text
+
+
 def array_path(labels: Labels, file: RecordingFile, folder: Path) -> Path:
     """Return the file with the labels of trials: a table, an array, or that of the signals."""
     name = labels.trials.replace("{stem}", file.path.stem)
@@ -138,6 +157,8 @@ def array_path(labels: Labels, file: RecordingFile, folder: Path) -> Path:
 
 def _array(labels: Labels, file: RecordingFile, folder: Path) -> NDArray[Any]:
     path = array_path(labels, file, folder)
+    if not lies_inside(path, folder):
+        raise LabelError("the labels lie outside the folder", file=path.name, remedy=_COPY)
     variable = "" if path != file.path else labels.trials
     try:
         values = read_array(path, variable)

@@ -12,9 +12,10 @@ import scipy.io
 
 from labram.datasets.stated.column_names import GROUP, MOST_CLASSES, PERSONAL, SESSION, few_values
 from labram.datasets.stated.label_table import TableError, read_table
-from labram.datasets.walk import walk
+from labram.datasets.walk import is_own_file, walk
 from labram.errors import ReadError
-from labram.signals.readers.trials import ARRAYS, read_array
+from labram.signals.readers.limits import read_text
+from labram.signals.readers.trials import ARRAYS, read_array, require_proportionate
 
 _RATE = re.compile(r"(?i)^(fs|srate|sfreq|fsample|sampling_?(rate|freq(uency)?)|sample_?rate)$")
 _CHANNEL_FILE = re.compile(r"(?i)(ch|chan|channels?|channel_?names|electrodes?|montage)s?\.(txt|csv)$")
@@ -99,7 +100,9 @@ def find_trials(folder: Path) -> TrialFinding | None:
 def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     for parent, folders, files in walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (parent / name for name in files if Path(name).suffix.lower() in suffixes)
+        for path in (parent / name for name in files if Path(name).suffix.lower() in suffixes):
+            if is_own_file(path, folder):
+                yield path
 
 
 def _variables(path: Path) -> dict[str, tuple[int, ...]]:
@@ -109,6 +112,7 @@ def _variables(path: Path) -> dict[str, tuple[int, ...]]:
             case ".npy":
                 return {"": np.load(path, mmap_mode="r", allow_pickle=False).shape}
             case ".npz":
+                require_proportionate(path)
                 with np.load(path, allow_pickle=False) as archive:
                     return {name: archive[name].shape for name in archive.files}
             case ".mat":
@@ -148,7 +152,10 @@ def _channel_file(folder: Path, shape: Sequence[int]) -> tuple[str, int]:
     """Return a text file whose number of names is the length of an axis, and that number."""
     for path in _files(folder, frozenset({".txt", ".csv"})):
         if _CHANNEL_FILE.search(path.name):
-            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            try:
+                text = read_text(path)
+            except (OSError, ReadError):
+                continue
             count = sum(bool(name.strip()) for name in text.replace(",", "\n").splitlines())
             if count in shape:
                 return path.relative_to(folder).as_posix(), count

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from labram.signals.readers.header_text import decode
+from labram.signals.readers.limits import first_bytes
 
 _HEADER = 256
 _VERSIONS = (b"0", b"\xffBIOSEMI")
@@ -29,20 +30,22 @@ def age(path: Path) -> float | None:
     born, recorded = _day(patient), _day(decode(fixed[88:168])) or _start(decode(fixed[168:176]))
     if born is None or recorded is None or recorded < born:
         return None
-    return float(int((recorded - born).days / 365.25))
+    before_birthday = (recorded.month, recorded.day) < (born.month, born.day)
+    return float(recorded.year - born.year - before_birthday)
 
 
 def sex(path: Path) -> str:
     """Return F or M; empty if the header does not tell."""
     words = decode(_fixed(path)[8:88]).split()
-    return words[1].upper() if len(words) > 1 and words[1].upper() in ("F", "M") else ""
+    if len(words) < 3 or not (words[2].upper() == "X" or _DAY.fullmatch(words[2])):
+        return ""  # a name, whose second word may be an initial
+    return words[1].upper() if words[1].upper() in ("F", "M") else ""
 
 
 def _fixed(path: Path) -> bytes:
     """Return the fixed header; empty for another format."""
     try:
-        with path.open("rb") as file:
-            fixed = file.read(_HEADER)
+        fixed = first_bytes(path, _HEADER)
     except OSError:
         return b""
     return fixed if fixed[:8].rstrip(b" \0") in _VERSIONS else b""

@@ -36,6 +36,16 @@ def read_bytes(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
     return content
 
 
+def first_bytes(path: Path, count: int) -> bytes:
+    """Return the beginning of a regular file.
+
+    Raises:
+        OSError: If it is a pipe or a device, or cannot be read.
+    """
+    with open(path, "rb", opener=_open_regular) as file:
+        return file.read(count)
+
+
 def read_text(path: Path) -> str:
     """Return text as UTF-8 if it is, else as Windows-1252 or Latin-1; see `read_bytes`."""
     return decode(read_bytes(path)).replace("\r\n", "\n")

@@ -14,11 +14,12 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
+from labram.checksums import require_regular
 from labram.errors import ReadError, Reason
 from labram.signals.readers import matlab
 from labram.signals.readers.errors import too_large, unreadable
 from labram.signals.readers.hdf5_links import require_self_contained
-from labram.signals.readers.limits import unpacked_limit
+from labram.signals.readers.limits import is_sparse, unpacked_limit
 from labram.signals.readers.with_mne import quiet
 from labram.signals.recording import Event, Recording
 
@@ -97,6 +98,9 @@ def read_array(path: Path, variable: str) -> NDArray[Any]:
         ReadError: If the file cannot be read, lacks the variable, or holds Python objects.
     """
     try:
+        require_regular(path)
+        if is_sparse(path):
+            raise too_large(path, "next to nothing of it was ever written")
         match path.suffix.lower():
             case ".npy":
                 return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -107,16 +111,27 @@ def read_array(path: Path, variable: str) -> NDArray[Any]:
             case ".h5" | ".hdf5":
                 require_self_contained(path)
                 with h5py.File(path, "r") as file:
+                    if isinstance(file[variable], h5py.Dataset) and file[variable].nbytes > unpacked_limit(path):
+                        raise too_large(path, "it unpacks to far more than its size")
                     return np.asarray(file[variable][()])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise unreadable(path, type(error).__name__) from None
     raise unreadable(path, f"an array in {path.suffix or 'a file without suffix'}")
 
 
-def _read_npz(path: Path, variable: str) -> NDArray[Any]:
+def require_proportionate(path: Path) -> None:
+    """Check that the arrays of a `.npz` file do not unpack to far more than its size.
+
+    Raises:
+        ReadError: DAMAGED.
+    """
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > unpacked_limit(path):
             raise too_large(path, "it unpacks to far more than its size")
+
+
+def _read_npz(path: Path, variable: str) -> NDArray[Any]:
+    require_proportionate(path)
     with np.load(path, allow_pickle=False) as archive:
         return np.asarray(archive[variable])
 
