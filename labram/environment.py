@@ -38,7 +38,7 @@ SETTINGS = (
     Variable("LABRAM_NODES", "Nodes of a training; more than one starts a Kubeflow TrainJob.", "1"),
     Variable("LABRAM_TRAIN_JOB", "Pod settings of a TrainJob, as JSON ([cluster](kubernetes.md)).", "`{}`"),
     Variable("LABRAM_COMPILE", "`1` compiles models with `torch.compile` for training.", "`0`"),
-    Variable("LABRAM_SIZES", "CPU and memory of all steps on a cluster, as `--sizes`.", "`standard`"),
+    Variable("LABRAM_SIZES", "CPU, memory and GPUs of all steps on a cluster, as `--sizes`.", "`standard`"),
     Variable("LABRAM_AUTOSCALED", "`1` if the cluster adds nodes on demand: a missing one is no error.", "error"),
     Variable("LABRAM_LOG", "`json` writes logs as JSON lines with run and task ids.", "plain text"),
     Variable("LABRAM_MLFLOW_PAGE", "Public URL of MLflow, for links in Kubeflow's UI.", "`MLFLOW_TRACKING_URI`"),

@@ -16,9 +16,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import LAPTOP, check_image
 from labram.errors import LabramError, PlatformError
-from labram.steps.table import STEPS, Resources
+from labram.steps.table import STEPS, Step
 from pipelines.kfp_shortcuts import SafeLoader
-from pipelines.placement import retry_window
+from pipelines.placement import retry_window, sizes
 
 LIMITS = ("resourceCpuLimit", "resourceCpuRequest", "resourceMemoryLimit", "resourceMemoryRequest")
 RETRY = ("maxRetryCount", "backoffDuration", "backoffFactor", "backoffMaxDuration")
@@ -76,14 +76,12 @@ def violations_of(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterato
                 yield f"{name}: the step is not in labram.steps.table.STEPS"
             elif label and step:
                 container = pipeline["deploymentSpec"]["executors"][label]["container"]
-                problems = _problems(task, container, platform[label], step.resources)
+                problems = _problems(task, container, platform[label], step)
                 yield from (f"{name}: {problem}" for problem in problems)
 
 
-def _problems(
-    task: dict[str, Any], container: dict[str, Any], platform: dict[str, Any], needs: Resources
-) -> Iterator[str]:
-    resources = container.get("resources", {})
+def _problems(task: dict[str, Any], container: dict[str, Any], platform: dict[str, Any], step: Step) -> Iterator[str]:
+    needs, resources = step.resources, container.get("resources", {})
     yield from (f"no {field}" for field in LIMITS if not resources.get(field))
     yield from (f"no {field} of a retry policy" for field in RETRY if not task.get("retryPolicy", {}).get(field))
     if not int(platform.get("activeDeadlineSeconds", 0)):
@@ -98,8 +96,12 @@ def _problems(
     if bool(task["cachingOptions"].get("enableCache")) != needs.cached:
         yield "it must be cached" if needs.cached else "it has side effects and must not be cached"
     yield from _problems_of_image(container["image"])
-    if needs.gpus:
-        yield from _problems_of_pool(task, resources.get("accelerator", {}), platform)
+    if needs.gpus and not any(it["mountPath"] == "/dev/shm" for it in platform.get("emptyDirMounts", [])):  # noqa: S108
+        yield "no shared memory"
+    if sizes().in_pool(step):
+        yield from _problems_of_pool(task, resources.get("accelerator", {}), platform, step)
+    elif resources.get("accelerator"):
+        yield "it requests GPUs, but its size has none"
 
 
 def _problems_of_loops(pipeline: dict[str, Any]) -> Iterator[str]:
@@ -135,14 +137,17 @@ def _problems_of_image(image: str) -> Iterator[str]:
         yield "its image exists on this machine only"
 
 
-def _problems_of_pool(task: dict[str, Any], accelerator: dict[str, Any], platform: dict[str, Any]) -> Iterator[str]:
-    for field in ("resourceCount", "resourceType"):
+def _problems_of_pool(
+    task: dict[str, Any], accelerator: dict[str, Any], platform: dict[str, Any], step: Step
+) -> Iterator[str]:
+    gpus = sizes().steps[step.name].gpus
+    for field in ("resourceCount", "resourceType") if gpus is None else ("resourceType",):
         parameter = PARAMETER.search(accelerator.get(field, ""))
         if not parameter or parameter[1] not in task["inputs"]["parameters"]:
             yield f"accelerator {field} is not a parameter of the pipeline"
+    if gpus is not None and accelerator.get("resourceCount") != str(gpus):
+        yield f"accelerator resourceCount is not {gpus}, the number of its size"
     yield from (f"no {field} for the pool" for field in ("nodeSelector", "tolerations") if not platform.get(field))
-    if not any(mount["mountPath"] == "/dev/shm" for mount in platform.get("emptyDirMounts", [])):  # noqa: S108
-        yield "no shared memory"
 
 
 def _names(part: Any, key: str) -> set[str]:

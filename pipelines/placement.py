@@ -103,7 +103,8 @@ class Placement:
     def __call__(self, task: Any) -> Any:
         """Set resources, retries, caching, timeout, volume and environment of a task; return the task."""
         step = STEPS[task.component_spec.name.replace("-", "_")]
-        needs, size = step.resources, sizes().steps[step.name]
+        profile = sizes()
+        needs, size = step.resources, profile.steps[step.name]
         task.set_cpu_request(size.cpu[0]).set_cpu_limit(size.cpu[1])
         task.set_memory_request(size.memory[0]).set_memory_limit(size.memory[1])
         window = retry_window(needs.hours * 3600, needs.retries, FIRST_DELAY, DELAY_FACTOR)
@@ -121,15 +122,22 @@ class Placement:
         kubernetes.use_secret_as_env(task, self.mlflow_secret, MLFLOW_SECRET, optional=True)
         kubernetes.use_secret_as_env(task, self.storage_secret, STORAGE_SECRET, optional=True)
         if needs.gpus:
-            self._use_pool(task)
+            _keep_running(task)
+        if profile.in_pool(step):
+            self._use_pool(task, size.gpus)
         return task
 
-    def _use_pool(self, task: Any) -> None:
+    def _use_pool(self, task: Any, gpus: int | None) -> None:
+        """Place a task in the GPU pool, with a number of GPUs or that of the pipeline's parameter."""
         # KFP 2.17 does not pass parameters of resources into conditions and loops unless they are registered
-        task.register_pipeline_channels([self.gpus, self.accelerator])
-        task.set_accelerator_type(self.accelerator).set_accelerator_limit(self.gpus)
+        task.register_pipeline_channels([self.accelerator, *([self.gpus] if gpus is None else [])])
+        task.set_accelerator_type(self.accelerator).set_accelerator_limit(self.gpus if gpus is None else gpus)
         kubernetes.add_node_selector_json(task, self.node_selector)
         kubernetes.add_toleration_json(task, self.tolerations)
-        for autoscaler in KEEP_RUNNING:
-            kubernetes.add_pod_annotation(task, *autoscaler)
-        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="8Gi")  # noqa: S108
+
+
+def _keep_running(task: Any) -> None:
+    """Keep autoscalers from evicting a training, and give its processes shared memory."""
+    for autoscaler in KEEP_RUNNING:
+        kubernetes.add_pod_annotation(task, *autoscaler)
+    kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="8Gi")  # noqa: S108

@@ -7,6 +7,8 @@ import typer
 from labram.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
 from labram.cli.pipeline import HOST, LOCALHOST, SIZES
 
+CHECK_SECONDS = 10
+"""Seconds that a check waits for Kubeflow Pipelines."""
 SIGNS = {"ok": ("ok   ", "green"), "warning": ("?    ", "yellow"), "error": ("WRONG", "red")}
 
 
@@ -20,8 +22,12 @@ def doctor(
         typer.Option("--registry", help="Check the model registry instead, and finish or clean half-way states."),
     ] = False,
     host: HOST = LOCALHOST,
-    namespace: Annotated[str, typer.Option("--namespace", help="Namespace of the manifests in k8s/.")] = "labram",
-    gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs that one training task requests.")] = 0,
+    namespace: Annotated[
+        str, typer.Option("--namespace", envvar="LABRAM_NAMESPACE", help="Namespace of the manifests in k8s/.")
+    ] = "labram",
+    gpus: Annotated[
+        int, typer.Option("--gpus", min=0, help="GPUs that a training requests, unless its size says so.")
+    ] = 0,
     sizes: SIZES = "",
     image: Annotated[
         str, typer.Option("--image", envvar="LABRAM_IMAGE", help="Image of the tasks, which the registry must have.")
@@ -45,7 +51,8 @@ def doctor(
 
     if cluster:
         requests = load(sizes).requests(*STEPS.values())
-        findings = doctor.check_cluster(KfpClient(host, retries=0), namespace, gpus, requests, image)
+        client = KfpClient(host, retries=0, timeout=CHECK_SECONDS)
+        findings = doctor.check_cluster(client, namespace, gpus, requests, image)
     elif registry:
         findings = doctor.check_registry(workspace.absolute())
     else:

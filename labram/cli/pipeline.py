@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from labram.cli.terminal import echo
 from labram.errors import PlatformError
 
 if TYPE_CHECKING:
-    from labram.platform.kfp_client import KfpClient, PipelinePackage
+    from labram.platform.kfp_client import PipelinePackage
 
 app = typer.Typer(help="Compile pipelines for Kubeflow Pipelines; submit and schedule them.", no_args_is_help=True)
 NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="Pipeline: retrain, pretrain_only, adapt or study.")]
@@ -38,14 +38,12 @@ NAMESPACE = Annotated[
 SIZES = Annotated[
     str,
     typer.Option(
-        "--sizes", envvar="LABRAM_SIZES", help="CPU and memory of all steps: standard, small, or a YAML file."
+        "--sizes", envvar="LABRAM_SIZES", help="CPU, memory and GPUs of all steps: standard, small, or a YAML file."
     ),
 ]
 LOCALHOST = "http://localhost:8888"
 EXPERIMENT = "labram"
 """KFP experiment of submitted runs."""
-LATEST_RUNS = 200
-"""Newest runs among which the last one of each schedule is looked for."""
 
 
 @app.command("compile")
@@ -182,7 +180,10 @@ def schedule(
     host: HOST = LOCALHOST,
     namespace: NAMESPACE = "",
 ) -> None:
-    """List the recurring runs of the cluster, or with --reconcile make them match a file.
+    """List the recurring runs of the cluster with the outcome of their last run, or with --reconcile change them.
+
+    Outcomes and reasons are read from MLflow: set MLFLOW_TRACKING_URI and the account.
+    With --reconcile, the recurring runs are made to match a file.
 
     A recurring run that differs is deleted and created again, because KFP cannot update one. A matching one is kept.
     While a run of a schedule is under way, its schedule is only disabled: the next --reconcile after its end deletes
@@ -190,15 +191,19 @@ def schedule(
 
     Exit codes: 0 done; 1 error.
     """
+    from labram.cli import run_status
     from labram.cli.progress import console
-    from labram.platform import schedules
+    from labram.platform import run_records, schedules
     from labram.platform.kfp_client import KfpClient
 
     cluster = KfpClient.connect(host, namespace)
     experiment = cluster.find_experiment(schedules.EXPERIMENT)
     present = cluster.recurring_runs(experiment) if experiment else []
     if not reconcile:
-        _list_schedules(cluster, experiment, present)
+        outcomes = bool(present) and os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+        if outcomes:
+            run_records.connect()
+        run_status.show_schedules(cluster, experiment, present, outcomes=outcomes)
         return
     declared, wanted = schedules.read(file), []
     with TemporaryDirectory() as folder:
@@ -219,22 +224,6 @@ def schedule(
     for change in changes:
         line = f"{'would ' if dry_run else ''}{change.action} {change.name}  {change.why}".rstrip()
         console.print(line, soft_wrap=True)
-
-
-def _list_schedules(cluster: "KfpClient", experiment: str | None, present: list[dict[str, Any]]) -> None:
-    """Print each schedule with its newest run."""
-    from labram.cli.progress import console
-
-    if not present:
-        console.print("no schedules; declare them in k8s/schedules.yaml and run `labram pipeline schedule --reconcile`")
-    latest: dict[str, dict[str, Any]] = {}
-    for run in cluster.runs(experiment, LATEST_RUNS) if experiment else ():
-        latest.setdefault(run.get("recurring_run_id", ""), run)
-    for schedule in present:
-        run = latest.get(schedule["recurring_run_id"], {})
-        last = f"last run {run['run_id']} {run.get('state', 'PENDING').lower()}" if run else "no run yet"
-        cron, status = schedule["trigger"]["cron_schedule"]["cron"], schedule.get("status", "")
-        console.print(f"{schedule['display_name']}  {cron}  {status}  {last}", soft_wrap=True)
 
 
 def _package(name: str, recipe: str, override: list[str], image: str, folder: Path, sizes: str) -> "PipelinePackage":

@@ -1,14 +1,18 @@
 """Terminal output about runs on a cluster: their steps while they run, their outcome, and the next command."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labram.cli.exit_codes import DONE, ERROR, INTERRUPTED, of_result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from labram.platform.kfp_client import KfpClient
     from labram.platform.run_follower import Follower
 
 STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow", "PENDING": "yellow", "KILLED": "yellow"}
+LATEST_RUNS = 200
+"""Newest runs among which the last one of each schedule is looked for."""
 OUTCOME_STYLES = {"not promoted": "yellow", "error": "red", "not known": "red"}
 
 
@@ -67,8 +71,6 @@ def show_runs(client: "KfpClient", experiments: list[str], count: int, *, retry:
     """
     from labram.cli.progress import console
     from labram.cli.tables import new_table
-    from labram.platform.run_follower import Follower
-    from labram.steps.table import STEPS
 
     found = [client.find_experiment(name) for name in experiments]
     documents = [run for experiment in found if experiment for run in client.runs(experiment, count)]
@@ -78,17 +80,61 @@ def show_runs(client: "KfpClient", experiments: list[str], count: int, *, retry:
         return
     table = new_table("run", "version", "started", "outcome", "steps and reasons", whole=("run",))
     for document in documents:
-        follower = Follower(client, document["run_id"], STEPS)
-        lines = [line.text for line in follower.look() if line.state in {"RUNNING", "PENDING"}]
-        if retry and follower.lost:
-            lines = [follower.retry().text]
-        elif follower.ended:
-            follower.close()
-            lines = [follower.record.failure or follower.record.failed_gates]
-        outcome = follower.record.outcome or (follower.state or "PENDING").lower()
+        outcome, lines = _newest_state(client, document, retry=retry)
         started = document.get("created_at", "")[:16].replace("T", " ")
         table.add_row(document["run_id"], document.get("display_name", ""), started, outcome, "\n".join(lines))
     console.print(table)
+
+
+def _newest_state(client: "KfpClient", document: "Mapping[str, Any]", *, retry: bool) -> tuple[str, list[str]]:
+    """Return outcome or state of a run, and what runs, is pending or has failed in it; retry it if it was lost."""
+    from labram.platform.run_follower import Follower
+    from labram.steps.table import STEPS
+
+    follower = Follower(client, document["run_id"], STEPS)
+    lines = [line.text for line in follower.look() if line.state in {"RUNNING", "PENDING"}]
+    if retry and follower.lost:
+        lines = [follower.retry().text]
+    elif follower.ended:
+        follower.close()
+        lines = [follower.record.failure or follower.record.failed_gates]
+    return follower.record.outcome or (follower.state or "PENDING").lower(), lines
+
+
+def show_schedules(
+    client: "KfpClient", experiment: str | None, present: "Sequence[Mapping[str, Any]]", *, outcomes: bool
+) -> None:
+    """Print each schedule with its newest run: its outcome, or what runs in it, and the next command.
+
+    Args:
+        client: Client of Kubeflow Pipelines.
+        experiment: Id of the schedules' experiment, if it exists.
+        present: The recurring runs.
+        outcomes: Whether MLflow, which has them, can be asked.
+    """
+    from labram.cli.progress import console
+
+    if not present:
+        console.print("no schedules; declare them in k8s/schedules.yaml and run `labram pipeline schedule --reconcile`")
+        return
+    latest: dict[str, Mapping[str, Any]] = {}
+    for newest in client.runs(experiment, LATEST_RUNS) if experiment else ():
+        latest.setdefault(newest.get("recurring_run_id", ""), newest)
+    for schedule in present:
+        run: Mapping[str, Any] = latest.get(schedule["recurring_run_id"], {})
+        lines: list[str] = []
+        last = f"last run {run['run_id']} {run.get('state', 'PENDING').lower()}" if run else "no run yet"
+        if run and outcomes:
+            outcome, lines = _newest_state(client, run, retry=False)
+            last = f"last run {run['run_id']} {outcome}"
+        cron, status = schedule["trigger"]["cron_schedule"]["cron"], schedule.get("status", "")
+        console.print(f"{schedule['display_name']}  {cron}  {status}  {last}", soft_wrap=True)
+        for line in filter(None, lines):
+            console.print(f"      {line}", soft_wrap=True)
+        if run:
+            console.print(f"      next: labram pipeline runs {run['run_id']}", soft_wrap=True)
+    if not outcomes:
+        console.print("outcomes are in MLflow: set MLFLOW_TRACKING_URI and its account to see them", style="yellow")
 
 
 def show_run(client: "KfpClient", run: str) -> int:

@@ -5,6 +5,7 @@ KFP's own client prints while it works and reports failures as tracebacks; labra
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +29,11 @@ TIMEOUT_SECONDS = 60
 FINAL_STATES = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 SINGLE_USER_NAMESPACE = "kubeflow"
 """Namespace of all runs if Kubeflow Pipelines is installed for a single user."""
+MIN_VERSION = (2, 16)
+"""Version of Kubeflow Pipelines that accepts the Kubernetes settings of the compiled pipelines."""
+UPGRADE = "Upgrade to 2.16 or later: older versions reject the pipelines' security settings, or ignore sizes and GPUs"
+VERSION = re.compile(r"\b(\d+)\.(\d+)\.\d+")
+NEW_TOKEN = "kubectl -n NAMESPACE create token labram-submit --audience pipelines.kubeflow.org"  # noqa: S105
 PORT_FORWARD = "kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888"
 
 
@@ -104,23 +110,22 @@ class KfpClient:
         host: Address of the API server, such as a forwarded port.
         namespace: Namespace of the runs; "" if KFP is installed for a single user.
         retries: Retries of GET requests while the server does not respond.
+        timeout: Seconds without a response after which a request fails.
 
     Every method raises `PlatformError` if the server cannot be reached or rejects the request.
     """
 
-    def __init__(self, host: str, namespace: str = "", *, retries: int = 4) -> None:
-        self.host, self.namespace = host.rstrip("/"), namespace
+    def __init__(self, host: str, namespace: str = "", *, retries: int = 4, timeout: float = TIMEOUT_SECONDS) -> None:
+        self.host, self.namespace, self._timeout = host.rstrip("/"), namespace, timeout
         self._session = requests.Session()
         policy = Retry(retries, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=policy))
-        token = os.environ.get(TOKEN_FILE)
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {Path(token).read_text(encoding='utf-8').strip()}"
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        address, headers = f"{self.host}{API}{path}", _authorization()
         try:
-            response = self._session.request(method, f"{self.host}{API}{path}", timeout=TIMEOUT_SECONDS, **request)
+            response = self._session.request(method, address, timeout=self._timeout, headers=headers, **request)
         except requests.RequestException as error:
             raise PlatformError(
                 f"Kubeflow Pipelines does not respond ({type(error).__name__})",
@@ -145,18 +150,22 @@ class KfpClient:
         return self._call("GET", "/healthz")
 
     @classmethod
-    def connect(cls, host: str, namespace: str = "") -> "KfpClient":
+    def connect(cls, host: str, namespace: str = "", **options: Any) -> "KfpClient":
         """Return a client for the mode of the server: with the namespace of the runs, or without one.
 
         Args:
             host: Address of the API server.
             namespace: Namespace of the runs; "" for a server that is installed for a single user.
+            **options: Further arguments of the client.
 
         Raises:
-            PlatformError: If the namespace does not fit the server's mode. A single-user server would accept it, start
-                the run in its own namespace, and fail for a missing service account.
+            PlatformError: If the server is too old, or the namespace does not fit its mode. A single-user server would
+                accept it, start the run in its own namespace, and fail for a missing service account.
         """
-        multi_user = bool(cls(host).health().get("multi_user"))
+        health = cls(host, **options).health()
+        if old := too_old(health):
+            raise PlatformError(f"Kubeflow Pipelines is {old}", file=host, remedy=UPGRADE)
+        multi_user = bool(health.get("multi_user"))
         if multi_user and not namespace:
             remedy = "Set --namespace or LABRAM_NAMESPACE to the namespace of your Profile"
             raise PlatformError("Kubeflow Pipelines is multi-user", file=host, field="--namespace", remedy=remedy)
@@ -167,7 +176,7 @@ class KfpClient:
                 field="--namespace",
                 remedy=f"Leave it out, and apply an overlay with the namespace {SINGLE_USER_NAMESPACE}, such as local",
             )
-        return cls(host, namespace if multi_user else "")
+        return cls(host, namespace if multi_user else "", **options)
 
     @property
     def pod_namespace(self) -> str:
@@ -278,10 +287,60 @@ class KfpClient:
         self._call("DELETE", f"/recurringruns/{identity}")
 
 
+def server_version(health: Mapping[str, Any], image: str = "") -> str | None:
+    """Return the version of a server, None if it cannot be seen.
+
+    Args:
+        health: Its ``/healthz`` document.
+        image: Its image, whose tag is its version; "" if it is not known.
+    """
+    version = VERSION.search(str(health.get("tag_name", ""))) or VERSION.search(image.rpartition(":")[2])
+    return version[0] if version else None
+
+
+def too_old(health: Mapping[str, Any], image: str = "") -> str:
+    """Return the version of a server, in words, if it is too old for the compiled pipelines; "" if not.
+
+    Args:
+        health: Its ``/healthz`` document.
+        image: Its image, whose tag is its version; "" if it is not known.
+    """
+    if not health.get("pipeline_store"):
+        return "older than 2.14"
+    version = server_version(health, image)
+    numbers = tuple(int(part) for part in version.split(".")[:2]) if version else MIN_VERSION
+    return str(version) if numbers < MIN_VERSION else ""
+
+
+def _authorization() -> dict[str, str]:
+    """Return the header with the token in the file that `TOKEN_FILE` names; it is read again, since it is renewed.
+
+    Raises:
+        PlatformError: If the file cannot be read, or is empty.
+    """
+    name = os.environ.get(TOKEN_FILE)
+    if not name:
+        return {}
+    path, remedy = Path(name).expanduser(), f"Write a new one: {NEW_TOKEN} > FILE"
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        problem = f"the token of Kubeflow Pipelines cannot be read ({type(error).__name__})"
+        raise PlatformError(problem, file=path, field=TOKEN_FILE, remedy=remedy) from error
+    if not token:
+        raise PlatformError("the token of Kubeflow Pipelines is empty", file=path, field=TOKEN_FILE, remedy=remedy)
+    return {"Authorization": f"Bearer {token}"}
+
+
 def _http_error(host: str, method: str, path: str, response: requests.Response) -> PlatformError:
     if response.status_code == requests.codes.not_found and path != "/healthz":
         return NotFoundError(f"{path} does not exist (404)", file=host, remedy="Check the id and --namespace")
-    if response.status_code in {401, 403}:
+    if response.status_code == requests.codes.unauthorized and os.environ.get(TOKEN_FILE):
+        problem, remedy = "the token is not accepted: it may have expired", f"Write a new one: {NEW_TOKEN} > FILE"
+    elif response.status_code == requests.codes.forbidden and os.environ.get(TOKEN_FILE):
+        problem = "the account of the token may not do this in this namespace"
+        remedy = "Bind it to the ClusterRole kubeflow-pipelines-edit there (docs/kubernetes.md, The cluster)"
+    elif response.status_code in {401, 403}:
         problem, remedy = "access denied to this account", f"Set {TOKEN_FILE} to the path of a token file"
     elif path == "/healthz":
         problem = "no KFP API v2beta1 at this address"

@@ -18,7 +18,7 @@ from labram.platform.workflows import Workflow
 
 POLL_SECONDS = 10.0
 PATIENCE = 30
-"""Polls in a row in which MLflow may not respond before following ends."""
+"""Polls in a row in which Kubeflow Pipelines or MLflow may not respond before following ends."""
 MISSING_POLLS = 3
 """Polls in a row without the workflow of a run that KFP calls running, after which the workflow counts as deleted."""
 START_SECONDS = 600
@@ -63,7 +63,7 @@ class Follower:
     _said: dict[str, str] = field(default_factory=dict)
     _silent_polls: int = 0
     _missing_polls: int = 0
-    _cannot_see: bool = False
+    _blind_polls: int = 0
 
     def follow(self) -> Iterator[Line]:
         """Yield a line for each change, until the run has ended; then its record has its outcome or failure.
@@ -71,8 +71,8 @@ class Follower:
         A run that the cluster ended is retried.
         """
         while True:
-            yield from self.look()
-            if self.ended:
+            yield from self.look(patience=PATIENCE)
+            if self.ended and not self._uncertain:
                 if not self.lost:
                     self.close()
                     return
@@ -83,6 +83,11 @@ class Follower:
     def ended(self) -> bool:
         """Whether the run has ended."""
         return self.state in {*FINAL_STATES, DELETED}
+
+    @property
+    def _uncertain(self) -> bool:
+        """Whether a server does not respond for a moment that has what decides on a retry."""
+        return bool(self._silent_polls) or bool(self._workflow and 0 < self._blind_polls < MISSING_POLLS)
 
     @property
     def lost(self) -> bool:
@@ -105,50 +110,54 @@ class Follower:
         If another program has just done so, or KFP cannot, the next look shows it.
         """
         step, message = self.reason()
-        number = run_records.count_retry(self.record)
         try:
+            number = run_records.count_retry(self.record)
             self.client.retry_run(self.run)
         except PlatformError as error:
             return Line(f"the run could not be retried: {error.problem}", "FAILED")
         why = ": ".join(filter(None, (step, message)))
         return Line(f"the cluster ended the run ({why}); retry {number} of {MAX_RETRIES}", "PENDING")
 
-    def look(self) -> Iterator[Line]:
-        """Read all sources once, and yield a line for each change since the last look."""
-        document = self.client.run(self.run)
-        self._document = document or {}
-        self.state = str(self._document.get("state", "")) if document else DELETED
-        yield from self._read_record()
+    def look(self, *, patience: int = 0) -> Iterator[Line]:
+        """Read all sources once, and yield a line for each change since the last look.
+
+        Args:
+            patience: Looks in a row in which a server may not respond; an outage of a server is none of the run.
+
+        Raises:
+            PlatformError: If Kubeflow Pipelines or MLflow does not respond for more looks.
+        """
+        try:
+            document = self.client.run(self.run)
+            self._document = document or {}
+            self.state = str(self._document.get("state", "")) if document else DELETED
+            self.record = run_records.read(self.run)
+            self._silent_polls = 0
+        except PlatformError as error:
+            self._silent_polls += 1
+            if self._silent_polls > patience:
+                raise
+            if self._silent_polls == 1:
+                yield Line(f"{error.problem}; the run is not affected")
         yield from self._read_workflow()
         for label, state, text in self._states():
             if self._said.get(label) != text:
                 self._said[label] = text
                 yield Line(f"{label} {text}", state)
 
-    def _read_record(self) -> Iterator[Line]:
-        try:
-            self.record = run_records.read(self.run)
-            self._silent_polls = 0
-        except PlatformError as error:
-            self._silent_polls += 1
-            if self._silent_polls > PATIENCE:
-                raise
-            if self._silent_polls == 1:
-                yield Line(f"{error.problem}; the run is not affected")
-
     def _read_workflow(self) -> Iterator[Line]:
-        if self._cannot_see:
-            return
         try:
             workflow = workflows.read(self.client.pod_namespace, self.run, self.steps)
+            self._blind_polls = 0
         except PlatformError as error:
-            self._cannot_see = True
-            yield Line(f"why tasks are pending cannot be seen: {error.problem}. {error.remedy}.")
+            self._blind_polls += 1
+            if self._blind_polls == 1:
+                yield Line(f"why tasks are pending cannot be seen: {error.problem}. {error.remedy}.")
             return
         self._workflow = workflow or self._workflow
         self._missing_polls = 0 if workflow else self._missing_polls + 1
         gone = self._missing_polls >= MISSING_POLLS if self._workflow else self._age() > START_SECONDS
-        if self.state == "RUNNING" and self._missing_polls and gone:
+        if self.state == "RUNNING" and self._missing_polls and gone and not self._silent_polls:
             self.state = DELETED
 
     def _age(self) -> float:

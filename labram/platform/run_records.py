@@ -6,7 +6,8 @@ tasks, and it deletes workflow and pods an hour after the run.
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -121,14 +122,22 @@ def read(name: str) -> RunRecord:
     Raises:
         PlatformError: If MLflow does not respond.
     """
-    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     client, query = MlflowClient(), f"tags.`{mlflow_runs.RUN_TAG}` = '{name}'"
+    with _answering():
+        experiment = mlflow_runs.experiment_id(client)
+        return _record(name, client.search_runs([experiment], query, order_by=["attributes.start_time ASC"]))
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Fail within seconds, with a `PlatformError`, if MLflow does not respond."""
+    from mlflow.exceptions import MlflowException
+
     try:
         with mlflow_runs.fail_fast():
-            experiment = mlflow_runs.experiment_id(client)
-            return _record(name, client.search_runs([experiment], query, order_by=["attributes.start_time ASC"]))
+            yield
     except MlflowException as error:
         raise PlatformError(
             f"MLflow does not respond ({error.error_code})",
@@ -154,13 +163,18 @@ def _record(name: str, runs: Sequence["Run"]) -> RunRecord:
 
 
 def count_retry(record: RunRecord) -> int:
-    """Count a retry in the record of a run, which runs again; return the number of its retries."""
+    """Count a retry in the record of a run, which runs again; return the number of its retries.
+
+    Raises:
+        PlatformError: If MLflow does not respond.
+    """
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
-    run_id = record.run_id or mlflow_runs.create_parent_run(record.name, {})
-    client.set_tag(run_id, RETRIES_TAG, record.retries + 1)
-    run_failures.reopen(client, client.get_run(run_id))
+    with _answering():
+        run_id = record.run_id or mlflow_runs.create_parent_run(record.name, {})
+        client.set_tag(run_id, RETRIES_TAG, record.retries + 1)
+        run_failures.reopen(client, client.get_run(run_id))
     return record.retries + 1
 
 
@@ -172,13 +186,17 @@ def close(record: RunRecord, step: str, reason: str, *, status: str) -> RunRecor
         step: Name of the step that failed; "" if it is not known.
         reason: Why the run ended.
         status: ``FAILED`` or ``KILLED``.
+
+    Raises:
+        PlatformError: If MLflow does not respond.
     """
     from mlflow.tracking import MlflowClient
 
     if not record.ended:
         client = MlflowClient()
-        run_id = record.run_id or mlflow_runs.create_parent_run(record.name, {})
-        client.set_tag(run_id, run_failures.CLOSED_TAG, reason[: run_failures.MAX_TEXT])
-        run_failures.record(client, run_id, step, reason, status=status)
-        mlflow_runs.terminate_runs(record.name, status)
+        with _answering():
+            run_id = record.run_id or mlflow_runs.create_parent_run(record.name, {})
+            client.set_tag(run_id, run_failures.CLOSED_TAG, reason[: run_failures.MAX_TEXT])
+            run_failures.record(client, run_id, step, reason, status=status)
+            mlflow_runs.terminate_runs(record.name, status)
     return read(record.name)

@@ -23,8 +23,13 @@ KILLED = re.compile(r"\bexit code (137|143)\b")
 """Argo's message of a container that was killed by SIGKILL or SIGTERM."""
 EXITED = re.compile(r"\bexit code \d+\b")
 """Argo's message of a container that ended, to which it appends the program's own."""
-LOST = re.compile(r"pod deleted|evict|preempt|node was low on|node .*shut ?down|exceeded quota", re.IGNORECASE)
-"""Argo's message of a pod that the cluster took away, or could not create yet."""
+LOST = re.compile(
+    r"pod deleted|evict|preempt|node was low on|node .*shut ?down|exceeded quota"
+    r"|pod was rejected|didn't have enough resource|UnexpectedAdmissionError"
+    r"|exceed(s|ed) (the|its) (total |local ephemeral storage )?limit",
+    re.IGNORECASE,
+)
+"""Argo's message of a pod that the cluster took away, could not create yet, or whose node did not take it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Sizes of steps on a cluster: CPU and memory that their pods request, and their limits.
+"""Sizes of steps on a cluster: CPU, memory and GPUs that their pods request, and their limits.
 
 A profile is *standard*, the table of steps; *small*, for one node of 2 CPUs and 8 GiB; or a YAML file that changes one
 of them. KFP does not pass sizes from parameters into every task, so they are fixed when a pipeline is compiled. They
@@ -27,10 +27,13 @@ class StepSize(FrozenModel):
     Attributes:
         cpu: Cores, such as ``500m`` or ``4``.
         memory: Bytes, such as ``2Gi``.
+        gpus: GPUs, which place the step in the GPU pool; None: the pipeline's parameter `gpus` for trainings, and none
+            for other steps; 0 takes a training out of the pool.
     """
 
     cpu: tuple[str, str]
     memory: tuple[str, str]
+    gpus: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _requests_within_limits(self) -> Self:
@@ -51,13 +54,25 @@ class Sizes(FrozenModel):
     parallelism: int | None = Field(default=None, ge=1)
     steps: dict[str, StepSize]
 
+    def in_pool(self, step: Step) -> bool:
+        """Return whether a step runs in the GPU pool."""
+        gpus = self.steps[step.name].gpus
+        return step.resources.gpus if gpus is None else gpus > 0
+
     def requests(self, *steps: Step) -> dict[str, dict[str, str]]:
-        """Return what each step requests, and whether it runs in the GPU pool, for checks before a run."""
-        return {
-            step.name: {"cpu": self.steps[step.name].cpu[0], "memory": self.steps[step.name].memory[0]}
-            | ({"pool": "gpu"} if step.resources.gpus else {})
-            for step in steps
-        }
+        """Return what each step requests and its limits, for checks before a run.
+
+        A step of the GPU pool has `pool`, and `gpus` if their number is not the pipeline's parameter.
+        """
+        return {step.name: self._request(step) for step in steps}
+
+    def _request(self, step: Step) -> dict[str, str]:
+        size = self.steps[step.name]
+        request = {"cpu": size.cpu[0], "memory": size.memory[0]}
+        request |= {"limits.cpu": size.cpu[1], "limits.memory": size.memory[1]}
+        if self.in_pool(step):
+            request |= {"pool": "gpu"} | ({} if size.gpus is None else {"gpus": str(size.gpus)})
+        return request
 
 
 def _small(step: Step) -> StepSize:
@@ -109,7 +124,7 @@ def load(name: str) -> Sizes:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise _invalid(path, field, first["msg"], "Write cpu: [500m, '2'] and memory: [1Gi, 4Gi]") from error
+        raise _invalid(path, field, first["msg"], "Write cpu: [500m, '2'], memory: [1Gi, 4Gi], gpus: 1") from error
 
 
 def _invalid(path: Path, field: str, problem: str, remedy: str) -> PlatformError:

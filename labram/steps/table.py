@@ -58,7 +58,7 @@ class Resources:
         memory: Memory in Kubernetes' notation: request and limit.
         hours: Timeout.
         retries: Retries after a failure.
-        gpus: The task runs in the GPU pool.
+        gpus: A training, which runs in the GPU pool unless the sizes say otherwise.
         cached: KFP may reuse the outputs of an earlier task. False for steps with side effects.
         volume: The task mounts the shared volume.
     """

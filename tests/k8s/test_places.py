@@ -1,6 +1,7 @@
 """The overlays in each kind of namespace, by the rules of a real cluster: see `cluster_rules`."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,7 @@ def test_two_teams_share_a_cluster(tmp_path, rendered) -> None:
         (folder / "kustomization.yaml").write_text(text.replace("../../", f"{os.path.relpath(K8S, folder)}/"))
         done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        (folder / "rendered.yaml").write_text(done.stdout)
         documents = list(yaml.safe_load_all(done.stdout))
         return {(i["kind"], i["metadata"]["name"]): i for i in documents if not i["metadata"].get("namespace")}
 
@@ -153,6 +155,9 @@ def test_two_teams_share_a_cluster(tmp_path, rendered) -> None:
     assert ("ClusterRoleBinding", "labram-preflight:team-a") in first
     assert first[("ClusterRoleBinding", "labram-preflight:team-a")]["subjects"][0]["namespace"] == "team-a"
     assert all(first[key] == second[key] for key in first.keys() & second.keys())
+    whole = (tmp_path / "team-a" / "rendered.yaml").read_text()
+    alerts = next(i for i in yaml.safe_load_all(whole) if i["kind"] == "PrometheusRule")
+    assert set(re.findall(r'namespace="([^"]*)"', yaml.safe_dump(alerts, width=1000))) == {"team-a"}
 
 
 def test_the_local_overlay_needs_no_bucket(rendered) -> None:

@@ -64,10 +64,24 @@ def test_compiling_twice_gives_the_same_bytes(folder, tmp_path) -> None:
 
 
 def test_how_many_tasks_of_a_loop_run_at_once_is_set_when_a_pipeline_is_compiled(tmp_path, monkeypatch) -> None:
+    """So are the GPUs of a step that has a number of its own."""
     monkeypatch.setenv("LABRAM_PARALLELISM", "5")
-    done = compile_into(tmp_path, "adapt")
+    sizes = tmp_path / "sizes.yaml"
+    sizes.write_text("steps: {finetune: {gpus: 0}, evaluate: {gpus: 2}}\n")
+    done = compile_into(tmp_path, "adapt", "--sizes", str(sizes))
     assert done.returncode == 0, done.stderr
-    pipeline, _ = read(tmp_path / "adapt.yaml")
+    pipeline, platform = read(tmp_path / "adapt.yaml")
+    executors = pipeline["deploymentSpec"]["executors"]
+    gpus = {name: part["container"]["resources"].get("accelerator", {}) for name, part in executors.items()}
+    assert {name: part["resourceCount"] for name, part in gpus.items() if part} == {"exec-evaluate": "2"}
+    assert {name for name in executors if platform[name].get("nodeSelector")} == {"exec-evaluate"}
+    assert platform["exec-finetune"]["emptyDirMounts"], "a training has shared memory outside the pool too"
+    assert list(violations_of(pipeline, platform)) == [
+        "evaluate: it requests GPUs, but its size has none",
+        *(f"finetune: accelerator {field} is not a parameter of the pipeline"
+          for field in ("resourceCount", "resourceType")),
+        *(f"finetune: no {field} for the pool" for field in ("nodeSelector", "tolerations")),
+    ], "by the standard sizes"  # fmt: skip
     dags = [part["dag"]["tasks"] for part in [pipeline["root"], *pipeline["components"].values()] if "dag" in part]
     loops = [task["iteratorPolicy"] for tasks in dags for task in tasks.values() if "parameterIterator" in task]
     assert loops

@@ -46,6 +46,7 @@ def healthy(state, kubectl) -> dict[str, dict]:
     """A cluster on which nothing is missing; tests take something away."""
     if not shutil.which("kubectl"):
         pytest.skip("kubectl is not installed")
+    state.health["multi_user"] = True
     state.documents |= {
         "/version": {"major": "1", "minor": "33"},
         **{f"{NAMESPACED}/secrets/{name}": {"data": dict.fromkeys(keys, "c2VjcmV0")} for name, keys in SECRETS.items()},
@@ -68,7 +69,7 @@ def test_nothing_is_wrong_on_a_cluster_that_has_everything(host, healthy) -> Non
     done = doctor(host)
     assert done.exit_code == 0, done.output
     assert "WRONG" not in done.output
-    assert done.output.count("ok ") == 11
+    assert done.output.count("ok ") == 12
     assert "c2VjcmV0" not in done.output
     assert "secret" not in done.output.replace("Secret", "")
 
@@ -78,6 +79,13 @@ def test_nothing_is_wrong_on_a_cluster_that_has_everything(host, healthy) -> Non
     [
         (f"{NAMESPACED}/secrets/labram-mlflow-user", None, "Secret labram-mlflow-user: missing in", "Secrets"),
         (f"{NAMESPACED}/secrets/labram-database", {"data": {"pass": ""}}, "missing keys: password", "Secrets"),
+        (f"{NAMESPACED}/secrets/labram-database", {"data": {"password": ""}}, "empty keys: password", "Secrets"),
+        (
+            f"{NAMESPACED}/secrets/labram-storage",
+            {"data": {"access-key-id": "eA=="}},
+            "keys: secret-access-key",
+            "Secrets",
+        ),
         (f"{NAMESPACED}/configmaps/labram-environment", None, "does not set MLFLOW_TRACKING_URI", "apply -k"),
         (CLAIM, None, "the PersistentVolumeClaim does not exist", "apply -k"),
         (CLAIM, claim(mode="ReadWriteOnce"), "only one node at a time", "ReadWriteMany: NFS"),
@@ -178,7 +186,11 @@ def api_server(tag: str) -> dict:
 @pytest.mark.parametrize(
     ("health", "deployment", "said"),
     [
-        ({"tag_name": "2.17.0"}, {}, "ok    Kubeflow Pipelines: HOST responds, 2.17.0, single-user"),
+        (
+            {"tag_name": "2.17.0", "multi_user": False},
+            {},
+            "ok    Kubeflow Pipelines: HOST responds, 2.17.0, single-user",
+        ),
         ({"tag_name": "2.15.2"}, {}, "WRONG Kubeflow Pipelines: the server at HOST is 2.15.2"),
         ({"tag_name": "unknown"}, api_server("2.14.3"), "WRONG Kubeflow Pipelines: the server at HOST is 2.14.3"),
         ({"multi_user": True}, api_server("2.16.1"), "ok    Kubeflow Pipelines: HOST responds, 2.16.1, multi-user"),
@@ -190,6 +202,32 @@ def test_the_version_and_the_mode_of_the_server_are_read(host, healthy, state, h
     state.health |= health
     healthy[KFP] = deployment
     assert said.replace("HOST", host) in doctor(host).output
+
+
+def test_a_single_user_server_and_a_namespace_of_ours_are_named(host, healthy, state) -> None:
+    """It would accept the namespace, run in its own, and fail there for a missing service account."""
+    state.health["multi_user"] = False
+    done = doctor(host)
+    assert done.exit_code == 1
+    assert "WRONG runs in namespace labram: Kubeflow Pipelines is for a single user" in done.output
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (None, "access denied to this account (401)"),
+        ("expired", "the token is not accepted: it may have expired (401)"),
+        ("", "the token of Kubeflow Pipelines is empty"),
+    ],
+)
+def test_a_token_that_is_not_accepted_is_named(host, healthy, state, tmp_path, monkeypatch, token, said) -> None:
+    state.token = "secret"
+    if token is not None:
+        (tmp_path / "token").write_text(token)
+        monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    done = doctor(host)
+    assert done.exit_code == 1
+    assert said in done.output
 
 
 @pytest.mark.parametrize(

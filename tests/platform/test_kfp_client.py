@@ -103,7 +103,23 @@ def test_a_token_is_sent_and_a_missing_one_is_asked_for(host, state, tmp_path, m
         KfpClient(host).health()
     (tmp_path / "token").write_text("secret\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
-    assert KfpClient(host).health() == state.health
+    client = KfpClient(host)
+    assert client.health() == state.health
+    state.token = "renewed"
+    (tmp_path / "token").write_text("renewed\n")
+    assert client.health() == state.health, "a token is renewed while a command waits for a run"
+    (tmp_path / "token").unlink()
+    with pytest.raises(PlatformError, match=r"KF_PIPELINES_SA_TOKEN_PATH: the token .* cannot be read \(FileNotFound"):
+        client.health()
+
+
+@pytest.mark.parametrize("health", [{"tag_name": "2.15.0", "pipeline_store": "database"}, {"multi_user": False}])
+def test_a_server_that_is_too_old_is_named_before_anything_is_uploaded(host, state, health) -> None:
+    """It accepts the version and the run, and its driver then rejects the platform settings of the first task."""
+    state.health = health
+    done = submit(host)
+    assert "Upgrade to 2.16 or later" in str(done.exception)
+    assert not state.changes
 
 
 def test_an_unknown_parameter_is_refused_before_anything_is_uploaded(host, state) -> None:
@@ -259,11 +275,16 @@ def test_many_schedules_are_read_page_by_page(host, state, tmp_path) -> None:
 
 def test_without_reconcile_the_clusters_schedules_are_listed(host, state, tmp_path) -> None:
     reconcile(host, declare(tmp_path / "s.yaml", WEEKLY))
-    assert labram("schedule", "--host", host).output == "weekly  0 0 3 * * 1  ENABLED  no run yet\n"
+    (first, *_) = labram("schedule", "--host", host).output.splitlines()
+    assert first == "weekly  0 0 3 * * 1  ENABLED  no run yet"
     (weekly,) = state.tables["recurringruns"].values()
     ours = {"experiment_id": weekly["experiment_id"], "recurring_run_id": weekly["recurring_run_id"]}
     state.tables["runs"] = {"r": {"run_id": "r", "state": "FAILED"} | ours}
-    assert labram("schedule", "--host", host).output == "weekly  0 0 3 * * 1  ENABLED  last run r failed\n"
+    assert labram("schedule", "--host", host).output.splitlines() == [
+        "weekly  0 0 3 * * 1  ENABLED  last run r failed",
+        "      next: labram pipeline runs r",
+        "outcomes are in MLflow: set MLFLOW_TRACKING_URI and its account to see them",
+    ]
 
 
 def test_a_cluster_without_schedules_is_said_to_have_none(host, state) -> None:

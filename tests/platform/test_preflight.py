@@ -2,8 +2,10 @@
 
 import json
 import logging
+import time
 
 import pytest
+import requests
 
 from labram.errors import PlatformError
 from labram.steps.preflight import preflight
@@ -21,8 +23,12 @@ def claim(phase: str = "Bound", mode: str = "ReadWriteMany") -> dict:
     return {"spec": {"storageClassName": "shared-files", "accessModes": [mode]}, "status": {"phase": phase}}
 
 
-REQUESTS = {"tokenizer": {"cpu": "4", "memory": "24Gi", "pool": "gpu"}, "quality": {"cpu": "1", "memory": "8Gi"}}
+REQUESTS = {
+    "tokenizer": {"cpu": "4", "memory": "24Gi", "limits.cpu": "16", "limits.memory": "64Gi", "pool": "gpu"},
+    "quality": {"cpu": "1", "memory": "8Gi", "limits.cpu": "4", "limits.memory": "16Gi"},
+}
 LABELS = {"labels": {"labram.dev/pool": "gpu"}}
+LIMIT_RANGES = "/api/v1/namespaces/labram/limitranges"
 QUOTAS = "/api/v1/namespaces/labram/resourcequotas"
 
 
@@ -105,6 +111,7 @@ def test_a_volume_that_comes_with_its_first_pod_is_no_fault(healthy) -> None:
         ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, 200, "does not respond", "its pods are ready"),
         ({"MLFLOW_TRACKING_URI": ""}, 200, "does not set MLFLOW_TRACKING_URI", "apply -k"),
         ({"LABRAM_STORE": "s3://patches", "AWS_EC2_METADATA_DISABLED": "1"}, 200, "no credentials", "labram-storage"),
+        ({"LABRAM_STORE": "s3://patches", "AWS_ACCESS_KEY_ID": "k"}, 200, "one half of the credentials", "both keys"),
         ({"LABRAM_NODES": "2", "LABRAM_TRAIN_JOB": "{"}, 200, "training on 2 nodes needs", "Set it to JSON"),
     ],
 )  # fmt: skip
@@ -191,8 +198,8 @@ def test_on_a_laptop_only_the_servers_that_are_named_are_asked(monkeypatch) -> N
         (with_others(nodes("4"), cpu="2", memory="7Gi"), "quality (1 CPU, 8Gi)"),
         (with_others(nodes("4"), cpu="500m"), "quality (1 CPU, 8Gi)"),
         (with_others(nodes("4"), taints=[{"key": "team", "effect": "NoSchedule"}]), "quality (1 CPU, 8Gi)"),
-        (with_others(nodes("4", memory="16Gi"), memory="128Gi"), "tokenizer (4 CPU, 24Gi)"),
-        (with_others(nodes("4", cpu="2"), cpu="64"), "tokenizer (4 CPU, 24Gi)"),
+        (with_others(nodes("4", memory="16Gi"), memory="128Gi"), "tokenizer (4 CPU, 24Gi, 4 GPUs on one node)"),
+        (with_others(nodes("4", cpu="2"), cpu="64"), "tokenizer (4 CPU, 24Gi, 4 GPUs on one node)"),
     ],
 )
 def test_a_step_that_can_never_fit_is_named_with_what_nodes_have(healthy, monkeypatch, all_nodes, step) -> None:
@@ -205,19 +212,100 @@ def test_a_step_that_can_never_fit_is_named_with_what_nodes_have(healthy, monkey
     asked()
 
 
-def test_without_gpus_trainings_go_to_any_node(healthy) -> None:
+def test_without_gpus_trainings_go_to_any_node_unless_they_have_a_node_selector(healthy) -> None:
+    """KFP's node selector holds without GPUs too: such a pod would be pending for ever."""
     healthy["/api/v1/nodes"] = with_others({"items": []}, cpu="8", memory="30Gi")
-    asked(gpus="0")
+    asked(gpus="0", node_selector={}, tolerations=[])
+    healthy["/api/v1/nodes?labelSelector=labram.dev/pool=cpu"] = {"items": []}
+    with pytest.raises(PlatformError, match=r"GPU pool: no node has the label labram\.dev/pool=cpu"):
+        asked(gpus="0", node_selector={"labram.dev/pool": "cpu"})
+
+
+def test_gpus_and_memory_must_be_on_one_node(healthy) -> None:
+    """The pool has a node with the GPUs and one with the memory, but none with both."""
+    healthy["/api/v1/nodes"] = with_others({"items": [*nodes("4", memory="8Gi")["items"], *nodes("1")["items"]]}, "8")
+    with pytest.raises(PlatformError, match=r"no node can ever hold tokenizer \(4 CPU, 24Gi, 4 GPUs on one node\)"):
+        asked()
+
+
+def test_a_step_with_gpus_of_its_own_is_checked_for_them(healthy) -> None:
+    own = {"evaluate": {"cpu": "1", "memory": "8Gi", "pool": "gpu", "gpus": "2"}}
+    asked(gpus="0", requests=own)
+    healthy[NODES] = nodes("1")
+    with pytest.raises(PlatformError, match="a task requests 2 GPUs per node; the largest of 1 nodes has 1"):
+        asked(gpus="0", requests=own)
 
 
 @pytest.mark.parametrize(
-    ("hard", "said"), [({"requests.cpu": "3500m"}, "3500m of cpu"), ({"memory": "20Gi"}, "20Gi of memory")]
+    ("hard", "said"),
+    [
+        ({"requests.cpu": "3500m"}, "3500m of cpu"),
+        ({"memory": "20Gi"}, "20Gi of memory"),
+        ({"limits.memory": "32Gi"}, "32Gi of limits.memory"),
+        ({"requests.nvidia.com/gpu": "2", "pods": "100", "count/jobs.batch": "3"}, "2 of nvidia.com/gpu"),
+    ],
 )
 def test_a_quota_below_one_task_is_named(healthy, hard, said) -> None:
     healthy[QUOTAS] = {"items": [{"metadata": {"name": "team"}, "spec": {"hard": hard}}]}
     with pytest.raises(PlatformError) as refusal:
         asked()
     assert f"ResourceQuota team: it allows {said} in all, less than one task of tokenizer" in refusal.value.problem
+
+
+def test_a_quota_without_defaults_for_kfps_own_containers_is_a_doubt(healthy, caplog) -> None:
+    """A quota rejects pods whose containers do not set what it counts; a LimitRange sets it for them."""
+    healthy[QUOTAS] = {
+        "items": [{"metadata": {"name": "team"}, "spec": {"hard": {"cpu": "99", "limits.memory": "1Ti"}}}]
+    }
+    with caplog.at_level(logging.INFO):
+        asked()
+    assert "ResourceQuota team: it counts cpu, limits.memory, for which no LimitRange has a default" in caplog.text
+    caplog.clear()
+    default = {"type": "Container", "defaultRequest": {"cpu": "100m"}, "default": {"memory": "1Gi"}}
+    healthy[LIMIT_RANGES] = {"items": [{"spec": {"limits": [default]}}]}
+    with caplog.at_level(logging.INFO):
+        asked()
+    assert "LimitRange" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"type": "Container", "max": {"memory": "32Gi"}}, "at most 32Gi of memory; tokenizer would be rejected"),
+        ({"type": "Pod", "max": {"cpu": "8"}}, "at most 8 of cpu; tokenizer would be rejected"),
+        ({"type": "Container", "min": {"cpu": "2"}}, "at least 2 of cpu; quality would be rejected"),
+    ],
+)
+def test_a_limit_range_that_rejects_a_step_is_named(healthy, limit, said) -> None:
+    healthy[LIMIT_RANGES] = {"items": [{"metadata": {"name": "team"}, "spec": {"limits": [limit]}}]}
+    with pytest.raises(PlatformError, match=rf"LimitRange team: a container may have {said}"):
+        asked()
+
+
+def test_nodes_of_another_architecture_are_named(healthy, caplog) -> None:
+    """Our images are for amd64; without a taint, pods are scheduled on arm64 too and end with `exec format error`."""
+    foreign = {"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"}
+    healthy["/api/v1/nodes"]["items"][-1]["metadata"] = {"labels": foreign}
+    with pytest.raises(PlatformError, match="1 of 1 nodes are linux/arm64; images are linux/amd64"):
+        asked()
+    healthy["/api/v1/nodes"]["items"].append({"status": {"allocatable": {"cpu": "8", "memory": "30Gi"}}})
+    with caplog.at_level(logging.INFO):
+        asked()
+    assert "nodes: 1 of 2 nodes are linux/arm64" in caplog.text
+
+
+def test_a_network_that_drops_packets_costs_one_time_out(healthy, monkeypatch) -> None:
+    """A NetworkPolicy rejects nothing: every connection hangs until its own limit."""
+
+    def hangs(*_: object, **__: object):
+        time.sleep(0.5)
+        raise requests.exceptions.ConnectTimeout
+
+    monkeypatch.setattr(requests.Session, "request", hangs)
+    started = time.monotonic()
+    with pytest.raises(PlatformError, match=r"MLflow: .* does not respond \(ConnectTimeout\)"):
+        asked()
+    assert time.monotonic() - started < 2.5, "five servers and seven documents of Kubernetes, one after the other: 6 s"
 
 
 def test_nodes_that_are_not_ready_want_no_toleration(healthy) -> None:

@@ -250,6 +250,77 @@ def test_mlflow_may_be_away_for_a_moment(host, state, run, monkeypatch) -> None:
     assert follower.record.outcome == "promoted"
 
 
+def test_kubeflow_may_be_away_for_a_moment(host, state, run, monkeypatch) -> None:
+    """Its API server restarts while a run of days is followed."""
+    state.states = [document("RUNNING"), document("SUCCEEDED")]
+    record(run, "promoted", "FINISHED")
+    state.failures = [500] * 3
+    lines, follower = follow(host, run)
+    assert lines == [f'GET /runs/{run} failed: {{"message": "busy"}} (500); the run is not affected']
+    assert follower.record.outcome == "promoted"
+    state.failures = [500] * (run_follower.PATIENCE + 1)
+    state.scripts.clear()
+    with pytest.raises(PlatformError, match="busy"):
+        follow(host, run)
+
+
+def test_an_outage_at_the_end_neither_ends_the_record_nor_retries(host, state, run, workflow, monkeypatch) -> None:
+    """Without its record, a run that failed by itself would look like one that the cluster ended."""
+    workflow(("root.condition-1.quality.executor(0)", "Failed", "pod deleted"))
+    state.states = [document("FAILED")]
+    record_step(run, "quality", "FAILED", failure="the corpus is empty")
+    read, away = run_records.read, [True] * 3
+
+    def sometimes(name):
+        if away:
+            away.pop()
+            raise PlatformError("MLflow does not respond (X)", remedy="Wait")
+        return read(name)
+
+    monkeypatch.setattr(run_records, "read", sometimes)
+    follow(host, run)
+    assert not state.changes
+    away.append(True)
+    with pytest.raises(PlatformError, match="MLflow does not respond"):
+        list(Follower(KfpClient(host), run, STEPS).look())
+
+
+def test_kubernetes_may_be_away_when_a_run_is_lost(host, state, run, workflow, monkeypatch) -> None:
+    """Whether the cluster ended a run is read from its workflow: a moment without Kubernetes costs no retry."""
+    workflow(("root.condition-1.pretrain.executor(0)", "Running", ""))
+    state.states = [document("RUNNING"), document("FAILED"), document("FAILED"), document("SUCCEEDED")]
+    record(run)
+    reading, asked = kubernetes.get, []
+
+    def sometimes(path):
+        asked.append(path)
+        if len(asked) == 2:
+            raise PlatformError("kubectl: no route", remedy="Wait")
+        if len(asked) == 3:
+            workflow(("root.condition-1.pretrain.executor(0)", "Failed", "pod deleted"))
+        return reading(path)
+
+    monkeypatch.setattr(kubernetes, "get", sometimes)
+    lines, _ = follow(host, run)
+    assert state.changes == [("POST", f"runs/{run}:retry")], lines
+
+
+def test_a_list_of_schedules_has_the_outcome_of_the_last_run(host, state, run, monkeypatch) -> None:
+    """KFP says SUCCEEDED of a run whose models all failed a gate."""
+    schedule = {"recurring_run_id": "s", "display_name": "weekly", "experiment_id": "x", "status": "ENABLED"}
+    state.tables["experiments"]["x"] = {"experiment_id": "x", "display_name": "labram-schedules"}
+    state.tables["recurringruns"]["s"] = schedule | {"trigger": {"cron_schedule": {"cron": "0 0 3 * * 1"}}}
+    state.tables["runs"][run] |= {"experiment_id": "x", "recurring_run_id": "s", "state": "SUCCEEDED"}
+    record(run, "not promoted", "FINISHED", failed_gates="labram-gait: chance: 0.51")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow")
+    done = CliRunner().invoke(app, ["pipeline", "schedule", "--host", host])
+    assert done.output.splitlines() == [
+        f"weekly  0 0 3 * * 1  ENABLED  last run {run} not promoted",
+        "      labram-gait: chance: 0.51",
+        f"      next: labram pipeline runs {run}",
+    ]
+
+
 def test_the_table_has_outcomes_reasons_and_what_runs(host, state, run, monkeypatch) -> None:
     monkeypatch.setattr(console, "_width", 200)
     state.states = [document("RUNNING", plan_run="SUCCEEDED")]
@@ -286,6 +357,10 @@ LOST = [
     "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi.",
     "Pod was rejected: node shutdown",
     'pods "x" is forbidden: exceeded quota: labram, requested: requests.cpu=4',
+    "Pod was rejected: Node didn't have enough resource: cpu, requested: 4000, used: 14000, capacity: 15890",
+    "Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate unhealthy devices",
+    'Usage of EmptyDir volume "shared-memory" exceeds the limit "8Gi". ',
+    'Container main exceeded its local ephemeral storage limit "1Gi". ',
 ]
 OWN = [
     "Error (exit code 1)",

@@ -51,10 +51,22 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     assert sizes.steps["tokenizer"].cpu == ("2", "4")
     assert sizes.steps["tokenizer"].memory == load("small").steps["tokenizer"].memory
     assert sizes.steps["pretrain"] == load("small").steps["pretrain"]
+    limits = {"limits.cpu": "2", "limits.memory": "6Gi"}
     assert sizes.requests(STEPS["tokenizer"], STEPS["gate"]) == {
-        "tokenizer": {"cpu": "2", "memory": "3Gi", "pool": "gpu"},
-        "gate": {"cpu": "700m", "memory": "3Gi"},
+        "tokenizer": {"cpu": "2", "memory": "3Gi", **limits, "limits.cpu": "4", "pool": "gpu"},
+        "gate": {"cpu": "700m", "memory": "3Gi", **limits},
     }
+
+
+def test_gpus_of_a_step_are_a_setting_too(tmp_path: Path) -> None:
+    """By default trainings have the pipeline's parameter; a number places any step in the pool, 0 takes it out."""
+    file = tmp_path / "ours.yaml"
+    file.write_text("steps: {tokenizer: {gpus: 1}, finetune: {gpus: 0}, evaluate: {gpus: 2}}\n")
+    sizes = load(str(file))
+    assert {name for name, step in STEPS.items() if sizes.in_pool(step)} == {"tokenizer", "pretrain", "evaluate"}
+    asked = sizes.requests(*STEPS.values())
+    pool = {name: request.get("gpus", "parameter") for name, request in asked.items() if "pool" in request}
+    assert pool == {"tokenizer": "1", "pretrain": "parameter", "evaluate": "2"}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +78,7 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("steps: {tokenizer: {memory: [lots, '2']}}", "steps.tokenizer"),
         ("parallelism: 0", "parallelism"),
         ("steps: {tokenizer: {gpu: 1}}", "steps.tokenizer.gpu"),
+        ("steps: {tokenizer: {gpus: -1}}", "steps.tokenizer.gpus"),
         ("a: [", "sizes cannot be read"),
     ],
 )

@@ -1,8 +1,10 @@
 """Checks before a run: of this machine, of a cluster through kubectl, and from the first pod of a run."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +27,7 @@ SECRETS = {
 }
 """Required Secrets and their keys. In `labram-storage` the object-store keys are optional, since pods may have a cloud
 role; `subject-key` is required if the store is a bucket."""
+STORAGE, STORAGE_KEYS = "labram-storage", ("access-key-id", "secret-access-key")
 CLAIM, VOLUME_JOB = "labram-workspace", "labram-volume"
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 
@@ -38,23 +41,40 @@ def check_machine(workspace: Path) -> Iterator[Finding]:
 def check_pod(pool: Pool, claim: str, requests: Requests) -> Iterator[Finding]:
     """Check what the tasks of a run need, from its first pod. Outside a cluster only the servers are checked.
 
+    The checks run at once: on a network that drops packets, each of them waits for its own time-out.
+
     Args:
         pool: Node pool of the training tasks.
         claim: Volume claim of the tasks.
-        requests: CPU and memory that each step requests.
+        requests: What each step requests.
     """
-    yield from _configured_servers(os.environ)
     if not kubernetes.in_pod():
+        yield from _configured_servers(os.environ)
         return
-    if (uri := os.environ.get("MLFLOW_TRACKING_URI", "")).startswith("http"):
-        yield services.mlflow_artifacts(uri)
-    yield kubernetes.settings(os.environ)
-    if ENDPOINT in os.environ:
-        yield attempt("Kubeflow Pipelines", services.pipelines, KfpClient(os.environ[ENDPOINT], retries=0))
     namespace = (kubernetes.ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
-    yield attempt(f"volume {claim}", kubernetes.volume, namespace, claim)
-    yield from _sizes(requests, pool, namespace, os.environ)
-    yield from _trainings(os.environ, pool)
+    checks: list[Callable[[], Iterable[Finding]]] = [
+        partial(_configured_servers, os.environ),
+        partial(_stores_files, os.environ),
+        lambda: [kubernetes.settings(os.environ)],
+        partial(_endpoint, os.environ),
+        lambda: [attempt(f"volume {claim}", kubernetes.volume, namespace, claim)],
+        partial(_sizes, requests, pool, namespace, os.environ),
+        partial(_trainings, os.environ, replace(pool, gpus=capacity.most_gpus(requests, pool))),
+    ]
+    with ThreadPoolExecutor(len(checks)) as threads:
+        for findings in threads.map(lambda check: list(check()), checks):
+            yield from findings
+
+
+def _stores_files(environment: Mapping[str, str]) -> Iterator[Finding]:
+    if (uri := environment.get("MLFLOW_TRACKING_URI", "")).startswith("http"):
+        yield services.mlflow_artifacts(uri)
+
+
+def _endpoint(environment: Mapping[str, str]) -> Iterator[Finding]:
+    if host := environment.get(ENDPOINT, ""):
+        client = KfpClient(host, retries=0, timeout=services.SECONDS)
+        yield attempt("Kubeflow Pipelines", services.pipelines, client)
 
 
 def check_cluster(
@@ -65,44 +85,64 @@ def check_cluster(
     Args:
         pipelines: Client of Kubeflow Pipelines.
         namespace: Namespace of the manifests.
-        gpus: GPUs that a training task requests; 0 skips the check of the pool.
-        requests: CPU and memory that each step requests.
+        gpus: GPUs that a training task requests, unless its size has a number; the pool is checked if a step has GPUs.
+        requests: What each step requests.
         image: Image of the tasks; "" skips its check.
     """
     if image:
         yield image_registry.image(image)
-    try:
-        yield services.pipelines(pipelines, _server_image())
-    except PlatformError as error:
-        yield failed("Kubeflow Pipelines", f"{pipelines.host}: {error.problem}", error.remedy)
+    yield from _pipelines(pipelines, namespace)
     try:
         kubernetes.get("/version")
         config_map = kubernetes.get(f"/api/v1/namespaces/{namespace}/configmaps/{kubernetes.ENVIRONMENT}") or {}
     except PlatformError as error:
         yield failed("Kubernetes", error.problem, error.remedy)
         return
-    for name, keys in SECRETS.items():
-        yield attempt(f"Secret {name}", kubernetes.secret, namespace, name, keys)
     environment: dict[str, str] = config_map.get("data", {})
-    if environment.get(STORE_VARIABLE, "").startswith("s3://"):
-        yield attempt("Secret labram-storage", kubernetes.secret, namespace, "labram-storage", ("subject-key",))
+    yield from _secrets(namespace, environment)
     yield kubernetes.settings(environment)
     yield attempt(f"volume {CLAIM}", kubernetes.volume, namespace, CLAIM)
     yield attempt(f"Job {VOLUME_JOB}", kubernetes.prepared, namespace, VOLUME_JOB)
     yield attempt("MLflow", kubernetes.server, namespace)
-    yield from _sizes(requests, Pool(gpus), namespace, environment)
+    pool = Pool(gpus) if capacity.most_gpus(requests, Pool(gpus)) else Pool(0, node_selector={}, tolerations=())
+    yield from _sizes(requests, pool, namespace, environment)
     yield attempt("retries", controller.retries, SINGLE_USER_NAMESPACE)
-    yield from _trainings(environment, Pool(gpus))
+    yield from _trainings(environment, replace(pool, gpus=capacity.most_gpus(requests, pool)))
+
+
+def _pipelines(pipelines: KfpClient, namespace: str) -> Iterator[Finding]:
+    """Check version and mode of Kubeflow Pipelines, and that this account may read runs of the namespace."""
+    try:
+        yield services.pipelines(pipelines, _server_image())
+    except PlatformError as error:
+        yield failed("Kubeflow Pipelines", f"{pipelines.host}: {error.problem}", error.remedy)
+        return
+    yield services.access(pipelines, namespace)
+
+
+def _secrets(namespace: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+    for name, keys in SECRETS.items():
+        yield attempt(f"Secret {name}", kubernetes.secret, namespace, name, keys)
+    in_bucket = environment.get(STORE_VARIABLE, "").startswith("s3://")
+    required = ("subject-key",) if in_bucket else ()
+    with suppress(PlatformError):  # the checks above report that Secrets cannot be read
+        if in_bucket or kubernetes.get(f"/api/v1/namespaces/{namespace}/secrets/{STORAGE}") is not None:
+            yield kubernetes.secret(namespace, STORAGE, required, together=STORAGE_KEYS)
 
 
 def _sizes(requests: Requests, pool: Pool, namespace: str, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Check that each step fits on a node and into the quotas."""
     autoscaled = environment.get(kubernetes.AUTOSCALED) == "1"
     yield attempt("sizes", partial(capacity.nodes, requests, pool, autoscaled=autoscaled))
-    try:
-        yield from capacity.quotas(requests, namespace)
-    except PlatformError as error:
-        yield warned("ResourceQuota", f"could not be checked: {error.problem}", error.remedy)
+    for subject, check in (
+        ("nodes", capacity.architectures),
+        ("ResourceQuota", partial(capacity.quotas, requests, pool, namespace)),
+        ("LimitRange", partial(capacity.limit_ranges, requests, namespace)),
+    ):
+        try:
+            yield from check()
+        except PlatformError as error:
+            yield warned(subject, f"could not be checked: {error.problem}", error.remedy)
 
 
 def _server_image() -> str:
@@ -135,6 +175,6 @@ def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
         yield attempt("Kubeflow Trainer", kubernetes.trainer, settings.runtime)
         gpus = int(settings.resources.get(pool.accelerator, 0))
         pool = Pool(gpus, int(nodes), pool.accelerator, settings.node_selector, settings.tolerations)
-    if pool.gpus:
+    if pool.gpus or pool.node_selector:
         autoscaled = environment.get(kubernetes.AUTOSCALED) == "1"
         yield attempt("GPU pool", partial(kubernetes.pool, pool, autoscaled=autoscaled))

@@ -112,14 +112,26 @@ def attempt(subject: str, check: Callable[..., Finding], *arguments: Any) -> Fin
         return warned(subject, f"could not be checked: {error.problem}", error.remedy)
 
 
-def secret(namespace: str, name: str, keys: tuple[str, ...]) -> Finding:
-    """Check that a Secret has all its keys. Values are not checked."""
+def secret(namespace: str, name: str, keys: Sequence[str], *, together: Sequence[str] = ()) -> Finding:
+    """Check that a Secret has all its keys, and none of them is empty. Values are not checked otherwise.
+
+    Args:
+        namespace: Its namespace.
+        name: Its name.
+        keys: Required keys.
+        together: Keys of which it has all or none.
+    """
     document = get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     subject, remedy = f"Secret {name}", "Create it as in docs/kubernetes.md, Secrets"
     if document is None:
         return failed(subject, f"missing in namespace {namespace}", remedy)
-    missing = [key for key in keys if key not in document.get("data", {})]
-    return failed(subject, f"missing keys: {', '.join(missing)}", remedy) if missing else passed(subject, "present")
+    data: Mapping[str, str] = document.get("data") or {}
+    required = [*keys, *(together if any(key in data for key in together) else ())]
+    missing = [key for key in required if key not in data]
+    if missing:
+        return failed(subject, f"missing keys: {', '.join(missing)}", remedy)
+    empty = [key for key in required if not data[key]]
+    return failed(subject, f"empty keys: {', '.join(empty)}", remedy) if empty else passed(subject, "present")
 
 
 def settings(environment: Mapping[str, str]) -> Finding:

@@ -1,7 +1,6 @@
 """Checks without the Kubernetes API: workspace, MLflow, object store, Kubeflow Pipelines."""
 
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,15 +8,14 @@ from pathlib import Path
 import requests
 
 from labram.corpus.pseudonyms import KEY_VARIABLE
+from labram.errors import PlatformError
+from labram.platform import kfp_client
 from labram.platform.doctor.finding import Finding, failed, passed
 from labram.platform.kfp_client import KfpClient
 
 SECONDS = 10
 UPLOAD_SECONDS = 30
 MIN_FREE_GIB = 2
-MIN_KFP = (2, 16)
-"""Version of Kubeflow Pipelines that accepts the Kubernetes settings of the compiled pipelines."""
-VERSION = re.compile(r"\b(\d+)\.(\d+)\.\d+")
 
 
 def workspace(folder: Path) -> Finding:
@@ -49,12 +47,12 @@ def mlflow(uri: str) -> Finding:
         )
     except requests.RequestException as error:
         remedy = (
-            "Check that its pods are ready (kubectl -n labram get pods -l app=mlflow) and the network allows access"
+            "Check that its pods are ready (kubectl -n NAMESPACE get pods -l app=mlflow) and the network allows access"
         )
         return failed("MLflow", f"{uri} does not respond ({type(error).__name__})", remedy)
     if response.ok:
         return passed("MLflow", f"{uri} responds")
-    problem, remedy = f"responds with {response.status_code}", "Read its log: kubectl -n labram logs deploy/mlflow"
+    problem, remedy = f"responds with {response.status_code}", "Read its log: kubectl -n NAMESPACE logs deploy/mlflow"
     if "Host header" in response.text:
         problem, remedy = "rejects this host name (403)", "Add it to --allowed-hosts in k8s/base/mlflow.yaml"
     elif response.status_code in {401, 403} and not all(account):
@@ -91,7 +89,7 @@ def store(uri: str) -> Finding:
     """Check that the bucket of an ``s3://`` URI is accessible and that the subject key is set."""
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
     subject, bucket = "object store", uri.removeprefix("s3://").partition("/")[0]
     config = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1})
@@ -101,6 +99,9 @@ def store(uri: str) -> Finding:
     except NoCredentialsError:
         remedy = "Create the Secret labram-storage (docs/kubernetes.md, Secrets), or give the service account a role"
         return failed(subject, "this process has no credentials", remedy)
+    except PartialCredentialsError:
+        remedy = "Give the Secret labram-storage both keys, access-key-id and secret-access-key"
+        return failed(subject, "this process has one half of the credentials only", remedy)
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         problem, remedy = f"responds with {status}", "Read its log"
@@ -129,15 +130,26 @@ def pipelines(server: KfpClient, image: str = "") -> Finding:
         PlatformError: If it does not respond.
     """
     subject, health = "Kubeflow Pipelines", server.health()
-    remedy = (
-        "Upgrade to 2.16 or later: older versions reject the pipelines' security settings, or ignore sizes and GPUs"
-    )
-    if not health.get("pipeline_store"):
-        return failed(subject, f"the server at {server.host} is older than 2.14", remedy)
+    if old := kfp_client.too_old(health, image):
+        return failed(subject, f"the server at {server.host} is {old}", kfp_client.UPGRADE)
     mode = "multi-user" if health.get("multi_user") else "single-user"
-    version = VERSION.search(str(health.get("tag_name", ""))) or VERSION.search(image.rpartition(":")[2])
+    version = kfp_client.server_version(health, image)
     if version is None:
         return passed(subject, f"{server.host} responds, {mode}; its version cannot be seen (2.16 is needed)")
-    if (int(version[1]), int(version[2])) < MIN_KFP:
-        return failed(subject, f"the server at {server.host} is {version[0]}", remedy)
-    return passed(subject, f"{server.host} responds, {version[0]}, {mode}")
+    return passed(subject, f"{server.host} responds, {version}, {mode}")
+
+
+def access(server: KfpClient, namespace: str) -> Finding:
+    """Check that runs can be in a namespace, and that Kubeflow Pipelines lets this account list them.
+
+    Args:
+        server: Client of the server.
+        namespace: Namespace of the manifests.
+    """
+    subject = f"runs in namespace {namespace}"
+    try:
+        client = KfpClient.connect(server.host, namespace, retries=0, timeout=SECONDS)
+        client.find_experiment("labram")
+    except PlatformError as error:
+        return failed(subject, error.problem, error.remedy)
+    return passed(subject, "this account may list them")
