@@ -61,6 +61,7 @@ SETTINGS = (
 )
 SERVICES = (
     Variable("LABRAM_NAMESPACE", "Namespace of runs on a cluster, as `--namespace`."),
+    Variable("LABRAM_KFP_NAMESPACE", "Namespace of Kubeflow Pipelines itself.", "`kubeflow`"),
     Variable("MLFLOW_TRACKING_URI", "MLflow server.", "SQLite database in the workspace"),
     Variable("MLFLOW_TRACKING_USERNAME", "User of the MLflow server."),
     Variable("MLFLOW_TRACKING_PASSWORD", "Password of the MLflow server."),

@@ -26,7 +26,7 @@ def doctor(
         str, typer.Option("--namespace", envvar="LABRAM_NAMESPACE", help="Namespace of the manifests in k8s/.")
     ] = "labram",
     gpus: Annotated[
-        int, typer.Option("--gpus", min=0, help="GPUs that a training requests, unless its size says so.")
+        int, typer.Option("--gpus", min=0, help="GPUs of a training whose size states none.")
     ] = 0,
     sizes: SIZES = "",
     image: Annotated[

@@ -27,8 +27,8 @@ MAX_FILES = 5
 """Changed files that an error lists."""
 TIMEOUT_SECONDS = 60
 FINAL_STATES = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
-SINGLE_USER_NAMESPACE = "kubeflow"
-"""Namespace of all runs if Kubeflow Pipelines is installed for a single user."""
+NAMESPACE_VARIABLE, DEFAULT_NAMESPACE = "LABRAM_KFP_NAMESPACE", "kubeflow"
+"""Environment variable with the namespace of Kubeflow Pipelines itself, and its default."""
 MIN_VERSION = (2, 16)
 """Version of Kubeflow Pipelines that accepts the Kubernetes settings of the compiled pipelines."""
 UPGRADE = "Upgrade to 2.16 or later: older versions reject the pipelines' security settings, or ignore sizes and GPUs"
@@ -169,19 +169,19 @@ class KfpClient:
         if multi_user and not namespace:
             remedy = "Set --namespace or LABRAM_NAMESPACE to the namespace of your Profile"
             raise PlatformError("Kubeflow Pipelines is multi-user", file=host, field="--namespace", remedy=remedy)
-        if not multi_user and namespace not in {"", SINGLE_USER_NAMESPACE}:
+        if not multi_user and namespace not in {"", own_namespace()}:
             raise PlatformError(
                 f"Kubeflow Pipelines is for a single user: all runs are in its own namespace, not in {namespace}",
                 file=host,
                 field="--namespace",
-                remedy=f"Leave it out, and apply an overlay with the namespace {SINGLE_USER_NAMESPACE}, such as local",
+                remedy=f"Leave it out, and apply an overlay with the namespace {own_namespace()}, such as local",
             )
         return cls(host, namespace if multi_user else "", **options)
 
     @property
     def pod_namespace(self) -> str:
         """Namespace of the pods of runs: that of the client, or KFP's own if KFP is installed for a single user."""
-        return self.namespace or SINGLE_USER_NAMESPACE
+        return self.namespace or own_namespace()
 
     def find_version(self, package: PipelinePackage) -> PipelineVersion | None:
         """Return the version of a package, or None if it has not been uploaded."""
@@ -285,6 +285,11 @@ class KfpClient:
     def delete_recurring_run(self, identity: str) -> None:
         """Delete a recurring run. KFP keeps the records of its past runs; Kubernetes ends a run that is under way."""
         self._call("DELETE", f"/recurringruns/{identity}")
+
+
+def own_namespace() -> str:
+    """Return the namespace of Kubeflow Pipelines; if it is installed for a single user, all runs are there."""
+    return os.environ.get(NAMESPACE_VARIABLE) or DEFAULT_NAMESPACE
 
 
 def server_version(health: Mapping[str, Any], image: str = "") -> str | None:

@@ -110,6 +110,16 @@ def test_every_kustomization_that_the_guide_applies_renders() -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_the_profile_of_the_guide_is_the_namespace_of_its_overlay() -> None:
+    guide = (ROOT / "docs/kubernetes.md").read_text()
+    profile = yaml.safe_load(re.search(r"kubectl apply -f - <<END\n(.*?)END\n", guide, re.S)[1])
+    overlay = yaml.safe_load((ROOT / "k8s/overlays/cloud/kustomization.yaml").read_text())
+    assert (profile["apiVersion"], profile["kind"]) == ("kubeflow.org/v1", "Profile")
+    assert profile["metadata"]["name"] == overlay["namespace"]
+    assert profile["spec"]["owner"]["kind"] == "User"
+    assert f"namespace/{overlay['namespace']}" in guide
+
+
 def test_every_target_of_make_exists_with_its_variables() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for line in (line for line in console() if re.search(r"\bmake\b", line)):

@@ -319,13 +319,15 @@ def test_the_shipped_schedules_are_valid(host, state) -> None:
     assert reconcile(host, shipped, "--dry-run") == ["would create retrain-weekly"]
 
 
-def test_a_server_for_a_single_user_takes_no_namespace(host, state) -> None:
+def test_a_server_for_a_single_user_takes_no_namespace(host, state, monkeypatch) -> None:
     """It would accept one, run in its own, and fail for the account that is missing there."""
     done = submit(host, "--namespace", "labram")
     assert "all runs are in its own namespace, not in labram" in str(done.exception)
     assert not state.changes
     assert submit(host, "--namespace", "kubeflow").exit_code == 0
     assert KfpClient.connect(host).pod_namespace == "kubeflow"
+    monkeypatch.setenv("LABRAM_KFP_NAMESPACE", "pipelines")
+    assert KfpClient.connect(host, "pipelines").pod_namespace == "pipelines"
 
 
 def test_a_server_for_many_users_wants_a_namespace(host, state) -> None:

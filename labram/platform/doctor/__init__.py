@@ -14,7 +14,7 @@ from labram.platform.doctor.capacity import Requests
 from labram.platform.doctor.finding import Finding, failed, require, warned
 from labram.platform.doctor.kubernetes import Pool, attempt
 from labram.platform.doctor.registry import check_registry
-from labram.platform.kfp_client import SINGLE_USER_NAMESPACE, KfpClient
+from labram.platform.kfp_client import KfpClient, own_namespace
 from labram.platform.workspace import STORE_VARIABLE
 from labram.training.distributed import launchers, train_job
 
@@ -106,7 +106,7 @@ def check_cluster(
     yield attempt("MLflow", kubernetes.server, namespace)
     pool = Pool(gpus) if capacity.most_gpus(requests, Pool(gpus)) else Pool(0, node_selector={}, tolerations=())
     yield from _sizes(requests, pool, namespace, environment)
-    yield attempt("retries", controller.retries, SINGLE_USER_NAMESPACE)
+    yield attempt("retries", controller.retries, own_namespace())
     yield from _trainings(environment, replace(pool, gpus=capacity.most_gpus(requests, pool)))
 
 
@@ -147,7 +147,7 @@ def _sizes(requests: Requests, pool: Pool, namespace: str, environment: Mapping[
 
 def _server_image() -> str:
     """Return the image of KFP's API server, whose tag is its version; "" if it cannot be seen."""
-    path = f"/apis/apps/v1/namespaces/{SINGLE_USER_NAMESPACE}/deployments/ml-pipeline"
+    path = f"/apis/apps/v1/namespaces/{own_namespace()}/deployments/ml-pipeline"
     with suppress(PlatformError):
         for container in kubernetes.containers(kubernetes.get(path)):
             if "api-server" in container["name"]:
