@@ -25,9 +25,7 @@ def doctor(
     namespace: Annotated[
         str, typer.Option("--namespace", envvar="LABRAM_NAMESPACE", help="Namespace of the manifests in k8s/.")
     ] = "labram",
-    gpus: Annotated[
-        int, typer.Option("--gpus", min=0, help="GPUs of a training whose size states none.")
-    ] = 0,
+    gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs of a training whose size states none.")] = 0,
     sizes: SIZES = "",
     image: Annotated[
         str, typer.Option("--image", envvar="LABRAM_IMAGE", help="Image of the tasks, which the registry must have.")

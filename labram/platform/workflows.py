@@ -8,8 +8,10 @@ import base64
 import gzip
 import json
 import re
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from labram.platform.doctor import kubernetes
@@ -19,6 +21,8 @@ AGAIN = re.compile(r"(-\d+)?(\(.*\))?$")
 ATTEMPT = re.compile(r"\((\d+)\)$")
 STARTING = ("", "PodInitializing", "ContainerCreating")
 """Messages of pods that are about to start."""
+SLOW_SECONDS = 300
+"""Age of such a pod after which it is reported: a volume that cannot be mounted has no other message."""
 KILLED = re.compile(r"\bexit code (137|143)\b")
 """Argo's message of a container that was killed by SIGKILL or SIGTERM."""
 EXITED = re.compile(r"\bexit code \d+\b")
@@ -95,8 +99,19 @@ def read(namespace: str, run: str, steps: Collection[str]) -> Workflow | None:
         return None
     status = items[0].get("status", {})
     pods = _last_attempts(node for node in _nodes(status).values() if node.get("type") == "Pod")
-    nodes = (Node(_step(node["name"], steps), node.get("phase", ""), node.get("message", "")) for node in pods)
+    nodes = (Node(_step(node["name"], steps), node.get("phase", ""), _message(node)) for node in pods)
     return Workflow(status.get("message", ""), tuple(nodes))
+
+
+def _message(node: Mapping[str, Any]) -> str:
+    """Return Argo's message of a node, and more if its pod should have started long ago."""
+    message, started = str(node.get("message", "")), node.get("startedAt")
+    if node.get("phase") != "Pending" or message not in STARTING or not started:
+        return message
+    if time.time() - datetime.fromisoformat(started).timestamp() < SLOW_SECONDS:
+        return message
+    why = "a volume that cannot be mounted, or a slow image; kubectl describe pod shows it"
+    return f"{message or 'not started'} for more than {SLOW_SECONDS // 60} minutes: {why}"
 
 
 def _nodes(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -378,6 +378,19 @@ def test_what_the_cluster_ended_is_told_from_what_failed_by_itself(message, lost
     assert workflows.Node("pretrain", "Failed", message).lost is lost
 
 
+@pytest.mark.parametrize(
+    ("started", "waiting"),
+    [("2026-11-29T10:00:00Z", ["ContainerCreating for more than 5 minutes"]), ("2999-01-01T00:00:00Z", [])],
+)
+def test_a_pod_whose_volume_cannot_be_mounted_is_reported(state, run, started, waiting) -> None:
+    """Its message is that of a pod that is about to start."""
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows?labelSelector=pipeline/runid={run}"
+    node = {"type": "Pod", "name": "w.root.plan-run.executor(0)", "phase": "Pending", "startedAt": started}
+    state.documents[path] = {"items": [{"status": {"nodes": {"1": node | {"message": "ContainerCreating"}}}}]}
+    found = workflows.read("kubeflow", run, STEPS).waiting
+    assert [(node.step, node.message.partition(":")[0]) for node in found] == [("plan_run", it) for it in waiting]
+
+
 @pytest.mark.parametrize("message", LOST[:3])
 def test_a_run_that_the_cluster_ended_is_retried(host, state, run, workflow, message) -> None:
     """KFP's stock settings retry pods that were deleted, and no pod that failed."""
