@@ -58,7 +58,7 @@ def check_pod(pool: Pool, claim: str, requests: Requests) -> Iterator[Finding]:
         lambda: [kubernetes.settings(os.environ)],
         partial(_endpoint, os.environ),
         lambda: [attempt(f"volume {claim}", kubernetes.volume, namespace, claim)],
-        partial(_sizes, requests, pool, namespace, os.environ),
+        *_sizes(requests, pool, namespace, os.environ),
         partial(_trainings, os.environ, replace(pool, gpus=capacity.most_gpus(requests, pool))),
     ]
     with ThreadPoolExecutor(len(checks)) as threads:
@@ -105,7 +105,8 @@ def check_cluster(
     yield attempt(f"Job {VOLUME_JOB}", kubernetes.prepared, namespace, VOLUME_JOB)
     yield attempt("MLflow", kubernetes.server, namespace)
     pool = Pool(gpus) if capacity.most_gpus(requests, Pool(gpus)) else Pool(0, node_selector={}, tolerations=())
-    yield from _sizes(requests, pool, namespace, environment)
+    for check in _sizes(requests, pool, namespace, environment):
+        yield from check()
     yield attempt("retries", controller.retries, own_namespace())
     yield from _trainings(environment, replace(pool, gpus=capacity.most_gpus(requests, pool)))
 
@@ -130,19 +131,26 @@ def _secrets(namespace: str, environment: Mapping[str, str]) -> Iterator[Finding
             yield kubernetes.secret(namespace, STORAGE, required, together=STORAGE_KEYS)
 
 
-def _sizes(requests: Requests, pool: Pool, namespace: str, environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Check that each step fits on a node and into the quotas."""
+def _sizes(
+    requests: Requests, pool: Pool, namespace: str, environment: Mapping[str, str]
+) -> list[Callable[[], Iterable[Finding]]]:
+    """Return checks that each step fits on a node, into the quotas and the limit ranges."""
     autoscaled = environment.get(kubernetes.AUTOSCALED) == "1"
-    yield attempt("sizes", partial(capacity.nodes, requests, pool, autoscaled=autoscaled))
-    for subject, check in (
-        ("nodes", capacity.architectures),
-        ("ResourceQuota", partial(capacity.quotas, requests, pool, namespace)),
-        ("LimitRange", partial(capacity.limit_ranges, requests, namespace)),
-    ):
-        try:
-            yield from check()
-        except PlatformError as error:
-            yield warned(subject, f"could not be checked: {error.problem}", error.remedy)
+    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "sizes": lambda: [capacity.nodes(requests, pool, autoscaled=autoscaled)],
+        "nodes": capacity.architectures,
+        "ResourceQuota": partial(capacity.quotas, requests, pool, namespace),
+        "LimitRange": partial(capacity.limit_ranges, requests, namespace),
+    }
+    return [partial(_attempt_all, subject, check) for subject, check in checks.items()]
+
+
+def _attempt_all(subject: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Run a check with any number of findings; return a warning if the API does not allow it."""
+    try:
+        return list(check())
+    except PlatformError as error:
+        return [warned(subject, f"could not be checked: {error.problem}", error.remedy)]
 
 
 def _server_image() -> str:
