@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -69,6 +70,46 @@ def test_a_pickle_with_code_is_an_error_and_the_code_is_not_run(tmp_path: Path) 
     window(harmful, {"X": np.zeros((5, 200)), "y": 0})
     with pytest.raises(CorpusError, match=r"the shape \(5, 200\); 23 channels are expected"):
         import_published(tmp_path / "in", tmp_path / "out", "mine")
+
+
+class Stated:
+    """Pickles as a call of a function with arguments, and a state."""
+
+    def __init__(self, *reduced: object) -> None:
+        self.reduced = reduced
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self.reduced
+
+
+def test_arrays_over_addresses_in_memory_are_not_made(tmp_path: Path) -> None:
+    """`numpy.ndarray(shape, object, bytes)` takes bytes for pointers: touching the result crashes, or runs code."""
+    fields = {"a": (np.dtype("O"), 0)}
+    forged = Stated(np.dtype, ("f8", False, True), (3, "|", None, ("a",), fields, 8, 1, 0))
+    shape, content = (23, 200), b"\x41" * 8 * 23 * 200
+    for dtype in (np.dtype("O"), np.dtype([("a", "O")]), forged):
+        path = window(tmp_path / "a_s_t-0.pkl", {"X": Stated(np.ndarray, (shape, dtype, content)), "y": 0})
+        with pytest.raises(CorpusError, match=r"a damaged window|not a window"):
+            read_window(path)
+
+
+@pytest.mark.parametrize("opcodes", [b"r\xff\xff\xff\x7f", b"\x96" + b"\xff" * 5 + bytes(3) + b"1"])
+def test_a_pickle_takes_no_more_memory_than_its_size(tmp_path: Path, opcodes: bytes) -> None:
+    path = tmp_path / "a_s_t-0.pkl"
+    path.write_bytes(b"\x80\x05}" + opcodes + b".")  # a memo of 2³¹ entries; a buffer of a terabyte
+    tracemalloc.start()
+    with pytest.raises(CorpusError, match=r"a damaged window|not a window"):
+        read_window(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_pipes_and_links_out_are_not_imported(tmp_path: Path) -> None:
+    folder = tmp_path / "processed"
+    window(folder / "train" / "aaaa_s1_t0-0.pkl", {"X": np.zeros((23, 200)), "y": 0})
+    os.mkfifo(folder / "train" / "aaaa_s1_t0-1.pkl")
+    (folder / "train" / "aaaa_s1_t0-2.pkl").symlink_to(window(tmp_path / "private.pkl", {"X": np.ones((23, 200))}))
+    assert import_published(folder, tmp_path / "out", "mine").windows == 1
 
 
 def test_recordings_in_hdf5_stay_continuous_and_of_one_montage(tmp_path: Path) -> None:

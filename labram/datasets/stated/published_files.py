@@ -20,11 +20,13 @@ from labram.atomic import atomic_folder
 from labram.datasets import subjects
 from labram.datasets.stated.dataset_file import DATASET_FILE
 from labram.datasets.stated.pickled_window import read_window
-from labram.datasets.walk import walk
+from labram.datasets.walk import is_own_file, walk
 from labram.errors import CorpusError
 from labram.events import Monitor, NullMonitor
 from labram.input_spec import SAMPLE_RATE_HZ
+from labram.signals.readers.errors import too_large
 from labram.signals.readers.hdf5_links import require_self_contained
+from labram.signals.readers.limits import unpacked_limit
 
 _NAMES = "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 A1 A2 FZ CZ PZ T1 T2"
 TUH_CHANNELS = tuple(_NAMES.split())
@@ -85,7 +87,9 @@ def import_published(
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in walk(folder):
-        yield from (parent / name for name in names if not name.startswith("."))
+        for path in (parent / name for name in names if not name.startswith(".")):
+            if is_own_file(path, folder):
+                yield path
 
 
 def _by_recording(folder: Path) -> dict[str, list[Path]]:
@@ -181,6 +185,8 @@ def _groups(path: Path) -> Iterator[tuple[str, NDArray[np.float32], tuple[tuple[
                 data = file[group]["eeg"]
                 names = tuple(_text(each) for each in np.ravel(data.attrs["chOrder"]))
                 _require_rows(data.shape, len(names))
+                if data.nbytes > unpacked_limit(path):
+                    raise too_large(path, "it unpacks to far more than its size")
                 yield group, np.asarray(data[()], np.float32), (names, float(data.attrs["rsFreq"]))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise CorpusError(

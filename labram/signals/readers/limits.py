@@ -30,7 +30,7 @@ def read_bytes(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
         OSError: If it is a pipe or a device, or cannot be read.
     """
     with open(path, "rb", opener=_open_regular) as file:
-        content = file.read(most + 1)
+        content = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)  # a buffer of that size is made first
     if len(content) > most:
         raise too_large(path, f"the text is larger than {most >> 20} MiB")
     return content
