@@ -82,20 +82,22 @@ _SPARSE = (Reason.DAMAGED, "next to nothing of the file was ever written")
 _OUTSIDE = Content("", 0, (Reason.OUTSIDE, "a link leads out of the corpus folder"))
 
 
-def scan(data: Path, datasets: Sequence[str] = (), subject: str = "") -> list[Item]:
+def scan(data: Path, datasets: Sequence[str] = (), subject: str = "", *, labelled: bool = True) -> list[Item]:
     """Return all recordings of a corpus folder, largest first, so that every n-th is an equal share of the work.
 
     Args:
         data: The corpus folder.
         datasets: See `labram.datasets.find`.
         subject: Pattern of the subjects of recordings whose dataset does not state them (recipe: `corpus.subject`).
+        labelled: Whether tables of labels, groups and splits are read; predictions do not need them.
 
     Raises:
         CorpusError: If the folder has no recordings, or lacks a named dataset, or the pattern does not match.
     """
     items = [
         Item(dataset, folder, file, _root(dataset, folder, data))
-        for dataset, folder in ((dataset.within(data), folder) for dataset, folder in find(data, datasets))
+        for found, folder in find(data, datasets)
+        for dataset in [(found if labelled else found.without_labels()).within(data)]
         for file in dataset.recordings(folder)
     ]
     if subject:

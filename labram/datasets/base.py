@@ -229,6 +229,10 @@ class Dataset:
         bound.corpus = corpus
         return bound
 
+    def without_labels(self) -> Self:
+        """Return an adapter that reads no tables of labels, which predictions do not need."""
+        return self
+
     def owns(self, path: Path) -> bool:
         """Return whether a file in the dataset's folder is not left out (see `without`)."""
         return not any(path.is_relative_to(other) for other in self.apart)

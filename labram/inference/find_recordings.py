@@ -68,7 +68,7 @@ def find_recordings(
 
 
 def _in_folder(folder: Path, dataset: str, subject: str) -> Iterator[Source]:
-    for item in scan(folder, [dataset] if dataset else [], subject):
+    for item in scan(folder, [dataset] if dataset else [], subject, labelled=False):
         part = item.file.part if item.file.trials is not None else ""
         yield Source(f"{item.file.path} {part}" if part else str(item.file.path), item)
 
@@ -127,7 +127,7 @@ class _Files:
 
     def _list(self, folder: Path) -> Iterator[Item]:
         if (folder / DATASET_FILE).is_file():
-            stated = FileDataset.load(folder)
+            stated = FileDataset.load(folder).without_labels()
             if self._dataset in ("", stated.name):
                 yield from (Item(stated, folder, file) for file in stated.recordings(folder))
             return

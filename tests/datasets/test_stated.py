@@ -22,6 +22,7 @@ from labram.datasets.stated.survey import survey
 from labram.datasets.stated.task_defaults import load_recipe
 from labram.datasets.subjects import SubjectPatternError
 from labram.errors import CorpusError, LabelError, RecipeError
+from labram.inference.find_recordings import find_recordings
 from labram.recipe import QualityRecipe, SplitRecipe
 from labram.signals.readers import edf_person
 from labram.signals.recording import Event, Recording
@@ -486,6 +487,16 @@ def test_the_values_of_trial_type_are_drafted_as_classes(tmp_path: Path, recorde
     assert stated["tasks"] == {
         "trial_type": {"classes": ["left", "right"], "labels": {"bids": "events", "label": "trial_type"}}
     }
+
+
+def test_predictions_need_no_labels_groups_and_splits(study) -> None:
+    folder = study(group={"table": "absent.csv", "subject": "id"}, split={"table": "absent.csv", "subject": "id"},
+                   channels={"rename": {"Fp1": "Fpz"}})  # fmt: skip
+    (folder / "labels.csv").unlink()
+    for sources in (find_recordings([folder]), find_recordings(sorted(folder.glob("*.edf")))):
+        assert [source.item.file.subject for source in sources] == ["P01", "P01", "P02", "P02", "P03", "P03"]
+        recording = sources[0].item.dataset.read(sources[0].item.file)
+        assert (recording.channels[0], recording.notes) == ("Fpz", ("channels_stated",))
 
 
 def test_a_dataset_limits_the_amplitude_of_its_windows(study, take_in, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 from labram.datasets.base import Dataset, Group, LabelSpan, RecordingFile, SubjectSource, list_files
 from labram.datasets.bids import Bids
@@ -62,6 +63,7 @@ class FileDataset(Dataset):
 
     def __init__(self, stated: DatasetFile, folder: Path) -> None:
         self.stated, self.folder = stated, folder
+        self._named = stated.file_names
         self.name, self.title = stated.name, stated.title or stated.name
         self.line_freq_hz, self.reference = stated.line_freq_hz, stated.reference
         self.licence, self.citation, self.obtain = stated.licence, stated.citation, stated.obtain
@@ -85,6 +87,12 @@ class FileDataset(Dataset):
         """Return whether it is the folder of the file."""
         return folder == self.folder
 
+    def without_labels(self) -> Self:
+        """Return the dataset without tasks, groups and splits, whose tables may be absent."""
+        unlabelled = copy(self)
+        unlabelled.stated = self.stated.model_copy(update={"tasks": {}, "group": None, "split": None})
+        return unlabelled
+
     def owns(self, path: Path) -> bool:
         """Return whether the file says that a file belongs."""
         if not super().owns(path) or not self.stated.files:
@@ -94,7 +102,7 @@ class FileDataset(Dataset):
 
     def eeg_files(self, folder: Path) -> list[Path]:
         """Return the recordings that belong, sorted, without the files that the dataset file names."""
-        named = {(folder / name).resolve() for name in self.stated.file_names}
+        named = {(folder / name).resolve() for name in self._named}
         if self.stated.files:
             fitting = self._fitting(folder, self.stated.files)
             listed = [path for path in fitting if _is_recording(path)]
