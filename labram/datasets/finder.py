@@ -1,6 +1,6 @@
 """Recognise the datasets of a corpus folder by their layout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from labram.datasets.base import Dataset
@@ -12,6 +12,7 @@ from labram.datasets.walk import walk
 from labram.errors import CorpusError
 
 FOLDER = ADAPTERS[Folder.name]
+_ARRAYS = frozenset({".npy", ".npz", ".h5", ".hdf5", ".mdb", ".pkl", ".pickle"})
 
 
 def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
@@ -37,6 +38,13 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
     rest = Folder(*datasets) if datasets else FOLDER
     if rest.recognises(data):
         datasets.append((rest, data))
+    if not datasets and (arrays := list(_arrays(data))):
+        kinds = ", ".join(sorted({path.suffix.lower() for path in arrays}))
+        raise CorpusError(
+            f"{len(arrays)} files of arrays ({kinds}), which do not state what they hold",
+            file=data,
+            remedy=f"Run `labram datasets init {data}`: it drafts the {DATASET_FILE} that states it",
+        )
     if not datasets:
         raise CorpusError(
             "no EEG file in this folder",
@@ -47,9 +55,22 @@ def find(data: Path, names: Sequence[str]) -> list[tuple[Dataset, Path]]:
 
 
 def unused(data: Path, datasets: Sequence[tuple[Dataset, Path]]) -> list[str]:
-    """Return the names of EEG files, and folders with EEG, directly below `data` that belong to none of `datasets`."""
-    left = [path.relative_to(data).parts[0] for path in Folder(*datasets).eeg_files(data)]
-    return sorted(set(left))
+    """Return the names of EEG files, and folders with EEG, directly below `data` that belong to none of `datasets`.
+
+    Arrays, which may be EEG, are named with what they need; those in the folder of a dataset are its own.
+    """
+    left = {path.relative_to(data).parts[0] for path in Folder(*datasets).eeg_files(data)}
+    own = [folder for dataset, folder in datasets if not isinstance(dataset, Folder)]
+    arrays = (path for path in _arrays(data) if not any(path.is_relative_to(folder) for folder in own))
+    needing = {f"{path.relative_to(data).as_posix()} (an array: needs a {DATASET_FILE})" for path in arrays}
+    return [*sorted(left), *sorted(needing)]
+
+
+def _arrays(data: Path) -> Iterator[Path]:
+    """Yield files of formats that hold arrays of anything."""
+    for folder, folders, files in walk(data):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (folder / name for name in files if Path(name).suffix.lower() in _ARRAYS)
 
 
 def _check(data: Path) -> None:

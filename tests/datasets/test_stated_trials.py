@@ -18,6 +18,7 @@ from labram import recipe as recipes
 from labram.corpus.catalogue import Corpus
 from labram.corpus.dataset_check import check_dataset
 from labram.corpus.ingest import ingest
+from labram.datasets import find, unused
 from labram.datasets.stated.channel_names import with_names
 from labram.datasets.stated.dataset_file import Channels
 from labram.datasets.stated.draft import draft
@@ -471,3 +472,14 @@ def test_epochs_of_triads_are_drafted_with_one_group_each(tmp_path: Path, data) 
     assert [(file.subject, file.group) for file in files[2:4]] == [("triad01_C", "triad01"), ("triad02_A", "triad02")]
     assert "word:" not in text  # A, B and C tell people apart
     assert [span.label for span in dataset.labels(files[0], dataset.read(files[0]))] == [(float(y),) for y in Y]
+
+
+def test_arrays_without_a_dataset_file_are_named(study, tmp_path: Path, data, write_edf) -> None:
+    np.save(tmp_path / "X.npy", data)
+    with pytest.raises(CorpusError, match=r"1 files of arrays \(.npy\)") as error:
+        find(tmp_path, ())
+    assert "labram datasets init" in error.value.remedy
+    write_edf(tmp_path / "P01.edf", seconds=2)
+    assert unused(tmp_path, find(tmp_path, ())) == ["X.npy (an array: needs a dataset.yaml)"]
+    study({"files": "X.npy", **ARRAY})
+    assert unused(tmp_path, find(tmp_path, ())) == []
