@@ -189,7 +189,14 @@ def _show_classes(result: "DatasetCheck", recipe: str) -> None:
 
 def _problems(result: "DatasetCheck") -> Iterator[tuple[str, list[str]]]:
     """Yield the titles and lines of all problems."""
-    yield "Cannot be used", [f"{one.file.name}: {one.problem}" for one in result.files if one.problem]
+    unusable = [one for one in result.files if one.problem]
+    yield (
+        "Cannot be used",
+        [
+            one.problem if one.problem.startswith(one.file.name) else f"{one.file.name}: {one.problem}"
+            for one in unusable
+        ],
+    )
     yield "Not used in tables", list(result.notes)
     for task, places in result.unlabelled.items():
         yield f"Recordings without labels for task {task!r}", list(places)

@@ -69,7 +69,7 @@ REASONS: Mapping[str, Explanation] = {
     Reason.FLAT: Explanation("too many channels have no signal", "remove it, or record again"),
     Reason.IMPLAUSIBLE_UNIT: Explanation(
         "amplitudes are wrong by a power of 1000; the catalogue has the factor in `unit_correction`",
-        "set that factor as `unit_scale` in the dataset's adapter, or export in µV",
+        "set that factor as `unit_scale` in the dataset's adapter or `dataset.yaml`, or export in µV",
     ),
     Reason.EXCESSIVE_AMPLITUDE: Explanation(
         "too many channels with amplitudes above those of EEG, or at the amplifier's limit",

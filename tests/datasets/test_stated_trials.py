@@ -131,6 +131,18 @@ class TestReading:
         assert problem in error.value.problem
         assert remedy in error.value.remedy
 
+    def test_a_variable_that_the_file_lacks_is_named(self, study, tmp_path: Path, data) -> None:
+        np.savez(tmp_path / "anna.npz", X=data, y=Y)
+        scipy.io.savemat(tmp_path / "bert.mat", {"X": data})
+        for name in ("anna.npz", "bert.mat"):
+            with pytest.raises(ReadError, match=r"cannot be read as \w+ \(no variable 'Z'\)"):
+                only(study({"files": name, "variable": "Z", **ARRAY}))
+        labels = {**SIDES, "labels": {"trials": "side"}}
+        dataset = study({"files": "*.npz", "variable": "X", **ARRAY}, tasks={"side": labels})
+        (file,) = dataset.recordings(tmp_path)
+        with pytest.raises(LabelError, match=r"labels.trials: cannot be read as NPZ \(no variable 'side'\)"):
+            dataset.labels(file, dataset.read(file))
+
     def test_an_array_of_python_objects_is_not_loaded(self, study, tmp_path: Path) -> None:
         np.save(tmp_path / "anna.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
         with pytest.raises(ReadError):

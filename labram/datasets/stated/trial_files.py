@@ -163,7 +163,9 @@ def _array(labels: Labels, file: RecordingFile, folder: Path) -> NDArray[Any]:
     try:
         values = read_array(path, variable)
     except ReadError as error:
-        raise LabelError(error.problem, file=path.name, remedy="Check trials, the array of labels") from None
+        raise LabelError(
+            error.problem, file=path.name, field="labels.trials", remedy="Check trials, the array of labels"
+        ) from None
     values = np.atleast_1d(values)
     return values.reshape(-1) if max(values.shape) == values.size else values
 

@@ -22,6 +22,9 @@ def read_variables(path: Path, *names: str) -> dict[str, Any]:
     try:
         with quiet():
             content = pymatreader.read_mat(path, variable_names=list(names))
-        return {name: content[name] for name in names}
     except Exception as error:  # parsers raise arbitrary exceptions
         raise unreadable(path, type(error).__name__) from None
+    for name in names:
+        if name not in content:
+            raise unreadable(path, f"no variable {name!r}")
+    return {name: content[name] for name in names}

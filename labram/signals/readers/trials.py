@@ -114,7 +114,9 @@ def read_array(path: Path, variable: str) -> NDArray[Any]:
                     if isinstance(file[variable], h5py.Dataset) and file[variable].nbytes > unpacked_limit(path):
                         raise too_large(path, "it unpacks to far more than its size")
                     return np.asarray(file[variable][()])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except KeyError:
+        raise unreadable(path, f"no variable {variable!r}") from None
+    except (OSError, ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise unreadable(path, type(error).__name__) from None
     raise unreadable(path, f"an array in {path.suffix or 'a file without suffix'}")
 
