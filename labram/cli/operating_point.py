@@ -117,8 +117,12 @@ def _rows(side: "Performance") -> list[tuple[str, str]]:
     return [
         ("sensitivity [95 % CI]", str(side.sensitivity)),
         ("specificity [95 % CI]", str(side.specificity)),
-        ("false alarms per hour", f"{side.false_alarms_per_hour:.2f}"),
-        ("decided", f"{side.coverage:.0%}, accuracy {side.accuracy:.3f}"),
+        ("false alarms per hour", _number(side.false_alarms_per_hour, 2)),
+        ("decided", f"{side.coverage:.0%}, accuracy {_number(side.accuracy, 3)}"),
         *((f"accuracy of the surest {share:.0%}", f"{value:.3f}") for share, (_, value) in curve),
         ("cases, subjects", f"{side.cases}, {side.subjects}"),
     ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"

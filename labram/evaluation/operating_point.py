@@ -104,8 +104,8 @@ class Novelty(FrozenModel):
         )
 
     def is_far(self, features: Array) -> npt.NDArray[np.bool_]:
-        """Return which windows [n] are farther than the limit."""
-        return _mahalanobis(features, np.array(self.mean), np.array(self.precision)) > self.limit
+        """Return which windows [n] are farther than the limit, or have no distance."""
+        return ~(_mahalanobis(features, np.array(self.mean), np.array(self.precision)) <= self.limit)
 
 
 class Performance(FrozenModel):
@@ -114,9 +114,9 @@ class Performance(FrozenModel):
     Attributes:
         sensitivity: Share of class 1 that is decided as class 1.
         specificity: Share of class 0 that is decided as class 0.
-        false_alarms_per_hour: Runs of consecutive false positives, per hour of class 0.
+        false_alarms_per_hour: Runs of adjoining false positives, per hour of class 0; None without class 0.
         coverage: Share of the cases that are decided: the others have too low a confidence.
-        accuracy: Accuracy of the decided cases.
+        accuracy: Accuracy of the decided cases; None if none is.
         curve: Pairs of coverage and accuracy, the most confident cases first.
         cases: Their number.
         subjects: Number of subjects.
@@ -124,9 +124,9 @@ class Performance(FrozenModel):
 
     sensitivity: Estimate
     specificity: Estimate
-    false_alarms_per_hour: float
+    false_alarms_per_hour: float | None
     coverage: float
-    accuracy: float
+    accuracy: float | None
     curve: tuple[tuple[float, float], ...]
     cases: int
     subjects: int
@@ -190,7 +190,7 @@ class OperatingPoint(FrozenModel):
             p: Probability of class 1 [n].
             features: Band powers of the windows [n, bands], see `labram.linear.features.band_powers`.
         """
-        low = confidence(p, self.threshold) < self.min_confidence
+        low = ~(confidence(p, self.threshold) >= self.min_confidence)
         far = self.novelty.is_far(features) if self.novelty and features is not None else np.zeros(len(p), bool)
         reasons = [
             UNLIKE if is_far else LOW_CONFIDENCE if is_low else "" for is_far, is_low in zip(far, low, strict=True)
@@ -219,9 +219,15 @@ def choose_threshold(rule: Rule, at: float | None, cases: Cases) -> float:
 
     Raises:
         RecipeError: If the rule needs a value, or the value is out of range.
-        LabelError: If one of the classes does not occur.
+        LabelError: If one of the classes does not occur, or a probability is not finite.
     """
     _check_rule(rule, at)
+    if not np.isfinite(cases.p).all():
+        raise LabelError(
+            f"the predictions of {np.count_nonzero(~np.isfinite(cases.p))} validation cases are not finite",
+            field="validation",
+            remedy="Train the model again: it does not predict numbers",
+        )
     if len(np.unique(cases.y)) < 2:
         raise LabelError(
             "the validation recordings have one class only",
@@ -236,7 +242,7 @@ def choose_threshold(rule: Rule, at: float | None, cases: Cases) -> float:
         return float(thresholds[sensitivity >= _required(at) - 1e-12].max())
     if rule == "specificity":
         return float(thresholds[specificity >= _required(at) - 1e-12].min())
-    alarms = np.array([false_alarms_per_hour(cases, threshold) for threshold in thresholds])
+    alarms = np.array([false_alarms_per_hour(cases, threshold) or 0.0 for threshold in thresholds])
     return float(thresholds[alarms <= _required(at) + 1e-12].min())
 
 
@@ -262,21 +268,23 @@ def performance(cases: Cases, threshold: float, min_confidence: float, *, draws:
         specificity=_share(correct, cases.y == 0, weights, drawn.n_subjects),
         false_alarms_per_hour=false_alarms_per_hour(cases, threshold),
         coverage=float(kept.mean()),
-        accuracy=float(correct[kept].mean()) if kept.any() else 0.0,
+        accuracy=float(correct[kept].mean()) if kept.any() else None,
         curve=tuple((count / len(order), float(correct[order[:count]].mean())) for count in counts),
         cases=len(cases.y),
         subjects=drawn.n_subjects,
     )
 
 
-def false_alarms_per_hour(cases: Cases, threshold: float) -> float:
-    """Return runs of consecutive false positives in a recording, per hour of class 0; 0 without class 0."""
+def false_alarms_per_hour(cases: Cases, threshold: float) -> float | None:
+    """Return runs of adjoining false positives in a recording, per hour of class 0; None without class 0."""
     order = np.lexsort((cases.starts, cases.recordings.astype(str)))
     wrong = ((cases.p >= threshold) & (cases.y == 0))[order]
-    new = np.concatenate([[True], cases.recordings[order][1:] != cases.recordings[order][:-1]])
+    starts, seconds = cases.starts[order], cases.hours[order] * _SECONDS_PER_HOUR
+    apart = starts[1:] - starts[:-1] > seconds[:-1] + 1e-6
+    new = np.concatenate([[True], apart | (cases.recordings[order][1:] != cases.recordings[order][:-1])])
     begins = wrong & (new | ~np.concatenate([[False], wrong[:-1]]))
     hours = float(cases.hours[cases.y == 0].sum())
-    return float(begins.sum() / hours) if hours else 0.0
+    return float(begins.sum() / hours) if hours else None
 
 
 def min_confidence_of(cases: Cases, threshold: float, abstain: float) -> float:

@@ -207,6 +207,9 @@ def subgroups_not_worse(
         min_subjects: Least number of subjects of a group that decides.
     """
     whole = evaluation.headline.value
+    if groups and whole is None:
+        detail = f"{evaluation.metric} is undefined on the test windows"
+        return Gate(name="subgroups", passed=max_loss is None, detail=detail)
     counted = [group for group in groups if group.subjects >= min_subjects and group.value is not None]
     if not groups or whole is None:
         return Gate(name="subgroups", passed=True, detail="the test windows are of one dataset and one montage")
@@ -216,6 +219,8 @@ def subgroups_not_worse(
         loss = -loss
     score = "undefined" if worst.value is None else f"{worst.value:.3f}"
     detail = f"worst of {len(groups)}: {worst.name}, {evaluation.metric} {score} ({worst.subjects} subjects)"
+    if undefined := [group.name for group in groups if group.value is None and group.subjects >= min_subjects]:
+        detail += f"; undefined for {', '.join(undefined)}"
     if not counted:
         detail += f"; none has {min_subjects} subjects, so none decides"
     elif max_loss is None:

@@ -56,6 +56,25 @@ def test_false_alarms_are_runs_of_consecutive_windows_of_a_recording():
     assert false_alarms_per_hour(parted, 0.5) == pytest.approx(4 / (5 * 0.25))
 
 
+def test_false_alarms_far_apart_are_two():
+    parted = cases([0.9, 0.9, 0.1], [0, 0, 1])._replace(starts=np.array([0.0, 900.0, 3000.0]))
+    assert false_alarms_per_hour(parted, 0.5) == pytest.approx(1 / 0.5)
+    assert false_alarms_per_hour(parted._replace(starts=np.array([0.0, 901.0, 3000.0])), 0.5) == pytest.approx(2 / 0.5)
+
+
+def test_what_is_undefined_is_not_zero_and_is_not_decided():
+    one_class = performance(cases(y=np.ones(8)), 0.5, 2.0, draws=20, seed=0)
+    assert (one_class.false_alarms_per_hour, one_class.accuracy, one_class.coverage) == (None, None, 0.0)
+    with pytest.raises(LabelError, match="predictions of 1 validation cases are not finite"):
+        choose_threshold("youden", None, cases(p=[np.nan, *P[1:]]))
+    near = Novelty.of(np.random.default_rng(0).normal(size=(50, 5)))
+    assert near.is_far(np.array([[0.0] * 5, [np.nan] * 5])).tolist() == [False, True]
+    validation = performance(cases(), 0.35, 0.0, draws=20, seed=0)
+    point = OperatingPoint(task="t", classes=("a", "b"), model="m", weights="w", rule="youden", at=None, by="window",
+                           threshold=0.35, min_confidence=0.0, novelty=None, validation=validation)  # fmt: skip
+    assert point.decide(np.array([0.5, np.nan]))[1] == ["", LOW_CONFIDENCE]
+
+
 def test_performance_is_counted_with_intervals_over_subjects():
     found = performance(cases(), 0.35, 0.0, draws=200, seed=0)
     assert (found.sensitivity.value, found.specificity.value) == (1.0, 0.75)

@@ -259,6 +259,21 @@ def test_the_worst_group_is_named_and_fails_the_gate_if_the_recipe_bounds_its_lo
     assert grouped(0.1, worst=4.0)[1].passed
 
 
+def test_the_subgroup_gate_does_not_pass_on_an_undefined_score_and_names_undefined_groups():
+    good = predictions(4.0, subjects=12)
+    broken = replace(good, prediction=np.where(np.arange(len(good.y)) == 5, np.nan, good.prediction))
+    halves = {name: str(number % 2) for number, name in enumerate(dict.fromkeys(good.recording_id))}
+    whole = summarise(broken, TASK, split="test", corpus_version="", bootstrap=20, seed=0)
+    found = subgroups(broken, TASK, {"montage": halves})
+    gate = gates.subgroups_not_worse(whole, found, max_loss=0.1, min_subjects=3)
+    assert not gate.passed
+    assert gate.detail == "auroc is undefined on the test windows"
+    assert gates.subgroups_not_worse(whole, found, max_loss=None, min_subjects=3).passed
+    fine = summarise(good, TASK, split="test", corpus_version="", bootstrap=20, seed=0)
+    (undefined,) = [group.name for group in found if group.value is None]
+    assert f"undefined for {undefined}" in gates.subgroups_not_worse(fine, found, max_loss=0.1, min_subjects=3).detail
+
+
 def test_a_group_of_few_subjects_decides_nothing_and_is_named():
     gate = grouped(0.1, subjects=4)[1]
     assert gate.passed
