@@ -186,7 +186,7 @@ def swap_test(
     differences = np.abs([difference(swapped) for swapped in swaps])
     if not np.isfinite(differences[0]):
         return None
-    return float(np.mean(~(differences < differences[0] - 1e-12)))  # an undefined one counts as no smaller
+    return float(np.mean(differences >= differences[0] - 1e-12))
 
 
 def _finite(value: float) -> float | None:
