@@ -67,9 +67,14 @@ def operating_point(
     from labram.errors import LabramWarning
     from labram.evaluation.choose_operating_point import choose_operating_point
     from labram.platform.workspace import Workspace
+    from labram.recipe import OperatingPointRecipe
+    from labram.recipe.loader import validated
     from labram.registry.model_registry import weights_digest
     from labram.store.store import Store
 
+    recipe = validated(
+        OperatingPointRecipe, {"rule": rule.value, "at": at, "by": by.value, "abstain": abstain}, "operating-point"
+    )
     opened = Workspace.at(workspace)
     served, folder = resolve(model, workspace)
     with warnings.catch_warnings(), Bar("operating point") as bar:
@@ -81,10 +86,7 @@ def operating_point(
             weights=weights_digest(folder),
             store=Store(opened.store),
             subject_key=load_key(opened.root),
-            rule=rule.value,
-            at=at,
-            by=by.value,
-            abstain=abstain,
+            recipe=recipe,
             test=test,
             subject=subject,
             device=device,

@@ -43,7 +43,10 @@ def predict(
     ] = By.WINDOW,
     operating_point: Annotated[
         Path | None,
-        typer.Option(help="Write decisions, too, by a file of `labram operating-point`, and where the model abstains."),
+        typer.Option(
+            help="Write decisions, too, by a file of `labram operating-point`, and where the model abstains. Default: "
+            "the model's own operating point, if it is for the rows of --by."
+        ),
     ] = None,
     dataset: DatasetOption = "",
     subject: SubjectOption = "",
@@ -77,7 +80,7 @@ def predict(
 
     check_format(out, FORMATS)
     served, folder = resolve(model, workspace)
-    point = _read(operating_point, folder, by) if operating_point else None
+    point = _read(operating_point, folder, by) if operating_point else _own(folder, by)
     task_model = TaskModel.of(Predictor(folder, device=device), served, point)
     sources = sources_of(files, dataset, subject, line_freq)
     if by is By.SUBJECT:
@@ -109,6 +112,20 @@ def predict(
             partial.add([each.name for each in group.recordings], group.rows, dict(group.reasons))
     partial.remove()
     outcome.end(out, allow_missing=allow_missing)
+
+
+def _own(folder: Path, by: By) -> "OperatingPoint | None":
+    """Return the operating point that was registered with a model, if it decides on the rows that are written."""
+    from labram.cli.progress import console
+    from labram.evaluation.operating_point import OperatingPoint
+
+    if not (folder / OperatingPoint.NAME).is_file():
+        return None
+    point = _read(folder / OperatingPoint.NAME, folder, By(OperatingPoint.read(folder / OperatingPoint.NAME).by))
+    if point.by == by.value:
+        return point
+    console.print(f"no decisions: the model's operating point decides by {point.by} (--by {point.by})", style="yellow")
+    return None
 
 
 def _read(file: Path, folder: Path, by: By) -> "OperatingPoint":

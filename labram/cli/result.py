@@ -66,6 +66,8 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
             console.print(
                 f"scores of {row['task']}  {' '.join((row['tested'] + '.', *row['marks'], row['compared'])).rstrip()}"
             )
+        if row.get("decisions"):
+            console.print(f"decisions of {row['task']}  {row['decisions']}")
 
 
 def _show_gates(result: dict[str, Any]) -> None:

@@ -7,11 +7,9 @@ from typing import NamedTuple
 from labram.errors import RecipeError
 from labram.evaluation.external_evaluation import score_folder
 from labram.evaluation.operating_point import (
-    By,
     Cases,
     Novelty,
     OperatingPoint,
-    Rule,
     choose_threshold,
     min_confidence_of,
     performance,
@@ -21,12 +19,12 @@ from labram.evaluation.record import Evaluation
 from labram.events import Monitor
 from labram.linear.features import band_powers
 from labram.metrics import Array
-from labram.recipe import AlignmentRecipe, TaskRecipe
+from labram.recipe import AlignmentRecipe, DecisionUnit, OperatingPointRecipe, TaskRecipe
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
 from labram.training.task_metadata import TaskMetadata
 
-_DRAWS = 1000
+DRAWS = 1000
 
 
 class Chosen(NamedTuple):
@@ -44,10 +42,7 @@ def choose_operating_point(
     weights: str,
     store: Store,
     subject_key: bytes,
-    rule: Rule = "youden",
-    at: float | None = None,
-    by: By = "window",
-    abstain: float = 0.0,
+    recipe: OperatingPointRecipe,
     test: Path | None = None,
     subject: str = "",
     device: str | None = None,
@@ -63,10 +58,7 @@ def choose_operating_point(
         weights: Digest of its weights.
         store: Store for patches.
         subject_key: Pseudonymisation key of the workspace.
-        rule: See `labram.evaluation.operating_point.choose_threshold`.
-        at: Value that the rule keeps.
-        by: What is decided on.
-        abstain: Share of the validation cases, the least confident, from which the model abstains.
+        recipe: Rule, what is decided on, and the share of the cases from which the model abstains.
         test: Folder of labelled recordings of other subjects, for a report without optimism.
         subject: Pattern of subjects, see `labram.corpus.scan.scan`.
         device: Device of the model.
@@ -74,7 +66,7 @@ def choose_operating_point(
         test_uses: Log of tests, see `labram.evaluation.external_evaluation.score_folder`.
 
     Raises:
-        RecipeError: If the task is not binary, or the rule lacks its value.
+        RecipeError: If the task is not binary.
         LabelError: If a class does not occur in the validation recordings.
     """
     task = TaskMetadata.read(model).recipe
@@ -100,18 +92,18 @@ def choose_operating_point(
                 observe=observe,
             ),
             task,
-            by,
+            recipe.by,
         )
 
     cases, powers, evaluation = scored(validation)
-    threshold = choose_threshold(rule, at, cases)
-    least = min_confidence_of(cases, threshold, abstain)
+    threshold = choose_threshold(recipe, cases)
+    least = min_confidence_of(cases, threshold, recipe.abstain)
     notes = [f"validation: {note}" for note in evaluation.notes]
-    reached = performance(cases, threshold, least, draws=_DRAWS, seed=0)
+    reached = performance(cases, threshold, least, draws=DRAWS, seed=0)
     tested = None
     if test is not None:
         test_cases, _, evaluation = scored(test, test_uses)
-        tested = performance(test_cases, threshold, least, draws=_DRAWS, seed=0)
+        tested = performance(test_cases, threshold, least, draws=DRAWS, seed=0)
         shared = len(set(test_cases.subjects) & set(cases.subjects))
         notes += [f"test: {note}" for note in evaluation.notes]
         notes += [f"test: {shared} subjects are also in the validation recordings."] if shared else []
@@ -120,12 +112,12 @@ def choose_operating_point(
         classes=(task.classes[0], task.classes[1]),
         model=name,
         weights=weights,
-        rule=rule,
-        at=at,
-        by=by,
+        rule=recipe.rule,
+        at=recipe.at,
+        by=recipe.by,
         threshold=threshold,
         min_confidence=least,
-        novelty=Novelty.of(powers) if by == "window" else None,
+        novelty=Novelty.of(powers) if recipe.by == "window" else None,
         validation=reached,
         test=tested,
     )
@@ -133,7 +125,7 @@ def choose_operating_point(
 
 
 def _scored(
-    score: Callable[[Callable[[LabelledWindows, Predictions], object]], Evaluation], task: TaskRecipe, by: By
+    score: Callable[[Callable[[LabelledWindows, Predictions], object]], Evaluation], task: TaskRecipe, by: DecisionUnit
 ) -> tuple[Cases, Array, Evaluation]:
     """Return cases and band powers of a folder, and its evaluation."""
     seen: list[tuple[Cases, Array]] = []

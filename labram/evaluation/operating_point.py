@@ -7,22 +7,21 @@ Letters: n windows or recordings, C channels.
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from labram import checksums
-from labram.errors import DamagedFileError, LabelError, RecipeError
+from labram.errors import DamagedFileError, LabelError
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.statistics import Estimate, bootstrap, estimate
 from labram.frozen_model import FrozenModel
 from labram.linear.features import BANDS
-from labram.metrics import Array
+from labram.metrics import Array, Ids
+from labram.recipe import DecisionUnit, OperatingPointRecipe, Rule
 
-Rule = Literal["youden", "sensitivity", "specificity", "false_alarms_per_hour"]
-By = Literal["window", "recording"]
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 LOW_CONFIDENCE, UNLIKE = "low_confidence", "unlike_validation"
 """Why a decision abstains."""
@@ -41,6 +40,7 @@ class Cases(NamedTuple):
         recordings: Recording of each case [n].
         starts: Start of each case in seconds [n].
         hours: Duration of each case in hours [n].
+        folds: Fold in which each case was predicted [n]; 0 without a cross-validation.
     """
 
     y: Array
@@ -49,9 +49,10 @@ class Cases(NamedTuple):
     recordings: npt.NDArray[np.object_]
     starts: Array
     hours: Array
+    folds: Ids
 
     @classmethod
-    def of(cls, predictions: Predictions, *, seconds: int, by: By) -> "Cases":
+    def of(cls, predictions: Predictions, *, seconds: int, by: DecisionUnit) -> "Cases":
         """Return the cases of a binary task.
 
         Args:
@@ -67,14 +68,19 @@ class Cases(NamedTuple):
                 "recording": predictions.recording_id,
                 "start": predictions.start.astype(float),
                 "hours": seconds / _SECONDS_PER_HOUR,
+                "fold": 0 if predictions.fold is None else predictions.fold,
             }
         )
         if by == "recording":
             keys = ["recording", "y"]
-            means = {"p": "mean", "subject": "first", "start": "min", "hours": "sum"}
+            means = {"p": "mean", "subject": "first", "start": "min", "hours": "sum", "fold": "first"}
             table = table.groupby(keys, sort=False, as_index=False).agg(means)
-        names = ("y", "p", "subject", "recording", "start", "hours")
+        names = ("y", "p", "subject", "recording", "start", "hours", "fold")
         return cls(*(table[name].to_numpy() for name in names))
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> "Cases":
+        """Return the cases of which `chosen` [n] is true."""
+        return Cases(**{name: values[chosen] for name, values in self._asdict().items()})
 
 
 class Novelty(FrozenModel):
@@ -158,7 +164,7 @@ class OperatingPoint(FrozenModel):
     weights: str
     rule: Rule
     at: float | None
-    by: By
+    by: DecisionUnit
     threshold: float
     min_confidence: float
     novelty: Novelty | None
@@ -198,14 +204,14 @@ class OperatingPoint(FrozenModel):
         return (p >= self.threshold).astype(np.int64), reasons
 
 
-def confidence(p: Array, threshold: float) -> Array:
+def confidence(p: Array, threshold: float | Array) -> Array:
     """Return the distance of probabilities [n] from the threshold, relative to the largest on their side: 0 to 1."""
-    above = (p - threshold) / max(1 - threshold, 1e-12)
-    below = (threshold - p) / max(threshold, 1e-12)
+    above = (p - threshold) / np.maximum(1 - np.asarray(threshold), 1e-12)
+    below = (threshold - p) / np.maximum(threshold, 1e-12)
     return np.clip(np.where(p >= threshold, above, below), 0.0, 1.0)
 
 
-def choose_threshold(rule: Rule, at: float | None, cases: Cases) -> float:
+def choose_threshold(recipe: OperatingPointRecipe, cases: Cases) -> float:
     """Return the threshold that a rule chooses.
 
     ``youden`` maximises sensitivity + specificity - 1. ``sensitivity`` keeps it at `at` or more, with the highest
@@ -213,15 +219,12 @@ def choose_threshold(rule: Rule, at: float | None, cases: Cases) -> float:
     sensitivity. Thresholds lie between the probabilities of neighbouring cases.
 
     Args:
-        rule: The rule.
-        at: The value it keeps.
+        recipe: The rule, and the value that it keeps.
         cases: Validation cases.
 
     Raises:
-        RecipeError: If the rule needs a value, or the value is out of range.
         LabelError: If one of the classes does not occur, or a probability is not finite.
     """
-    _check_rule(rule, at)
     if not np.isfinite(cases.p).all():
         raise LabelError(
             f"the predictions of {np.count_nonzero(~np.isfinite(cases.p))} validation cases are not finite",
@@ -236,23 +239,25 @@ def choose_threshold(rule: Rule, at: float | None, cases: Cases) -> float:
         )
     thresholds = _between(cases.p)
     sensitivity, specificity = _rates(cases.y, cases.p, thresholds)
-    if rule == "youden":
+    if recipe.at is None:
         return float(thresholds[np.argmax(sensitivity + specificity)])
-    if rule == "sensitivity":
-        return float(thresholds[sensitivity >= _required(at) - 1e-12].max())
-    if rule == "specificity":
-        return float(thresholds[specificity >= _required(at) - 1e-12].min())
+    if recipe.rule == "sensitivity":
+        return float(thresholds[sensitivity >= recipe.at - 1e-12].max())
+    if recipe.rule == "specificity":
+        return float(thresholds[specificity >= recipe.at - 1e-12].min())
     alarms = np.array([false_alarms_per_hour(cases, threshold) or 0.0 for threshold in thresholds])
-    return float(thresholds[alarms <= _required(at) + 1e-12].min())
+    return float(thresholds[alarms <= recipe.at + 1e-12].min())
 
 
-def performance(cases: Cases, threshold: float, min_confidence: float, *, draws: int, seed: int) -> Performance:
+def performance(
+    cases: Cases, threshold: float | Array, min_confidence: float | Array, *, draws: int, seed: int
+) -> Performance:
     """Return what a threshold reaches, with intervals from a bootstrap over subjects.
 
     Args:
         cases: Labelled cases.
-        threshold: The threshold.
-        min_confidence: Confidence below which a case is not decided.
+        threshold: The threshold, or that of each case [n].
+        min_confidence: Confidence below which a case is not decided, or that of each case [n].
         draws: Number of bootstrap draws.
         seed: Seed of the draws.
     """
@@ -275,7 +280,7 @@ def performance(cases: Cases, threshold: float, min_confidence: float, *, draws:
     )
 
 
-def false_alarms_per_hour(cases: Cases, threshold: float) -> float | None:
+def false_alarms_per_hour(cases: Cases, threshold: float | Array) -> float | None:
     """Return runs of adjoining false positives in a recording, per hour of class 0; None without class 0."""
     order = np.lexsort((cases.starts, cases.recordings.astype(str)))
     wrong = ((cases.p >= threshold) & (cases.y == 0))[order]
@@ -295,25 +300,6 @@ def min_confidence_of(cases: Cases, threshold: float, abstain: float) -> float:
 def _mahalanobis(features: Array, mean: Array, precision: Array) -> Array:
     deviations = features - mean
     return np.asarray(np.sqrt(np.maximum(np.einsum("nb,bc,nc->n", deviations, precision, deviations), 0.0)))
-
-
-def _check_rule(rule: Rule, at: float | None) -> None:
-    if rule == "youden":
-        return
-    largest = np.inf if rule == "false_alarms_per_hour" else 1.0
-    if at is None or not 0 <= at <= largest:
-        raise RecipeError(
-            f"the rule {rule} keeps a value, got {at}",
-            field="at",
-            remedy="Pass a number of false alarms per hour"
-            if largest > 1
-            else "Pass a number from 0 to 1, such as 0.9",
-        )
-
-
-def _required(at: float | None) -> float:
-    assert at is not None, "checked"
-    return at
 
 
 def _between(p: Array) -> Array:

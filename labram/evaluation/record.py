@@ -10,11 +10,12 @@ from pydantic import AliasChoices, Field
 from labram import checksums, metrics
 from labram.errors import LabelError
 from labram.evaluation import statistics
+from labram.evaluation.operating_point import OperatingPoint, Performance
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.statistics import Estimate
 from labram.frozen_model import FrozenModel
 from labram.metrics import Array
-from labram.recipe import Protocol, TaskRecipe
+from labram.recipe import DecisionUnit, OperatingPointRecipe, Protocol, TaskRecipe
 
 EVALUATION_FILE = "evaluation.json"
 MAX_POINTS = 500
@@ -39,6 +40,32 @@ class AgainstBaseline(StrEnum):
             AgainstBaseline.NOT_BETTER: "does not beat the baseline",
             AgainstBaseline.UNDEFINED: "cannot be compared with a baseline",
         }[self]
+
+
+class Decisions(FrozenModel):
+    """Decisions of a binary model on tested subjects, at a threshold that other subjects chose.
+
+    Attributes:
+        rule: The rule of the choice, in words.
+        by: What is decided on.
+        threshold: Of the registered model.
+        reached: What the decisions reach.
+    """
+
+    rule: str
+    by: DecisionUnit
+    threshold: float
+    reached: Performance
+
+    @property
+    def summary(self) -> str:
+        """Sensitivity and specificity in a sentence: the words of terminal, report and card."""
+        return (
+            f"Decisions by {self.by} for {self.rule}, at p = {self.threshold:.3f}: sensitivity "
+            f"{self.reached.sensitivity}, specificity {self.reached.specificity}, "
+            f"{self.reached.false_alarms_per_hour:.2f} false alarms per hour; accuracy {self.reached.accuracy:.3f} of "
+            f"the {self.reached.coverage:.0%} that are decided."
+        )
 
 
 class Evaluation(FrozenModel):
@@ -98,7 +125,15 @@ class Evaluation(FrozenModel):
     """Number of evaluated subjects whose recordings pre-training used, without labels."""
     test_uses: int = 0
     """How often these recordings had been used for tests in the workspace, this evaluation included; 0: unknown."""
+    decisions: Decisions | None = None
+    """Decisions at the operating point; None for tasks without one."""
     notes: tuple[str, ...] = ()
+
+    def with_decisions(self, point: OperatingPoint, recipe: OperatingPointRecipe) -> "Evaluation":
+        """Return the evaluation with what an operating point reaches on the tested subjects."""
+        assert point.test is not None, "a tested point"
+        decisions = Decisions(rule=recipe.describe(), by=point.by, threshold=point.threshold, reached=point.test)
+        return self.model_copy(update={"decisions": decisions})
 
     @property
     def against_baseline(self) -> AgainstBaseline:

@@ -6,6 +6,7 @@ to the one step that uses it, so that changing a section re-runs that step and t
 
 from labram.recipe.gates import GateRecipe
 from labram.recipe.loader import available, load, merge
+from labram.recipe.operating_point import DecisionUnit, OperatingPointRecipe, Rule
 from labram.recipe.schema import (
     LEAST_WINDOWS,
     MODEL_FILE,
@@ -41,14 +42,17 @@ __all__ = [
     "AugmentRecipe",
     "BaselineName",
     "CorpusRecipe",
+    "DecisionUnit",
     "EncoderRecipe",
     "GateRecipe",
+    "OperatingPointRecipe",
     "OptimiserRecipe",
     "PreprocessingRecipe",
     "PretrainingRecipe",
     "Protocol",
     "QualityRecipe",
     "Recipe",
+    "Rule",
     "SplitRecipe",
     "StudyRecipe",
     "TaskRecipe",

@@ -26,6 +26,11 @@ class GateRecipe(FrozenModel):
         description="By task: value that the whole confidence interval of a champion's metric must exceed. "
         "Default of a task: the chance level.",
     )
+    sensitivity: dict[str, float] = Field(
+        default={},
+        description="By task with an operating point: value that the whole confidence interval of its sensitivity must "
+        "exceed.",
+    )
     min_used_codes: Positive = Field(default=8, description="Smallest number of codes used on validation windows.")
     min_perplexity: float = Field(
         default=4.0, ge=1.0, description="Smallest codebook perplexity on validation windows."

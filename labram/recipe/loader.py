@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ def available() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+Section = TypeVar("Section", bound=BaseModel)
 Stated = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Settings of tasks that datasets state, by dataset and task."""
 _STATED_KEYS = ("kind", "classes", "metric")
@@ -52,10 +53,19 @@ def load(
         settings["tasks"] = [_completed(task, stated or {}, source) for task in settings["tasks"]]
     for override in overrides:
         _override(settings, override)
+    return validated(Recipe, settings, source)
+
+
+def validated(section: type[Section], settings: dict[str, Any], source: str) -> Section:
+    """Return a recipe, or one of its sections, of some settings.
+
+    Raises:
+        RecipeError: If one is unknown or out of range.
+    """
     try:
-        return Recipe.model_validate(settings)
+        return section.model_validate(settings)
     except ValidationError as error:
-        raise _explain(error, source) from error
+        raise _explain(error, section, source) from error
 
 
 def _completed(task: Any, stated: Stated, source: str) -> Any:
@@ -194,7 +204,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
         ) from error
 
 
-def _explain(error: ValidationError, source: str) -> RecipeError:
+def _explain(error: ValidationError, section: type[BaseModel], source: str) -> RecipeError:
     """Return the first validation error, with the key and without pydantic's type names."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
@@ -205,7 +215,7 @@ def _explain(error: ValidationError, source: str) -> RecipeError:
             field=".".join(path),
             remedy="Run `labram recipe keys` for all settings and their defaults",
         )
-    keys = _keys(Recipe, path[:-1])
+    keys = _keys(section, path[:-1])
     close = difflib.get_close_matches(path[-1], keys, n=1)
     return RecipeError(
         "unknown key",

@@ -13,6 +13,7 @@ from labram.frozen_model import FrozenModel
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.metrics import Kind
 from labram.recipe.gates import GateRecipe
+from labram.recipe.operating_point import OperatingPointRecipe
 from labram.recipe.split import Fraction, Positive, SplitRecipe
 from labram.recipe.study import StudyRecipe
 
@@ -364,6 +365,9 @@ class TaskRecipe(FrozenModel):
         "correlations with them.",
     )
     metric: str = Field(description="Headline metric, for model selection and gates. " + _metrics_by_kind())
+    operating_point: OperatingPointRecipe | None = Field(
+        default=None, description="Threshold of decisions, for a binary task; not set: probabilities alone."
+    )
     epochs: Positive = Field(default=20, description="Passes over the training windows.")
     batch: Positive = Field(default=32, description="Windows per step.")
     warmup_epochs: float = Field(default=2.0, ge=0.0, description="Epochs of linear warm-up.")
@@ -393,6 +397,8 @@ class TaskRecipe(FrozenModel):
             raise ValueError("baselines: a name is repeated")
         if self.kind == "binary" and len(self.classes) != 2:
             raise ValueError(f"a binary task needs 2 classes, not {len(self.classes)}")
+        if self.operating_point and self.kind != "binary":
+            raise ValueError(f"operating_point: only for binary tasks, not for a {self.kind} task")
         if len(self.classes) < (fewest := {"binary": 2, "multiclass": 3, "regression": 1}[self.kind]):
             raise ValueError(f"a {self.kind} task needs at least {fewest} classes, not {len(self.classes)}")
         return self
@@ -430,11 +436,13 @@ class Recipe(FrozenModel):
             raise ValueError(f"a task must not be named {min(reserved)!r}: another registered model has that name")
         if unknown := sorted(set(self.gates.floors) - set(names)):
             raise ValueError(f"gates.floors names unknown tasks: {', '.join(unknown)}")
+        deciding = [task.name for task in self.tasks if task.operating_point]
+        if undecided := sorted(set(self.gates.sensitivity) - set(deciding)):
+            raise ValueError(f"gates.sensitivity names tasks without operating_point: {', '.join(undecided)}")
         trained = [task.name for task in self.tasks if task.adaptation.strategy != "probe"]
-        if self.split.kind in ("within-session", "cross-session") and trained:
-            raise ValueError(
-                f"split.kind: {self.split.kind} is for tasks with adaptation.strategy: probe, unlike {trained[0]}"
-            )
+        if self.split.kind in ("within-session", "cross-session") and (trained or deciding):
+            needed = "with adaptation.strategy: probe" if trained else "without operating_point"
+            raise ValueError(f"split.kind: {self.split.kind} is for tasks {needed}, unlike {(trained or deciding)[0]}")
         return self
 
     def write(self, path: Path) -> None:

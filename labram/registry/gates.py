@@ -10,7 +10,7 @@ from labram.errors import LabramError
 from labram.evaluation import statistics
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.predictions import Predictions
-from labram.evaluation.record import Evaluation
+from labram.evaluation.record import Decisions, Evaluation
 from labram.evaluation.subgroups import Subgroup
 from labram.frozen_model import FrozenModel
 from labram.metrics import greater_is_better
@@ -230,6 +230,23 @@ def subgroups_not_worse(
     passed = max_loss is None or not counted or (loss is not None and loss <= max_loss)
     figures: dict[str, Figure] = {"whole": _rounded(whole), "worst": worst.value, "group": worst.name, "loss": loss}
     return Gate(name="subgroups", passed=passed, detail=detail, figures=figures)
+
+
+def sensitive(decisions: Decisions | None, least: float | None) -> Gate:
+    """Fail if the whole confidence interval of the sensitivity at the operating point does not exceed `least`.
+
+    Args:
+        decisions: Decisions on the tested subjects.
+        least: The value; None: the sensitivity is only reported.
+    """
+    name = "sensitivity"
+    if decisions is None:
+        return Gate(name=name, passed=least is None, detail="the task has no operating point")
+    reached = decisions.reached.sensitivity
+    lower = reached.value if reached.low is None else reached.low
+    passed = least is None or (lower is not None and lower > least)
+    wanted = "" if least is None else f", {'above' if passed else 'not above'} {least:g}"
+    return Gate(name=name, passed=passed, detail=f"{reached} at the operating point{wanted}")
 
 
 def calibrated(error: float | None, *, most: float | None) -> Gate:

@@ -147,6 +147,7 @@ def _results(evaluation: Evaluation) -> str:
     head = f"| metric | {' | '.join(sides)} |\n|{' --- |' * (len(sides) + 1)}\n"
     predictor = f"Model: {evaluation.predictor}.\n\n" if evaluation.predictor else ""
     notes = "".join(f"\n\n{note}" for note in evaluation.notes)
+    decided = f"\n\n{evaluation.decisions.summary}" if evaluation.decisions else ""
     marks = "".join(f"{mark}\n\n" for mark in evaluation.marks)
     return (
         f"{_capital(evaluation.tested)}: {evaluation.n_windows} windows of subjects that the scored models had not "
@@ -154,7 +155,7 @@ def _results(evaluation: Evaluation) -> str:
         f"{predictor}{head}{rows}\n\n"
         f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
         f"{evaluation.metric}; the difference is {_format(evaluation.difference)}{_p(evaluation)}. "
-        f"{evaluation.compared}{notes}"
+        f"{evaluation.compared}{decided}{notes}"
     )
 
 

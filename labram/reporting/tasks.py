@@ -67,12 +67,25 @@ def section(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Re
     return ReportSection(
         anchor,
         task.title,
-        (_description(task, found), _comparison(found), *found.notes),
+        (_description(task, found), _comparison(found), *_decided(found), *found.notes),
         figures=(*outcome, *_curves(task, history, wide=even)),
-        tables=(_metrics(found), *audit.tables(_audit(record, task), task)),
+        tables=(_metrics(found), *_coverage(found), *audit.tables(_audit(record, task), task)),
         short=task.name,
         badge=compare_to_baseline(found).badge,
     )
+
+
+def _decided(found: Evaluation) -> tuple[str, ...]:
+    return (found.decisions.summary,) if found.decisions else ()
+
+
+def _coverage(found: Evaluation) -> tuple[Table, ...]:
+    """Return the accuracy of the most confident decisions."""
+    if found.decisions is None:
+        return ()
+    rows = tuple((percent(coverage), percent(accuracy)) for coverage, accuracy in found.decisions.reached.curve)
+    note = f"Of the {found.decisions.by}s on which the model is most confident, this share is decided correctly."
+    return (Table("Accuracy at the operating point", ("coverage", "accuracy"), rows, frozenset({0, 1}), note=note),)
 
 
 def _audit(record: RunRecord, task: TaskRecipe) -> Audit | None:

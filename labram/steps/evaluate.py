@@ -6,11 +6,14 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.evaluation import scoring
 from labram.evaluation.audit_probes import audit_model
+from labram.evaluation.operating_point import OperatingPoint
 from labram.evaluation.predictions import OTHERS
 from labram.evaluation.record import EVALUATION_FILE
+from labram.evaluation.task_operating_point import task_operating_point
 from labram.evaluation.test_uses import log_use
 from labram.platform.workspace import Workspace
 from labram.recipe import GateRecipe, TaskRecipe
+from labram.registry import model_registry
 from labram.steps.artifacts import TRAINING_FILES, read_predictions
 from labram.store.store import Store
 from labram.tracking import kfp_summary, mlflow_runs
@@ -63,12 +66,30 @@ def evaluate(
             test_uses=uses,
         )
         store, predictions = Store(layout.store), read_predictions(target)
+        if settings.operating_point:
+            point = task_operating_point(
+                recordings,
+                store,
+                Path(model),
+                settings,
+                predictions,
+                name=model_registry.task_model_name(settings.name),
+                weights=model_registry.weights_digest(Path(model)),
+                draws=GateRecipe.from_json(gates).bootstrap,
+                seed=seed,
+            )
+            point.write(target / OperatingPoint.NAME)
+            evaluation = evaluation.with_decisions(point, settings.operating_point)
+            evaluation.write(target / EVALUATION_FILE)
         audit_model(recordings, store, Path(model), settings, predictions, seed=seed).write(target)
         for name in TRAINING_FILES:
             shutil.copyfile(Path(model) / name, target / name)
         metrics = {name: estimate.value for name, estimate in evaluation.model.items()}
         for side in OTHERS:
             metrics |= {f"{side}/{name}": estimate.value for name, estimate in getattr(evaluation, side).items()}
+        if decisions := evaluation.decisions:
+            shown = ("sensitivity", "specificity")
+            metrics |= {f"operating_point/{name}": getattr(decisions.reached, name).value for name in shown}
         defined = {name: value for name, value in metrics.items() if value is not None}
         run.summarise(defined)
         run.log_artifacts(target, EVALUATION_FILE)
@@ -77,5 +98,6 @@ def evaluate(
         predictor = [f"Model: {evaluation.predictor}."] if evaluation.predictor else []
         alignment = f"Alignment of subjects: {evaluation.alignment}."
         how = f"Evaluated by {evaluation.tested}."
-        run.write_summary(summary, table, *predictor, how, *evaluation.marks, alignment, *evaluation.notes)
+        decided = [evaluation.decisions.summary] if evaluation.decisions else []
+        run.write_summary(summary, table, *predictor, how, *decided, *evaluation.marks, alignment, *evaluation.notes)
     return defined

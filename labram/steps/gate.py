@@ -124,6 +124,8 @@ def _task_verdict(
                 seed=recipe.seed,
             )
         )
+    if task.operating_point:
+        results.append(gates.sensitive(scored.decisions, recipe.gates.sensitivity.get(task.name)))
     results += _about_groups(scored, read_predictions(evaluation), task, recipe, corpus)
     leak = _leakage(task, recipe, corpus, folder, scored)
     return _verdict(name, registered[name], [*results, leak, *smoke_test(name, registered[name])])

@@ -15,7 +15,7 @@ from labram.registry.model_registry import ModelVersion
 from labram.steps.artifacts import HARDWARE_FILE, read_codebook, read_evaluation, write_versions
 from labram.tracking import lineage, mlflow_runs
 
-BESIDE_THE_WEIGHTS = ("evaluation", "baseline", "audit")
+BESIDE_THE_WEIGHTS = ("evaluation", "baseline", "audit", "operating_point")
 """How the names of files of an evaluation begin that are logged with the task model."""
 
 

@@ -116,6 +116,7 @@ def _result(
                 "marks": list(evaluation.marks),
                 "baselines": {name: found.model_dump() for name, found in evaluation.baselines.items()},
                 "compared": evaluation.compared,
+                "decisions": evaluation.decisions.summary if evaluation.decisions else "",
                 "gate": outcomes[model],
                 "registered": model,
             }

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from labram import checksums
 from labram.corpus.catalogue import Corpus
 from labram.events import Monitor
 from labram.linear import model as linear
@@ -25,6 +26,9 @@ from labram.training.distributed.process_group import ProcessGroup
 from labram.training.loop import FitResult
 from labram.training.stage_run import StageRun
 from labram.training.task_metadata import TaskMetadata
+
+OUT_OF_FOLD = "validation/out_of_fold.json"
+"""Out-of-fold probabilities of `fitting_windows`, in the folder of a probe whose task has an operating point."""
 
 
 def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, run: StageRun) -> dict[str, float]:
@@ -71,6 +75,9 @@ def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, 
     metrics |= run.write_model(model, FitResult(0, history, metrics, 0, ()))
     if ProcessGroup.current().is_main:
         probe.save(run.out)
+        if task.operating_point and out_of_fold is not None:
+            (run.out / OUT_OF_FOLD).parent.mkdir(exist_ok=True)
+            checksums.write_json(run.out / OUT_OF_FOLD, {"p": as_predictions(task.kind, out_of_fold).tolist()})
     run.write_task(TaskMetadata(recipe=task, montages=everyone.montages), report)
     return metrics | {"frozen_parameters": float(frozen), "trained_parameters": float(trained)}
 

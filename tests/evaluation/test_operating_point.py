@@ -17,6 +17,8 @@ from labram.evaluation.operating_point import (
     performance,
 )
 from labram.evaluation.predictions import Predictions
+from labram.recipe import OperatingPointRecipe
+from labram.recipe.loader import validated
 
 P = np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9])
 Y = np.array([0, 0, 0, 0, 1, 1, 1, 1.0])
@@ -26,9 +28,8 @@ def cases(p=P, y=Y, recordings=None, hours=0.25):
     n = len(p)
     recordings = np.array(recordings or ["r"] * n, dtype=object)
     subjects = np.array([f"s{number // 2}" for number in range(n)], dtype=object)
-    return Cases(
-        np.asarray(y, float), np.asarray(p, float), subjects, recordings, np.arange(n) * 1.0, np.full(n, hours)
-    )
+    starts, folds = np.arange(n) * 1.0, np.zeros(n, int)
+    return Cases(np.asarray(y, float), np.asarray(p, float), subjects, recordings, starts, np.full(n, hours), folds)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def cases(p=P, y=Y, recordings=None, hours=0.25):
     ],
 )
 def test_a_rule_keeps_its_value_with_the_best_of_the_other(rule, at, between):
-    threshold = choose_threshold(rule, at, cases())
+    threshold = choose_threshold(OperatingPointRecipe(rule=rule, at=at), cases())
     assert between[0] <= threshold <= between[1]
 
 
@@ -136,9 +137,13 @@ def test_recordings_are_decided_on_the_mean_of_their_windows():
 
 
 def test_what_a_rule_lacks_is_named():
-    with pytest.raises(RecipeError, match="from 0 to 1"):
-        choose_threshold("sensitivity", None, cases())
-    with pytest.raises(RecipeError, match="false alarms per hour"):
-        choose_threshold("false_alarms_per_hour", -1.0, cases())
+    for settings, problem in (
+        ({"rule": "sensitivity"}, "needs a value"),
+        ({"rule": "specificity", "at": 1.2}, "from 0 to 1"),
+        ({"rule": "false_alarms_per_hour", "at": -1.0}, "greater than or equal to 0"),
+        ({"at": 0.9}, "youden keeps no value"),
+    ):
+        with pytest.raises(RecipeError, match=problem):
+            validated(OperatingPointRecipe, settings, "test")
     with pytest.raises(LabelError, match="one class only"):
-        choose_threshold("youden", None, cases(y=np.zeros(8)))
+        choose_threshold(OperatingPointRecipe(), cases(y=np.zeros(8)))

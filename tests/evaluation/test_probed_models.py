@@ -35,10 +35,11 @@ def probed(workload, backbone, tmp_path):
     """Train a probe with some settings; return its task, folder and metrics."""
     corpus, store = workload
 
-    def train(name="probe", alignment=None, **adaptation):
+    def train(name="probe", alignment=None, operating_point=None, **adaptation):
         task = TaskRecipe.model_validate(
             WORKLOAD.model_dump()
             | {"adaptation": {"strategy": "probe", **adaptation}, "alignment": {"kind": alignment or "none"}}
+            | {"operating_point": operating_point}
         )
         run = StageRun(0, tmp_path / "checkpoints", tmp_path / name, NullMonitor())
         return task, tmp_path / name, train_task_model(corpus, store, backbone, task, run)
