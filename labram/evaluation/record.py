@@ -61,7 +61,7 @@ class Decisions(FrozenModel):
     def summary(self) -> str:
         """Sensitivity and specificity in a sentence: the words of terminal, report and card."""
         return (
-            f"Decisions by {self.by} for {self.rule}, at p = {self.threshold:.3f}: sensitivity "
+            f"Decisions by {self.by} for {self.rule}, at p = {self.threshold:.4g}: sensitivity "
             f"{self.reached.sensitivity}, specificity {self.reached.specificity}, "
             f"{self.reached.false_alarms_per_hour:.2f} false alarms per hour; accuracy {self.reached.accuracy:.3f} of "
             f"the {self.reached.coverage:.0%} that are decided."
