@@ -83,7 +83,7 @@ def register(
     """Register a model's folder as a new version with the alias *challenger*.
 
     Weights that are registered already with the same lineage return the existing version, so a step that is killed and
-    runs again adds nothing.
+    runs again adds nothing. A champion stays champion alone.
 
     Args:
         name: `TOKENIZER`, `BACKBONE` or `task_model_name(...)`.
@@ -114,7 +114,8 @@ def register(
             staged = _stage(Path(temporary) / "model", folder, extra_files, {CARD: card, MODEL_FILE: recipe.to_json()})
             tags |= {key: str(value) for key, value in circumstances.items() if value}
             registered = _log(name, staged, run_id=run_id, tags=tags, card=card)
-    client().set_registered_model_alias(name, CHALLENGER, registered.version)
+    if CHAMPION not in registered.aliases:
+        client().set_registered_model_alias(name, CHALLENGER, registered.version)
     return get_version(name, registered.version)
 
 

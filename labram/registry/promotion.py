@@ -72,6 +72,8 @@ def promote(verdict: Verdict, *, why: str) -> Move:
         if not verdict.passed:
             return stays(summary)
         if current == candidate.version:
+            if CHALLENGER in candidate.aliases:  # of a run that was killed after its promotion
+                model_registry.client().delete_registered_model_alias(verdict.model, CHALLENGER)
             if candidate.tags.get("promoted_why") != why:
                 return stays("already champion")
             before = candidate.tags.get("replaced")

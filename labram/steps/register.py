@@ -108,7 +108,10 @@ class _Log:
             extra_files=extra_files,
             circumstances=lineage.circumstances() | observed | (_scores(scores) if scores else {}),
         )
-        self._run.note(f"{name} version {version.version} is now the challenger")
+        champion = model_registry.CHAMPION in version.aliases
+        self._run.note(
+            f"{name} version {version.version} is {'the champion already' if champion else 'now the challenger'}"
+        )
         self.versions[name] = version.version
         return version
 

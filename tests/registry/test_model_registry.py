@@ -79,6 +79,8 @@ def test_the_same_weights_and_lineage_are_not_registered_twice(run_id, task_fold
     other = register("labram-twice", task_folder, run_id, lineage={"git_commit": "def"})
     assert other.version == "2"
     assert model_registry.get_version("labram-twice", "1").aliases == ()
+    model_registry.client().set_registered_model_alias("labram-twice", model_registry.CHAMPION, "1")
+    assert register("labram-twice", task_folder, run_id).aliases == (model_registry.CHAMPION,)
 
 
 def test_a_folder_without_weights_cannot_be_registered(run_id, tmp_path):

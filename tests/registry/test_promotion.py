@@ -75,6 +75,7 @@ def test_without_a_previous_champion_there_is_nothing_to_roll_back_to(run_id):
 def test_promoting_the_champion_again_changes_nothing(run_id):
     versions("labram-same", 1, run_id)
     promote(verdict("labram-same", "1", None), why="first")
+    model_registry.client().set_registered_model_alias("labram-same", model_registry.CHALLENGER, "1")  # left by a kill
     assert not promote(verdict("labram-same", "1", "1"), why="again").moved
     assert aliases("labram-same") == {model_registry.CHAMPION: "1"}
 
