@@ -106,7 +106,7 @@ def _held_out(corpus: Corpus, store: Store, model: Path, task: TaskRecipe) -> Pr
         return predict(Predictor(model), LabelledWindows.load(corpus, store, task, "validation"))
     parts = fitting_windows(corpus, store, task)
     if not (model / OUT_OF_FOLD).is_file():
-        raise LabelError("the subjects that the probe is fitted to are too few for inner folds")
+        raise LabelError("the probe is fitted to too few subjects for inner folds", remedy="Add subjects")
     stored = checksums.loads(checksums.require_sealed(model / OUT_OF_FOLD))
     return Predictions(
         recording_id=np.concatenate([part.recording_ids for part in parts]).astype(object),
