@@ -60,11 +60,13 @@ class Decisions(FrozenModel):
     @property
     def summary(self) -> str:
         """Sensitivity and specificity in a sentence: the words of terminal, report and card."""
+        reached = self.reached
+        alarms, accuracy = reached.false_alarms_per_hour, reached.accuracy
+        rate = "" if alarms is None else f", {alarms:.2f} false alarms per hour"
+        right = "" if accuracy is None else f"; accuracy {accuracy:.3f} of the {reached.coverage:.0%} that are decided"
         return (
-            f"Decisions by {self.by} for {self.rule}, at p = {self.threshold:.4g}: sensitivity "
-            f"{self.reached.sensitivity}, specificity {self.reached.specificity}, "
-            f"{self.reached.false_alarms_per_hour:.2f} false alarms per hour; accuracy {self.reached.accuracy:.3f} of "
-            f"the {self.reached.coverage:.0%} that are decided."
+            f"Decisions by {self.by} for {self.rule}, at p = {self.threshold:.4g}: sensitivity {reached.sensitivity}, "
+            f"specificity {reached.specificity}{rate}{right}."
         )
 
 

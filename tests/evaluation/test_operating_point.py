@@ -67,7 +67,7 @@ def test_what_is_undefined_is_not_zero_and_is_not_decided():
     one_class = performance(cases(y=np.ones(8)), 0.5, 2.0, draws=20, seed=0)
     assert (one_class.false_alarms_per_hour, one_class.accuracy, one_class.coverage) == (None, None, 0.0)
     with pytest.raises(LabelError, match="predictions of 1 validation cases are not finite"):
-        choose_threshold("youden", None, cases(p=[np.nan, *P[1:]]))
+        choose_threshold(OperatingPointRecipe(), cases(p=[np.nan, *P[1:]]))
     near = Novelty.of(np.random.default_rng(0).normal(size=(50, 5)))
     assert near.is_far(np.array([[0.0] * 5, [np.nan] * 5])).tolist() == [False, True]
     validation = performance(cases(), 0.35, 0.0, draws=20, seed=0)
