@@ -489,6 +489,21 @@ def test_the_values_of_trial_type_are_drafted_as_classes(tmp_path: Path, recorde
     }
 
 
+def test_people_of_two_datasets_of_one_population_have_one_split(study, take_in, tmp_path: Path) -> None:
+    folder = study(population="lab")
+    night = tmp_path / "night"
+    shutil.copytree(folder, night)
+    for number, path in enumerate(sorted(night.glob("*.edf"))):  # other recordings of the same people
+        path.write_bytes(path.read_bytes()[:-1] + bytes([number]))
+    stated = yaml.safe_load((folder / "dataset.yaml").read_text())
+    (night / "dataset.yaml").write_text(yaml.safe_dump({**stated, "name": "night"}))
+    _, corpus = take_in(tmp_path)
+    assert set(corpus.catalogue["dataset"]) == {"mine", "night"}
+    assert corpus.catalogue.groupby("subject_key")["recording_id"].count().tolist() == [4, 4, 4]
+    splits = assign_splits(corpus, SplitRecipe(validation=0.34, test=0.33, few_subjects="allow"), 0)
+    assert sorted(splits.values()) == ["test", "train", "validation"]
+
+
 def test_predictions_need_no_labels_groups_and_splits(study) -> None:
     folder = study(group={"table": "absent.csv", "subject": "id"}, split={"table": "absent.csv", "subject": "id"},
                    channels={"rename": {"Fp1": "Fpz"}})  # fmt: skip

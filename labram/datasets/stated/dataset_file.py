@@ -358,6 +358,9 @@ class DatasetFile(FrozenModel):
         description="What must stay together in one split, such as a couple, a family or a site: a regular expression "
         "with the group `group`, or a table.",
     )
+    population: Annotated[str, Field(pattern=_NAME)] | None = Field(
+        default=None, description="Name shared by datasets of the same people: who is in several is one subject."
+    )
     split: SplitTable | None = Field(default=None, description="Stated splits. Default: drawn by subject and group.")
     trials: Trials | None = Field(default=None, description="Files of trials, and arrays without a header.")
     channels: Channels = Channels()

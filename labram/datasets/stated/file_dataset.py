@@ -67,7 +67,7 @@ class FileDataset(Dataset):
         self.name, self.title = stated.name, stated.title or stated.name
         self.line_freq_hz, self.reference = stated.line_freq_hz, stated.reference
         self.licence, self.citation, self.obtain = stated.licence, stated.citation, stated.obtain
-        self.max_window_uv = stated.max_window_uv
+        self.max_window_uv, self.population = stated.max_window_uv, stated.population or ""
         self.tasks = {name: task.names for name, task in stated.tasks.items()}
         self.regressions = frozenset(name for name, task in stated.tasks.items() if task.targets)
         self.event_codes = frozenset(
