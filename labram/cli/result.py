@@ -31,7 +31,7 @@ def show_result(result: dict[str, Any], workspace: "Workspace", data: Path, reci
         _show_variants(result["study"])
     else:
         _show_tasks(result["tasks"])
-        _show_gates(result)
+        _show_gates(result, recipe)
     console.print(f"report    {workspace.run(result['run']) / 'report.html'}", soft_wrap=True)
     if ids := result.get("mlflow"):  # absent in results of earlier versions
         console.print(f"this run  {page(workspace.root, ids['experiment'], ids['run'])}", soft_wrap=True)
@@ -70,9 +70,13 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
             console.print(f"decisions of {row['task']}  {row['decisions']}")
 
 
-def _show_gates(result: dict[str, Any]) -> None:
+def _show_gates(result: dict[str, Any], recipe: "Recipe") -> None:
     from labram.cli.progress import console
+    from labram.recipe.debug import is_shortened
 
+    if is_shortened(recipe):
+        console.print("debug run  every step works; nothing is promoted. Run it without --debug", style="yellow")
+        return
     for gate in result["failed_gates"]:
         console.print(f"gate failed  {gate['model']}: {gate['name']}: {gate['detail']}", style="yellow")
     for promotion in result["promotions"]:

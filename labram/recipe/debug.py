@@ -26,6 +26,11 @@ def shortened(recipe: Recipe) -> Recipe:
     )
 
 
+def is_shortened(recipe: Recipe) -> bool:
+    """Return whether `shortened` made the recipe."""
+    return recipe.gates.min_used_codes >= _NEVER
+
+
 def _architecture() -> dict[str, object]:
     small = ArchitectureRecipe(width=100, conv_channels=4, heads=5, depth=2, decoder_depth=1, codes=64, code_width=32)
     return small.model_dump()

@@ -9,6 +9,7 @@ from labram.cli.exit_codes import DONE, NOT_PROMOTED
 from labram.platform.run_result import Outcome
 from labram.platform.workspace import Workspace
 from labram.recipe import load
+from labram.recipe.debug import shortened
 from labram.steps import plan_run as step
 from labram.steps.plan_run import Decision
 from labram.tracking import mlflow_runs
@@ -18,11 +19,14 @@ from labram.tracking import mlflow_runs
     ("outcome", "code"),
     [(Outcome.PROMOTED, DONE), (Outcome.NOT_PROMOTED, NOT_PROMOTED), (Outcome.COMPARED, DONE)],
 )
-def test_a_result_has_one_exit_code_whether_it_is_new_or_repeated(tmp_path, monkeypatch, outcome, code):
+def test_a_result_has_one_exit_code_whether_it_is_new_or_repeated(tmp_path, monkeypatch, capsys, outcome, code):
     monkeypatch.setattr(result, "_show_unused", lambda *_: None)
     shown = {"run": "r", "outcome": outcome.value, "tasks": [], "study": [], "quarantined": []}
     shown |= {"failed_gates": [], "promotions": []}
     assert result.show_result(shown, Workspace.at(tmp_path), tmp_path, load("demo")) == code
+    assert "debug run" not in capsys.readouterr().out
+    assert result.show_result(shown, Workspace.at(tmp_path), tmp_path, shortened(load("demo"))) == code
+    assert ("debug run  every step works" in capsys.readouterr().out) == (outcome != Outcome.COMPARED)
 
 
 def test_an_unchanged_run_names_the_run_before(tmp_path, monkeypatch):
