@@ -11,6 +11,7 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime
 
 from labram.cli import app
+from labram.platform.doctor import TRAIN_JOB_SIZE
 from labram.platform.quantities import parse
 from labram.training.distributed import train_job
 from pipelines.placement import ENVIRONMENT
@@ -74,6 +75,11 @@ def test_the_training_runtime_has_the_parts_that_train_jobs_patch(documents) -> 
         kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
         assert pod["restartPolicy"] == "Never", "one rank alone would meet ranks that are further"
         assert replicated["name"] == train_job.REPLICATED_JOB
+        sizes = pod["containers"][0]["resources"]
+        for resource, size in TRAIN_JOB_SIZE.items():  # preflight compares it with nodes
+            assert size == (sizes["requests"][resource], sizes["limits"][resource]), (
+                "what preflight compares with nodes"
+            )
         assert [container["name"] for container in pod["containers"]] == [train_job.CONTAINER]
         mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
         assert mounts[train_job.WORKSPACE_VOLUME] == str(train_job.TrainJobSettings(image="x").mount)

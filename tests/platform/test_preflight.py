@@ -187,6 +187,16 @@ def test_a_training_over_several_nodes_wants_trainer_and_as_many_nodes(healthy, 
     assert "training requests 2 nodes; the pool has 1" in caplog.text
     healthy[NODES] = nodes("8", "8")
     asked(gpus="0")
+    healthy[QUOTAS] = {"items": [{"metadata": {"name": "team"}, "spec": {"hard": {"requests.nvidia.com/gpu": "8"}}}]}
+    with pytest.raises(PlatformError, match=r"8 of nvidia\.com/gpu in all, .* one task of a TrainJob on 2 nodes"):
+        asked(gpus="0")
+    del healthy[QUOTAS]
+    large = json.dumps(
+        {**described, "resources": {"nvidia.com/gpu": "8", "memory": "256Gi"}, "tolerations": [TOLERATION]}
+    )
+    monkeypatch.setenv("LABRAM_TRAIN_JOB", large)
+    with pytest.raises(PlatformError, match=r"TrainJob: no node can ever hold TrainJob \(4 CPU, 256Gi, 8 GPUs on one"):
+        asked(gpus="0")
 
 
 @pytest.mark.parametrize("gpus", ["", "four", "-1"])

@@ -30,6 +30,9 @@ role; `subject-key` is required if the store is a bucket."""
 STORAGE, STORAGE_KEYS = "labram-storage", ("access-key-id", "secret-access-key")
 CLAIM, VOLUME_JOB = "labram-workspace", "labram-volume"
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
+TRAIN_JOB_SIZE = {"cpu": ("4", "16"), "memory": ("24Gi", "64Gi")}
+"""Request and limit of a pod in the runtime of `k8s/components/training`."""
+TRAIN_JOB_REMEDY = "Change resources in LABRAM_TRAIN_JOB, use larger machines, or raise the quota"
 
 
 def check_machine(workspace: Path) -> Iterator[Finding]:
@@ -59,7 +62,7 @@ def check_pod(pool: Pool, claim: str, requests: Requests) -> Iterator[Finding]:
         partial(_endpoint, os.environ),
         lambda: [attempt(f"volume {claim}", kubernetes.volume, namespace, claim)],
         *_sizes(requests, pool, namespace, os.environ),
-        partial(_trainings, os.environ, replace(pool, gpus=capacity.most_gpus(requests, pool))),
+        partial(_trainings, os.environ, replace(pool, gpus=capacity.most_gpus(requests, pool)), namespace),
     ]
     with ThreadPoolExecutor(len(checks)) as threads:
         for findings in threads.map(lambda check: list(check()), checks):
@@ -108,7 +111,7 @@ def check_cluster(
     for check in _sizes(requests, pool, namespace, environment):
         yield from check()
     yield attempt("retries", controller.retries, own_namespace())
-    yield from _trainings(environment, replace(pool, gpus=capacity.most_gpus(requests, pool)))
+    yield from _trainings(environment, replace(pool, gpus=capacity.most_gpus(requests, pool)), namespace)
 
 
 def _pipelines(pipelines: KfpClient, namespace: str) -> Iterator[Finding]:
@@ -171,9 +174,9 @@ def _configured_servers(environment: Mapping[str, str]) -> Iterator[Finding]:
         yield services.store(store)
 
 
-def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
+def _trainings(environment: Mapping[str, str], pool: Pool, namespace: str) -> Iterator[Finding]:
     """Check what training tasks need: a node with GPUs, or several nodes and Kubeflow Trainer."""
-    nodes = environment.get(launchers.NODES, "")
+    nodes, autoscaled = environment.get(launchers.NODES, ""), environment.get(kubernetes.AUTOSCALED) == "1"
     if nodes.isdecimal() and int(nodes) > 1:
         try:
             settings = train_job.TrainJobSettings.from_environment(environment, int(nodes))
@@ -183,6 +186,19 @@ def _trainings(environment: Mapping[str, str], pool: Pool) -> Iterator[Finding]:
         yield attempt("Kubeflow Trainer", kubernetes.trainer, settings.runtime)
         gpus = int(settings.resources.get(pool.accelerator, 0))
         pool = Pool(gpus, int(nodes), pool.accelerator, settings.node_selector, settings.tolerations)
+        yield from _train_job(settings.resources, pool, namespace, autoscaled=autoscaled)
     if pool.gpus or pool.node_selector:
-        autoscaled = environment.get(kubernetes.AUTOSCALED) == "1"
         yield attempt("GPU pool", partial(kubernetes.pool, pool, autoscaled=autoscaled))
+
+
+def _train_job(resources: Mapping[str, str], pool: Pool, namespace: str, *, autoscaled: bool) -> Iterator[Finding]:
+    """Check that a node can hold a pod of a TrainJob, and the quotas all of them."""
+    one = {"pool": "gpu", "gpus": str(pool.gpus)}
+    for resource, (request, limit) in TRAIN_JOB_SIZE.items():
+        one |= {resource: resources.get(resource, request), f"limits.{resource}": resources.get(resource, limit)}
+    finding = attempt("TrainJob", partial(capacity.nodes, {"TrainJob": one}, pool, autoscaled=autoscaled))
+    yield replace(finding, subject="TrainJob", remedy=finding.remedy and TRAIN_JOB_REMEDY)
+    whole = {f"a TrainJob on {pool.nodes} nodes": capacity.multiply(one, pool.nodes)}
+    for finding in _attempt_all("ResourceQuota", partial(capacity.quotas, whole, pool, namespace)):
+        if finding.state == "error":
+            yield replace(finding, remedy=TRAIN_JOB_REMEDY)

@@ -43,6 +43,11 @@ def most_gpus(requests: Requests, pool: Pool) -> int:
     return max((gpus_of(request, pool) for request in requests.values()), default=0)
 
 
+def multiply(request: Mapping[str, str], pods: int) -> dict[str, str]:
+    """Return what several pods with the same request have together."""
+    return {key: value if key == "pool" else str(parse(value) * pods) for key, value in request.items()}
+
+
 def nodes(requests: Requests, pool: Pool, *, autoscaled: bool) -> Finding:
     """Check that some node can allocate CPU, memory and GPUs of each step.
 

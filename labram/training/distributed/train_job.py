@@ -42,6 +42,7 @@ CONTAINER = REPLICATED_JOB = "node"
 JOB_SET_LABEL = "jobset.sigs.k8s.io/jobset-name"
 """Label of the pods; Trainer names the job set after the TrainJob."""
 WORKSPACE_VOLUME, SHARED_MEMORY_VOLUME = "workspace", "shared-memory"
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 POLL_SECONDS = 2.0
 DELETE_TIMEOUT_SECONDS = 120
 """Time for the pods of an earlier attempt to save a checkpoint and stop."""
@@ -53,12 +54,17 @@ FORWARDED_VARIABLES = ("LABRAM_RUN", "LABRAM_LOG", "LABRAM_COMPILE", "LABRAM_DEV
 """Environment variables that are copied to the pods."""
 
 
+def own_namespace() -> str:
+    """Return the namespace of this pod; outside a cluster that of the manifests."""
+    return NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.is_file() else "labram"
+
+
 class TrainJobSettings(FrozenModel):
     """Settings of the training pods; the environment variable `LABRAM_TRAIN_JOB` holds them as JSON.
 
     Attributes:
         image: Container image with labram installed.
-        namespace: Namespace of the TrainJob.
+        namespace: Namespace of the TrainJob, by default that of this pod, where its volume and its account are.
         runtime: Name of the ClusterTrainingRuntime; it must use Trainer's torch plug-in.
         claim: PersistentVolumeClaim of the workspace; it must support writing from several nodes.
         mount: Mount path of the workspace, in this process and in the pods.
@@ -69,7 +75,7 @@ class TrainJobSettings(FrozenModel):
     """
 
     image: str
-    namespace: str = "labram"
+    namespace: str = Field(default_factory=own_namespace)
     runtime: str = "labram-torch"
     claim: str = "labram-workspace"
     mount: Path = Path("/workspace")

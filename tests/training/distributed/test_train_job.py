@@ -356,6 +356,14 @@ def test_settings_are_read_from_the_environment(monkeypatch, job):
     assert select_launcher(job, NullMonitor()) == TrainJobLauncher(2, 8, TrainJobSettings(image="labram:1"))
 
 
+def test_a_train_job_is_in_the_namespace_of_its_pod(tmp_path, monkeypatch):
+    """Its volume and its account are there: a Profile may have any name."""
+    (tmp_path / "namespace").write_text("team-a")
+    monkeypatch.setattr(train_job, "NAMESPACE_FILE", tmp_path / "namespace")
+    assert TrainJobSettings(image="i").namespace == "team-a"
+    assert TrainJobSettings(image="i", namespace="b").namespace == "b"
+
+
 def test_an_invalid_toleration_is_an_error(launcher, tmp_path):
     wrong = launcher.settings.model_copy(update={"tolerations": ({"key": 3},)})
     with pytest.raises(PlatformError, match="LABRAM_TRAIN_JOB"):
