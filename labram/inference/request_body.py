@@ -95,10 +95,19 @@ def check_structure(body: bytes) -> None:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body)
+        content = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise _not_json(str(error)) from error
     return _object(content, "body", ("inputs", "instances", "params"))
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names differ: of two equal ones, nobody knows which is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
+        raise ValueError(f"the field {repeated!r} is repeated")
+    return found
 
 
 def _object(content: object, field: str, allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -78,9 +78,10 @@ def label_tuple(labels: object) -> tuple[str, ...]:
     Raises:
         WindowError: If they are not a sequence of strings.
     """
-    names = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else (labels,)
+    listed = isinstance(labels, Iterable) and not isinstance(labels, str | Mapping)
+    names = tuple(labels) if isinstance(labels, Iterable) and listed else (labels,)
     invalid = [name for name in names if not isinstance(name, str)]
-    if invalid or isinstance(labels, str):
+    if invalid or not listed:
         raise WindowError(
             f"expected a list of channel names, got {(invalid or [labels])[0]!r}{' in it' if invalid else ''}",
             field="channels",
