@@ -125,12 +125,13 @@ def follow(run: LocalRun, process: "subprocess.Popen[bytes]") -> Iterator[dict[s
         if run.resumed:
             file.seek(0, os.SEEK_END)
         while process.poll() is None:
-            yield from _new_lines(file)
+            yield from new_events(file)
             time.sleep(POLL_SECONDS)
-        yield from _new_lines(file)
+        yield from new_events(file)
 
 
-def _new_lines(file: IO[str]) -> Iterator[dict[str, object]]:
+def new_events(file: IO[str]) -> Iterator[dict[str, object]]:
+    """Yield the events of the whole lines from the place of a file; what a full disk cut short is none."""
     while True:
         position = file.tell()
         line = file.readline()

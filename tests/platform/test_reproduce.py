@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
 from labram.errors import RegistryError
+from labram.platform import local_runs
 from labram.platform.reproduce import requirements, verdict
 from labram.platform.reproduce.original import Original, find_original
 from labram.platform.reproduce.rerun import Rerun
@@ -55,6 +57,27 @@ def test_the_first_tensor_that_differs_is_named_with_its_distance(tmp_path, weig
     found = verdicts(model(tmp_path / "a"), model(tmp_path / "b", weight=weight))["m/model.safetensors"]
     assert (found.equality, found.detail.partition(":")[0]) == (equality, "tensor b")
     assert f"relative distance {weight - 1:.2g}" in found.detail
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_within_no_tolerance(tmp_path, value):
+    a, b = model(tmp_path / "a", weight=np.nan), model(tmp_path / "b", weight=np.inf)
+    assert verdicts(a, b)["m/model.safetensors"].equality == Equality.DIFFERENT
+    for folder, numbers, metric in ((a, [0.1, 0.2, np.nan], np.inf), (b, [0.1001, value, np.nan], 0.5)):
+        pd.DataFrame({"p": numbers}).to_parquet(folder / "predictions.parquet")
+        (folder / "evaluation.json").write_text(json.dumps({"model": metric}))
+    found = verdicts(a, b)
+    assert found["m/evaluation.json"].equality == Equality.DIFFERENT
+    assert found["m/predictions.parquet"].equality == Equality.DIFFERENT
+    assert "2 rows differ" in found["m/predictions.parquet"].detail
+
+
+def test_an_event_that_a_full_disk_cut_is_skipped(tmp_path):
+    rerun = Rerun(tmp_path, tmp_path)
+    (rerun.workspace / "runs" / "a").mkdir(parents=True)
+    lines = '{"event": "started", "step": "ingest"}\n{"event": "fin\n{"event": "finished", "step": "ingest"}\n{"ev'
+    (rerun.workspace / "runs" / "a" / local_runs.EVENTS).write_text(lines)
+    assert [event["event"] for event in rerun._events()] == ["started", "finished"]
 
 
 @pytest.mark.parametrize(("accuracy", "equality"), [(0.5005, "within tolerance"), (0.7, "different")])

@@ -1,5 +1,6 @@
 """The rerun of an original: a clone at its commit, an environment from its lock file, and its command."""
 
+import io
 import json
 import os
 import subprocess
@@ -160,9 +161,8 @@ class Rerun:
 
     def _events(self) -> list[dict[str, object]]:
         files = sorted(self.workspace.glob(f"runs/*/{local_runs.EVENTS}"))
-        texts = (file.read_text(encoding="utf-8", errors="replace") for file in files)
-        lines = (line for text in texts for line in text.splitlines(keepends=True))
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        texts = (io.StringIO(file.read_text(encoding="utf-8", errors="replace")) for file in files)
+        return [event for text in texts for event in local_runs.new_events(text)]
 
     def _backbone(self, original: Original) -> list[str]:
         if not original.backbone:

@@ -169,7 +169,8 @@ def _distance(where: str, a: np.ndarray, b: np.ndarray) -> Distance | None:
     if not np.issubdtype(a.dtype, np.floating):
         return Distance(where, f"{np.count_nonzero(a != b)} of {a.size} values differ", tolerable=False)
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    if not np.array_equal(np.isfinite(a64), np.isfinite(b64)):
+    not_finite_a, not_finite_b = (np.where(np.isfinite(part), 0.0, part) for part in (a64, b64))
+    if not np.array_equal(not_finite_a, not_finite_b, equal_nan=True):
         return Distance(where, "other values are not finite", tolerable=False)
     largest = float(np.nanmax(np.abs(a64 - b64), initial=0.0))
     apart, size = (float(np.linalg.norm(np.nan_to_num(part))) for part in (a64 - b64, a64))
@@ -204,7 +205,7 @@ def _values(where: str, a: Any, b: Any, same_key: bool) -> Iterator[Distance]:  
             yield from _values(f"{where}[{index}]", one, other, same_key)
     elif a != b:
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (a, b))
-        tolerable = numbers and abs(a - b) <= max(ABSOLUTE, RELATIVE * abs(a))
+        tolerable = numbers and bool(np.isfinite([a, b]).all()) and abs(a - b) <= max(ABSOLUTE, RELATIVE * abs(a))
         yield Distance(where or "the whole file", f"{_short(a)} → {_short(b)}", tolerable=tolerable)
 
 
@@ -220,7 +221,7 @@ def _rows(original: Path, again: Path, same_key: bool) -> Iterator[Distance]:  #
             if not _renamed(a[name], b[name]):
                 yield Distance(f"column {name}", "other rows belong together", tolerable=False)
             continue
-        different = [row for row, (x, y) in enumerate(zip(a[name], b[name], strict=True)) if not np.array_equal(x, y)]
+        different = [row for row, (x, y) in enumerate(zip(a[name], b[name], strict=True)) if not _equal(x, y)]
         if different:
             row = different[0]
             x, y = np.asarray(a[name][row]), np.asarray(b[name][row])
@@ -230,9 +231,16 @@ def _rows(original: Path, again: Path, same_key: bool) -> Iterator[Distance]:  #
             yield Distance(f"column {name}, row {row}", text, tolerable=numeric and largest <= RELATIVE)
 
 
+def _equal(a: Any, b: Any) -> bool:
+    x, y = np.asarray(a), np.asarray(b)
+    return bool(np.array_equal(x, y, equal_nan=x.dtype.kind == y.dtype.kind == "f"))
+
+
 def _largest(a: Any, b: Any) -> float:
+    """Return the largest distance; infinite for values that cannot be compared."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    return float(np.abs(x - y).max(initial=0.0)) if x.shape == y.shape else np.inf
+    largest = float(np.abs(x - y).max(initial=0.0)) if x.shape == y.shape else np.inf
+    return largest if np.isfinite(largest) else np.inf
 
 
 def _renamed(a: "pd.Series[Any]", b: "pd.Series[Any]") -> bool:
