@@ -410,7 +410,7 @@ class TestHostileFiles:
         np.save(tmp_path / "anna.npy", data)
         rows = [f"{number},5" for number in range(TRIALS)]
 
-        def spans(*lines: str, **labels: str) -> list[tuple[float, ...]]:
+        def spans(*lines: str, **labels: object) -> list[tuple[float, ...]]:
             (tmp_path / "y.csv").write_text("\n".join(["score;other", *lines]))
             task = {"targets": ["score"], "labels": {"trials": "y.csv", "label": "score", **labels}}
             dataset = study({"files": "anna.npy", **ARRAY}, tasks={"side": task})
@@ -420,6 +420,10 @@ class TestHostileFiles:
         assert spans(*(f"{row};x" for row in rows)) == [(n + 0.5,) for n in range(TRIALS)]
         with pytest.raises(LabelError, match=r"row 3: expected a number in column 'score', got 'high'"):
             spans("1;x", "high;x", *(f"{row};x" for row in rows[2:]))
+        lines = [f"{row};x" for row in rows]
+        assert len(spans(*lines, missing=[0.5, 1.5])) == TRIALS - 2
+        with pytest.raises(LabelError, match="a target is outside 1 to 9"):
+            spans(*lines, valid=[1, 9])
         np.save(tmp_path / "y.npy", np.zeros((TRIALS, 2)))
         task = {"targets": ["score"], "labels": {"trials": "y.npy"}}
         dataset = study({"files": "anna.npy", **ARRAY}, tasks={"side": task})

@@ -376,7 +376,17 @@ def _targets(source: _Source, value: tuple[str, ...]) -> tuple[float, ...] | Non
             field=f"{source.field}.trials",
             remedy="State one value per target and trial; NaN, or an empty cell, means no label",
         )
-    return numbers if all(map(math.isfinite, numbers)) else None
+    if not all(map(math.isfinite, numbers)) or set(numbers) & set(source.labels.missing):
+        return None
+    low, high = source.labels.valid or (-math.inf, math.inf)
+    if not all(low <= number <= high for number in numbers):
+        raise LabelError(
+            f"a target is outside {low:g} to {high:g}",
+            file=Path(source.labels.trials).name,
+            field=f"{source.field}.valid",
+            remedy="Correct it, or state the number in missing, or another range in valid",
+        )
+    return numbers
 
 
 def _stated_end(source: _Source, duration: float) -> float:
