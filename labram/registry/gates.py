@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from labram.errors import LabramError
 from labram.evaluation import statistics
@@ -16,7 +16,7 @@ from labram.frozen_model import FrozenModel
 from labram.metrics import greater_is_better
 from labram.recipe import GateRecipe, TaskRecipe
 
-Figure = float | int | str | None
+Value = float | int | str | None
 BELOW_BASELINE = "passed below its baseline"
 """Outcome of a model that only passes because the recipe sets ``gates.baseline: false``."""
 
@@ -32,14 +32,14 @@ class Gate(FrozenModel):
         passed: Whether the model may be promoted, as far as this gate is concerned.
         detail: The reason, in words.
         waived: Whether the condition does not hold, and the recipe turns the gate off.
-        figures: Values that decided.
+        values: Values that decided.
     """
 
     name: str
     passed: bool
     detail: str
     waived: bool = False
-    figures: dict[str, Figure] = Field(default_factory=dict)
+    values: dict[str, Value] = Field(default_factory=dict, validation_alias=AliasChoices("values", "figures"))
 
 
 class Verdict(FrozenModel):
@@ -89,7 +89,7 @@ def better_than_chance(evaluation: Evaluation, floor: float | None) -> Gate:
         floor: Least value of the metric, from ``gates.floors``; None for chance level.
     """
     least, reached = evaluation.chance if floor is None else floor, evaluation.headline
-    figures: dict[str, Figure] = {
+    values: dict[str, Value] = {
         "candidate": reached.value,
         "low": reached.low,
         "high": reached.high,
@@ -98,13 +98,13 @@ def better_than_chance(evaluation: Evaluation, floor: float | None) -> Gate:
     }
     if reached.value is None or least is None:
         detail = f"{evaluation.metric} is undefined on the test windows"
-        return Gate(name="chance", passed=False, detail=detail, figures=figures)
+        return Gate(name="chance", passed=False, detail=detail, values=values)
     passed, origin = evaluation.clears(least), "chance" if floor is None else "the recipe's floor"
     detail = (
         f"{evaluation.metric} {reached.value:.3f} {_interval(reached, sign='')} "
         f"{'exceeds' if passed else 'does not exceed'} {least:.3f}, {origin}"
     )
-    return Gate(name="chance", passed=passed, detail=detail, figures=figures)
+    return Gate(name="chance", passed=passed, detail=detail, values=values)
 
 
 def baseline_not_better(evaluation: Evaluation, *, margin: float, required: bool) -> Gate:
@@ -118,7 +118,7 @@ def baseline_not_better(evaluation: Evaluation, *, margin: float, required: bool
         required: Whether a worse model is rejected (``gates.baseline``).
     """
     difference, baseline = evaluation.difference, evaluation.baseline.get(evaluation.metric)
-    figures: dict[str, Figure] = {
+    values: dict[str, Value] = {
         "candidate": evaluation.headline.value,
         "baseline": baseline.value if baseline else None,
         "difference": difference.value,
@@ -136,7 +136,7 @@ def baseline_not_better(evaluation: Evaluation, *, margin: float, required: bool
         )
     waived = not holds and not required
     detail += " (the recipe sets gates.baseline: false)" if waived else ""
-    return Gate(name="baseline", passed=holds or waived, detail=detail, waived=waived, figures=figures)
+    return Gate(name="baseline", passed=holds or waived, detail=detail, waived=waived, values=values)
 
 
 def metric_not_worse(
@@ -175,7 +175,7 @@ def metric_not_worse(
     ours = statistics.scores(task.kind, candidate.y, candidate.prediction, draws)[task.metric]
     theirs = statistics.scores(task.kind, champion.y, champion.prediction, draws)[task.metric]
     difference = statistics.advantage(task.metric, ours, theirs, draws.n_subjects)
-    figures: dict[str, Figure] = {
+    values: dict[str, Value] = {
         "candidate": _rounded(ours[0]),
         "champion": _rounded(theirs[0]),
         "difference": difference.value,
@@ -185,12 +185,12 @@ def metric_not_worse(
         "subjects": draws.n_subjects,
     }
     if difference.value is None:
-        return Gate(name=name, passed=False, detail=f"{task.metric} is undefined on the test windows", figures=figures)
+        return Gate(name=name, passed=False, detail=f"{task.metric} is undefined on the test windows", values=values)
     detail = (
         f"{task.metric} {ours[0]:.3f} against the champion's {theirs[0]:.3f}: "
         f"{difference.value:+.3f} {_interval(difference)}, at least {-margin:+.3f} allowed"
     )
-    return Gate(name=name, passed=difference.value >= -margin, detail=detail, figures=figures)
+    return Gate(name=name, passed=difference.value >= -margin, detail=detail, values=values)
 
 
 def subgroups_not_worse(
@@ -228,8 +228,8 @@ def subgroups_not_worse(
     else:
         detail += f"; all windows {whole:.3f}, at most {max_loss:.3f} worse allowed"
     passed = max_loss is None or not counted or (loss is not None and loss <= max_loss)
-    figures: dict[str, Figure] = {"whole": _rounded(whole), "worst": worst.value, "group": worst.name, "loss": loss}
-    return Gate(name="subgroups", passed=passed, detail=detail, figures=figures)
+    values: dict[str, Value] = {"whole": _rounded(whole), "worst": worst.value, "group": worst.name, "loss": loss}
+    return Gate(name="subgroups", passed=passed, detail=detail, values=values)
 
 
 def sensitive(decisions: Decisions | None, least: float | None) -> Gate:
@@ -261,7 +261,7 @@ def calibrated(error: float | None, *, most: float | None) -> Gate:
         return Gate(name="calibration", passed=finite, detail="no calibration error is defined for these predictions")
     detail = f"expected calibration error {error:.3f}"
     detail += f", at most {most:.3f} allowed" if most is not None else " (gates.max_calibration_error is not set)"
-    return Gate(name="calibration", passed=most is None or error <= most, detail=detail, figures={"error": error})
+    return Gate(name="calibration", passed=most is None or error <= most, detail=detail, values={"error": error})
 
 
 def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
@@ -278,7 +278,7 @@ def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:
         f"perplexity {perplexity:.1f} (minimum {gates.min_perplexity:.1f})"
     )
     return Gate(
-        name="codebook", passed=passed, detail=detail, figures={"used": used, "perplexity": _rounded(perplexity, 3)}
+        name="codebook", passed=passed, detail=detail, values={"used": used, "perplexity": _rounded(perplexity, 3)}
     )
 
 
@@ -290,8 +290,8 @@ def masked_accuracy(validation: Mapping[str, float]) -> Gate:
     """
     reached, majority = float(validation["accuracy"]), float(validation["majority"])
     detail = f"masked-code accuracy {reached:.2%}; the most frequent code alone scores {majority:.2%}"
-    figures: dict[str, Figure] = {"accuracy": _rounded(reached), "majority": _rounded(majority)}
-    return Gate(name="context", passed=bool(majority < reached < np.inf), detail=detail, figures=figures)
+    values: dict[str, Value] = {"accuracy": _rounded(reached), "majority": _rounded(majority)}
+    return Gate(name="context", passed=bool(majority < reached < np.inf), detail=detail, values=values)
 
 
 def no_task_comparison(champion: str | None) -> Gate:
@@ -316,7 +316,7 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool, folds: int = 0) -> 
         folds: Number of folds of a cross-validation.
     """
     overlap = ledger.overlap(evaluated)
-    figures: dict[str, Figure] = {
+    values: dict[str, Value] = {
         "subjects": len({key for keys in overlap.subjects.values() for key in keys}),
         "recordings": len({key for keys in overlap.contents.values() for key in keys}),
         "evaluated_recordings": len(evaluated.contents),
@@ -324,7 +324,7 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool, folds: int = 0) -> 
     if PRETRAINING not in ledger.stages:
         detail = "the backbone has no leakage ledger, so its pre-training data is unknown"
         detail += " (the recipe allows it)" if allow else "; set gates.allow_overlap: true to accept that"
-        return Gate(name="leakage", passed=allow, detail=detail, figures=figures)
+        return Gate(name="leakage", passed=allow, detail=detail, values=values)
     detail = overlap.describe()
     if not overlap.empty and allow:
         detail += " (the recipe allows it)"
@@ -332,7 +332,7 @@ def leakage(ledger: Ledger, evaluated: Seen, *, allow: bool, folds: int = 0) -> 
         detail += "; set split.pretraining: others, or all to accept that scores are marked"
     if folds:
         detail = f"no subject is in training and test of one of {folds} folds; before the folds: {detail}"
-    return Gate(name="leakage", passed=overlap.empty or allow, detail=detail, figures=figures)
+    return Gate(name="leakage", passed=overlap.empty or allow, detail=detail, values=values)
 
 
 def weights_load(outcome: int | LabramError) -> Gate:
@@ -343,7 +343,7 @@ def weights_load(outcome: int | LabramError) -> Gate:
     """
     if isinstance(outcome, LabramError):
         return Gate(name="weights", passed=False, detail=str(outcome))
-    return Gate(name="weights", passed=True, detail=f"all {outcome} tensors match", figures={"tensors": outcome})
+    return Gate(name="weights", passed=True, detail=f"all {outcome} tensors match", values={"tensors": outcome})
 
 
 def smoke_inference(output: np.ndarray | LabramError, expected: tuple[int, ...]) -> Gate:
@@ -373,7 +373,7 @@ def served_inference(answer: np.ndarray | LabramError, expected: np.ndarray) -> 
         return Gate(name="server", passed=False, detail=f"answered shape {answer.shape}, expected {expected.shape}")
     largest = float(np.abs(answer - expected).max(initial=0.0))
     detail = f"answers over HTTP as the registered model does, largest difference {largest:.1g}"
-    return Gate(name="server", passed=largest <= SERVED_TOLERANCE, detail=detail, figures={"difference": largest})
+    return Gate(name="server", passed=largest <= SERVED_TOLERANCE, detail=detail, values={"difference": largest})
 
 
 def _rounded(value: float, digits: int = 6) -> float | None:

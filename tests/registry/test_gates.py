@@ -47,7 +47,7 @@ def first(skill, floor=None, **shape):
 def test_a_champion_must_clear_chance_with_its_whole_interval():
     assert first(2.0).passed
     lucky = first(0.05)
-    assert lucky.figures["candidate"] > 0.5 > lucky.figures["low"]
+    assert lucky.values["candidate"] > 0.5 > lucky.values["low"]
     assert not lucky.passed
     assert lucky.detail.startswith("auroc 0.5")
     assert "does not exceed 0.500, chance" in lucky.detail
@@ -112,9 +112,9 @@ def test_a_model_that_loses_to_its_baseline_by_more_than_the_margin_is_not_promo
     assert beside_baseline(2.0, 1.0).passed
     lost = beside_baseline(1.0, 2.0)
     assert not lost.passed
-    assert lost.figures["difference"] < -0.02
+    assert lost.values["difference"] < -0.02
     assert "at least -0.020 allowed" in lost.detail
-    loss = -lost.figures["difference"]
+    loss = -lost.values["difference"]
     assert beside_baseline(1.0, 2.0, margin=loss + 0.001).passed
     assert not beside_baseline(1.0, None).passed, "a score without a baseline shows nothing"
 
@@ -135,14 +135,19 @@ def test_a_better_candidate_passes_and_a_worse_one_is_refused_with_figures():
     assert compare(strong, weak).passed
     refused = compare(weak, strong)
     assert not refused.passed
-    assert refused.figures["difference"] < -0.02
-    assert refused.figures["low"] <= refused.figures["difference"] <= refused.figures["high"]
-    assert refused.figures["subjects"] == 8
+    assert refused.values["difference"] < -0.02
+    assert refused.values["low"] <= refused.values["difference"] <= refused.values["high"]
+    assert refused.values["subjects"] == 8
+
+
+def test_values_of_a_gate_have_been_called_figures():
+    passed = first(2.0)
+    assert gates.Gate.model_validate({"figures": passed.values, **passed.model_dump(exclude={"values"})}) == passed
 
 
 def test_a_loss_within_the_margin_passes():
     strong, slightly_worse = predictions(3.0), predictions(2.7)
-    loss = -compare(slightly_worse, strong).figures["difference"]
+    loss = -compare(slightly_worse, strong).values["difference"]
     assert loss > 0
     assert compare(slightly_worse, strong, margin=loss + 0.001).passed
     assert not compare(slightly_worse, strong, margin=loss - 0.001).passed
@@ -181,7 +186,7 @@ def test_disjoint_subjects_and_contents_pass_the_leakage_gate():
 def test_a_subject_that_pretraining_saw_is_a_leak():
     gate = gates.leakage(ledger(), Seen.of(["a", "c"], ["3"]), allow=False)
     assert not gate.passed
-    assert gate.figures["subjects"] == 1
+    assert gate.values["subjects"] == 1
     assert "tokenizer" in gate.detail
     assert "workload" not in gate.detail
 
@@ -189,7 +194,7 @@ def test_a_subject_that_pretraining_saw_is_a_leak():
 def test_the_same_bytes_under_another_subject_are_a_leak():
     gate = gates.leakage(ledger(), Seen.of(["someone new"], ["2"]), allow=False)
     assert not gate.passed
-    assert gate.figures == {"subjects": 0, "recordings": 1, "evaluated_recordings": 1}
+    assert gate.values == {"subjects": 0, "recordings": 1, "evaluated_recordings": 1}
 
 
 def test_a_declared_overlap_passes_and_is_still_told():
@@ -254,7 +259,7 @@ def test_the_worst_group_is_named_and_fails_the_gate_if_the_recipe_bounds_its_lo
     assert (found[0].subjects, found[0].windows) == (12, 240)
     assert not gate.passed
     assert "worst of 2: montage b, auroc 0." in gate.detail
-    assert gate.figures["group"] == "montage b"
+    assert gate.values["group"] == "montage b"
     assert grouped(None)[1].passed
     assert grouped(0.1, worst=4.0)[1].passed
 
