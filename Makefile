@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)  ## The main job on the simulated corpus: raw recordings in, a registered champion out
 	@$(BIN)/labram run
 
-run-services: $(READY) postgresql  ## The demo with patches, artefacts and models on the services of a cluster
+run-services: $(READY) postgresql  ## The demo with patches, artifacts and models on the services of a cluster
 	@$(BIN)/python -m tests.integration
 
 images: $(READY)  ## Images for a cluster (TARGETS="cpu gpu mlflow"); REGISTRY=… pushes them and writes their digests into k8s/images

@@ -145,7 +145,8 @@ def throughput(
 @app.command()
 def hours(
     results: Annotated[
-        list[Path] | None, typer.Argument(help=f"Results of `bench throughput`. Default: all in {RESULTS}.")
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS", help=f"Results of `bench throughput`. Default: all in {RESULTS}."),
     ] = None,
 ) -> None:
     """Project the duration of the published trainings on 2,500 hours on the measured machines, as Markdown."""

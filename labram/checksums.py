@@ -2,7 +2,7 @@
 
 Formats allow for it: a key in JSON, metadata of a Parquet table, bytes behind a NumPy array. The file is written with
 `PLACEHOLDER` in that place; `seal` replaces it by the digest of the whole file with `PLACEHOLDER`. Equal content thus
-has equal bytes. It is no signature: whoever can compute a digest can write a file that passes.
+has equal bytes. It is no signature: anyone can compute a digest and write a file that passes.
 """
 
 import errno
@@ -25,6 +25,12 @@ _MARK = "labram-sha256:"
 PLACEHOLDER = _MARK + "0" * 64
 _REMEDY = "Restore it, or run the step that writes it again (`labram run --force`)"
 _SEAL = re.compile(rb"labram-sha256:(.{64})", re.DOTALL)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seal(path: Path) -> None:

@@ -31,7 +31,6 @@ from labram.signals import alignment as alignments
 
 Strategy = Literal["probe"]
 AlignmentKind = Literal["none", "euclidean", "zscore"]
-DEFAULT_PENALTY = 0.1
 _DRAWS = 1000
 
 
@@ -96,7 +95,7 @@ class _LabramEstimator(BaseEstimator):  # type: ignore[misc]
             features="embedding",
             channels=(),
             classes=outputs,
-            penalty=DEFAULT_PENALTY,
+            penalty=linear.DEFAULT_PENALTY,
             within_subject=self.within_group,
             alignment=AlignmentRecipe(kind=self.alignment),
             pooling=self.pooling,

@@ -12,6 +12,7 @@ from labram.evaluation.predictions import Predictions
 from labram.registry.gates import Gate, Verdict
 from labram.registry.promotion import Move
 from labram.steps import artifacts
+from labram.training.output_files import HISTORY_FILE
 
 
 def verdicts(folder: Path) -> Path:
@@ -44,7 +45,7 @@ def ledger(folder: Path) -> Path:
 
 
 def history(folder: Path) -> Path:
-    path = folder / artifacts.HISTORY_FILE
+    path = folder / HISTORY_FILE
     row = {"step": 1, "phase": "validation", "accuracy": 0.5}
     path.write_text(json.dumps(row) + "\n" + json.dumps({checksums.KEY: checksums.PLACEHOLDER}) + "\n")
     checksums.seal(path)

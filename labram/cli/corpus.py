@@ -26,13 +26,13 @@ for command in (
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Output folder; must be empty or absent.")] = Path("data"),
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder; must be empty or absent.")] = Path("data"),
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Write the simulated corpus, byte-identical on every machine.
 
-    Three datasets with different montages, sampling rates, units and file formats, labelled for the four tasks of the
-    LaBraM paper. It shows that the pipeline works; it never stands in for a result.
+    It has three datasets with different montages, sampling rates, units and file formats, labelled for the four tasks
+    of the LaBraM paper. It shows that the pipeline works; scores on it are not results.
 
     Exit codes: 0 done; 1 error.
     """

@@ -65,7 +65,9 @@ def datasets(as_json: JsonArray = False) -> None:
 
 @app.command()
 def show(
-    dataset: Annotated[str, typer.Argument(help="Name of a built-in dataset, or a folder with a dataset.yaml.")],
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Name of a built-in dataset, or a folder with a dataset.yaml.")
+    ],
 ) -> None:
     """Print what is known about a dataset, as YAML.
 
@@ -205,7 +207,9 @@ def _problems(result: "DatasetCheck") -> Iterator[tuple[str, list[str]]]:
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="Dataset name from `labram datasets list`, such as eegmmidb.")],
+    name: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Dataset name from `labram datasets list`, such as eegmmidb.")
+    ],
     subjects: Annotated[str, typer.Option(help="Subject numbers, such as 1,2,5-7. Default: all.")] = "",
     out: Annotated[Path, typer.Option(help="Corpus folder; the dataset is written to a subfolder of its name.")] = Path(
         "data"

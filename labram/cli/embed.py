@@ -13,7 +13,7 @@ from labram.cli.recording_files import (
     DatasetOption,
     FilesArgument,
     LineFrequencyOption,
-    Outcome,
+    RecordingCounts,
     SubjectOption,
     WorkersOption,
     sources_of,
@@ -41,7 +41,7 @@ class Pooling(StrEnum):
 
 
 class By(StrEnum):
-    """What a row of embeddings is."""
+    """Unit of a row of embeddings."""
 
     WINDOW = "window"
     RECORDING = "recording"
@@ -75,9 +75,9 @@ def embed(
 ) -> None:
     """Embed recordings with a backbone or a task model, without labels, in any format that ingest reads.
 
-    A row has one vector, with file, start, channels and the other columns of `labram predict` (docs/predictions.md);
-    with --layers all, or numbers, one vector per block: layer_1, layer_2 … .npz holds the same columns as arrays, and
-    needs the memory of all vectors.
+    Each row has one vector, and the columns of `labram predict`, such as file and start (docs/predictions.md).
+    With --layers all, or numbers, it has one vector per block: layer_1, layer_2, … A .npz file holds the same columns
+    as arrays; writing it needs memory for all vectors.
 
     Exit codes: 0 done; 1 error; 6 some files were not embedded.
     """
@@ -134,7 +134,7 @@ def _write(
     from labram.scratch_folder import scratch_folder
     from labram.store.store import Store
 
-    outcome = Outcome()
+    outcome = RecordingCounts()
     with table_file(out, reader.columns) as table, scratch_folder() as scratch, Bar(out.stem) as bar:
         store = Store(scratch / "store")
         for group in read_recordings(reader, sources, store=store, workers=workers or available_cores(), monitor=bar):

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(help="Task model: models:/labram-workload@champion, models:/NAME/VERSION, or a folder.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Task model: models:/labram-workload@champion, models:/NAME/VERSION, or a folder."
+        ),
     ],
     data: Annotated[
         Path, typer.Option("--data", "-d", help="Folder of labelled recordings, in the layout of the task's dataset.")

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from labram.platform.run_result import Outcome
+from labram.platform.run_result import RunOutcome
 
 DONE, ERROR, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 USAGE = NOT_OPEN = 2
@@ -41,4 +41,4 @@ TABLE = (
 
 def of_result(outcome: str) -> int:
     """Return the exit code of a finished run, and of later runs that repeat its result."""
-    return NOT_PROMOTED if outcome == Outcome.NOT_PROMOTED.value else DONE
+    return NOT_PROMOTED if outcome == RunOutcome.NOT_PROMOTED.value else DONE

@@ -19,7 +19,7 @@ _SIMILAR = 0.7
 
 def explain(
     model: ModelArgument,
-    file: Annotated[Path, typer.Argument(help="A recording.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Picture: .png, .svg or .pdf; the table is beside it as .csv.")
     ] = Path("explanation.png"),

@@ -14,14 +14,16 @@ _CATALOGUES = "*/quality/corpus"
 
 
 def find(
-    what: Annotated[str, typer.Argument(metavar="ID_OR_FILE", help="Recording id of a report, or a path or name.")],
+    what: Annotated[
+        str, typer.Argument(metavar="ID_OR_FILE", help="Recording id from a report, or path or name of a file.")
+    ],
     data: Annotated[Path, typer.Option("--data", "-d", help="Folder of recordings.")] = Path("data"),
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Find the file of a recording id, or the id of a file, with verdict, reasons and remedies.
 
-    Ids in reports do not reveal paths. Only with the folder and the key in the workspace can they be found. The answer
-    is printed only, never stored.
+    Ids in reports do not reveal paths. Finding a path needs the folder of recordings and the key in the workspace. The
+    answer is printed, never stored.
 
     Exit codes: 0 done; 1 error, or no such recording.
     """

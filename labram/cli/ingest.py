@@ -25,12 +25,13 @@ _NAMED = 4
 
 
 def ingest(
-    data: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of recordings.")],
+    data: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of recordings.")],
     store: StoreOption = DEFAULT_STORE,
     datasets: Annotated[
         list[str] | None,
         typer.Option(
-            "--datasets", help="Dataset adapters to use: a,b or repeated. Default: all that recognise something."
+            "--datasets",
+            help="Dataset adapters to use, such as tuab,tuev. Repeatable. Default: all that recognise a file.",
         ),
     ] = None,
     recipe: Annotated[
@@ -49,8 +50,8 @@ def ingest(
     """Ingest recordings into a patch store: read, filter, apply the quality rules, write the catalogue.
 
     Recordings that were ingested before are reused. Quarantined recordings are listed with path and reason codes
-    (docs/quality.md), and so are labels of channels that look like EEG and were left out; both are printed only, never
-    written to disk.
+    (docs/quality.md). Labels of channels that look like EEG but were not used are listed too. Both lists are printed,
+    never written to disk.
 
     Exit codes: 0 done; 1 error, or all recordings are quarantined.
     """
@@ -106,7 +107,7 @@ def status(
         echo(text.dumps({name: asdict(summarise(corpus)) for name, corpus in corpora.items()}))
         return
     if not corpora:
-        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
+        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest FOLDER` first")
     for name, corpus in corpora.items():
         summary = summarise(corpus)
         console.print(f"corpus {name}", style="bold")

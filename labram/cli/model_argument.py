@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 ModelArgument = Annotated[
     str,
     typer.Argument(
+        metavar="MODEL",
         help="models:/labram-workload@champion, models:/NAME/VERSION, the name of a registered model (its champion), "
-        "or a folder."
+        "or a folder.",
     ),
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: LABRAM_DEVICE, else auto.")]

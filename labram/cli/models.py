@@ -7,7 +7,7 @@ import typer
 
 from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from labram.cli.promotions import add_to
-from labram.cli.terminal import echo
+from labram.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 ModelArgument = Annotated[
-    str, typer.Argument(help="NAME, NAME@ALIAS or NAME/VERSION, such as labram-workload@champion.")
+    str, typer.Argument(metavar="MODEL", help="NAME, NAME@ALIAS or NAME/VERSION, such as labram-workload@champion.")
 ]
 _TREE = ("tokenizer_version", "backbone_version", "name", "version", "uri", "aliases")
 """Keys that the tree shows by its branches."""
@@ -47,7 +47,7 @@ def list_(
     everything = model_registry.list_versions()
     shown = everything if versions else _in_use(everything)
     if json:
-        echo(_json({"versions": [provenance.flat(version) for version in shown]}))
+        echo_json({"versions": [provenance.flat(version) for version in shown]})
         return
     table = new_table(
         "model",
@@ -98,7 +98,7 @@ def show(
 
         echo(lineage_page.write(found, html))
     if json:
-        echo(_json(provenance.flat(found.version)))
+        echo_json(provenance.flat(found.version))
     elif html is None:
         console.print(_tree(found), soft_wrap=True)
 
@@ -129,7 +129,9 @@ def compare(
 
 @app.command()
 def resolve(
-    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS, such as models:/labram-workload@champion.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, such as models:/labram-workload@champion.")
+    ],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Print the version that an alias points to now, as models:/NAME/VERSION.
@@ -192,9 +194,3 @@ def _add_sources(tree: "Tree", found: "Provenance", key: str) -> None:
 
     for node in found.sources(key):
         _add_sources(tree.add(escape(node.title)), found, node.key)
-
-
-def _json(content: object) -> str:
-    import json
-
-    return json.dumps(content)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Rule(StrEnum):
-    """What a threshold keeps."""
+    """Metric that a threshold maximises or keeps."""
 
     YOUDEN = "youden"
     SENSITIVITY = "sensitivity"
@@ -24,7 +24,7 @@ class Rule(StrEnum):
 
 
 class DecideBy(StrEnum):
-    """What a decision is about."""
+    """Unit of a decision."""
 
     WINDOW = "window"
     RECORDING = "recording"
@@ -40,7 +40,10 @@ def operating_point(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("operating_point.json"),
     rule: Annotated[
-        Rule, typer.Option(help="Maximise Youden's index, or keep a value of --at with the best of the others.")
+        Rule,
+        typer.Option(
+            help="Maximise Youden's index, or reach the value of --at for this metric at the best value of the other."
+        ),
     ] = Rule.YOUDEN,
     at: Annotated[
         float | None, typer.Option(help="Least sensitivity or specificity, or most false alarms per hour.")

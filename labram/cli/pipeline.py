@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labram.platform.kfp_client import PipelinePackage
 
 app = typer.Typer(help="Compile pipelines for Kubeflow Pipelines; submit and schedule them.", no_args_is_help=True)
-NAME = Annotated[str, typer.Argument(metavar="[PIPELINE]", help="Pipeline: retrain, pretrain_only, adapt or study.")]
+NAME = Annotated[str, typer.Argument(metavar="PIPELINE", help="Pipeline: retrain, pretrain_only, adapt or study.")]
 IMAGE = Annotated[
     str, typer.Option("--image", envvar="LABRAM_IMAGE", help="Image of all tasks, by digest or by commit tag.")
 ]
@@ -137,7 +137,7 @@ def submit(
 
 @app.command()
 def runs(
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Run id. Default: a table of the newest runs.")] = "",
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id. Default: a table of the newest runs.")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Print the changes of RUN until it ends.")] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Retry those runs of the table that the cluster ended, not a step.")

@@ -13,7 +13,7 @@ from labram.cli.recording_files import (
     DatasetOption,
     FilesArgument,
     LineFrequencyOption,
-    Outcome,
+    RecordingCounts,
     SubjectOption,
     WorkersOption,
     sources_of,
@@ -88,7 +88,7 @@ def predict(
     groups = list(group_sources(sources, by_subject=by is By.SUBJECT or task_model.needs_subjects).values())
     depends = [served.version, by.value, line_freq, dataset, subject, point.model_dump_json() if point else None]
     partial = PartialTable(out, {"depends": depends}, [[each.name for each in group] for group in groups])
-    outcome = Outcome()
+    outcome = RecordingCounts()
     with (
         table_file(out, columns(task_model.task, decided=point is not None)) as table,
         scratch_folder() as scratch,

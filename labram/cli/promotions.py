@@ -9,8 +9,8 @@ from labram.cli.exit_codes import DONE, ERROR
 from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from labram.cli.terminal import echo
 
-NameArgument = Annotated[str, typer.Argument(help="Registered model, such as labram-workload.")]
-SignedArgument = Annotated[str, typer.Argument(help="NAME, NAME@ALIAS or NAME/VERSION.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Registered model, such as labram-workload.")]
+SignedArgument = Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME@ALIAS or NAME/VERSION.")]
 VersionOption = Annotated[str, typer.Option("--to", help="Version, such as 3.")]
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, stored with the version and in the audit log.")]
 
@@ -44,7 +44,9 @@ def promote(
 
 
 def approve(
-    name: Annotated[str, typer.Argument(help="Registered model. Default: all with the tag approval: approved.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Registered model. Default: all with the tag approval: approved.")
+    ] = "",
     to: Annotated[str | None, typer.Option("--to", help="Version. Default: the challenger.")] = None,
     why: WhyOption = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -100,7 +102,7 @@ def rollback(
 
 
 def audit(
-    name: Annotated[str, typer.Argument(help="Registered model. Default: all.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Registered model. Default: all.")] = "",
     json: JsonOption = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:

@@ -11,7 +11,7 @@ from labram.errors import CorpusError
 
 
 def quality(
-    out: Annotated[Path, typer.Argument(help="Output folder.")] = Path("quality"),
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")] = Path("quality"),
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Write an HTML quality report for each corpus of a store: verdicts, metric distributions, rules, quarantine.
@@ -29,7 +29,7 @@ def quality(
     if not folders and (folder := run_corpus(Store(store))):
         folders = [folder]
     if not folders:
-        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
+        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest FOLDER` first")
     try:
         for folder in folders:
             echo(page.write(folder, out / f"{folder.name}.html"))

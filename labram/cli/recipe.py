@@ -26,7 +26,9 @@ def list_() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Recipe: a name from `labram recipe list`, or a YAML file.")] = "demo",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Recipe: a name from `labram recipe list`, or a YAML file.")
+    ] = "demo",
     override: OverrideOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Folder whose dataset.yaml states the recipe's tasks.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def reconstruct(
     model: ModelArgument,
-    file: Annotated[Path, typer.Argument(help="A recording.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     out: Annotated[
         Path,
         typer.Option("--out", "-o", help="Picture: .png, .svg or .pdf; the errors are beside it as .csv."),

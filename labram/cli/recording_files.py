@@ -28,7 +28,7 @@ class LineFrequency(StrEnum):
 
 
 FilesArgument = Annotated[
-    list[Path], typer.Argument(metavar="FILE_OR_FOLDER...", help="Recordings, or folders of recordings.")
+    list[Path], typer.Argument(metavar="FILE_OR_FOLDER", help="Recordings, or folders of recordings.")
 ]
 DatasetOption = Annotated[
     str, typer.Option(help="Dataset adapter that reads the files. Default: the one whose layout their folders have.")
@@ -64,7 +64,7 @@ def sources_of(files: Sequence[Path], dataset: str, subject: str, line_freq: Lin
 
 
 @dataclass
-class Outcome:
+class RecordingCounts:
     """What became of the recordings of a command.
 
     Attributes:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from labram.platform.doctor.finding import Finding
     from labram.platform.reproduce.original import Original
     from labram.platform.reproduce.rerun import Rerun
-    from labram.platform.reproduce.verdict import Verdict
+    from labram.platform.reproduce.verdict import ArtifactVerdict
 
 
 def reproduce(
-    source: Annotated[str, typer.Argument(help="Run, models:/NAME@ALIAS, models:/NAME/VERSION, or a commit.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Run, models:/NAME@ALIAS, models:/NAME/VERSION, or a commit.")
+    ],
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Folder of the corpus. Default: the commit's data.dvc.")
     ] = None,
@@ -102,10 +104,12 @@ def _run_again(rerun: "Rerun", original: "Original", data: Path | None, upto: st
         rerun.run(original, python, data=data, upto=upto, show=display.show)
 
 
-def _verdicts(rerun: "Rerun", original: "Original", copies: dict[str, Path], *, partly: bool) -> "list[Verdict]":
+def _verdicts(
+    rerun: "Rerun", original: "Original", copies: dict[str, Path], *, partly: bool
+) -> "list[ArtifactVerdict]":
     from labram.platform.reproduce.verdict import compare_folders, merged
 
-    found: list[Verdict] = []
+    found: list[ArtifactVerdict] = []
     again = rerun.models()
     for name, folder in copies.items():
         if partly and name not in again:
@@ -115,7 +119,7 @@ def _verdicts(rerun: "Rerun", original: "Original", copies: dict[str, Path], *, 
     return found
 
 
-def _conclude(rerun: "Rerun", verdicts: "list[Verdict]", reasons: list[str], *, json: bool) -> int:
+def _conclude(rerun: "Rerun", verdicts: "list[ArtifactVerdict]", reasons: list[str], *, json: bool) -> int:
     """Write and show the verdict; return the exit code."""
     from json import dumps
 

@@ -27,7 +27,7 @@ _UNUSED = {"tokenizer": {"steps": 1}, "pretraining": {"steps": 1}}
 BackboneArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[BACKBONE]",
+        metavar="BACKBONE",
         help="Pre-trained model to fine-tune: models:/NAME@ALIAS, models:/NAME/VERSION, a backbone's model folder, "
         "or a published .pth file. Default: models:/labram-backbone@champion.",
     ),
@@ -82,7 +82,7 @@ def adapt(
     The backbone is a pre-trained encoder; without BACKBONE, the champion of an earlier `labram run`. Nothing is
     pre-trained: the recipe sections `architecture`, `tokenizer` and `pretraining` are not used and may be absent.
     Quality checks, train/test split, baselines, gates and report are those of `labram run`. Promoted models become
-    champion.
+    champion. The report is runs/NAME/report.html in the workspace; its path is printed at the end.
 
     The subjects that published weights were trained on are unknown, so models fine-tuned
     from them fail the leakage gate unless the recipe sets gates.allow_overlap: true.
@@ -117,9 +117,11 @@ def study(
     A variant starts from random instead of pre-trained weights, trains on a fraction of the subjects, or changes task
     settings. Each variant is fine-tuned on each task with `study.seeds` seeds, and all are evaluated on the same test
     windows. The report compares each variant with the first one by a paired bootstrap over test subjects
-    and seeds. Nothing is registered or promoted.
+    and seeds. It is runs/NAME/report.html in the workspace; its path is printed at the end. Nothing is registered or
+    promoted.
 
-    `labram recipe keys` documents the `study` section.
+    `labram recipe keys` documents the `study` section. Variants with `subjects`, a fraction of the training subjects,
+    need `split.kind: holdout`.
 
     Exit codes: 0 done, or unchanged since the last run; 1 error; 130 interrupted.
     """

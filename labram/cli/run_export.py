@@ -17,7 +17,9 @@ class Format(StrEnum):
 
 
 def export(
-    out: Annotated[Path, typer.Argument(help="Folder to write; one that an export wrote before is replaced.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder to write; one that an export wrote before is replaced.")
+    ],
     format_: Annotated[
         Format, typer.Option("--format", help="csv: tables of runs and of all logged values. tensorboard: curves too.")
     ] = Format.CSV,

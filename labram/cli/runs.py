@@ -6,14 +6,16 @@ import typer
 
 from labram.cli import run_export
 from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
-from labram.cli.terminal import echo
+from labram.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from labram.tracking.run_list import PipelineRun, StepRun
 
 app = typer.Typer(help="List, show, compare and export pipeline runs.", no_args_is_help=True)
 app.command("export")(run_export.export)
-RunArgument = Annotated[str, typer.Argument(help="Name of a run, as `labram runs list` shows it, or its MLflow id.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Name of a run, as `labram runs list` shows it, or its MLflow id.")
+]
 
 
 @app.command("list")
@@ -34,7 +36,7 @@ def list_(
     configure(workspace)
     runs = list_runs()[:limit]
     if json:
-        echo(_json({"runs": [_row(run) for run in runs]}))
+        echo_json({"runs": [_row(run) for run in runs]})
         return
     table = new_table(
         "run", "outcome", "started", "duration", "corpus", "commit", "started by", whole=("run", "outcome")
@@ -74,7 +76,7 @@ def show(
     steps = steps_of(found)
     versions = [version.uri for version in model_registry.list_versions() if version.run_id == found.run_id]
     if json:
-        echo(_json(_row(found) | {"steps": [_step(step) for step in steps], "versions": versions}))
+        echo_json(_row(found) | {"steps": [_step(step) for step in steps], "versions": versions})
         return
     origin = new_table("run", found.name, whole=("run",))
     for key, text in _row(found).items():
@@ -128,12 +130,6 @@ def _row(run: "PipelineRun") -> dict[str, Any]:
 
 def _step(step: "StepRun") -> dict[str, Any]:
     return {"step": step.name, "status": step.status, "seconds": step.seconds, "metrics": dict(step.metrics)}
-
-
-def _json(content: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(content)
 
 
 def _duration(seconds: float | None) -> str:

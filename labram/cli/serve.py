@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="models:/labram-workload@champion, models:/NAME/VERSION, or a folder.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="models:/labram-workload@champion, models:/NAME/VERSION, or a folder."),
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all networks.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
     device: Annotated[

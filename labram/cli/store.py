@@ -33,7 +33,7 @@ def verify(
     opened = Store(store)
     names = opened.names()
     if not names:
-        raise StoreError("the store is empty", file=store, remedy="Run `labram corpus ingest DIR` first")
+        raise StoreError("the store is empty", file=store, remedy="Run `labram corpus ingest FOLDER` first")
     damaged = []
     with Bar("verify") as bar:
         for done, name in enumerate(names, start=1):
@@ -50,7 +50,7 @@ def verify(
         raise StoreError(
             f"{len(damaged)} of {len(names)} files are damaged",
             file=store,
-            remedy="Run `labram store verify --remove`, then `labram corpus ingest DIR` with the recipe of the run",
+            remedy="Run `labram store verify --remove`, then `labram corpus ingest FOLDER` with the recipe of the run",
         )
     if damaged:
         echo(f"{INGEST_AGAIN}.", err=True)
@@ -63,9 +63,9 @@ def gc(
 ) -> None:
     """Delete patches of quarantined recordings, and temporary files of killed processes.
 
-    Patches of a recording that the quality rules quarantine stay in the store, so that other thresholds need no second
-    ingest. This deletes those of recordings that no catalogue of the store accepts. Do not run it during a run whose
-    recipe accepts more: catalogues of runs are not in the store.
+    Patches of quarantined recordings stay in the store, so that you can change the thresholds without reading the
+    recordings again. This command deletes the patches of all recordings that no catalogue of the store accepts. Do not
+    use it during a run whose recipe accepts more recordings: the catalogues of runs are not in the store.
 
     Exit codes: 0 done; 1 error.
     """

@@ -1,5 +1,6 @@
 """Output of commands that is not wrapped, such as paths and JSON; `labram.cli.progress.console` prints the rest."""
 
+import json
 from typing import Any
 
 import typer
@@ -17,3 +18,8 @@ def echo(text: object, *, nl: bool = True, err: bool = False, **style: Any) -> N
         **style: See `typer.style`.
     """
     typer.secho(printable(str(text)), nl=nl, err=err, **style)
+
+
+def echo_json(content: object) -> None:
+    """Print a value as one line of JSON."""
+    echo(json.dumps(content))

@@ -44,7 +44,7 @@ def tokenize(
     loaded = load_tokenizer(tokenizer).to(device.select_device()).eval()
     corpora = patches.corpora()
     if not corpora:
-        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest DIR` first")
+        raise CorpusError("the store has no corpus", file=store, remedy="Run `labram corpus ingest FOLDER` first")
     for folder in corpora:
         with Bar("tokenize") as bar:
             sampler, _ = pretraining_windows(Corpus.load(folder), patches, pretraining, seed, bar)

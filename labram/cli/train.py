@@ -23,7 +23,9 @@ class Stage(StrEnum):
 
 
 def train(
-    stage: Annotated[Stage, typer.Argument(help="Stage: tokenizer, pretrain (backbone) or finetune (task model).")],
+    stage: Annotated[
+        Stage, typer.Argument(metavar="STAGE", help="Stage: tokenizer, pretrain (backbone) or finetune (task model).")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder of the model.")],
     upstream: Annotated[
         Path | None, typer.Option("--from", help="Folder of the tokenizer (pretrain) or of the backbone (finetune).")
@@ -121,6 +123,6 @@ def _only_corpus(store: str) -> Path:
             f"expected one corpus in the store, got {len(corpora)}",
             file=store,
             field="--corpus",
-            remedy="Give the folder of one" if corpora else "Run `labram corpus ingest DIR` first",
+            remedy="Give the folder of one" if corpora else "Run `labram corpus ingest FOLDER` first",
         )
     return corpora[0]

@@ -21,7 +21,9 @@ _WORDS = {
 }
 
 
-def add(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dataset or of recordings.")]) -> None:
+def add(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a dataset or of recordings.")],
+) -> None:
     """Copy a folder of recordings into ./data and record the new corpus version in ./data.dvc.
 
     Files of the same name are replaced; no file is removed. `labram corpus add data` records manual changes in ./data.

@@ -34,7 +34,9 @@ class Layout(StrEnum):
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="Checkpoint (.pth) of the published code or of braindecode.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Checkpoint (.pth) of the published code or of braindecode.")
+    ],
     kind: Annotated[Kind, typer.Option("--as", help="Expected model kind.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")],
     average: Annotated[
@@ -63,7 +65,7 @@ def import_(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="Model folder, or models:/labram-backbone@champion.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or models:/labram-backbone@champion.")],
     layout: Annotated[
         Layout,
         typer.Option(

@@ -140,7 +140,7 @@ def _has_usable_catalogue(store: Store, name: str) -> bool:
 
 
 def _lost(data: Path, corpus: Corpus, paths: Mapping[str, Path]) -> list[LostChannels]:
-    """Return the channels that were lost, by montage; labels are read again, since no artefact may hold them."""
+    """Return the channels that were lost, by montage; labels are read again, since no artifact may hold them."""
     rows = corpus.catalogue
     rows = rows.assign(lost=rows["warnings"].map(count_lost), names=rows["montage"].map(tuple))
     lost = []

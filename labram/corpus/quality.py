@@ -12,7 +12,16 @@ import pandas as pd
 from labram.corpus import copies, folds, splits, window_quality
 from labram.corpus.catalogue import ACCEPTED, QUARANTINED, Corpus, Split
 from labram.corpus.evidence import find_ties
-from labram.corpus.rules import GAPS_UNKNOWN, LOST, Outcome, Rule, SuiteResult, check_rules, copy_rules, recording_rules
+from labram.corpus.rules import (
+    GAPS_UNKNOWN,
+    LOST,
+    QualityRule,
+    RuleResult,
+    SuiteResult,
+    check_rules,
+    copy_rules,
+    recording_rules,
+)
 from labram.corpus.spectra import unit_correction
 from labram.errors import CorpusError
 from labram.recipe import QualityRecipe, SplitRecipe
@@ -165,7 +174,7 @@ def _eeg_rms(rows: pd.DataFrame, quality: QualityRecipe) -> "pd.Series[float]":
     return rows["band_rms_uv"].mask(rows["psd_slope"] > quality.max_psd_slope)
 
 
-def _with_verdicts(corpus: Corpus, suite: Sequence[Rule], metrics: pd.DataFrame) -> tuple[Corpus, SuiteResult]:
+def _with_verdicts(corpus: Corpus, suite: Sequence[QualityRule], metrics: pd.DataFrame) -> tuple[Corpus, SuiteResult]:
     """Add the reasons, warnings and verdicts of one suite."""
     rows = corpus.catalogue.copy()
     result = check_rules(metrics, suite)
@@ -255,7 +264,7 @@ def _copy_metrics(corpus: Corpus) -> pd.DataFrame:
     )
 
 
-def _rules_json(outcomes: Sequence[Outcome]) -> str:
+def _rules_json(outcomes: Sequence[RuleResult]) -> str:
     entries = [
         {**asdict(outcome.rule), "failed": len(outcome.recordings), "recordings": list(outcome.recordings)}
         for outcome in outcomes

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labram.corpus.dataset_check import DatasetCheck
+from labram.datasets.stated.draft import quoted
 from labram.datasets.stated.file_dataset import FileDataset
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.recipe import FEWEST_TEST_SUBJECTS
@@ -55,7 +56,7 @@ def draft_recipe(dataset: FileDataset, checked: DatasetCheck, base: str = "demo"
         "# dataset.yaml states.",
         f"extends: {base}",
         f"name: {dataset.name}",
-        f"description: {_quoted(dataset.title)}",
+        f"description: {quoted(dataset.title)}",
         f"corpus: {{datasets: [{dataset.name}]}}",
         "",
         *_split(checked),
@@ -123,7 +124,3 @@ def window_seconds(checked: DatasetCheck, task: str) -> int:
 
 def _inline(values: dict[str, Any]) -> str:
     return f"{{{', '.join(f'{key}: {value}' for key, value in values.items())}}}"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

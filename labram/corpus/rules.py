@@ -27,7 +27,7 @@ LOST = "lost_channels"
 
 
 @dataclass(frozen=True)
-class Rule:
+class QualityRule:
     """An expectation about one column of the catalogue.
 
     Attributes:
@@ -48,10 +48,10 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RuleResult:
     """A rule and the recordings that broke it."""
 
-    rule: Rule
+    rule: QualityRule
     recordings: tuple[str, ...]
 
 
@@ -64,56 +64,62 @@ class SuiteResult:
         validation: Great Expectations' result as JSON values; None if there was nothing to check.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RuleResult, ...]
     validation: dict[str, Any] | None
 
 
-def recording_rules(recipe: QualityRecipe) -> list[Rule]:
+def recording_rules(recipe: QualityRecipe) -> list[QualityRule]:
     """Return the suite that checks each recording by itself, in the order of reports."""
     unit = math.sqrt(1000.0)
     least_rms, most_rms = recipe.typical_rms_uv / unit, recipe.typical_rms_uv * unit
     slopes = {"least": recipe.min_psd_slope, "most": recipe.max_psd_slope}
     return [
-        Rule("duration", "critical", Reason.TOO_SHORT, "seconds", least=recipe.min_seconds),
-        Rule("channels", "critical", Reason.NO_CANONICAL_CHANNELS, "channels", least=recipe.min_channels),
-        Rule("few lost channels", "critical", Reason.CHANNELS_LOST, "lost_fraction", most=recipe.max_lost_fraction),
-        Rule("sampling rate", "critical", Reason.LOW_RATE, "rate_hz", least=recipe.min_rate_hz),
-        Rule("few flat channels", "critical", Reason.FLAT, "flat_fraction", most=recipe.max_flat_fraction),
-        Rule("unit", "critical", Reason.IMPLAUSIBLE_UNIT, "band_rms_uv", least=least_rms, most=most_rms),
-        Rule("amplitude", "critical", Reason.EXCESSIVE_AMPLITUDE, "median_sd_uv", most=recipe.max_median_sd_uv),
-        Rule("few bad channels", "critical", Reason.EXCESSIVE_AMPLITUDE, "bad_fraction", most=recipe.max_bad_fraction),
-        Rule(
+        QualityRule("duration", "critical", Reason.TOO_SHORT, "seconds", least=recipe.min_seconds),
+        QualityRule("channels", "critical", Reason.NO_CANONICAL_CHANNELS, "channels", least=recipe.min_channels),
+        QualityRule(
+            "few lost channels", "critical", Reason.CHANNELS_LOST, "lost_fraction", most=recipe.max_lost_fraction
+        ),
+        QualityRule("sampling rate", "critical", Reason.LOW_RATE, "rate_hz", least=recipe.min_rate_hz),
+        QualityRule("few flat channels", "critical", Reason.FLAT, "flat_fraction", most=recipe.max_flat_fraction),
+        QualityRule("unit", "critical", Reason.IMPLAUSIBLE_UNIT, "band_rms_uv", least=least_rms, most=most_rms),
+        QualityRule("amplitude", "critical", Reason.EXCESSIVE_AMPLITUDE, "median_sd_uv", most=recipe.max_median_sd_uv),
+        QualityRule(
+            "few bad channels", "critical", Reason.EXCESSIVE_AMPLITUDE, "bad_fraction", most=recipe.max_bad_fraction
+        ),
+        QualityRule(
             "few excluded seconds",
             "critical",
             Reason.EXCESSIVE_AMPLITUDE,
             "excluded_fraction",
             most=recipe.max_excluded_fraction,
         ),
-        Rule("no gaps", "critical", Reason.GAPS, "gap_seconds", most=recipe.max_gap_seconds),
-        Rule("EEG spectrum", "critical", Reason.NOT_EEG, "psd_slope", **slopes),
-        Rule("broadband spectrum", "critical", Reason.NOT_EEG, "spectral_flatness", least=recipe.min_spectral_flatness),
-        Rule("few held samples", "critical", Reason.NOT_EEG, "held_fraction", most=recipe.max_held_fraction),
-        Rule(
+        QualityRule("no gaps", "critical", Reason.GAPS, "gap_seconds", most=recipe.max_gap_seconds),
+        QualityRule("EEG spectrum", "critical", Reason.NOT_EEG, "psd_slope", **slopes),
+        QualityRule(
+            "broadband spectrum", "critical", Reason.NOT_EEG, "spectral_flatness", least=recipe.min_spectral_flatness
+        ),
+        QualityRule("few held samples", "critical", Reason.NOT_EEG, "held_fraction", most=recipe.max_held_fraction),
+        QualityRule(
             "distinct channels", "critical", Reason.NOT_EEG, "channel_correlation", most=recipe.max_channel_correlation
         ),
-        Rule("line noise", "warning", "line_noise", "line_noise_ratio", most=recipe.warn_line_noise_ratio),
-        Rule("usual slope", "warning", "flat_spectrum", "psd_slope", most=recipe.warn_psd_slope),
-        Rule("no dropouts", "warning", "dropouts", "dead_seconds", most=recipe.warn_dead_seconds),
-        Rule("no saturation", "warning", "saturated", "saturated_channels", most=0),
-        Rule("no clipping", "warning", "clipped", "clipped_samples", most=0),
+        QualityRule("line noise", "warning", "line_noise", "line_noise_ratio", most=recipe.warn_line_noise_ratio),
+        QualityRule("usual slope", "warning", "flat_spectrum", "psd_slope", most=recipe.warn_psd_slope),
+        QualityRule("no dropouts", "warning", "dropouts", "dead_seconds", most=recipe.warn_dead_seconds),
+        QualityRule("no saturation", "warning", "saturated", "saturated_channels", most=0),
+        QualityRule("no clipping", "warning", "clipped", "clipped_samples", most=0),
     ]
 
 
-def copy_rules() -> list[Rule]:
+def copy_rules() -> list[QualityRule]:
     """Return the suite that checks accepted recordings for copies of others."""
     return [
-        Rule("no copy", "critical", Reason.DUPLICATE_CONTENT, "copies", most=0),
-        Rule("no copy of another subject", "critical", Reason.DUPLICATE_SUBJECT, "copies_of_others", most=0),
-        Rule("one subject only", "warning", SHARED, "copied_by_others", most=0),
+        QualityRule("no copy", "critical", Reason.DUPLICATE_CONTENT, "copies", most=0),
+        QualityRule("no copy of another subject", "critical", Reason.DUPLICATE_SUBJECT, "copies_of_others", most=0),
+        QualityRule("one subject only", "warning", SHARED, "copied_by_others", most=0),
     ]
 
 
-def check_rules(metrics: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
+def check_rules(metrics: pd.DataFrame, suite: Sequence[QualityRule]) -> SuiteResult:
     """Check recordings against a suite.
 
     Args:
@@ -124,14 +130,14 @@ def check_rules(metrics: pd.DataFrame, suite: Sequence[Rule]) -> SuiteResult:
         suite: See `recording_rules` and `copy_rules`.
     """
     if metrics.empty:
-        return SuiteResult(tuple(Outcome(rule, ()) for rule in suite), None)
+        return SuiteResult(tuple(RuleResult(rule, ()) for rule in suite), None)
     result = _validate(metrics, suite)
     ordered = sorted(result.results, key=lambda expectation: expectation.expectation_config.meta["rule"])
-    outcomes = [Outcome(rule, _failed_recordings(each)) for rule, each in zip(suite, ordered, strict=True)]
+    outcomes = [RuleResult(rule, _failed_recordings(each)) for rule, each in zip(suite, ordered, strict=True)]
     return SuiteResult(_with_missing(outcomes, metrics), result.to_json_dict())
 
 
-def broken_rules(metrics: Mapping[Hashable, Any], suite: Sequence[Rule]) -> list[Rule]:
+def broken_rules(metrics: Mapping[Hashable, Any], suite: Sequence[QualityRule]) -> list[QualityRule]:
     """Return the rules that one recording breaks, as `check_rules` does for many, without Great Expectations.
 
     Args:
@@ -145,13 +151,13 @@ def broken_rules(metrics: Mapping[Hashable, Any], suite: Sequence[Rule]) -> list
     return [rule for rule in suite if rule in broken or _without(row, rule)]
 
 
-def _breaks(value: Any, rule: Rule) -> bool:
+def _breaks(value: Any, rule: QualityRule) -> bool:
     if pd.isna(value):
         return False
     return (rule.least is not None and value < rule.least) or (rule.most is not None and value > rule.most)
 
 
-def _with_missing(outcomes: Sequence[Outcome], metrics: pd.DataFrame) -> tuple[Outcome, ...]:
+def _with_missing(outcomes: Sequence[RuleResult], metrics: pd.DataFrame) -> tuple[RuleResult, ...]:
     """Add the recordings without a metric to the critical rules on it, unless another rule quarantines them."""
     critical = (outcome.recordings for outcome in outcomes if outcome.rule.severity == "critical")
     rest = metrics[~metrics["recording_id"].isin({recording for broken in critical for recording in broken})]
@@ -161,7 +167,7 @@ def _with_missing(outcomes: Sequence[Outcome], metrics: pd.DataFrame) -> tuple[O
     )
 
 
-def _without(metrics: pd.DataFrame, rule: Rule) -> list[str]:
+def _without(metrics: pd.DataFrame, rule: QualityRule) -> list[str]:
     """Return the recordings that lack the metric of a critical rule although it can be measured."""
     if rule.severity != "critical":
         return []
@@ -173,7 +179,7 @@ def _without(metrics: pd.DataFrame, rule: Rule) -> list[str]:
     return [str(recording) for recording in metrics["recording_id"][missing]]
 
 
-def _validate(metrics: pd.DataFrame, suite: Sequence[Rule]) -> Any:
+def _validate(metrics: pd.DataFrame, suite: Sequence[QualityRule]) -> Any:
     """Run Great Expectations in memory, without sending anything."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx

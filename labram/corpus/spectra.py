@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.fft import rfft, rfftfreq
 
 from labram.corpus.line_noise import HALF_WIDTH_HZ, line_noise_ratio
+from labram.signals.filters import EEG_BAND_HZ
 
 Row = dict[str, object]
 
-_BAND_HZ = (1.0, 45.0)
 _SLOPE_HZ = (1.0, 40.0)
 _MIN_FREQUENCIES = 8
 _TINY = np.finfo(np.float32).tiny
@@ -33,7 +33,7 @@ class Spectra:
         self._sfreq, self._line_freq_hz = sfreq, line_freq_hz
         self._window = np.hanning(length + 2)[1:-1].astype(np.float32)
         frequency = rfftfreq(length, 1 / sfreq)
-        self._frequency = frequency[frequency <= max(_BAND_HZ[1], line_freq_hz + HALF_WIDTH_HZ)]
+        self._frequency = frequency[frequency <= max(EEG_BAND_HZ[1], line_freq_hz + HALF_WIDTH_HZ)]
         self._power = np.zeros((channels, len(self._frequency)))
         self._logarithm = np.zeros_like(self._power)
         self._correlation, self._live = np.zeros((2, channels, channels))
@@ -89,7 +89,7 @@ class Spectra:
     def _rms(self, power: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the RMS in 1-45 Hz of a typical segment, corrected for the mean logarithm of a χ² spectrum."""
         scale = 2 * math.exp(np.euler_gamma) / (len(self._window) * float(np.square(self._window).sum()))
-        rms: NDArray[np.float64] = np.sqrt(scale * power[:, self._band(_BAND_HZ)].sum(axis=1))
+        rms: NDArray[np.float64] = np.sqrt(scale * power[:, self._band(EEG_BAND_HZ)].sum(axis=1))
         return rms
 
     def _line_noise(self, power: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ class Spectra:
             self._frequency,
             line_freq_hz=self._line_freq_hz,
             sfreq=self._sfreq,
-            band=self._band(_BAND_HZ),
+            band=self._band(EEG_BAND_HZ),
         )
 
     def _shape(

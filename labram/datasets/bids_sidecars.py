@@ -15,6 +15,7 @@ from typing import Any
 from labram.datasets.base import RecordingFile
 from labram.datasets.containment import lies_inside
 from labram.errors import ReadError, Reason
+from labram.signals.filters import LINE_FREQUENCIES_HZ
 from labram.signals.readers.limits import MOST_TEXT_BYTES, read_bytes
 from labram.signals.readers.units import microvolts
 
@@ -23,7 +24,6 @@ ENTITIES = re.compile(r"(?P<subject>sub-[^_]+)_(?:(?P<session>.+)_)?eeg")
 _RATE = "rate_contradicts_sidecar"
 _FIELDS, _TABLE, _EVENTS = "_eeg.json", "_channels.tsv", "_events.tsv"
 _MAX_BYTES = 1 << 20
-_LINE_FREQS = (50.0, 60.0)
 _MAX_NUMBER = 1e6
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*hz)?", re.IGNORECASE)
 _STRING_OR_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
@@ -288,7 +288,7 @@ def _line_freq(reading: _Reading, value: Any) -> float | None:
     first = value[0] if isinstance(value, list) and value else value
     number = _number(first)
     harmonics = [_number(each) for each in value] if isinstance(value, list) else [number]
-    if number not in _LINE_FREQS or any(each is None or each % number for each in harmonics):
+    if number not in LINE_FREQUENCIES_HZ or any(each is None or each % number for each in harmonics):
         reading.note("line_freq_not_understood")
         return None
     if first is not value or isinstance(value, str):

@@ -29,7 +29,7 @@ _MOST_RATIO, _LEAST_BYTES = 50, 1 << 26
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveFile:
     """A file of an archive.
 
     Attributes:
@@ -62,7 +62,7 @@ class Download(ABC):
         """URL of the archive's file list."""
 
     @abstractmethod
-    def entries(self, text: str) -> Iterator[Entry]:
+    def entries(self, text: str) -> Iterator[ArchiveFile]:
         """Yield the files in the archive's file list."""
 
 
@@ -79,12 +79,12 @@ class PhysioNet(Download):
         """URL of the archive's file list."""
         return f"{self.root}/{self.project}/{self.version}/SHA256SUMS.txt"
 
-    def entries(self, text: str) -> Iterator[Entry]:
+    def entries(self, text: str) -> Iterator[ArchiveFile]:
         """Yield the files in the archive's file list."""
         for line in text.splitlines():
             digest, _, path = line.partition(" ")
             path = path.strip().removeprefix("*")
-            yield Entry(path, f"{self.root}/{self.project}/{self.version}/{quote(path)}", f"sha256:{digest}")
+            yield ArchiveFile(path, f"{self.root}/{self.project}/{self.version}/{quote(path)}", f"sha256:{digest}")
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Zenodo(Download):
         """URL of the archive's file list."""
         return f"{self.root}/{self.record}"
 
-    def entries(self, text: str) -> Iterator[Entry]:
+    def entries(self, text: str) -> Iterator[ArchiveFile]:
         """Yield the files in the archive's file list."""
         for file in json.loads(text)["files"]:
-            yield Entry(file["key"], file["links"]["self"], file["checksum"])
+            yield ArchiveFile(file["key"], file["links"]["self"], file["checksum"])
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ class Dataverse(Download):
         """URL of the archive's file list."""
         return f"{self.root}/datasets/:persistentId/?persistentId={quote(self.identifier, safe=':/')}"
 
-    def entries(self, text: str) -> Iterator[Entry]:
+    def entries(self, text: str) -> Iterator[ArchiveFile]:
         """Yield the files in the archive's file list."""
         for file in json.loads(text)["data"]["latestVersion"]["files"]:
             data, checksum = file["dataFile"], file["dataFile"]["checksum"]
             algorithm = checksum["type"].lower().replace("-", "")
             path = PurePosixPath(file.get("directoryLabel", ""), data["filename"]).as_posix()
-            yield Entry(path, f"{self.root}/access/datafile/{data['id']}", f"{algorithm}:{checksum['value']}")
+            yield ArchiveFile(path, f"{self.root}/access/datafile/{data['id']}", f"{algorithm}:{checksum['value']}")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def fetch(download: Download, out: Path, *, subjects: Collection[int] = (), moni
     return Fetched(len(entries), resuming.files)
 
 
-def _fetch_one(entry: Entry, path: Path, resuming: "_Resuming") -> None:
+def _fetch_one(entry: ArchiveFile, path: Path, resuming: "_Resuming") -> None:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
@@ -243,7 +243,7 @@ class _Resuming:
         self.files += 1
 
 
-def _read_index(download: Download) -> Sequence[Entry]:
+def _read_index(download: Download) -> Sequence[ArchiveFile]:
     import requests
 
     response = requests.get(download.index, timeout=_TIMEOUT_SECONDS)
@@ -262,7 +262,7 @@ def _read_index(download: Download) -> Sequence[Entry]:
     return entries
 
 
-def _is_valid(entry: Entry) -> bool:
+def _is_valid(entry: ArchiveFile) -> bool:
     """Whether the entry has a checksum and its path stays below the dataset's folder."""
     path = PurePosixPath(entry.path)
     return (
@@ -274,7 +274,7 @@ def _is_valid(entry: Entry) -> bool:
     )
 
 
-def _select(entries: Sequence[Entry], download: Download, subjects: Collection[int]) -> list[Entry]:
+def _select(entries: Sequence[ArchiveFile], download: Download, subjects: Collection[int]) -> list[ArchiveFile]:
     wanted = [entry for entry in entries if re.search(download.wanted, entry.path)]
     if not subjects:
         return wanted
@@ -289,7 +289,7 @@ def _select(entries: Sequence[Entry], download: Download, subjects: Collection[i
     return [entry for entry, number in numbers.items() if number is None or number in subjects]
 
 
-def _subject(entry: Entry, download: Download) -> int | None:
+def _subject(entry: ArchiveFile, download: Download) -> int | None:
     match = re.search(download.subject, entry.path) if download.subject else None
     return int(match[1]) if match else None
 

@@ -1,33 +1,24 @@
 """Two datasets of L. T. Trujillo, Texas State University: 64 BioSemi electrodes, BDF files. For pre-training."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
-from labram.datasets.base import Dataset, Group, RecordingFile
-from labram.datasets.biosemi import rename_inputs
+from labram.datasets.base import Group
+from labram.datasets.biosemi import BioSemiDataset
 from labram.datasets.fetch import Dataverse
-from labram.signals.recording import Recording
 
 
-class _Trujillo(Dataset):
+class _Trujillo(BioSemiDataset):
     """Common part of both datasets; their file names are unspecific, so the folder must have the adapter's name."""
 
     line_freq_hz = 60.0
-    reference = "none (BioSemi CMS and DRL)"
     licence = "as the Texas Data Repository states"
-    suffixes = frozenset({".bdf"})
     group = Group.PRETRAINING
 
     def recognises(self, folder: Path) -> bool:
         """Return whether the folder has the adapter's name and contains recordings with the dataset's file names."""
         named = (self.file_name.fullmatch(path.name) for path in folder.rglob("*.bdf"))
         return folder.name == self.name and any(named)
-
-    def read(self, file: RecordingFile) -> Recording:
-        """Read a recording and replace amplifier inputs by electrode names."""
-        recording = super().read(file)
-        return replace(recording, channels=rename_inputs(recording.channels))
 
 
 class Trujillo2017(_Trujillo):

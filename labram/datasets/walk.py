@@ -1,7 +1,7 @@
 """Walk through a corpus folder: links inside it are followed, each real folder is visited once, at any depth."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from labram.datasets.containment import lies_inside
@@ -44,6 +44,15 @@ def walk(
 def is_own_file(path: Path, within: Path) -> bool:
     """Return whether a path is a file of a folder: no pipe or device, and no link out of the folder."""
     return path.is_file() and lies_inside(path, within)
+
+
+def visible_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """Yield the folder's own files with one of the suffixes, in lower case, outside folders with a leading dot."""
+    for parent, folders, files in walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (parent / name for name in files if Path(name).suffix.lower() in suffixes):
+            if is_own_file(path, folder):
+                yield path
 
 
 def _is_folder(entry: "os.DirEntry[str]", within: Path) -> bool:

@@ -18,6 +18,7 @@ from labram import metrics
 from labram.corpus.catalogue import Corpus
 from labram.evaluation.audit import Audit, Null
 from labram.evaluation.predictions import Predictions
+from labram.evaluation.statistics import finite
 from labram.inference.predictor import Predictor
 from labram.linear.features import CONSTANT, common_channels, measure
 from labram.metrics import Array, Ids
@@ -34,7 +35,7 @@ PENALTY = 1.0
 """Ridge penalty relative to the number of windows, for standardised features."""
 PERMUTATIONS = 99
 ALIGNMENTS = ("none", "zscore", "euclidean")
-BINS = 10
+CALIBRATION_BINS = 10
 
 
 def audit_model(
@@ -97,7 +98,7 @@ class _Data:
 
     def score(self, table: Array) -> float | None:
         """Return the headline metric of a ridge probe on new subjects."""
-        return _finite(self._score(self.y, _out_of_fold(table, self._targets(self.y), self.subjects)))
+        return finite(self._score(self.y, _out_of_fold(table, self._targets(self.y), self.subjects)))
 
     def null(self, table: Array) -> Null:
         """Return the same beside those of permuted labels."""
@@ -181,7 +182,7 @@ def _share(standard: Array, groups: Ids) -> float:
 def _null(values: list[float], *, greater: bool = True) -> Null:
     value, permuted = values[0], np.array([each for each in values[1:] if np.isfinite(each)])
     if not np.isfinite(value) or not len(permuted):
-        return Null(value=_finite(value), mean=None, upper=None, p=None)
+        return Null(value=finite(value), mean=None, upper=None, p=None)
     better = permuted >= value if greater else permuted <= value
     return Null(
         value=float(value),
@@ -222,7 +223,7 @@ def _calibration(
     if task.kind == "binary":
         probability = np.stack([1 - probability.ravel(), probability.ravel()], axis=1)
     confidence, right = probability.max(axis=1), probability.argmax(axis=1) == predictions.y.ravel()
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     rows = tuple(
         (float(confidence[bins == number].mean()), float(right[bins == number].mean()), int((bins == number).sum()))
         for number in np.unique(bins)
@@ -232,7 +233,7 @@ def _calibration(
 
 def _by(predictions: Predictions, names: npt.NDArray[np.object_], task: TaskRecipe) -> dict[str, float | None]:
     return {
-        str(name): _finite(
+        str(name): finite(
             metrics.score(task.metric, task.kind, predictions.y[names == name], predictions.prediction[names == name])
         )
         for name in dict.fromkeys(names)
@@ -247,7 +248,3 @@ def _channel_counts(corpus: Corpus, predictions: Predictions) -> npt.NDArray[np.
 
 def _undefined_first(value: float | None) -> float:
     return -np.inf if value is None else value
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

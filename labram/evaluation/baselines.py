@@ -13,7 +13,7 @@ import pandas as pd
 
 from labram.linear import model, riemann, spectral
 from labram.linear.features import Aligned, FeatureTables, measure
-from labram.linear.model import Chosen, LinearCard, LinearModel, as_predictions
+from labram.linear.model import LinearCard, LinearModel, SelectedModel, as_predictions
 from labram.linear.probe import combined, part_outputs
 from labram.metrics import Array, Ids, greater_is_better, score
 from labram.recipe import AlignmentRecipe, BaselineName, TaskRecipe
@@ -61,7 +61,7 @@ class BaselineFeatures:
         subjects, _ = pd.factorize(next(iter(tables.values())).subjects)  # by appearance, because keys are random
         return cls(task, channels, np.asarray(y, float), subjects, tables)
 
-    def choose(self, name: BaselineName, rows: Ids | None = None, inner: Ids | None = None) -> Chosen:
+    def choose(self, name: BaselineName, rows: Ids | None = None, inner: Ids | None = None) -> SelectedModel:
         """Choose a baseline's features and penalty by cross-validation.
 
         Args:
@@ -91,7 +91,7 @@ class Baseline:
 
     @property
     def card(self) -> LinearCard:
-        """What it is."""
+        """Kind, features and settings of the model."""
         return self.model.card
 
     @property
@@ -124,7 +124,7 @@ def fit_all(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, .
     return [Baseline(_calibrated(features.choose(name), features.y, task.kind)) for name in task.baselines]
 
 
-def _calibrated(chosen: Chosen, y: Array, kind: str) -> LinearModel:
+def _calibrated(chosen: SelectedModel, y: Array, kind: str) -> LinearModel:
     """Fit a model whose outputs have the scale that suits its out-of-fold outputs, as those of probes have."""
     probe, _ = combined([chosen], y, kind)
     fitted, factor = probe.parts[0], probe.card.weights[0]

@@ -22,7 +22,7 @@ from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear import model as linear
 from labram.linear.features import FeatureTables, common_channels, measure
-from labram.linear.model import Chosen, as_predictions
+from labram.linear.model import SelectedModel, as_predictions
 from labram.linear.probe import combined
 from labram.metrics import Array, Ids
 from labram.models.downstream import DownstreamModel
@@ -71,14 +71,14 @@ class TaskFeatures:
         }
         return cls(BaselineFeatures.measure(windows.window_groups, windows.y, task, channels), embeddings)
 
-    def choose_probe(self, model: str, fold: Fold) -> Chosen:
+    def choose_probe(self, model: str, fold: Fold) -> SelectedModel:
         """Choose the penalty of a probe of one model's embeddings on the training windows of a fold."""
         train = fold.train
         card = probe_card(self.task, self.baselines.channels)
         table = self.embeddings[model].rows(train).table("embedding", within_subject=card.within_subject)
         return linear.choose([(card, table)], self.baselines.y[train], fold.inner, self.task.metric)
 
-    def predict(self, parts: Sequence[tuple[Chosen, str]], train: Ids, test: Ids) -> Array:
+    def predict(self, parts: Sequence[tuple[SelectedModel, str]], train: Ids, test: Ids) -> Array:
         """Return predictions for the windows `test` by the sum of parts that were chosen on the windows `train`.
 
         Args:
@@ -116,7 +116,7 @@ def cross_validate(
     predictor = Predictor(model, device=device)
     if predictor.probe is None:
         raise RecipeError(
-            "only a probe can be fitted anew in each fold",
+            "the model is not a probe, and only a probe can be refitted in each fold",
             field="adaptation.strategy",
             remedy="Set adaptation.strategy: probe, or split.kind: holdout",
         )

@@ -137,10 +137,10 @@ def estimate(values: Array, subjects: int) -> Estimate:
     value = float(values[0])
     draws = values[1:][~np.isnan(values[1:])]
     if len(draws) < 2:
-        return Estimate(value=_finite(value))
+        return Estimate(value=finite(value))
     tail = _tail(subjects)
     low, high = np.quantile(draws, [tail, 1 - tail])
-    return Estimate(value=_finite(value), low=_finite(low), high=_finite(high))
+    return Estimate(value=finite(value), low=finite(low), high=finite(high))
 
 
 def _tail(subjects: int) -> float:
@@ -189,5 +189,6 @@ def swap_test(
     return float(np.mean(differences >= differences[0] - 1e-12))
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return the value; None if it is not finite."""
     return float(value) if np.isfinite(value) else None

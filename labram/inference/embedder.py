@@ -41,7 +41,9 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
         raise RecipeError(
-            f"no layers: {text!r}", field="layers", remedy=f"Pass last, all, or numbers from 1 to {depth}, such as 1,2"
+            f"cannot read layers {text!r}",
+            field="layers",
+            remedy=f"Pass last, all, or numbers from 1 to {depth}, such as 1,2",
         )
     return tuple(map(int, parts))
 

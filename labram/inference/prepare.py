@@ -17,7 +17,7 @@ from labram.corpus.catalogue import ACCEPTED, Corpus
 from labram.corpus.process_pool import limited, map_unordered
 from labram.corpus.process_recording import process_recording
 from labram.corpus.quality import rule_metrics, with_derived_columns
-from labram.corpus.rules import Rule, broken_rules, recording_rules
+from labram.corpus.rules import QualityRule, broken_rules, recording_rules
 from labram.corpus.scan import Item, hash_item
 from labram.datasets.base import Dataset
 from labram.errors import LabramError, ReadError, Reason
@@ -192,7 +192,7 @@ def _judged(
     )
 
 
-def _warning_codes(rules: Sequence[Rule]) -> list[str]:
+def _warning_codes(rules: Sequence[QualityRule]) -> list[str]:
     return [rule.code for rule in rules if rule.severity == "warning"]
 
 

@@ -222,5 +222,5 @@ def require_usable(recording: Prepared, reason: str = "") -> None:
             meaning,
             reason=Reason(code) if code in set(Reason) else Reason.UNPROCESSABLE,
             file=recording.name,
-            remedy=remedy[:1].upper() + remedy[1:] or "Check it",
+            remedy=remedy[:1].upper() + remedy[1:] or "Check the recording",
         )

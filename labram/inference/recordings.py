@@ -10,9 +10,10 @@ import numpy as np
 
 from labram.errors import WindowError
 from labram.inference.predictor import resample
-from labram.inference.signal_checks import LINE_FREQUENCIES_HZ, Electrodes, Signals, check_values
+from labram.inference.signal_checks import Electrodes, Signals, check_values
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS, SAMPLE_RATE_HZ
 from labram.recipe import PreprocessingRecipe
+from labram.signals.filters import LINE_FREQUENCIES_HZ
 from labram.signals.preprocessing import preprocess
 from labram.signals.recording import Recording
 
@@ -54,9 +55,11 @@ def filtered(
     check_values(signals[list(known.picks)])
     if line_freq_hz not in LINE_FREQUENCIES_HZ:
         raise WindowError(
-            "the line frequency is missing" if line_freq_hz is None else f"no line frequency: {line_freq_hz!r}",
+            "the line frequency is missing"
+            if line_freq_hz is None
+            else f"line frequency {line_freq_hz!r}: 50 or 60 expected",
             field="line_freq_hz",
-            remedy="Pass 50 or 60, as at the place of recording",
+            remedy="Pass the power line frequency in Hz at the place of recording",
         )
     blocks = preprocess(
         Recording(signals, tuple(channels), float(sfreq)),

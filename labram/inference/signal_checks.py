@@ -19,14 +19,13 @@ from labram.errors import RecipeError, WindowError
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.recipe import QualityRecipe
 from labram.signals.electrodes import canonical_name, canonical_names, rows
+from labram.signals.filters import EEG_BAND_HZ, LINE_FREQUENCIES_HZ
 
 MAX_SFREQ = 20_000
 """Hz; EEG amplifiers sample at up to 16,384 Hz."""
 UNITS_UV: Mapping[str, float] = MappingProxyType({"uV": 1.0, "µV": 1.0, "μV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3})
 """Accepted units in µV; µ may be the micro sign or the Greek letter."""
 FILTERED = "Signals must be band-passed from 0.1 to 75 Hz, with a notch at the line frequency, as in training"
-LINE_FREQUENCIES_HZ = (50.0, 60.0)
-_EEG_BAND_HZ = (1.0, 45.0)
 Signals = npt.NDArray[np.float32]
 
 
@@ -272,7 +271,7 @@ def check_levels(windows: Signals, names: Sequence[str], *, unit: str, quality: 
         names,
         peaks > quality.max_window_uv,
         f"values up to {peaks.max():.3g} µV, above {quality.max_window_uv:g} µV",
-        f"Check the unit, and leave out windows with artifacts. {FILTERED}",
+        f"Check the unit, and leave out windows with artefacts. {FILTERED}",
     )
     offsets = np.abs(windows.mean(axis=(0, 2), dtype=np.float64))
     _reject(
@@ -297,7 +296,7 @@ def check_line_noise(windows: Signals, names: Sequence[str], sfreq: float, *, qu
         WindowError: If the power of line noise exceeds `warn_line_noise_ratio` of that of the EEG band in a channel.
     """
     frequency, power = welch(windows, sfreq, nperseg=round(sfreq), axis=-1)
-    band = (frequency >= _EEG_BAND_HZ[0]) & (frequency <= _EEG_BAND_HZ[1])
+    band = (frequency >= EEG_BAND_HZ[0]) & (frequency <= EEG_BAND_HZ[1])
     for line_freq_hz in LINE_FREQUENCIES_HZ:
         ratio = line_noise_ratio(
             power.mean(axis=0, dtype=np.float64), frequency, line_freq_hz=line_freq_hz, sfreq=sfreq, band=band

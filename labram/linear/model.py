@@ -19,6 +19,8 @@ from labram.recipe import AlignmentRecipe, WindowPooling
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Strengths of the L2 penalty, relative to the number of windows."""
+DEFAULT_PENALTY = 0.1
+"""Penalty with one training subject, where none can be chosen."""
 FOLDS = 5
 CERTAIN = 50.0
 """Logit of a class that is certain."""
@@ -61,7 +63,7 @@ class LinearModel:
     """A fitted model: standardisation of the features and a linear map.
 
     Attributes:
-        card: What it is.
+        card: Kind, features and settings of the model.
         mean: Mean of each feature over the training windows [K].
         scale: Their standard deviation [K].
         weights: [K, O].
@@ -101,7 +103,7 @@ def as_predictions(kind: str, outputs: Array) -> Array:
     return share
 
 
-class Chosen(NamedTuple):
+class SelectedModel(NamedTuple):
     """The best of several candidates.
 
     Attributes:
@@ -119,7 +121,7 @@ class Chosen(NamedTuple):
 
 def choose(
     candidates: Iterable[tuple[LinearCard, Array]], y: Array, subjects: npt.NDArray[np.int64], metric: str
-) -> Chosen:
+) -> SelectedModel:
     """Return the candidate and penalty with the best out-of-fold headline metric; the first of equals.
 
     Args:
@@ -128,11 +130,11 @@ def choose(
         subjects: Subject of each window [n], numbered by appearance. With one subject, the first candidate is chosen.
         metric: Headline metric.
     """
-    best: Chosen | None = None
+    best: SelectedModel | None = None
     reached, folds = -np.inf, min(FOLDS, len(np.unique(subjects)))
     for card, table in candidates:
         if best is None:
-            best = Chosen(card, table, None, None)
+            best = SelectedModel(card, table, None, None)
         if folds < 2:
             break
         outputs = _out_of_fold(table, y, subjects, card, folds)
@@ -141,7 +143,7 @@ def choose(
             signed = value if greater_is_better(metric) else -value
             if np.isfinite(value) and signed > reached:
                 with_penalty = card.model_copy(update={"penalty": penalty})
-                best, reached = Chosen(with_penalty, table, held_out, value), signed
+                best, reached = SelectedModel(with_penalty, table, held_out, value), signed
     assert best is not None, "a candidate"
     return best
 

@@ -20,7 +20,7 @@ from labram import checksums
 from labram.errors import DamagedFileError
 from labram.frozen_model import FrozenModel
 from labram.linear.features import CONSTANT, Aligned, Embed, measure
-from labram.linear.model import Chosen, LinearCard, LinearModel, as_predictions, fit
+from labram.linear.model import LinearCard, LinearModel, SelectedModel, as_predictions, fit
 from labram.metrics import Array
 from labram.recipe import WindowPooling
 
@@ -58,7 +58,7 @@ class Probe:
     """Linear models whose outputs are added with weights.
 
     Attributes:
-        card: What it is.
+        card: Kind, features and settings of the model.
         parts: The fitted models, in the order of the card.
     """
 
@@ -132,7 +132,7 @@ class Probe:
         return cls(card, tuple(parts))
 
 
-def combined(chosen: Sequence[Chosen], y: Array, kind: str) -> tuple[Probe, Array | None]:
+def combined(chosen: Sequence[SelectedModel], y: Array, kind: str) -> tuple[Probe, Array | None]:
     """Fit the chosen parts to all windows, and the weights of their sum to their out-of-fold outputs.
 
     Args:

@@ -7,8 +7,7 @@ labels, which is the Riemannian counterpart of Euclidean alignment.
 from collections.abc import Iterator
 
 from labram.linear.features import FeatureTables
-from labram.linear.model import LinearCard
-from labram.linear.spectral import DEFAULT_PENALTY
+from labram.linear.model import DEFAULT_PENALTY, LinearCard
 from labram.metrics import Array
 from labram.recipe import TaskRecipe
 

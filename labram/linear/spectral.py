@@ -17,17 +17,16 @@ import pandas as pd
 
 from labram.linear import model
 from labram.linear.features import Aligned, FeatureTables, measure
-from labram.linear.model import Chosen, LinearCard
+from labram.linear.model import DEFAULT_PENALTY, LinearCard, SelectedModel
 from labram.metrics import Array
 from labram.recipe import AlignmentRecipe, TaskRecipe
 
 ONE_SUBJECT = "One training subject: features and penalty are the defaults."
-DEFAULT_PENALTY = 0.1
 FEATURES = ("bands", "bins", "fbcca")
 """Features of the spectral model, see `labram.linear.features.FEATURES`; the last needs `frequencies`."""
 
 
-def choose(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> Chosen:
+def choose(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> SelectedModel:
     """Choose features, alignment and penalty by cross-validation over subjects.
 
     Args:

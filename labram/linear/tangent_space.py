@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from labram.input_spec import SAMPLE_RATE_HZ
+from labram.signals.filters import EEG_BAND_HZ
 
 Array = npt.NDArray[np.float64]
-WHOLE: tuple[tuple[float, float], ...] = ((1.0, 45.0),)
+WHOLE: tuple[tuple[float, float], ...] = (EEG_BAND_HZ,)
 SHRINKAGE = 0.01
 """Weight of a multiple of the identity, for montages without full rank: that of Euclidean alignment."""
 SMALLEST_VARIANCE = 1e-6

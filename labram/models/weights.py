@@ -4,7 +4,6 @@ Loading uses every tensor or raises. If a model starts from another kind of mode
 both.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from labram.atomic import atomic_path
+from labram.checksums import hash_file
 from labram.errors import DamagedWeightsError, ElectrodeTableError, WeightsError
 from labram.models.config import BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
@@ -54,7 +54,7 @@ def save(model: LabramModel, folder: Path) -> str:
         mode = temporary.stat().st_mode
         save_file(tensors, temporary)
         temporary.chmod(mode)  # safetensors writes files that only their owner may read; containers run as another user
-    value = _digest_of(weights)
+    value = hash_file(weights)
     with atomic_path(config) as temporary:
         temporary.write_text(
             json.dumps(_describe(model) | {"digest": value}, indent=2, sort_keys=True) + "\n", encoding="utf-8"
@@ -95,7 +95,7 @@ def digest(folder: Path) -> str:
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise WeightsError("weights not found", file=weights, remedy="Name a model folder of labram")
-    actual = _digest_of(weights)
+    actual = hash_file(weights)
     if actual != expected:
         raise DamagedWeightsError(
             f"checksum mismatch: expected {str(expected)[:12]}, got {actual[:12]}",
@@ -214,8 +214,3 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise WeightsError("the configuration is not a JSON object", file=file, remedy="Restore the file")
     return description
-
-
-def _digest_of(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

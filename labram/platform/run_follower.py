@@ -13,7 +13,7 @@ from typing import Any
 from labram.errors import PlatformError
 from labram.platform import run_records, workflows
 from labram.platform.kfp_client import FINAL_STATES, KfpClient
-from labram.platform.run_records import RunRecord
+from labram.platform.run_records import MlflowRecord
 from labram.platform.workflows import Workflow
 
 POLL_SECONDS = 10.0
@@ -57,7 +57,7 @@ class Follower:
     run: str
     steps: Collection[str]
     state: str = ""
-    record: RunRecord = field(default_factory=lambda: RunRecord(""))
+    record: MlflowRecord = field(default_factory=lambda: MlflowRecord(""))
     _workflow: Workflow | None = None
     _document: Mapping[str, Any] = field(default_factory=dict)
     _said: dict[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from labram.errors import PlatformError
 from labram.platform import registry_connection
-from labram.platform.run_result import Outcome
+from labram.platform.run_result import RunOutcome
 from labram.tracking import kfp_summary, mlflow_runs, run_failures
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class MlflowRecord:
     """What MLflow has of a run.
 
     Attributes:
@@ -65,7 +65,7 @@ class RunRecord:
 
     @property
     def outcome(self) -> str:
-        """Outcome of the run, a value of `Outcome`; "" if it is not known."""
+        """Outcome of the run, a value of `RunOutcome`; "" if it is not known."""
         return self._tag(run_failures.OUTCOME_TAG)
 
     @property
@@ -87,7 +87,7 @@ class RunRecord:
     def program_failed(self) -> bool:
         """Whether a step reported its failure itself. If not, its pod was ended by others."""
         return any(step.failure for step in self.steps) or (
-            self.outcome == Outcome.ERROR and not self._tag(run_failures.CLOSED_TAG)
+            self.outcome == RunOutcome.ERROR and not self._tag(run_failures.CLOSED_TAG)
         )
 
     @property
@@ -113,7 +113,7 @@ def connect() -> None:
     registry_connection.connect(tempfile.gettempdir())
 
 
-def read(name: str) -> RunRecord:
+def read(name: str) -> MlflowRecord:
     """Return the record of a run, an empty one if MLflow has none yet.
 
     Args:
@@ -146,14 +146,14 @@ def _answering() -> Iterator[None]:
         ) from error
 
 
-def _record(name: str, runs: Sequence["Run"]) -> RunRecord:
-    record, steps = RunRecord(name), []
+def _record(name: str, runs: Sequence["Run"]) -> MlflowRecord:
+    record, steps = MlflowRecord(name), []
     for run in runs:
         tags = dict(run.data.tags)
         if tags.get(mlflow_runs.STEP_TAG) == mlflow_runs.PIPELINE:
             ended = run.info.status in {"FINISHED", "FAILED", "KILLED"}
             url = kfp_summary.run_url(run.info.run_id, run.info.experiment_id)
-            record = RunRecord(name, run.info.run_id, url, ended, tags)
+            record = MlflowRecord(name, run.info.run_id, url, ended, tags)
         else:
             state = STATES.get(run.info.status, run.info.status.lower())
             progress = run.data.metrics.get(mlflow_runs.PROGRESS)
@@ -162,7 +162,7 @@ def _record(name: str, runs: Sequence["Run"]) -> RunRecord:
     return replace(record, steps=steps)
 
 
-def count_retry(record: RunRecord) -> int:
+def count_retry(record: MlflowRecord) -> int:
     """Count a retry in the record of a run, which runs again; return the number of its retries.
 
     Raises:
@@ -178,7 +178,7 @@ def count_retry(record: RunRecord) -> int:
     return record.retries + 1
 
 
-def close(record: RunRecord, step: str, reason: str, *, status: str) -> RunRecord:
+def close(record: MlflowRecord, step: str, reason: str, *, status: str) -> MlflowRecord:
     """End the record of a run whose steps could not do so, with the reason; return the record as it is now.
 
     Args:

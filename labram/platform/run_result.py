@@ -8,7 +8,7 @@ from typing import Any
 from labram.errors import PlatformError
 
 
-class Outcome(StrEnum):
+class RunOutcome(StrEnum):
     """Outcome of a run."""
 
     PROMOTED = "promoted"
@@ -24,7 +24,7 @@ class Outcome(StrEnum):
     """A step failed; nothing is written, so that the same command resumes the run."""
 
 
-NOT_PROMOTED = (Outcome.NOT_PROMOTED.value, "refused")
+NOT_PROMOTED = (RunOutcome.NOT_PROMOTED.value, "refused")
 """How this release and earlier ones name the outcome of a run with a failed gate."""
 
 
@@ -43,7 +43,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 def _in_todays_words(result: dict[str, Any]) -> dict[str, Any]:
     if result["outcome"] in NOT_PROMOTED:
-        result["outcome"] = Outcome.NOT_PROMOTED.value
+        result["outcome"] = RunOutcome.NOT_PROMOTED.value
     if "refused" in result:
         result["failed_gates"] = result.pop("refused")
     for task in result.get("tasks", ()):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from labram.checksums import hash_file
 from labram.registry import manifest, provenance
 from labram.registry.model_registry import WEIGHTS, ModelVersion
 
@@ -24,7 +25,7 @@ def bill(version: ModelVersion, folder: Path) -> str:
         name=version.name,
         version=version.version,
         bom_ref=version.uri,
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=manifest.digest(folder / manifest.MODEL / WEIGHTS[0]))],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=hash_file(folder / manifest.MODEL / WEIGHTS[0]))],
         properties=[
             Property(name=f"labram:{key}", value=text) for key, text in provenance.flat(version).items() if text
         ],

@@ -4,11 +4,11 @@
 it downloads a version, and never runs a version's code, except in the smoke test through MLflow, after verifying it.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from labram.checksums import hash_file
 from labram.errors import DamagedWeightsError
 
 FILE = "files.json"
@@ -27,9 +27,9 @@ def write(model: Path, package: Path, program: Path) -> str:
     """
     files = {f"{MODEL}/{name}": found for name, found in _digests(model)}
     files |= {f"{CODE}/{name}": found for name, found in _digests(package)}
-    files[PROGRAM] = digest(program)
+    files[PROGRAM] = hash_file(program)
     (model / FILE).write_text(json.dumps(files, indent=0, sort_keys=True), encoding="utf-8")
-    return digest(model / FILE)
+    return hash_file(model / FILE)
 
 
 def verify_model(model: Path, tags: Mapping[str, str]) -> None:
@@ -60,7 +60,7 @@ def verify_code(version: Path, tags: Mapping[str, str]) -> None:
     if expected := tags.get(TAG):
         found = {f"{CODE}/{name}": found for name, found in _digests(version / CODE)}
         if (version / PROGRAM).is_file():
-            found[PROGRAM] = digest(version / PROGRAM)
+            found[PROGRAM] = hash_file(version / PROGRAM)
         _compare(_read(version / MODEL, expected), found, CODE, PROGRAM)
 
 
@@ -76,7 +76,7 @@ def _read(model: Path, expected: str) -> dict[str, str]:
     file = model / FILE
     if not file.is_file():
         raise _tampered(FILE, "it is missing")
-    if digest(file) != expected:
+    if hash_file(file) != expected:
         raise _tampered(FILE, "it was altered")
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
@@ -92,10 +92,4 @@ def _tampered(name: str, problem: str) -> DamagedWeightsError:
 def _digests(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != FILE and "__pycache__" not in path.parts:
-            yield path.relative_to(folder).as_posix(), digest(path)
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+            yield path.relative_to(folder).as_posix(), hash_file(path)

@@ -7,6 +7,7 @@ from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
+from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.recipe import LEAST_WINDOWS, GateRecipe
 from labram.registry.front_matter import front_matter
 
@@ -16,8 +17,8 @@ NOT_FOR = (
 )
 INPUT = (
     "Signals in µV, float32 `[windows, channels, samples]`, band-pass filtered 0.1-75 Hz, line noise removed; "
-    "parameters `channels` (electrode names of the 10-10 system) and `sfreq` (Hz). Windows of 1 to 16 s and at most "
-    "256 patches (channels x seconds)."
+    "parameters `channels` (electrode names of the 10-10 system) and `sfreq` (Hz). "
+    f"Windows of 1 to {MAX_SECONDS} s and at most {MAX_PATCHES} patches (channels x seconds)."
 )
 
 

@@ -17,16 +17,15 @@ from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labram.errors import RegistryError
 from labram.recipe import MODEL_FILE, Recipe
 from labram.registry import manifest
 from labram.registry.front_matter import without_front_matter
+from labram.tracking import mlflow_client
 
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
+client = mlflow_client.client
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous-champion"
 PREFIX = "labram-"
 TOKENIZER, BACKBONE = "labram-tokenizer", "labram-backbone"
@@ -243,13 +242,6 @@ def set_tags(version: ModelVersion, tags: Mapping[str, str]) -> None:
     server = client()
     for key, value in tags.items():
         server.set_model_version_tag(version.name, version.version, key, value[:5000])
-
-
-def client() -> "MlflowClient":
-    """Return a client of the tracking server that `labram.tracking.mlflow_runs.configure` set."""
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient()
 
 
 def _version(entry: Any, aliases: Mapping[str, str]) -> ModelVersion:

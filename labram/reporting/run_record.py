@@ -9,6 +9,7 @@ from pathlib import Path
 from labram.recipe import Recipe
 from labram.registry.gates import Gate, Verdict
 from labram.registry.promotion import Move
+from labram.training.output_files import HISTORY_FILE, RESUMED_FILE
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ class History:
     @classmethod
     def of(cls, folder: Path | None) -> "History":
         """Read ``history.jsonl`` of a folder, or return an empty history. Truncated lines are skipped."""
-        path = folder / "history.jsonl" if folder else None
+        path = folder / HISTORY_FILE if folder else None
         if path is None or not path.is_file():
             return cls(())
         rows = tuple(row for line in path.read_text(encoding="utf-8").splitlines() if (row := _row(line)) is not None)
-        resumed = path.with_name("resumed.json")
+        resumed = path.with_name(RESUMED_FILE)
         return cls(rows, tuple(json.loads(resumed.read_text(encoding="utf-8"))) if resumed.is_file() else ())
 
     def line(self, metric: str, *, phase: str = "training") -> tuple[list[float], list[float]]:

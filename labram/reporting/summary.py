@@ -37,7 +37,7 @@ class SummaryRow:
 
 
 @dataclass(frozen=True)
-class Summary:
+class ReportSummary:
     """Summary of a run.
 
     Attributes:
@@ -53,11 +53,11 @@ class Summary:
     rows: tuple[SummaryRow, ...]
 
 
-def summary(record: RunRecord, scores: Mapping[str, Evaluation]) -> Summary:
+def summary(record: RunRecord, scores: Mapping[str, Evaluation]) -> ReportSummary:
     """Summarise the outcome of a run and its tasks."""
     verdict, sentence = _verdict(record)
     rows = tuple(_row(record, task, scores.get(task.name)) for task in record.recipe.tasks)
-    return Summary(verdict, sentence, _answer(scores), rows)
+    return ReportSummary(verdict, sentence, _answer(scores), rows)
 
 
 def _verdict(record: RunRecord) -> tuple[Status, str]:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from labram import metrics
 from labram.evaluation.audit import Audit
-from labram.evaluation.record import AgainstBaseline, Evaluation
+from labram.evaluation.record import EVALUATION_FILE, AgainstBaseline, Evaluation
 from labram.evaluation.statistics import Estimate
 from labram.recipe import TaskRecipe
 from labram.reporting import audit, plots
@@ -34,7 +34,7 @@ KINDS = {"binary": "binary classification", "multiclass": "multiclass classifica
 
 def evaluations(record: RunRecord) -> dict[str, Evaluation]:
     """Read the existing evaluations, by task name."""
-    paths = {task: folder / "evaluation.json" for task, folder in record.tasks.items()}
+    paths = {task: folder / EVALUATION_FILE for task, folder in record.tasks.items()}
     return {task: Evaluation.read(path) for task, path in paths.items() if path.is_file()}
 
 

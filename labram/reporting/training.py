@@ -13,6 +13,7 @@ from labram.reporting import plots
 from labram.reporting.elements import EmbeddedFigure, ReportSection, count, embed_figure, number, percent
 from labram.reporting.plots import Line, Panel, Role
 from labram.reporting.run_record import History, RunRecord
+from labram.training.output_files import CODEBOOK_FILE, EXAMPLES_FILE
 
 LABELS = {
     "amplitude_loss": "MSE of z-scores",
@@ -155,7 +156,7 @@ def _masked_verdict(history: History) -> tuple[str, ...]:
 
 def _codebook(folder: Path | None) -> dict[str, Any]:
     """Read ``codebook.json`` of `labram.training.codebook`, or return an empty mapping."""
-    path = folder / "codebook.json" if folder else None
+    path = folder / CODEBOOK_FILE if folder else None
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path and path.is_file() else {}
 
 
@@ -230,7 +231,7 @@ def _codebook_picture(codes: dict[str, Any]) -> list[EmbeddedFigure]:
 
 
 def _spectra(folder: Path | None) -> list[EmbeddedFigure]:
-    path = folder / "examples.npz" if folder else None
+    path = folder / EXAMPLES_FILE if folder else None
     if path is None or not path.is_file():
         return []
     with np.load(path, allow_pickle=False) as arrays:

@@ -17,6 +17,9 @@ from labram.errors import ReadError, Reason
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.signals.recording import Samples
 
+LINE_FREQUENCIES_HZ = (50.0, 60.0)
+EEG_BAND_HZ = (1.0, 45.0)
+"""Band that quality metrics and covariances measure: above drifts, below line noise."""
 _HAMMING_LENGTH = 3.3
 """Length of a Hamming-windowed FIR filter in units of 1 / transition band (mne.filter.create_filter)."""
 _NOTCH_TRANSITION_HZ = 1.0

@@ -17,11 +17,11 @@ from labram.evaluation.record import EVALUATION_FILE, Evaluation
 from labram.jsonl import read_rows
 from labram.registry.gates import Verdict
 from labram.registry.promotion import Move
+from labram.training.output_files import CODEBOOK_FILE, HISTORY_FILE, RESUMED_FILE, TASK_FILE
 
 VERSIONS_FILE, VERDICTS_FILE, PROMOTIONS_FILE = "versions.json", "verdicts.json", "promotions.json"
-CODEBOOK_FILE, HISTORY_FILE, LEDGER_FILE = "codebook.json", "history.jsonl", leakage.FILE
-HARDWARE_FILE = "hardware.json"
-TRAINING_FILES = (HISTORY_FILE, "resumed.json", "task.json")
+LEDGER_FILE = leakage.FILE
+TRAINING_FILES = (HISTORY_FILE, RESUMED_FILE, TASK_FILE)
 """Files of a task model that `evaluate` copies beside the evaluation, for the report."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from labram.corpus.catalogue import Corpus
 from labram.datasets.registry import is_simulated, title_of
 from labram.evaluation import study
-from labram.platform.run_result import Outcome
+from labram.platform.run_result import RunOutcome
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.reporting.study import StudyRecord, write
@@ -62,7 +62,7 @@ def compare(
         run.summarise({label: value for label, value in scores.items() if value is not None})
         result = {
             "run": name,
-            "outcome": Outcome.COMPARED.value,
+            "outcome": RunOutcome.COMPARED.value,
             "study": [outcome.model_dump() for outcome in outcomes],
             "quarantined": recordings.quarantined()[["recording_id", "reasons"]].to_dict("records"),
         }

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from labram.corpus.catalogue import CATALOGUE_FILE, LABELS_FILE, Corpus, Split
 from labram.evaluation.leakage import Ledger, Seen
-from labram.steps.artifacts import HISTORY_FILE
 from labram.tracking import kfp_summary
 from labram.tracking.lineage import source_digest
 from labram.tracking.mlflow_runs import TrackedStep
 from labram.tracking.run_params import log_params
 from labram.training.distributed.job import Job
 from labram.training.distributed.launchers import select_launcher
+from labram.training.output_files import HISTORY_FILE
 
 TRAINING_CODE = ("labram.models", "labram.training")
 

@@ -4,10 +4,10 @@ During a run, a champion can move and a file can be replaced. So `plan_run` pins
 this step loads no others.
 """
 
-import hashlib
 import shutil
 from pathlib import Path
 
+from labram.checksums import hash_file
 from labram.errors import WeightsError
 from labram.evaluation import leakage
 from labram.models import weights
@@ -37,8 +37,7 @@ def pin(backbone: str) -> str:
         return f"{version.uri}#{version.tags[model_registry.DIGEST_TAG][:DIGITS]}"
     path = Path(backbone)
     if path.is_file():
-        with path.open("rb") as file:
-            return f"{path.absolute()}#{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGITS]}"
+        return f"{path.absolute()}#{hash_file(path)[:DIGITS]}"
     return f"{path.absolute()}#{weights.digest(path)[:DIGITS]}"
 
 

@@ -31,7 +31,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """Plan of a run.
 
     Attributes:
@@ -45,7 +45,7 @@ class Plan:
     start: str
 
 
-def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "") -> Plan:
+def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "") -> RunPlan:
     """Compare corpus, recipe, code and backbone with those of the last finished run; open the run's MLflow parent run.
 
     Args:
@@ -85,7 +85,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
             emit("unchanged", step="plan_run", since=finished[mlflow_runs.RUN_TAG])
             if not followed():
                 mlflow_runs.record_unchanged({name: tags[name] for name in DESCRIPTION}, finished)
-            return Plan(Decision.UNCHANGED, version, start)
+            return RunPlan(Decision.UNCHANGED, version, start)
         for sentence in _finish_what_was_killed(layout):
             reporter.note(sentence)
         reporter.note(f"corpus version {version}")
@@ -94,7 +94,7 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         parent = mlflow_runs.open_parent_run(settings.flat(), tags | lineage.circumstances())
         if changes := lineage.diff():
             mlflow_runs.log_text(parent, changes, lineage.DIFF_FILE)
-    return Plan(Decision.CHANGED, version, start)
+    return RunPlan(Decision.CHANGED, version, start)
 
 
 def _finish_what_was_killed(layout: Workspace) -> list[str]:

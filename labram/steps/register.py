@@ -12,8 +12,9 @@ from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.registry import model_card, model_registry, predictions
 from labram.registry.model_registry import ModelVersion
-from labram.steps.artifacts import HARDWARE_FILE, read_codebook, read_evaluation, write_versions
+from labram.steps.artifacts import read_codebook, read_evaluation, write_versions
 from labram.tracking import lineage, mlflow_runs
+from labram.training.output_files import HARDWARE_FILE
 
 BESIDE_THE_WEIGHTS = ("evaluation", "baseline", "audit", "operating_point")
 """How the names of files of an evaluation begin that are logged with the task model."""

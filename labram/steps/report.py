@@ -9,7 +9,7 @@ from labram.corpus.catalogue import Corpus
 from labram.datasets.registry import is_simulated, title_of
 from labram.evaluation.predictions import OTHERS
 from labram.evaluation.statistics import Estimate
-from labram.platform.run_result import Outcome
+from labram.platform.run_result import RunOutcome
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.registry import model_registry
@@ -136,7 +136,7 @@ def _result(
     }
 
 
-def _outcome(verdicts: Sequence[Verdict], moves: Sequence[Move]) -> Outcome:
+def _outcome(verdicts: Sequence[Verdict], moves: Sequence[Move]) -> RunOutcome:
     if not all(verdict.passed for verdict in verdicts):
-        return Outcome.NOT_PROMOTED
-    return Outcome.AWAITING_APPROVAL if any(move.awaiting for move in moves) else Outcome.PROMOTED
+        return RunOutcome.NOT_PROMOTED
+    return RunOutcome.AWAITING_APPROVAL if any(move.awaiting for move in moves) else RunOutcome.PROMOTED

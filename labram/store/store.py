@@ -35,7 +35,7 @@ LIMIT_UV = 32_767.0
 """Clipping limit: float16 overflows at 65504, and no amplifier outputs EEG of 33 mV."""
 OPEN_FILES = 256
 CORPORA = "corpora"
-INGEST_AGAIN = "Run `labram corpus ingest DIR`, with the recipe of the run, to ingest again"
+INGEST_AGAIN = "Run `labram corpus ingest FOLDER`, with the recipe of the run, to ingest again"
 _VERIFIED: set[tuple[str, int, int, int]] = set()
 """Path, size, modification time and inode of the files that this process has compared with their checksums."""
 _MTIME_SETTLED_NS = 2_000_000_000
@@ -395,7 +395,7 @@ class Store:
             raise StoreError(
                 "this entry of the patch store is damaged",
                 file=path.name,
-                remedy="Run `labram store verify --remove`, then `labram corpus ingest DIR` with the recipe of the run",
+                remedy="Run `labram store verify --remove`, then `labram corpus ingest FOLDER` with the run's recipe",
             ) from error
 
     def _metadata_path(self, key: str) -> Path:

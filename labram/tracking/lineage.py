@@ -11,12 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from labram import git
-from labram.git import SourceState
+from labram.git import PACKAGES, SourceState
 from labram.recipe import Recipe
 
 COMMIT_VARIABLE = "LABRAM_COMMIT"
 """Set in container images, which have no checkout: the commit, with the suffix ``-dirty`` if the tree had changes."""
-PACKAGES = ("labram", "components", "pipelines")
 LOCK_FILE, DIFF_FILE = "constraints.txt", "source.diff"
 IMAGE_VARIABLE, ACTOR_VARIABLE = "LABRAM_IMAGE", "LABRAM_ACTOR"
 ROOT = Path(__file__).parents[2]

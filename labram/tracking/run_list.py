@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from labram.errors import RegistryError
+from labram.tracking.mlflow_client import client
 from labram.tracking.mlflow_runs import OUTCOME_TAG, PIPELINE, RUN_TAG, STEP_TAG, experiment_id
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class PipelineRun:
 
 def list_runs() -> list[PipelineRun]:
     """Return all pipeline runs of the tracking server, newest first."""
-    client = _client()
+    server = client()
     query, newest = f"tags.`{STEP_TAG}` = '{PIPELINE}'", ["attributes.start_time DESC"]
     found: list[PipelineRun] = []
     token: str | None = None
     while True:
-        page = client.search_runs([experiment_id(client)], query, order_by=newest, page_token=token)
+        page = server.search_runs([experiment_id(server)], query, order_by=newest, page_token=token)
         found += [_pipeline_run(run) for run in page]
         if not (token := page.token):
             return found
@@ -84,9 +84,9 @@ def find_run(name: str) -> PipelineRun:
 
 def steps_of(run: PipelineRun) -> list[StepRun]:
     """Return the steps that a run executed, in the order of their start; reused steps belong to the run before."""
-    client = _client()
+    server = client()
     query = f"tags.`{RUN_TAG}` = '{run.name}' and tags.`{STEP_TAG}` != '{PIPELINE}'"
-    found = client.search_runs([experiment_id(client)], query, order_by=["attributes.start_time ASC"])
+    found = server.search_runs([experiment_id(server)], query, order_by=["attributes.start_time ASC"])
     return [
         StepRun(step.data.tags[STEP_TAG], step.info.status, _seconds(step), _final_metrics(step.data.metrics))
         for step in found
@@ -96,12 +96,6 @@ def steps_of(run: PipelineRun) -> list[StepRun]:
 def _final_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics without those of the machine."""
     return {name: value for name, value in sorted(metrics.items()) if not name.startswith("system/")}
-
-
-def _client() -> "MlflowClient":
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient()
 
 
 def _pipeline_run(run: "Run") -> PipelineRun:

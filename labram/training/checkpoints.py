@@ -19,11 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labram.atomic import TEMPORARY_FILES, atomic_folder, atomic_path
+from labram.checksums import hash_file
 from labram.errors import CheckpointError
 from labram.jsonl import read_rows, write_rows
+from labram.training.output_files import HISTORY_FILE
 
 KEEP_NEWEST = 2
-LATEST, BEST, STATE, HISTORY = "latest", "best", "state.json", "history.jsonl"
+LATEST, BEST, STATE = "latest", "best", "state.json"
 Tensors = dict[str, Tensor]
 
 
@@ -175,12 +177,12 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     for name, tensors in checkpoint.tensors.items():
         file = folder / f"{name}.safetensors"
         save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, file)
-    write_rows(folder / HISTORY, checkpoint.history)
+    write_rows(folder / HISTORY_FILE, checkpoint.history)
     content = {
         "step": checkpoint.step,
         "identity": dict(checkpoint.identity),
         "state": dict(checkpoint.state),
-        "digests": {file.name: _digest(file) for file in sorted(folder.iterdir())},
+        "digests": {file.name: hash_file(file) for file in sorted(folder.iterdir())},
     }
     text = json.dumps(content, sort_keys=True)
     (folder / STATE).write_text(json.dumps({"content": content, "digest": _digest_of(text)}), encoding="utf-8")
@@ -193,7 +195,7 @@ def _read(folder: Path) -> Checkpoint:
     if _digest_of(json.dumps(content, sort_keys=True)) != stored["digest"]:
         raise ValueError(f"{STATE}: checksum mismatch")
     for name, digest in content["digests"].items():
-        if _digest(folder / name) != digest:
+        if hash_file(folder / name) != digest:
             raise ValueError(f"{name}: checksum mismatch")
     names = [Path(name) for name in content["digests"] if name.endswith(".safetensors")]
     return Checkpoint(
@@ -201,13 +203,8 @@ def _read(folder: Path) -> Checkpoint:
         identity=content["identity"],
         tensors={name.stem: load_file(folder / name) for name in names},
         state=content["state"],
-        history=read_rows(folder / HISTORY),
+        history=read_rows(folder / HISTORY_FILE),
     )
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _digest_of(text: str) -> str:

@@ -14,9 +14,10 @@ from labram.input_spec import PATCH_SAMPLES
 from labram.models.tokenizer import Tokenizer
 from labram.training.data.windows import WindowBatch
 from labram.training.objectives.objective import batch_to_device, perplexity
+from labram.training.output_files import CODEBOOK_FILE, EXAMPLES_FILE
 
 EXAMPLES = 6
-BINS = PATCH_SAMPLES // 2 + 1
+FREQUENCY_BINS = PATCH_SAMPLES // 2 + 1
 """Frequency bins from 0 to 100 Hz, 1 Hz apart; the rest of the spectrum mirrors them."""
 
 
@@ -37,7 +38,7 @@ def write_codebook_usage(model: Tokenizer, batches: Sequence[WindowBatch], out: 
         "datasets": {name: _usage(counts[name]) for name in sorted(counts)},
     }
     out.mkdir(parents=True, exist_ok=True)
-    checksums.write_json(out / "codebook.json", usage)
+    checksums.write_json(out / CODEBOOK_FILE, usage)
 
 
 def _usage(counts: Tensor) -> dict[str, float]:
@@ -59,14 +60,14 @@ def write_spectrum_examples(model: Tokenizer, batches: Sequence[WindowBatch], ou
         window, channel = index % windows, (index * channels) // EXAMPLES
         spectra = model.reconstruct(x_BNAT[window : window + 1], rows_N)
         patch = channel * seconds
-        originals.append(spectra.amplitude_target[0, patch, :BINS].float().cpu().numpy())
-        reconstructions.append(spectra.amplitude[0, patch, :BINS].float().cpu().numpy())
+        originals.append(spectra.amplitude_target[0, patch, :FREQUENCY_BINS].float().cpu().numpy())
+        reconstructions.append(spectra.amplitude[0, patch, :FREQUENCY_BINS].float().cpu().numpy())
         names.append(f"{batch.montage[channel]} of {channels} channels")
     np.savez(
-        out / "examples.npz",
+        out / EXAMPLES_FILE,
         original=np.stack(originals),
         reconstructed=np.stack(reconstructions),
-        frequencies=np.arange(BINS, dtype=np.float32),
+        frequencies=np.arange(FREQUENCY_BINS, dtype=np.float32),
         names=np.array(names),
     )
 

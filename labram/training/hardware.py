@@ -6,20 +6,20 @@ from pathlib import Path
 import torch
 
 from labram.training.device import select_device
+from labram.training.output_files import HARDWARE_FILE
 
-FILE = "hardware.json"
 CPU_INFO = Path("/proc/cpuinfo")
 
 
 def write(folder: Path, *, processes: int) -> None:
-    """Write `FILE` to the folder of a model.
+    """Write `HARDWARE_FILE` to the folder of a model.
 
     Args:
         folder: The folder.
         processes: Number of training processes.
     """
     described = describe() | {"processes": processes}
-    (folder / FILE).write_text(json.dumps(described, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / HARDWARE_FILE).write_text(json.dumps(described, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def describe() -> dict[str, object]:

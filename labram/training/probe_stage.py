@@ -13,7 +13,7 @@ from labram.events import Monitor
 from labram.linear import model as linear
 from labram.linear import spectral
 from labram.linear.features import Aligned, WindowGroup, common_channels, measure
-from labram.linear.model import Chosen, LinearCard, as_predictions
+from labram.linear.model import DEFAULT_PENALTY, LinearCard, SelectedModel, as_predictions
 from labram.linear.probe import Probe, combined
 from labram.metrics import Array, scores
 from labram.models import weights
@@ -84,7 +84,7 @@ def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, 
 
 def choose_penalty(
     windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...], embed: WindowEmbedder, monitor: Monitor
-) -> Chosen:
+) -> SelectedModel:
     """Embed the windows, and choose the penalty of a linear model by cross-validation over subjects.
 
     Args:
@@ -109,7 +109,7 @@ def probe_card(task: TaskRecipe, channels: tuple[str, ...]) -> LinearCard:
         features="embedding",
         channels=channels,
         classes=task.outputs,
-        penalty=spectral.DEFAULT_PENALTY,
+        penalty=DEFAULT_PENALTY,
         within_subject=task.adaptation.within_subject,
         alignment=task.alignment,
         pooling=task.adaptation.pooling,

@@ -24,13 +24,11 @@ from labram.models import weights
 from labram.models.loading import LoadReport
 from labram.models.official_layout import LabramModel
 from labram.training import hardware
-from labram.training.checkpoints import HISTORY
 from labram.training.data.windows import catalogue_digest
 from labram.training.distributed.process_group import ProcessGroup
 from labram.training.loop import FitResult
+from labram.training.output_files import HISTORY_FILE, LOAD_REPORT_FILE, RESUMED_FILE
 from labram.training.task_metadata import TaskMetadata
-
-RESUMED = "resumed.json"
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,9 @@ class StageRun:
         """
         if ProcessGroup.current().is_main:
             weights.save(model, self.out)
-            write_rows(self.out / HISTORY, [*result.history, {checksums.KEY: checksums.PLACEHOLDER}])
-            checksums.seal(self.out / HISTORY)
-            (self.out / RESUMED).write_text(json.dumps(result.resumed) + "\n", encoding="utf-8")
+            write_rows(self.out / HISTORY_FILE, [*result.history, {checksums.KEY: checksums.PLACEHOLDER}])
+            checksums.seal(self.out / HISTORY_FILE)
+            (self.out / RESUMED_FILE).write_text(json.dumps(result.resumed) + "\n", encoding="utf-8")
             hardware.write(self.out, processes=ProcessGroup.current().world_size)
         return result.metrics | {"steps": float(result.step), "skipped_steps": float(result.skipped_steps)}
 
@@ -92,4 +90,4 @@ class StageRun:
         if ProcessGroup.current().is_main:
             metadata.write(self.out)
             text = json.dumps(report.to_json(), indent=2) + "\n"
-            (self.out / "load_report.json").write_text(text, encoding="utf-8")
+            (self.out / LOAD_REPORT_FILE).write_text(text, encoding="utf-8")

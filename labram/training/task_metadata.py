@@ -7,6 +7,7 @@ from labram import checksums
 from labram.errors import DamagedFileError, WeightsError
 from labram.frozen_model import FrozenModel
 from labram.recipe import TaskRecipe
+from labram.training.output_files import TASK_FILE
 
 
 class TaskMetadata(FrozenModel):
@@ -19,7 +20,7 @@ class TaskMetadata(FrozenModel):
         montages: Montages of the training windows.
     """
 
-    NAME: ClassVar[str] = "task.json"
+    NAME: ClassVar[str] = TASK_FILE
 
     recipe: TaskRecipe
     target_mean: tuple[float, ...] = ()

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,11 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def in_a_process(*arguments: object) -> tuple[int, str, str]:
-    command = [Path(sys.executable).with_name("labram"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+SCRIPT, MODULE = (str(Path(sys.executable).with_name("labram")),), (sys.executable, "-m", "labram")
+
+
+def in_a_process(*arguments: object, command: Sequence[str] = SCRIPT) -> tuple[int, str, str]:
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -32,7 +34,7 @@ def test_every_command_explains_itself(labram: Labram, command: str) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
-    code, out, errors = in_a_process("run", "--data", tmp_path / "nowhere")
+    code, out, errors = in_a_process("run", "--data", tmp_path / "nowhere", command=MODULE)
     assert code == 1
     assert "folder not found" in errors
     assert "Traceback" not in out + errors

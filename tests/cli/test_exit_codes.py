@@ -6,7 +6,7 @@ import pytest
 
 from labram.cli import result
 from labram.cli.exit_codes import DONE, NOT_PROMOTED
-from labram.platform.run_result import Outcome
+from labram.platform.run_result import RunOutcome
 from labram.platform.workspace import Workspace
 from labram.recipe import load
 from labram.recipe.debug import shortened
@@ -17,7 +17,7 @@ from labram.tracking import mlflow_runs
 
 @pytest.mark.parametrize(
     ("outcome", "code"),
-    [(Outcome.PROMOTED, DONE), (Outcome.NOT_PROMOTED, NOT_PROMOTED), (Outcome.COMPARED, DONE)],
+    [(RunOutcome.PROMOTED, DONE), (RunOutcome.NOT_PROMOTED, NOT_PROMOTED), (RunOutcome.COMPARED, DONE)],
 )
 def test_a_result_has_one_exit_code_whether_it_is_new_or_repeated(tmp_path, monkeypatch, capsys, outcome, code):
     monkeypatch.setattr(result, "_show_unused", lambda *_: None)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from labram.checksums import hash_file
 from labram.errors import DamagedWeightsError, PlatformError, SignatureError
 from labram.recipe import load
 from labram.registry import manifest, model_registry, promotion, signing
@@ -96,11 +97,9 @@ def test_changed_weights_are_named_even_if_the_manifest_was_changed_too(version,
         with pytest.raises(DamagedWeightsError, match=r"config\.json"):
             signing.verify(version, keys[1])
         files = json.loads(before[manifest.FILE])
-        files[f"{manifest.MODEL}/config.json"] = manifest.digest(model / "config.json")
+        files[f"{manifest.MODEL}/config.json"] = hash_file(model / "config.json")
         (model / manifest.FILE).write_text(json.dumps(files))
-        client.set_model_version_tag(
-            version.name, version.version, manifest.TAG, manifest.digest(model / manifest.FILE)
-        )
+        client.set_model_version_tag(version.name, version.version, manifest.TAG, hash_file(model / manifest.FILE))
         changed = model_registry.get_version(version.name, version.version)
         with pytest.raises(SignatureError, match="differs from what was signed"):
             signing.verify(changed, keys[1])

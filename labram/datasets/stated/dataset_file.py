@@ -19,6 +19,7 @@ from labram.errors import CorpusError
 from labram.frozen_model import FrozenModel
 from labram.metrics import Kind
 from labram.signals.electrodes import canonical_names
+from labram.signals.readers.trials import Axis
 
 _NAMES_OF_TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2"
 TEN_TWENTY = tuple(_NAMES_OF_TEN_TWENTY.split())
@@ -38,7 +39,6 @@ def _pattern(pattern: str, group: str) -> str:
     return pattern
 
 
-Axis = Literal["trials", "channels", "samples"]
 Seconds = Annotated[float, Field(ge=0.0)]
 
 

@@ -38,7 +38,7 @@ def _head(found: Survey) -> Iterator[str]:
     for place in found.others[:_SHOWN]:
         yield f"{_DOUBT} {place} is not used: no array of signals; export spreadsheets as CSV"
     yield f"name: {_name(found)}"
-    yield f"title: {_quoted(found.folder.name)}"
+    yield f"title: {quoted(found.folder.name)}"
     if found.line_freq_hz:
         yield f"line_freq_hz: {found.line_freq_hz:g}  # by the peak in the spectra"
     else:
@@ -62,7 +62,8 @@ def _name(found: Survey) -> str:
     return f"my_{name}" if name in ADAPTERS else name
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as a YAML string."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -84,10 +85,10 @@ def _subjects(found: Survey) -> Iterator[str]:
         yield f"{_DOUBT} every recording is another subject by this pattern: is that true?"
     if "subject>[^/]+)" in found.pattern:
         yield f"{_DOUBT} the names do not look like subjects: check the pattern"
-    yield f"subject: {_quoted(found.pattern)}"
+    yield f"subject: {quoted(found.pattern)}"
     if found.group:
         yield f"{_DOUBT} are these groups, such as couples? They stay in one split:"
-        yield f"group: {_quoted(found.group)}"
+        yield f"group: {quoted(found.group)}"
     for table in found.tables:
         if table.group:
             key = f"file: {table.file}" if table.file else f"subject: {table.subject}"
@@ -99,7 +100,7 @@ def _trials(found: Survey) -> Iterator[str]:
     if found.epochs:
         yield ""
         yield "# Epochs state channels, sampling rate and unit themselves."
-        yield f"trials: {{files: {_quoted(found.epochs)}}}"
+        yield f"trials: {{files: {quoted(found.epochs)}}}"
         yield ""
     elif found.arrays:
         yield ""
@@ -111,7 +112,7 @@ def _array(array: TrialFinding) -> Iterator[str]:
     shape = " x ".join(map(str, array.shape))
     yield f"# {len(array.places)} files with an array of {shape}; what they do not state:"
     yield "trials:"
-    yield f"  files: {_quoted(array.glob)}"
+    yield f"  files: {quoted(array.glob)}"
     if array.variable:
         yield f"  variable: {array.variable}"
     if not (array.axes and array.channels):
@@ -199,7 +200,7 @@ def _sources(found: Survey) -> Iterator[list[str]]:
         yield [
             "word:",
             f"  classes: [{', '.join(map(_label, words))}]  # words of the file names",
-            f"  labels: {{path: {_quoted(pattern)}}}",
+            f"  labels: {{path: {quoted(pattern)}}}",
         ]
     if found.events and not found.bids and not found.epochs:
         yield list(_event_task(found))
@@ -237,7 +238,7 @@ def _table_task(table: TableFinding, column: str, values: Sequence[str]) -> Iter
     if table.matched < len(table.table.rows):
         yield f"  {_DOUBT} {len(table.table.rows) - table.matched} of {len(table.table.rows)} rows match no recording"
     if mapped:
-        yield f"  {_DOUBT} values that differ in case or blanks only count as one: {', '.join(map(_quoted, mapped))}"
+        yield f"  {_DOUBT} values that differ in case or blanks only count as one: {', '.join(map(quoted, mapped))}"
     keys = [f"table: {table.place}"]
     keys += [f"file: {_label(table.file)}"] if table.file else [f"subject: {_label(table.subject)}"]
     keys += [f"session: {_label(table.session)}"] if table.session and not table.file else []
@@ -296,4 +297,4 @@ def _label(text: str) -> str:
     plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ .-]*", text) and not re.fullmatch(
         r"(?i)y|n|yes|no|on|off|true|false|null|nan|~", text
     )
-    return text if plain else _quoted(text)
+    return text if plain else quoted(text)

@@ -31,8 +31,9 @@ from labram.datasets.stated.label_table import Table, TableError, read_table
 from labram.datasets.stated.labels import events_table
 from labram.datasets.stated.row_matching import names_of
 from labram.datasets.stated.trial_survey import TrialFinding, find_trials
-from labram.datasets.walk import is_own_file, walk
+from labram.datasets.walk import visible_files
 from labram.errors import CorpusError, ReadError, Reason
+from labram.signals.filters import LINE_FREQUENCIES_HZ
 from labram.signals.lost_channels import lost_channels
 from labram.signals.readers import format_of, read
 from labram.signals.readers.isolated_reader import ReaderFailed
@@ -265,7 +266,7 @@ def _peaks(recording: Recording) -> tuple[float, float] | None:
         return None
     freqs, power = welch(data, recording.sfreq, nperseg=int(4 * recording.sfreq))
     ratios = []
-    for line in (50.0, 60.0):
+    for line in LINE_FREQUENCIES_HZ:
         distance = np.abs(freqs - line)
         around = np.median(power[:, (distance > 1) & (distance < 4)], axis=1)
         peak = power[:, distance <= 0.5].max(axis=1)
@@ -274,7 +275,7 @@ def _peaks(recording: Recording) -> tuple[float, float] | None:
 
 
 def _tables(folder: Path, recordings: set[str], places: Sequence[str], names: set[str]) -> Iterator[TableFinding]:
-    for path in _files(folder, label_table.SUFFIXES - {".txt"}):
+    for path in visible_files(folder, label_table.SUFFIXES - {".txt"}):
         place = path.relative_to(folder).as_posix()
         if place in recordings or place.endswith(("_events.tsv", "_channels.tsv", "_electrodes.tsv", "_scans.tsv")):
             continue
@@ -337,14 +338,6 @@ def _words(places: Sequence[str], pattern: str) -> tuple[str, tuple[str, ...]]:
 
 def _others(folder: Path, recordings: set[str]) -> Iterator[str]:
     suffixes = {".mat", ".npy", ".npz", ".h5", ".hdf5", ".mdb", ".pkl", ".pickle"} | label_table.SPREADSHEETS
-    for path in _files(folder, frozenset(suffixes)):
+    for path in visible_files(folder, frozenset(suffixes)):
         if (place := path.relative_to(folder).as_posix()) not in recordings:
             yield place
-
-
-def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
-    for parent, folders, files in walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (parent / name for name in files if Path(name).suffix.lower() in suffixes):
-            if is_own_file(path, folder):
-                yield path

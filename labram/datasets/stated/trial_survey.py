@@ -1,7 +1,7 @@
 """Look at files of trials and arrays, for a draft of the key `trials`: shapes, likely axes, channel names, labels."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import scipy.io
 
 from labram.datasets.stated.column_names import GROUP, MOST_CLASSES, PERSONAL, SESSION, few_values
 from labram.datasets.stated.label_table import TableError, read_table
-from labram.datasets.walk import is_own_file, walk
+from labram.datasets.walk import visible_files
 from labram.errors import ReadError
 from labram.signals.readers.limits import read_text
 from labram.signals.readers.trials import ARRAYS, read_array, require_proportionate
@@ -68,7 +68,7 @@ class TrialFinding:
 
 def find_trials(folder: Path) -> TrialFinding | None:
     """Return the array files of a folder that hold signals; None if there are none."""
-    arrays = {path: variables for path in _files(folder, ARRAYS) if (variables := _variables(path))}
+    arrays = {path: variables for path in visible_files(folder, ARRAYS) if (variables := _variables(path))}
     signals = {path: name for path, variables in arrays.items() if (name := _signals(variables)) is not None}
     if not signals:
         return None
@@ -95,14 +95,6 @@ def find_trials(folder: Path) -> TrialFinding | None:
         amplitude=_amplitude(first, variable, axes),
     )
     return _with_table(finding, folder, trials)
-
-
-def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
-    for parent, folders, files in walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (parent / name for name in files if Path(name).suffix.lower() in suffixes):
-            if is_own_file(path, folder):
-                yield path
 
 
 def _variables(path: Path) -> dict[str, tuple[int, ...]]:
@@ -150,7 +142,7 @@ def _signals(variables: Mapping[str, Sequence[int]]) -> str | None:
 
 def _channel_file(folder: Path, shape: Sequence[int]) -> tuple[str, int]:
     """Return a text file whose number of names is the length of an axis, and that number."""
-    for path in _files(folder, frozenset({".txt", ".csv"})):
+    for path in visible_files(folder, frozenset({".txt", ".csv"})):
         if _CHANNEL_FILE.search(path.name):
             try:
                 text = read_text(path)
@@ -215,7 +207,7 @@ def _text(value: Any) -> str:
 
 def _with_table(found: TrialFinding, folder: Path, trials: int) -> TrialFinding:
     """Return the finding with a table that has a row per trial, and what its columns seem to be."""
-    for path in _files(folder, frozenset({".csv", ".tsv"})):
+    for path in visible_files(folder, frozenset({".csv", ".tsv"})):
         try:
             table = read_table(path)
         except TableError:

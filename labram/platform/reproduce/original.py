@@ -10,6 +10,8 @@ import yaml
 
 from labram.corpus.pseudonyms import KEY_FILE
 from labram.errors import RegistryError
+from labram.evaluation.predictions import PREDICTIONS_FILE
+from labram.evaluation.record import EVALUATION_FILE
 from labram.git import UNKNOWN
 from labram.recipe import MODEL_FILE, RUN_FILE
 from labram.registry import model_registry, predictions
@@ -97,9 +99,9 @@ def copy_artifacts(original: Original, folder: Path) -> dict[str, Path]:
         target = folder / version.name
         shutil.copytree(model_registry.local_folder(version.uri), target, dirs_exist_ok=True)
         task = version.name.removeprefix(PREFIX)
-        if (target / "evaluation.json").is_file():
+        if (target / EVALUATION_FILE).is_file():
             with suppress(RegistryError):  # a release that kept none
-                predictions.download(version.run_id, task, target / "predictions.parquet")
+                predictions.download(version.run_id, task, target / PREDICTIONS_FILE)
         copied[version.name] = target
     return copied
 

@@ -215,7 +215,7 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise PlatformError(
-            f"{' '.join(command[:1])} failed: {lines[-1] if lines else done.returncode}",
+            f"{' '.join(command[:1])} failed: {lines[-1] if lines else f'exit code {done.returncode}'}",
             field="reproduce",
-            remedy="Fix that, and run the same command again",
+            remedy="Fix the cause, then run the same command again",
         )

@@ -14,6 +14,10 @@ import pyarrow.parquet as pq
 
 from labram import checksums
 from labram.frozen_model import FrozenModel
+from labram.recipe import MODEL_FILE
+from labram.registry import manifest
+from labram.registry.model_registry import CARD
+from labram.training.output_files import HARDWARE_FILE, LOAD_REPORT_FILE, RESUMED_FILE
 
 RELATIVE, ABSOLUTE = 1e-2, 1e-3
 """Tolerance of another processor: relative distance of a tensor or array, absolute distance of a metric."""
@@ -34,7 +38,7 @@ class Equality(StrEnum):
     DIFFERENT = "different"
 
 
-class Verdict(FrozenModel):
+class ArtifactVerdict(FrozenModel):
     """Verdict on one artifact.
 
     Attributes:
@@ -68,7 +72,7 @@ def merged(folders: Sequence[Path]) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def without_tolerance(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def without_tolerance(verdicts: Sequence[ArtifactVerdict]) -> list[ArtifactVerdict]:
     """Return the verdicts where nothing explains other bits: what is not bit-equal is different."""
     return [
         verdict
@@ -80,7 +84,7 @@ def without_tolerance(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 def compare_folders(
     name: str, original: Path, again: Path, *, same_key: bool = True, partly: bool = False
-) -> Iterator[Verdict]:
+) -> Iterator[ArtifactVerdict]:
     """Compare every file of a model that both folders can have; yield a verdict for each, in alphabetical order.
 
     Args:
@@ -96,12 +100,14 @@ def compare_folders(
         yield compare_files(f"{name}/{file}", original / file, again / file, same_key=same_key)
 
 
-def compare_files(artifact: str, original: Path, again: Path, *, same_key: bool = True) -> Verdict:
+def compare_files(artifact: str, original: Path, again: Path, *, same_key: bool = True) -> ArtifactVerdict:
     """Compare two files of the same name and kind."""
     if not again.is_file():
-        return Verdict(artifact=artifact, equality=Equality.DIFFERENT, detail="the reproduction does not have it")
+        return ArtifactVerdict(
+            artifact=artifact, equality=Equality.DIFFERENT, detail="the reproduction does not have it"
+        )
     if original.read_bytes() == again.read_bytes():
-        return Verdict(artifact=artifact, equality=Equality.BIT_EQUAL)
+        return ArtifactVerdict(artifact=artifact, equality=Equality.BIT_EQUAL)
     compare = _reader(original.name)
     assert compare is not None
     first, tolerable = None, True
@@ -109,24 +115,25 @@ def compare_files(artifact: str, original: Path, again: Path, *, same_key: bool 
         first = first or distance
         tolerable = tolerable and distance.tolerable
     if first is None:
-        return Verdict(artifact=artifact, equality=Equality.BIT_EQUAL)
+        return ArtifactVerdict(artifact=artifact, equality=Equality.BIT_EQUAL)
     equality = Equality.WITHIN_TOLERANCE if tolerable else Equality.DIFFERENT
-    return Verdict(artifact=artifact, equality=equality, detail=f"{first.where}: {first.text}")
+    return ArtifactVerdict(artifact=artifact, equality=equality, detail=f"{first.where}: {first.text}")
 
 
-def overall(verdicts: list[Verdict]) -> Equality:
+def overall(verdicts: list[ArtifactVerdict]) -> Equality:
     """Return the worst of all verdicts; without any, the reproduction has nothing that equals the original."""
     order = (Equality.DIFFERENT, Equality.WITHIN_TOLERANCE, Equality.BIT_EQUAL)
     found = {verdict.equality for verdict in verdicts}
     return next((equality for equality in order if equality in found), Equality.DIFFERENT)
 
 
+_NOT_COMPARED = {CARD, MODEL_FILE, HARDWARE_FILE, RESUMED_FILE, LOAD_REPORT_FILE, manifest.FILE}
 Compare = Callable[[Path, Path, bool], Iterator[Distance]]
 
 
 def _reader(name: str) -> Compare | None:
     """Return what compares a file; None for files that state who ran where, or repeat others."""
-    if name in {"README.md", "recipe.json", "hardware.json", "resumed.json", "load_report.json", "files.json"}:
+    if name in _NOT_COMPARED:
         return None
     by_suffix: dict[str, Compare] = {
         ".safetensors": _tensors,

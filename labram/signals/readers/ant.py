@@ -14,7 +14,7 @@ import numpy as np
 from antio import read_cnt
 from antio.libeep import pyeep
 
-from labram.signals.readers.companions import linked, with_suffix
+from labram.signals.readers.companions import linked, with_companions, with_suffix
 from labram.signals.readers.errors import empty, unreadable
 from labram.signals.readers.header_text import redecode
 from labram.signals.readers.limits import read_text
@@ -40,7 +40,7 @@ def recognises(path: Path) -> bool:
 
 def content_files(path: Path) -> tuple[Path, ...]:
     """Return the ``.cnt`` file and the files of triggers and segments beside it."""
-    return (path, *filter(None, (with_suffix(path, suffix) for suffix in _COMPANIONS)))
+    return with_companions(path, _COMPANIONS)
 
 
 def read(path: Path) -> Recording:

@@ -4,7 +4,7 @@ Recorders under Windows, where case does not matter, write `A.EEG` and name it `
 """
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,11 @@ def _key(name: str) -> str:
 def with_suffix(path: Path, suffix: str) -> Path | None:
     """Return the file beside `path` with another suffix, in any case."""
     return find_beside(path, f"{path.stem}{suffix}")
+
+
+def with_companions(path: Path, suffixes: Iterable[str]) -> tuple[Path, ...]:
+    """Return `path` and the existing files beside it with these suffixes."""
+    return (path, *filter(None, (with_suffix(path, suffix) for suffix in suffixes)))
 
 
 @contextmanager

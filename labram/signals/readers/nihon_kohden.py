@@ -9,7 +9,7 @@ import mne
 import numpy as np
 
 from labram.errors import ReadError
-from labram.signals.readers.companions import linked, with_suffix
+from labram.signals.readers.companions import linked, with_companions
 from labram.signals.readers.errors import truncated, unreadable
 from labram.signals.readers.with_mne import open_raw, to_recording
 from labram.signals.recording import Recording, Samples, Signal
@@ -28,7 +28,7 @@ def recognises(path: Path) -> bool:
 
 def content_files(path: Path) -> tuple[Path, ...]:
     """Return the ``.eeg`` file and the files of electrodes and events beside it."""
-    return (path, *filter(None, (with_suffix(path, suffix) for suffix in _COMPANIONS)))
+    return with_companions(path, _COMPANIONS)
 
 
 def read(path: Path) -> Recording:

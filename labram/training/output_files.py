@@ -1,0 +1,12 @@
+"""Names of the files that a training writes beside the weights; this module loads no PyTorch, for the steps' sake."""
+
+HISTORY_FILE = "history.jsonl"
+"""Metrics by step, one JSON object a line."""
+RESUMED_FILE = "resumed.json"
+"""Steps at which the training resumed from a checkpoint."""
+TASK_FILE = "task.json"
+HARDWARE_FILE = "hardware.json"
+LOAD_REPORT_FILE = "load_report.json"
+"""Which tensors of the backbone the task model took."""
+CODEBOOK_FILE, EXAMPLES_FILE = "codebook.json", "examples.npz"
+"""Of the tokenizer: usage of its codebook, and spectra with their reconstructions."""
