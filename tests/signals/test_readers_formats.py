@@ -376,6 +376,12 @@ def test_the_documentation_has_every_format_and_suffix():
     assert all(f"`{suffix}`" in text for suffix in EEG_SUFFIXES)
 
 
+def test_the_readme_counts_the_rows_of_the_formats():
+    root = Path(__file__).parents[2]
+    table = (root / "docs" / "formats.md").read_text().partition("| --- |")[2].partition("\n\n")[0]
+    assert f"Reads {table.count(chr(10) + '| ')} file formats" in (root / "README.md").read_text()
+
+
 def test_formats_that_are_known_and_not_read_name_a_way_out(tmp_path: Path):
     path = tmp_path / "a.trc"
     path.write_bytes(b"\0" * 300)
