@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Make glibc keep freed blocks of up to 32 MiB for reuse; do nothing with other C libraries.
 
     By default glibc returns large blocks to the system at once, and the next step causes a page fault per 4 KiB: 50,000
-    in a masked step of LaBraM-Base (benchmarks/model.md), and as much time as filtering takes in ingest.
+    in a masked step of LaBraM-Base (benchmarks/model.md), and as much time as filtering costs in ingest.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

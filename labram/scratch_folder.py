@@ -1,6 +1,6 @@
 """Temporary files of a run or an ingest: one folder, which its processes use as TMPDIR, deleted at its end.
 
-KFP's runner leaves a folder for each task, and one for the run; a killed process leaves all of its own.
+KFP's runner leaves a folder for each task, and one for the run; a killed process leaves all its folders.
 """
 
 import os

@@ -80,7 +80,7 @@ def sizes() -> Sizes:
 def retry_window(timeout: int, retries: int, first_delay: float, factor: float) -> int:
     """Return the seconds in which a task's attempts must fit, for KFP's ``backoff_max_duration``.
 
-    Argo counts them from the start of the first attempt, refuses a retry after them, and ends a retried pod with them.
+    Argo counts them from the start of the first attempt, denies a retry after them, and ends a retried pod with them.
     So they must hold all attempts at their full length, and all delays.
     """
     delays = sum(first_delay * factor**retry for retry in range(retries))

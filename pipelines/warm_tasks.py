@@ -2,7 +2,7 @@
 
 KFP's local runner starts a new Python process for each task. It imports KFP, MLflow, PyTorch and scikit-learn before it
 does anything, which takes longer than most steps. Here one process imports them, and each task is a fork of it. On a
-cluster every task is a pod of its own.
+cluster every task is a separate pod.
 """
 
 import atexit

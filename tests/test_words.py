@@ -1,4 +1,4 @@
-"""Words that the project retired stay out of help, errors and documentation; Markdown lines stay short."""
+"""Words that the project retired stay out of help, errors, docstrings and documentation; Markdown lines stay short."""
 
 import ast
 import re
@@ -12,9 +12,15 @@ from labram import errors
 from labram.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "k8s").rglob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(page for folder in ("docs", "k8s", "benchmarks") for page in (ROOT / folder).rglob("*.md"))]
+)
+TEXTS = sorted([*(ROOT / "labram" / "recipes").glob("*.yaml"), *(ROOT / "labram" / "reporting").glob("*.html")])
+MARKUP = re.compile(r"<style.*?</style>|\{[%#{].*?[%#}]\}|<[^>]*>|`+[^`]*`+", re.DOTALL)
 GENERATED = {"cli.md"}
 SOURCES = sorted(path for part in ("labram", "components", "pipelines") for path in (ROOT / part).rglob("*.py"))
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+SHOWN = {"remedy", "description"}
 ERRORS = {name for name in vars(errors) if name.endswith(("Error", "Warning"))}
 RETIRED = {
     r"mend(s|ed|ing)?": "fix",
@@ -58,15 +64,24 @@ def commands(group, path: str = "labram") -> Iterator[tuple[str, object]]:
 
 
 def messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield the literal texts of errors and warnings with their lines."""
+    """Yield the literal texts of errors, warnings and descriptions of settings with their lines."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in ERRORS or name == "warn" or any(keyword.arg == "remedy" for keyword in node.keywords):
+        if name in ERRORS or name == "warn" or any(keyword.arg in SHOWN for keyword in node.keywords):
             for part in ast.walk(node):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
                     yield part.lineno, part.value
+
+
+def docstrings(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the docstrings of a module and of its public classes and functions, without code, with their lines."""
+    if isinstance(node, DOCUMENTED) and not getattr(node, "name", "").startswith("_"):
+        yield getattr(node, "lineno", 1), MARKUP.sub("", ast.get_docstring(node) or "")
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for child in node.body:
+                yield from docstrings(child)
 
 
 def prose(page: Path) -> Iterator[tuple[int, str]]:
@@ -86,9 +101,19 @@ def test_help_has_no_retired_word(name: str, command: typer.core.TyperCommand) -
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_errors_have_no_retired_word(path: Path) -> None:
-    found = messages(ast.parse(path.read_text(encoding="utf-8")))
-    assert [f"line {line}: {word}" for line, text in found for word in retired_in(text)] == []
+def test_errors_and_docstrings_have_no_retired_word(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    plots = "reporting" in path.parts  # their figures are drawings
+    texts = [
+        *messages(tree),
+        *((line, re.sub(r"(?i)figures", "", text) if plots else text) for line, text in docstrings(tree)),
+    ]
+    assert [f"line {line}: {word}" for line, text in texts for word in retired_in(text)] == []
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_recipes_and_reports_have_no_retired_word(path: Path) -> None:
+    assert retired_in(MARKUP.sub("", path.read_text(encoding="utf-8"))) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""`labram datasets`: list and show datasets, draft the file of one's own, check it; `labram corpus fetch`."""
+"""`labram datasets`: list and show datasets, draft and check a dataset file; `labram corpus fetch`."""
 
 import json
 import shlex

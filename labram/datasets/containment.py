@@ -1,6 +1,6 @@
 """Whether a path, with all links followed, stays inside a corpus folder.
 
-A link out of it would bring a file into the corpus that nobody put there, such as a private recording.
+A link out of it would bring a file into the corpus that is not meant to be there, such as a private recording.
 """
 
 import os

@@ -30,7 +30,7 @@ class Audit(FrozenModel):
     Attributes:
         windows: Number of windows.
         subjects: Number of subjects.
-        label_varies_within: Fraction of subjects with more than one label. At 0, task and subject cannot be told apart
+        label_varies_within: Fraction of subjects with more than one label. At 0, task and subject cannot be separated
             by windows of one subject.
         subject_variance: Share of the variance of the embeddings that the subject explains.
         label_variance: Share that the label explains; None for regression.

@@ -61,8 +61,8 @@ def score_folder(
         observe: Called with the windows and their predictions, while the windows can be read.
 
     Returns:
-        The evaluation. `overlap` counts recordings that were used in training, by content or subject; a warning says
-        so, because their scores do not measure generalisation.
+        The evaluation. `overlap` counts recordings that were used in training, by content or subject; a warning reports
+        it, because their scores do not measure generalisation.
 
     Raises:
         RecipeError: If the model was trained for another task.

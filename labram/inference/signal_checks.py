@@ -110,7 +110,7 @@ def _hint(label: str) -> str:
 
 
 def real_array(signals: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Return signals as an array of their own dtype.
+    """Return signals as an array; the dtype stays.
 
     Raises:
         WindowError: If they are ragged or not real numbers.

@@ -181,7 +181,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def delete_run(run: LocalRun) -> None:
-    """Delete the folder of a run that had nothing to do."""
+    """Delete the folder of an unchanged run."""
     shutil.rmtree(run.folder, ignore_errors=True)
 
 

@@ -93,7 +93,7 @@ class Follower:
     def lost(self) -> bool:
         """Whether the cluster, not a step, ended the run, and it may be retried.
 
-        A step that failed by itself is never retried: it has recorded its failure, or its container says so.
+        A step that failed by itself is never retried: it has recorded its failure, or its container has.
         """
         failed = self._workflow.failed if self._workflow else ()
         by_cluster = bool(failed) and all(node.lost for node in failed)

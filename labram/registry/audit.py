@@ -1,9 +1,9 @@
 """Audit log of promotions: one line per move of an alias, in order, on the tracking server.
 
 Each entry is a run of the experiment `EXPERIMENT`, so that it outlives models, versions and pods, and needs no other
-service. It is written before the aliases move and finished after: an entry that is unfinished while nobody holds the
-promotion lock is a move that was interrupted, and says how to finish it. Every entry has the digest of the one before,
-so that a missing or edited entry is noticed.
+service. It is written before the aliases move and finished after: an entry that is unfinished while no process holds
+the promotion lock is a move that was interrupted, and states how to finish it. Every entry has the digest of the one
+before, so that a missing or edited entry is noticed.
 """
 
 import hashlib

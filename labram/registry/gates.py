@@ -295,7 +295,7 @@ def masked_accuracy(validation: Mapping[str, float]) -> Gate:
 
 
 def no_task_comparison(champion: str | None) -> Gate:
-    """Check, in a run without tasks, that there is no champion yet: there is no metric to compare with one.
+    """Check, in a run without tasks, that no champion exists yet: there is no metric to compare with one.
 
     Args:
         champion: Version of the champion; None if there is none.

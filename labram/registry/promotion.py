@@ -2,7 +2,7 @@
 
 MLflow's aliases have no compare-and-set. An alias is therefore moved under a lock that all promotions of a tracking
 server share (`labram.registry.promotion_lock`), and only if the champion is still the one that the gates compared with.
-Every move is an entry of `labram.registry.audit`, written before the aliases move: whoever holds the lock next finishes
+Every move is an entry of `labram.registry.audit`, written before the aliases move: the next holder of the lock finishes
 the moves of killed processes first.
 """
 

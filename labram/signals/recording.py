@@ -53,8 +53,8 @@ class Recording:
         channels: Channel labels as in the file; they may repeat.
         sfreq: Sampling rate in Hz.
         events: In order of onset.
-        gap_seconds: Longest gap between consecutive samples in seconds; 0 if format or file state that there is none;
-            None if the file does not tell, or nobody looked (warning ``gaps_unknown``).
+        gap_seconds: Longest gap between consecutive samples in seconds; 0 if format or file state that none exists;
+            None if the file does not record gaps, or the reader does not look for them (warning ``gaps_unknown``).
         notes: Codes of tolerated defects, such as ``truncated_tail`` (docs/formats.md).
         unit: Unit of the electrodes in the file: V, mV, µV or nV; empty if not stated.
         trial_samples: Samples of each trial, if `data` are trials one after the other; 0: a continuous recording.

@@ -1,6 +1,6 @@
 """Runs that stay RUNNING although their process has ended: killed by the system, or lost with its machine.
 
-In a workspace with its own database, only one pipeline runs at a time (`run.lock`): whoever holds the lock knows that
+In a workspace with its own database, only one pipeline runs at a time (`run.lock`): the holder of the lock knows that
 all other runs are dead. On a server, a run is dead if it has been silent for `SILENT_HOURS`; running steps report
 metrics of their machine every few seconds.
 """

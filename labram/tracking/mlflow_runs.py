@@ -168,7 +168,7 @@ def create_parent_run(name: str, tags: Mapping[str, str]) -> str:
 
 @contextmanager
 def failures_recorded(step_name: str) -> Iterator[None]:
-    """Record the failure of a step that has no MLflow run of its own in the parent run, if there is a server.
+    """Record the failure of a step without an MLflow run in the parent run, if there is a server.
 
     A server that does not respond is not waited for: it may be why the step fails.
     """

@@ -32,7 +32,7 @@ OUT_OF_FOLD = "validation/out_of_fold.json"
 
 
 def train_probe(corpus: Corpus, store: Store, backbone: Path, task: TaskRecipe, run: StageRun) -> dict[str, float]:
-    """Fit a probe, stacked with the spectral model if the recipe says so.
+    """Fit a probe, stacked with the spectral model if the recipe sets it.
 
     The penalty is chosen, and the weights of the stack are fitted, on out-of-fold outputs over the training and
     validation subjects, or all subjects of a cross-validated corpus; the parts are then fitted to all of them.

@@ -140,7 +140,7 @@ class Trials(FrozenModel):
 
 
 class Nearest(FrozenModel):
-    """A cap whose electrodes have names of their own, by its montage."""
+    """Montage of a cap whose electrodes do not have the names of the 10-10 system."""
 
     montage: str = Field(description="Name of the cap's montage in MNE, such as GSN-HydroCel-128.")
     within_mm: float = Field(default=12.0, gt=0.0, description="Largest distance to an electrode of the model, in mm.")

@@ -1,4 +1,4 @@
-"""Age and sex in the patient field of EDF and BDF, which MNE does not return. Read only where the owner says so.
+"""Age and sex in the patient field of EDF and BDF, which MNE does not return. Read only with the owner's consent.
 
 Sources: EDF+ (https://www.edfplus.info/specs/edfplus.html): ``CODE SEX DD-MMM-YYYY NAME``, and a date of recording; the
 corpora of Temple University Hospital add ``Age:50``.

@@ -107,7 +107,7 @@ class TorchrunLauncher:
 def select_launcher(job: Job, monitor: Monitor) -> Launcher:
     """Return the launcher for `LABRAM_NODES` and `LABRAM_PROCESSES`; by default one node, one process per GPU.
 
-    Of these, as many are used as divide the job's `micro_batches`, and a note says so if they are fewer.
+    Of these, as many are used as divide the job's `micro_batches`, and a note reports it if they are fewer.
 
     Raises:
         PlatformError: If one of the variables is not a positive integer.
