@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from labram import metrics
 from labram import recipe as recipes
+from labram.cli import app
 from labram.datasets.task_check import check_task
 from labram.errors import RecipeError
 from labram.evaluation.predictions import Predictions
@@ -47,6 +50,8 @@ def test_add_a_task(tmp_path: Path) -> None:
     check_task(task)
     assert evaluate(task).classes == ("open", "closed")
     assert Recipe.from_json(recipe.to_json()) == recipe
+    shown = CliRunner().invoke(app, ["recipe", "show", str(path)])
+    assert (shown.exit_code, yaml.safe_load(shown.output)["tasks"][0]["classes"]) == (0, ["open", "closed"])
 
 
 def test_add_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

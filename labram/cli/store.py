@@ -1,13 +1,18 @@
 """`labram store`: check the files of a patch store, and delete those that no recording in use needs."""
 
 import json as text
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labram.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from labram.cli.terminal import echo
 from labram.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from labram.store.store import Store
 
 app = typer.Typer(help="Check and clean a patch store.", no_args_is_help=True)
 
@@ -27,19 +32,13 @@ def verify(
 
     Exit codes: 0 all intact, or damaged files were deleted; 1 error, or damaged files.
     """
-    from labram.cli.progress import Bar
     from labram.store.store import INGEST_AGAIN, Store
 
     opened = Store(store)
     names = opened.names()
     if not names:
         raise StoreError("the store is empty", file=store, remedy="Run `labram corpus ingest FOLDER` first")
-    damaged = []
-    with Bar("verify") as bar:
-        for done, name in enumerate(names, start=1):
-            if not opened.is_intact(name):
-                damaged.append(name)
-            bar.progress(done, len(names))
+    damaged = _damaged(opened, names)
     for name in damaged if remove else ():
         opened.remove(name)
     if json:
@@ -54,6 +53,19 @@ def verify(
         )
     if damaged:
         echo(f"{INGEST_AGAIN}.", err=True)
+
+
+def _damaged(store: "Store", names: "Collection[str]") -> list[str]:
+    """Return the names of damaged files, with a progress bar."""
+    from labram.cli.progress import Bar
+
+    damaged = []
+    with Bar("verify") as bar:
+        for done, name in enumerate(names, start=1):
+            if not store.is_intact(name):
+                damaged.append(name)
+            bar.progress(done, len(names))
+    return damaged
 
 
 @app.command()

@@ -47,17 +47,7 @@ def eeg_windows(x: Any, channels: Sequence[str] | None, sfreq: float | None, uni
             it has no EEG.
     """
     if not is_mne(x):
-        if channels is None:
-            raise WindowError(
-                "an array has no channel names",
-                field="channels",
-                remedy="Pass channels=['FP1', 'FP2'], or an MNE Raw or Epochs object",
-            )
-        if sfreq is None:
-            raise WindowError(
-                "an array has no sampling rate", field="sfreq", remedy="Pass sfreq= in Hz, or an MNE object"
-            )
-        return EegWindows(real_array(x), channels, sfreq, unit)
+        return _from_array(x, channels, sfreq, unit)
     if channels is not None or sfreq not in (None, x.info["sfreq"]):
         raise WindowError(
             "channels and sampling rate of an MNE object are its own",
@@ -75,3 +65,15 @@ def eeg_windows(x: Any, channels: Sequence[str] | None, sfreq: float | None, uni
         )
     signals = x.get_data(picks=picks)
     return EegWindows(real_array(signals), [x.ch_names[pick] for pick in picks], float(x.info["sfreq"]), "V")
+
+
+def _from_array(x: Any, channels: Sequence[str] | None, sfreq: float | None, unit: str) -> EegWindows:
+    if channels is None:
+        raise WindowError(
+            "an array has no channel names",
+            field="channels",
+            remedy="Pass channels=['FP1', 'FP2'], or an MNE Raw or Epochs object",
+        )
+    if sfreq is None:
+        raise WindowError("an array has no sampling rate", field="sfreq", remedy="Pass sfreq= in Hz, or an MNE object")
+    return EegWindows(real_array(x), channels, sfreq, unit)

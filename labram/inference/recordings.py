@@ -54,10 +54,9 @@ def filtered(
     """
     check_values(signals[list(known.picks)])
     if line_freq_hz not in LINE_FREQUENCIES_HZ:
+        problem = "is missing" if line_freq_hz is None else f"{line_freq_hz!r} is neither 50 nor 60"
         raise WindowError(
-            "the line frequency is missing"
-            if line_freq_hz is None
-            else f"line frequency {line_freq_hz!r}: 50 or 60 expected",
+            f"the line frequency {problem}",
             field="line_freq_hz",
             remedy="Pass the power line frequency in Hz at the place of recording",
         )

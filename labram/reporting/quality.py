@@ -88,7 +88,15 @@ def quarantine(corpus: Corpus) -> ReportSection:
         )
         for code, amount in by_reason.most_common()
     )
-    recordings = tuple(
+    tables = (
+        Table("Reasons", ("reason", "meaning", "what to do", "recordings", "datasets"), reasons, frozenset({3})),
+        _quarantined(records),
+    )
+    return ReportSection("quarantine", "Quarantine", (lead,), tables=tables)
+
+
+def _quarantined(records: Sequence[Mapping[Any, Any]]) -> Table:
+    rows = tuple(
         (
             str(row["recording_id"]),
             str(row["format"]),
@@ -98,17 +106,13 @@ def quarantine(corpus: Corpus) -> ReportSection:
         )
         for row in records
     )
-    tables = (
-        Table("Reasons", ("reason", "meaning", "what to do", "recordings", "datasets"), reasons, frozenset({3})),
-        Table(
-            "Quarantined recordings",
-            ("recording", "format", "seconds", "reasons", "details"),
-            recordings,
-            frozenset({2}),
-            folded=len(recordings) > MOST_ROWS_UNFOLDED,
-        ),
+    return Table(
+        "Quarantined recordings",
+        ("recording", "format", "seconds", "reasons", "details"),
+        rows,
+        frozenset({2}),
+        folded=len(rows) > MOST_ROWS_UNFOLDED,
     )
-    return ReportSection("quarantine", "Quarantine", (lead,), tables=tables)
 
 
 def rules_table(folder: Path | None) -> list[Table]:

@@ -52,7 +52,7 @@ def test_a_new_adapter_is_listed_documented_and_ingested(
     take_in: Callable[..., tuple[object, Corpus]],
     labels_of: Callable[[Corpus, str], list[tuple[float, float, tuple[float, ...]]]],
 ) -> None:
-    listed = json.loads(CliRunner().invoke(app, ["corpus", "datasets", "--json"]).output)
+    listed = json.loads(CliRunner().invoke(app, ["datasets", "list", "--json"]).output)
     assert NAME in [row["name"] for row in listed]
 
     page = update_table((ROOT / "docs" / "datasets.md").read_text(encoding="utf-8"))

@@ -267,8 +267,8 @@ class TestCommand:
         assert "eegmmidb" in str(done.exception)
 
     def test_all_datasets_are_listed_for_people_and_programs(self) -> None:
-        table = CliRunner().invoke(app, ["corpus", "datasets"], env={"COLUMNS": "200"})
-        listed = json.loads(CliRunner().invoke(app, ["corpus", "datasets", "--json"]).output)
+        table = CliRunner().invoke(app, ["datasets", "list"], env={"COLUMNS": "200"})
+        listed = json.loads(CliRunner().invoke(app, ["datasets", "list", "--json"]).output)
         assert [row["name"] for row in listed] == list(ADAPTERS)
         assert all(row["name"] in table.output for row in listed)
         assert {row["name"] for row in listed if row["fetch"]} >= {

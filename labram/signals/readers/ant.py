@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from antio import read_cnt
 from antio.libeep import pyeep
+from numpy.typing import NDArray
 
 from labram.signals.readers.companions import linked, with_companions, with_suffix
 from labram.signals.readers.errors import empty, unreadable
@@ -60,10 +61,7 @@ def read(path: Path) -> Recording:
             [redecode(text) for text in file.get_channel(index, encoding="latin1")]
             for index in range(file.get_channel_count())
         ]
-        data = np.empty((len(channels), file.get_sample_count()), np.float32)
-        for start in range(0, data.shape[1], _BLOCK_SAMPLES):
-            stop = min(start + _BLOCK_SAMPLES, data.shape[1])
-            data[:, start:stop] = file.get_samples_as_nparray(start, stop)
+        data = _samples(file, len(channels))
         triggers = [file.get_trigger(index) for index in range(file.get_trigger_count())]
         began = _seconds(*pyeep.get_start_date_and_fraction(file._handle))
     except Exception as error:  # antio raises arbitrary exceptions of its C code
@@ -85,6 +83,15 @@ def read(path: Path) -> Recording:
         notes=notes,
         unit=unit,
     )
+
+
+def _samples(file: Any, channels: int) -> NDArray[np.float32]:
+    """Read all samples block by block [channels, samples]."""
+    data = np.empty((channels, file.get_sample_count()), np.float32)
+    for start in range(0, data.shape[1], _BLOCK_SAMPLES):
+        stop = min(start + _BLOCK_SAMPLES, data.shape[1])
+        data[:, start:stop] = file.get_samples_as_nparray(start, stop)
+    return data
 
 
 def _seconds(date: float, fraction: float) -> float | None:
