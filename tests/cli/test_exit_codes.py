@@ -26,7 +26,7 @@ def test_a_result_has_one_exit_code_whether_it_is_new_or_repeated(tmp_path, monk
     assert result.show_result(shown, Workspace.at(tmp_path), tmp_path, load("demo")) == code
     assert "debug run" not in capsys.readouterr().out
     assert result.show_result(shown, Workspace.at(tmp_path), tmp_path, shortened(load("demo"))) == code
-    assert ("debug run  every step works" in capsys.readouterr().out) == (outcome != Outcome.COMPARED)
+    assert ("debug run  every step works" in capsys.readouterr().out) == (outcome != RunOutcome.COMPARED)
 
 
 def test_an_unchanged_run_names_the_run_before(tmp_path, monkeypatch):
