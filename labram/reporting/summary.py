@@ -159,7 +159,7 @@ def gates(record: RunRecord) -> ReportSection:
     if not record.gates:
         return ReportSection("gates", "Gates", ("No gate was evaluated in this run; no alias moved.",))
     rows = tuple(
-        (model, gate.name, _status(gate), gate.detail, _values(gate.figures))
+        (model, gate.name, _status(gate), gate.detail, _values(gate.values))
         for model, gate in sorted(record.gates, key=lambda evaluated: evaluated[1].passed)
     )
     tables = [Table("Gates", ("model", "gate", "outcome", "detail", "values"), rows)]
