@@ -19,6 +19,7 @@ def evaluate(
     confusion: dsl.Output[dsl.ClassificationMetrics],
     summary: dsl.Output[dsl.Markdown],
     label: str = "",
+    backbone: dsl.Input[dsl.Model] = None,
 ) -> None:
     """Write metrics with confidence intervals, predictions and, for a classification, the confusion matrix."""
     import json
@@ -36,6 +37,7 @@ def evaluate(
         out=evaluation.path,
         summary=summary.path,
         label=label,
+        backbone=backbone and backbone.path,
     )
     metrics.metadata.update(values)
     with open(f"{evaluation.path}/evaluation.json", encoding="utf-8") as file:

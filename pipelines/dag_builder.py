@@ -218,7 +218,9 @@ class DagBuilder:
         """Add `finetune` and `evaluate` to a loop; `label` distinguishes iterations of one task."""
         shared = {"workspace": self.workspace, "corpus": corpus, "task": task, "seed": seed, **label}
         model = self.placement(finetune(backbone=backbone, **shared)).outputs["model"]
-        scores = evaluate(model=model, corpus_version=self.corpus_version, gates=gates, **shared)
+        # Runs of a study compare variants: their backbones are not probed.
+        probed = {} if label else {"backbone": backbone}
+        scores = evaluate(model=model, corpus_version=self.corpus_version, gates=gates, **probed, **shared)
         return FineTuned(model, self.placement(scores).outputs["evaluation"])
 
     def add_ablation_run(self, corpus: Any, backbone: Any, *, settings: Any, gates: Any) -> FineTuned:

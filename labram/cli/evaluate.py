@@ -99,7 +99,7 @@ def _show(evaluation: "Evaluation", model: str) -> None:
         f"the model {evaluation.against_baseline.predicate} on {evaluation.metric}; "
         f"alignment: {evaluation.alignment}"
     )
-    for line in (*evaluation.marks, evaluation.compared):
+    for line in (*evaluation.marks, evaluation.over_subjects, evaluation.compared):
         if line:
             console.print(line)
     for note in evaluation.notes:

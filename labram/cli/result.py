@@ -68,6 +68,9 @@ def _show_tasks(rows: list[dict[str, Any]]) -> None:
             )
         if row.get("decisions"):
             console.print(f"decisions of {row['task']}  {row['decisions']}")
+    for row in rows:
+        if row.get("backbone"):
+            console.print(f"backbone  {row['backbone']}")
 
 
 def _show_gates(result: dict[str, Any], recipe: "Recipe") -> None:

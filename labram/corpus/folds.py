@@ -13,7 +13,7 @@ import pandas as pd
 from labram.corpus.catalogue import ACCEPTED, Corpus, Split
 from labram.corpus.splits import SubjectGroup, assign_splits, subject_groups
 from labram.errors import LabelError
-from labram.recipe import SplitRecipe
+from labram.recipe import SplitRecipe, TaskRecipe
 
 
 def cross_validated(corpus: Corpus, recipe: SplitRecipe, seed: int, datasets: Collection[str]) -> Corpus:
@@ -119,3 +119,30 @@ def require_folds(corpus: Corpus, task: str, dataset: str) -> None:
             field=f"tasks.{task}",
             remedy=f"Add subjects to the dataset {dataset}",
         )
+
+
+def require_classes(corpus: Corpus, task: TaskRecipe) -> None:
+    """Check, for a strategy that trains, that every fold has all classes for training and labels to select an epoch.
+
+    Raises:
+        LabelError: If a fold lacks a class, or labels of validation subjects; names the fold.
+    """
+    for fold in (*all_folds(corpus, task.dataset), None):
+        found = fold_corpus(corpus, task.dataset, fold).intervals(task.name, dataset=task.dataset)
+        labels = {split: {tuple(label) for label in rows["label"]} for split, rows in found.groupby("split")}
+        if "test" not in labels and fold is not None:
+            continue  # no subject of this fold has labels: it is left out
+        missing = [] if task.kind == "regression" else _absent(labels.get("train", set()), task)
+        if missing or not labels.get("train") or not labels.get("validation"):
+            what = f"no training subject with the class {missing[0]}" if missing else "no labels of validation subjects"
+            raise LabelError(
+                f"{what if labels.get('train') else 'no training subject'} is left in "
+                f"{'the training of the registered model' if fold is None else f'fold {fold[1]}'}",
+                field=f"tasks.{task.name}",
+                remedy="Set fewer split.folds, add subjects, or set adaptation.strategy: probe, which needs no "
+                "validation subjects",
+            )
+
+
+def _absent(labels: Collection[tuple[float, ...]], task: TaskRecipe) -> list[str]:
+    return [name for number, name in enumerate(task.classes) if (float(number),) not in labels]

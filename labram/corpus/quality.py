@@ -120,6 +120,8 @@ def check_quality(
         )
     for task, dataset in (tasks or {}).items():
         splits.require_labels(corpus, task, dataset, split)
+        if isinstance(split, SplitRecipe):
+            splits.require_common_channels(corpus, task, dataset)
         if corpus.protocol(dataset):
             folds.require_folds(corpus, task, dataset)
     return summary

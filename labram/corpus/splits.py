@@ -77,6 +77,23 @@ def require_labels(corpus: Corpus, task: str, dataset: str, split: SplitRecipe |
         _require_test_subjects(labelled, task)
 
 
+def require_common_channels(corpus: Corpus, task: str, dataset: str) -> None:
+    """Check that the montages of a task's recordings share a channel, as baselines and probes require.
+
+    Raises:
+        LabelError: If they share none.
+    """
+    montages = [tuple(names) for names in corpus.intervals(task, dataset=dataset)["montage"]]
+    if montages and not set(montages[0]).intersection(*montages):
+        counted = ", ".join(sorted({f"{len(names)} channels {names[0]}…{names[-1]}" for names in montages}))
+        raise LabelError(
+            f"no channel is common to all recordings with labels of the task {task} ({counted}), as baselines and "
+            "probes require",
+            field=f"tasks.{task}",
+            remedy=f"Leave the recordings of one montage out of the dataset {dataset}, or name their channels alike",
+        )
+
+
 def _require_test_subjects(labelled: pd.DataFrame, task: str) -> None:
     total = labelled["subject_key"].nunique()
     count = labelled.loc[labelled["split"] == "test", "subject_key"].nunique()

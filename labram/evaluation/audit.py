@@ -33,6 +33,8 @@ class Audit(FrozenModel):
         label_varies_within: Fraction of subjects with more than one label. At 0, task and subject cannot be separated
             by windows of one subject.
         subject_variance: Share of the variance of the embeddings that the subject explains.
+        subject_variance_before: Share that the subject explains before fine-tuning; None for a frozen backbone.
+        dataset: Accuracy of the dataset of new subjects' windows, over the whole corpus; None with one dataset.
         label_variance: Share that the label explains; None for regression.
         identity: Accuracy of the subject's identity, predicted from the embedding of another part of the recordings.
         task: Headline metric of a ridge probe on new subjects; labels are permuted within subjects where they vary.
@@ -59,6 +61,8 @@ class Audit(FrozenModel):
     reliability: tuple[tuple[float, float, int], ...]
     by_subject: tuple[float | None, ...]
     by_montage: dict[str, float | None]
+    subject_variance_before: Null | None = None
+    dataset: Null | None = None
     frozen_parameters: int
     fitted_parameters: int
 

@@ -22,11 +22,12 @@ from labram.evaluation.statistics import finite
 from labram.inference.predictor import Predictor
 from labram.linear.features import CONSTANT, common_channels, measure
 from labram.metrics import Array, Ids
+from labram.models import weights
 from labram.models.downstream import DownstreamModel
 from labram.models.model_input import WindowEmbedder
 from labram.recipe import AlignmentRecipe, TaskRecipe
 from labram.store.store import Store
-from labram.training.data.labelled import LabelledWindows
+from labram.training.data.labelled import LabelledWindows, windows_of_datasets
 
 MOST_WINDOWS = 3000
 """Windows that an audit uses; of more, evenly spaced ones."""
@@ -36,10 +37,19 @@ PENALTY = 1.0
 PERMUTATIONS = 99
 ALIGNMENTS = ("none", "zscore", "euclidean")
 CALIBRATION_BINS = 10
+DATASET_WINDOWS = (40, 5)
+"""Recordings of a dataset, and windows of each, for the probe of the dataset."""
 
 
 def audit_model(
-    corpus: Corpus, store: Store, model: Path, task: TaskRecipe, predictions: Predictions, *, seed: int
+    corpus: Corpus,
+    store: Store,
+    model: Path,
+    task: TaskRecipe,
+    predictions: Predictions,
+    *,
+    seed: int,
+    backbone: Path | None = None,
 ) -> Audit:
     """Audit a task model on all labelled windows of its dataset.
 
@@ -50,15 +60,18 @@ def audit_model(
         task: The task.
         predictions: Predictions of the model for subjects that it has not seen.
         seed: Seed of the permutations.
+        backbone: Folder of the backbone before fine-tuning.
     """
     predictor = Predictor(model)
     assert isinstance(predictor.model, DownstreamModel)
     embed = WindowEmbedder(predictor.model, predictor.probe.pooling if predictor.probe else "mean")
     windows = LabelledWindows.load(corpus, store, task, None)
+    subjects, positions = _numbers(windows)
     kept = _spread(len(windows))
-    embeddings = {kind: _embedded(windows, kind, task, embed)[kept] for kind in dict.fromkeys((*ALIGNMENTS,))}
+    windows = windows.rows(kept)
+    embeddings = {kind: _embedded(windows, kind, task, embed) for kind in ALIGNMENTS}
     own = embeddings[task.alignment.kind]
-    data = _Data(task, np.asarray(windows.y, float)[kept], *_numbers(windows, kept), np.random.default_rng(seed))
+    data = _Data(task, np.asarray(windows.y, float), subjects[kept], positions[kept], np.random.default_rng(seed))
     encoder = sum(parameter.numel() for parameter in predictor.model.encoder.parameters())
     parts = predictor.probe.parts if predictor.probe else ()
     error, reliability = _calibration(predictions, task)
@@ -76,9 +89,40 @@ def audit_model(
         reliability=reliability,
         by_subject=tuple(sorted(_by(predictions, predictions.subject_key, task).values(), key=_undefined_first)),
         by_montage=_by(predictions, _channel_counts(corpus, predictions), task),
+        subject_variance_before=_before(windows, data, task, predictor, backbone),
+        dataset=_dataset_identity(windows_of_datasets(corpus, store, task, *DATASET_WINDOWS), predictor.model, seed),
         frozen_parameters=encoder,
         fitted_parameters=sum(part.weights.size + part.bias.size for part in parts),
     )
+
+
+def _before(
+    windows: LabelledWindows, data: "_Data", task: TaskRecipe, predictor: Predictor, backbone: Path | None
+) -> Null | None:
+    """Return the share of variance that the subject explains in the embeddings of the backbone, before fine-tuning."""
+    if backbone is None or predictor.probe is not None:
+        return None
+    model = weights.backbone_to_downstream(backbone, outputs=1)[0].to(predictor.device)
+    table = _embedded(windows, task.alignment.kind, task, WindowEmbedder(model, "mean"))
+    return data.explained(table, data.subjects)
+
+
+def _dataset_identity(windows: LabelledWindows, model: DownstreamModel, seed: int) -> Null | None:
+    """Return the accuracy of the dataset of new subjects' windows, beside permuted datasets of subjects."""
+    if len(np.unique(windows.y)) < 2:
+        return None
+    embed = WindowEmbedder(model, "mean")
+    parts = [measure([group], group.channels, ("embedding",), embed=embed) for group in windows.window_groups()]
+    table = np.concatenate([part.tables["embedding"] for part in parts])
+    subjects, _ = pd.factorize(windows.subject_keys.astype(object))
+    datasets, random = windows.y.astype(np.int64), np.random.default_rng(seed)
+    first = np.unique(subjects, return_index=True)[1]
+    orders = [datasets[first], *(random.permutation(datasets[first]) for _ in range(PERMUTATIONS))]
+    targets = np.concatenate([np.eye(datasets.max() + 1)[order[subjects]] for order in orders], axis=1)
+    # Subjects of a dataset are neighbours: without a shuffle a fold would hold out a dataset.
+    outputs = _out_of_fold(table, targets, random.permutation(len(first))[subjects])
+    decided = [part.argmax(axis=1) for part in np.split(outputs, len(orders), axis=1)]
+    return _null([float(np.mean(each == order[subjects])) for each, order in zip(decided, orders, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -197,13 +241,18 @@ def _spread(count: int) -> Ids:
 
 
 def _embedded(windows: LabelledWindows, kind: str, task: TaskRecipe, embed: WindowEmbedder) -> Array:
-    alignment = task.alignment if kind == task.alignment.kind else AlignmentRecipe.model_validate({"kind": kind})
+    plain = AlignmentRecipe()
+    alignment = (
+        plain
+        if kind == "none"
+        else (task.alignment if task.alignment.kind != "none" else plain).model_copy(update={"kind": kind})
+    )
     groups = windows.window_groups(alignment)
     return measure(groups, common_channels(groups), ("embedding",), embed=embed).tables["embedding"]
 
 
-def _numbers(windows: LabelledWindows, kept: Ids) -> tuple[Ids, Array]:
-    subjects, _ = pd.factorize(windows.subject_keys.astype(object)[kept])
+def _numbers(windows: LabelledWindows) -> tuple[Ids, Array]:
+    subjects, _ = pd.factorize(windows.subject_keys.astype(object))
     series = pd.Series(subjects)
     positions = series.groupby(subjects).cumcount() / series.groupby(subjects).transform("size")
     return subjects, positions.to_numpy(dtype=float)

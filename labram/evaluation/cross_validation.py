@@ -17,7 +17,7 @@ from labram.errors import RecipeError
 from labram.evaluation.baselines import BaselineFeatures, best
 from labram.evaluation.folds import Fold, folds_of
 from labram.evaluation.predictions import Predictions
-from labram.evaluation.random_weights import untrained
+from labram.evaluation.random_weights import draws, untrained
 from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear import model as linear
@@ -39,7 +39,7 @@ class TaskFeatures:
 
     Attributes:
         baselines: Features of the baselines, with labels and subjects.
-        embeddings: Embeddings with the task's alignment, by the name of the model: ``labram``, ``random``.
+        embeddings: Embeddings with the task's alignment, by the name of the model: ``labram``, ``random 0`` and so on.
     """
 
     baselines: BaselineFeatures
@@ -121,8 +121,11 @@ def cross_validate(
             remedy="Set adaptation.strategy: probe, or split.kind: holdout",
         )
     assert isinstance(predictor.model, DownstreamModel)
-    models = {"labram": predictor.model} | ({} if seed is None else {"random": untrained(predictor, seed)})
     windows = LabelledWindows.load(corpus, store, task, None)
+    models = {"labram": predictor.model}
+    if seed is not None:
+        count = draws(windows.window_groups(), task.seconds)
+        models |= {f"random {draw}": untrained(predictor.model, seed + draw) for draw in range(count)}
     features = TaskFeatures.measure(windows, task, models)
     folds = folds_of(corpus, windows, task.dataset)
     parts = [_predicted(windows, features, fold, beside=seed is not None) for fold in folds]
@@ -136,7 +139,7 @@ def _predicted(windows: LabelledWindows, features: TaskFeatures, fold: Fold, *, 
     parts = [(features.choose_probe("labram", fold), "labram")]
     wanted: list[BaselineName] = [*(task.baselines if beside else ()), *(("spectral",) if stacked else ())]
     bases = {name: [(features.baselines.choose(name, train, fold.inner), "")] for name in dict.fromkeys(wanted)}
-    random = [(features.choose_probe("random", fold), "random")] if beside else []
+    random = [[(features.choose_probe(name, fold), name)] for name in features.embeddings if name != "labram"]
     starts = np.concatenate([group.starts for group in windows.groups]) / SAMPLE_RATE_HZ
     return Predictions(
         recording_id=windows.recording_ids.astype(object)[test],
@@ -145,7 +148,7 @@ def _predicted(windows: LabelledWindows, features: TaskFeatures, fold: Fold, *, 
         y=windows.y[test],
         prediction=features.predict([*parts, *bases["spectral"]] if stacked else parts, train, test),
         labram=features.predict(parts, train, test) if beside and stacked else None,
-        random=features.predict(random, train, test) if beside else None,
+        random=tuple(features.predict(twin, train, test) for twin in random),
         fold=np.full(len(test), fold.number),
         repetition=np.full(len(test), fold.repetition),
         baselines={name: features.predict(bases[name], train, test) for name in task.baselines} if beside else {},

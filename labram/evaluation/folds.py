@@ -13,6 +13,7 @@ import pandas as pd
 from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError
 from labram.metrics import Ids
+from labram.recipe import TaskRecipe
 from labram.training.data.labelled import LabelledWindows
 
 PARTS = 5
@@ -59,6 +60,39 @@ def folds_of(corpus: Corpus, windows: LabelledWindows, dataset: str) -> list[Fol
             remedy="Choose another protocol, such as kfold",
         )
     return folds
+
+
+def reductions(corpus: Corpus, windows: LabelledWindows, task: TaskRecipe) -> tuple[str, ...]:
+    """Return what the folds of a task leave out, in sentences: folds without labels, classes, untested windows.
+
+    Args:
+        corpus: Cross-validated corpus.
+        windows: All windows of the task.
+        task: The task.
+    """
+    folds, notes = folds_of(corpus, windows, task.dataset), []
+    tested = np.unique(np.concatenate([fold.test for fold in folds]))
+    if untested := len(windows) - len(tested):
+        people = len(set(windows.subject_keys) - set(windows.subject_keys[tested]))
+        notes.append(
+            f"{untested} of {len(windows)} windows are in no fold that can be tested, and not scored; of {people} "
+            "subjects no window is."
+        )
+    rows = corpus.accepted(dataset=task.dataset)
+    existing = {
+        (repeat, fold) for each in rows["folds"] for repeat, fold in enumerate(each if each is not None else ())
+    }
+    if empty := len(existing - {(fold.repetition, fold.number) for fold in folds}):
+        notes.append(f"{empty} of {len(existing)} folds have no subject with labels of the task, and are left out.")
+    if task.kind != "regression":
+        y = windows.y.astype(np.int64)
+        for number, name in enumerate(task.classes):
+            if without := sum(number in y[fold.test] and number not in y[fold.train] for fold in folds):
+                notes.append(
+                    f"In {without} of {len(folds)} folds no subject that models are fitted to has the class {name}: "
+                    "its windows there cannot be predicted right."
+                )
+    return tuple(notes)
 
 
 def _of_subjects(corpus: Corpus, windows: LabelledWindows, dataset: str) -> Iterator[Fold]:

@@ -15,9 +15,11 @@ from labram.metrics import Array, Ids
 
 PREDICTIONS_FILE = "predictions.parquet"
 OTHERS = ("baseline", "labram", "random")
-"""Columns of predictions that the model's are compared with."""
+"""Scores that the model's are compared with."""
+_SIDES = ("baseline", "labram")
 _FOLDS = ("fold", "repetition")
 _BASELINE = "baseline: "
+_RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Predictions:
         prediction: Predictions of the model, as `labram.metrics.scores` takes them.
         baseline: Predictions of the best baseline; None if no baseline fits the windows.
         labram: Predictions of LaBraM alone, if the model is stacked with the spectral model.
-        random: Predictions of the same adaptation of random weights; None if it was not made.
+        random: Predictions of the same adaptation of random weights, of each draw; none if it was not made.
         fold: Fold in which the window was tested [n]; None without a cross-validation.
         repetition: Repetition of the cross-validation, in each of which every window has a row [n].
         baselines: Predictions of every baseline, by name.
@@ -47,7 +49,7 @@ class Predictions:
     prediction: Array
     baseline: Array | None = None
     labram: Array | None = None
-    random: Array | None = None
+    random: tuple[Array, ...] = ()
     fold: Ids | None = None
     repetition: Ids | None = None
     baselines: Mapping[str, Array] = field(default_factory=dict)
@@ -84,7 +86,8 @@ class Predictions:
             "y": _lists(self.y),
             "prediction": _lists(self.prediction),
         }
-        columns |= {name: _lists(values) for name in OTHERS if (values := getattr(self, name)) is not None}
+        columns |= {name: _lists(values) for name in _SIDES if (values := getattr(self, name)) is not None}
+        columns |= {f"{_RANDOM}: {draw}": _lists(values) for draw, values in enumerate(self.random)}
         columns |= {f"{_BASELINE}{name}": _lists(values) for name, values in self.baselines.items()}
         columns |= {} if self.group is None else {"group": self.group.astype(str)}
         columns |= {name: values for name in _FOLDS if (values := getattr(self, name)) is not None}
@@ -129,7 +132,9 @@ class Predictions:
                 for name in table
                 if str(name).startswith(_BASELINE)
             },
-            **{name: _stacked(table[name]) for name in OTHERS if name in table},
+            # Records of version 0.1 have one draw of random weights, in a column with their name alone.
+            random=tuple(_stacked(table[name]) for name in table if str(name).partition(":")[0] == _RANDOM),
+            **{name: _stacked(table[name]) for name in _SIDES if name in table},
         )
 
     def of_subjects(self, subjects: Collection[str]) -> "Predictions":
@@ -139,7 +144,8 @@ class Predictions:
     def rows(self, indices: Ids) -> "Predictions":
         """Return some rows, in the order of their indices."""
         columns = {name: values[indices] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
-        return replace(self, **columns, baselines={name: values[indices] for name, values in self.baselines.items()})
+        baselines = {name: values[indices] for name, values in self.baselines.items()}
+        return replace(self, **columns, baselines=baselines, random=tuple(values[indices] for values in self.random))
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
@@ -147,7 +153,8 @@ class Predictions:
         names = [name for name, values in vars(parts[0]).items() if isinstance(values, np.ndarray)]
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         baselines = {name: np.concatenate([part.baselines[name] for part in parts]) for name in parts[0].baselines}
-        return replace(parts[0], **columns, baselines=baselines)
+        random = tuple(map(np.concatenate, zip(*(part.random for part in parts), strict=True)))
+        return replace(parts[0], **columns, baselines=baselines, random=random)
 
 
 def _lists(values: Array) -> list[list[float]]:

@@ -1,8 +1,9 @@
 """The record of an evaluation: the metrics computed from predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import AliasChoices, Field
@@ -10,6 +11,8 @@ from pydantic import AliasChoices, Field
 from labram import checksums, metrics
 from labram.errors import LabelError
 from labram.evaluation import statistics
+from labram.evaluation.backbone_probe import BackboneProbe
+from labram.evaluation.by_recording import by_recording
 from labram.evaluation.operating_point import OperatingPoint, Performance
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.statistics import Estimate
@@ -94,6 +97,8 @@ class Evaluation(FrozenModel):
     """Headline metric of every baseline, by name; `baseline` is the best of them."""
     alignment: str = "none"
     """How subjects were aligned without labels, and on how many seconds."""
+    calibrated: bool = False
+    """Whether the alignment used windows of the tested people that are known by their labels."""
     predictor: str = ""
     """What predicts: empty for LaBraM with its own head."""
     share: float = 1.0
@@ -101,11 +106,23 @@ class Evaluation(FrozenModel):
     labram: dict[str, Estimate] = Field(default_factory=dict)
     """Metrics of LaBraM alone, if the predictor is stacked with the spectral model."""
     random: dict[str, Estimate] = Field(default_factory=dict)
-    """Metrics of the same adaptation of random weights, without the spectral model; empty if it was not made."""
+    """Metrics of the same adaptation of random weights, without the spectral model, as means over draws of the weights;
+    empty if it was not made."""
+    random_draws: int = 1
+    random_range: tuple[float, float] | None = None
+    """Headline metric of the worst and the best draw."""
+    backbone: BackboneProbe | None = None
+    """What pre-training adds to a probe of the frozen backbone."""
     pretraining: Estimate = Estimate(value=None)
     """LaBraM alone minus random weights on the headline metric, signed so that above zero pre-training helped."""
     difference: Estimate = Estimate(value=None)
     """Model minus baseline on the headline metric, signed so that above zero the model is better."""
+    subject_mean: Estimate = Estimate(value=None)
+    """Mean over subjects of each one's headline metric, with an interval by Student's t."""
+    subject_difference: Estimate = Estimate(value=None)
+    """The same of model minus baseline, signed as `difference`."""
+    subjects_defined: int = 0
+    """Number of subjects whose own headline metric is defined."""
     p_value: float | None = None
     """Of a permutation test that model and baseline predict subjects equally well (`statistics.swap_test`)."""
     chance: float | None = None
@@ -149,13 +166,13 @@ class Evaluation(FrozenModel):
     @property
     def tested(self) -> str:
         """How predictions of unseen subjects were obtained, in a phrase: the words of terminal, report and card."""
-        subjects = f"{self.n_subjects} subject{'s' * (self.n_subjects != 1)}"
+        subjects = f"{self.n_subjects} subject{'s' * (self.n_subjects != 1)}{', calibrated' * self.calibrated}"
         if self.protocol == "holdout":
             return f"{self.split} split, {subjects}"
         methods = {
-            "loso": "leave-one-subject-out",
-            "within-session": "within-session evaluation",
-            "cross-session": "cross-session evaluation",
+            "loso": "leave-one-subject-out (MOABB: CrossSubjectEvaluation)",
+            "within-session": "within-session evaluation (MOABB: WithinSessionEvaluation)",
+            "cross-session": "cross-session evaluation (MOABB: CrossSessionEvaluation)",
         }
         method = methods.get(self.protocol, f"{self.folds}-fold cross-validation")
         times = f", repeated {self.repetitions} times" if self.repetitions > 1 else ""
@@ -181,10 +198,38 @@ class Evaluation(FrozenModel):
                 f"Pre-training used recordings, without labels, of {self.pretrained_subjects} of the {self.n_subjects} "
                 "tested subjects: scores of LaBraM may be too high for new subjects."
             )
+        if self.calibrated:
+            marks.append(
+                "Calibrated: each tested person's alignment is computed from rest that is known by its labels and not "
+                "scored. The score holds for people of whom such rest is recorded first."
+            )
+        if self.random:
+            marks.append(self._twin)
         if self.test_uses:
             times = "once" if self.test_uses == 1 else f"{self.test_uses} times"
             marks.append(f"These test recordings have been used {times} in this workspace, this evaluation included.")
         return tuple(marks)
+
+    @property
+    def over_subjects(self) -> str:
+        """Means over subjects with t intervals, in a sentence for terminal, report and card; empty if none."""
+        if self.subject_mean.low is None:
+            return ""
+        difference = f", difference from the baseline {self.subject_difference}" if self.baseline else ""
+        return (
+            f"Mean of each subject's own {self.metric}, with t intervals over subjects: {self.subject_mean}"
+            f"{difference} ({self.subjects_defined} of {self.n_subjects} subjects)."
+        )
+
+    @property
+    def _twin(self) -> str:
+        if self.random_draws < 2:
+            return "Random weights were drawn once; other draws differ."
+        low, high = self.random_range or (np.nan, np.nan)
+        return (
+            f"Scores of random weights are means over {self.random_draws} draws, whose {self.metric} is {low:.3f} to "
+            f"{high:.3f}."
+        )
 
     @property
     def compared(self) -> str:
@@ -236,6 +281,7 @@ def summarise(
     protocol: Protocol = "holdout",
     pretrained_subjects: int = 0,
     test_uses: int = 0,
+    backbone: BackboneProbe | None = None,
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
     """Compute metrics with confidence intervals over subjects.
@@ -261,7 +307,8 @@ def summarise(
         baseline_estimates, _ = statistics.estimates(baseline, count)
         difference = statistics.advantage(task.metric, model[task.metric], baseline[task.metric], count)
     alone = _drawn(task, predictions, predictions.labram, draws)
-    random = _drawn(task, predictions, predictions.random, draws)
+    twins = [_drawn(task, predictions, values, draws) for values in predictions.random]
+    random = {name: np.mean([twin[name] for twin in twins], axis=0) for name in model} if twins else {}
     pretraining = (
         statistics.advantage(task.metric, (alone or model)[task.metric], random[task.metric], count)
         if random
@@ -295,20 +342,25 @@ def summarise(
             for name, values in predictions.baselines.items()
         },
         alignment=alignment,
+        calibrated=task.alignment.source == "rest",
         predictor=predictor,
         share=share,
         labram=statistics.estimates(alone, count)[0],
         random=statistics.estimates(random, count)[0],
+        random_draws=max(len(twins), 1),
+        random_range=_range([float(twin[task.metric][0]) for twin in twins]),
+        backbone=backbone,
         pretraining=pretraining,
         difference=difference,
+        **_over_subjects(task, predictions),
         p_value=_p_value(task, predictions, min(bootstrap, MOST_SWAPS), seed),
         chance=chance,
         beats_baseline=above_chance and difference.value is not None and difference.value > 0,
         significant=enough and difference.excludes_zero(),
         bootstrap_draws=draws.n_draws,
         undefined_draws=undefined,
-        by_recording=_by_recording(predictions, predictions.prediction, task.kind),
-        baseline_by_recording=_by_recording(predictions, predictions.baseline, task.kind),
+        by_recording=by_recording(predictions, predictions.prediction, task.kind),
+        baseline_by_recording=by_recording(predictions, predictions.baseline, task.kind),
         confusion=_confusion(predictions.y, predictions.prediction, classes),
         baseline_confusion=_confusion(predictions.y, predictions.baseline, classes),
         scatter=() if classes else _points(predictions.y, predictions.prediction),
@@ -326,6 +378,21 @@ def summarise(
     )
 
 
+def _over_subjects(task: TaskRecipe, predictions: Predictions) -> dict[str, Any]:
+    """Return the mean of the subjects' own scores, and of their differences from the baseline, with t intervals."""
+    kind, metric, y, subjects = task.kind, task.metric, predictions.y, predictions.units
+    ours = statistics.by_subject(kind, metric, y, predictions.prediction, subjects)
+    found: dict[str, Any] = {
+        "subject_mean": statistics.t_interval(ours),
+        "subjects_defined": int(np.isfinite(ours).sum()),
+    }
+    if predictions.baseline is not None:
+        theirs = statistics.by_subject(kind, metric, y, predictions.baseline, subjects)
+        gain = ours - theirs if metrics.greater_is_better(metric) else theirs - ours
+        found["subject_difference"] = statistics.t_interval(gain)
+    return found
+
+
 def _p_value(task: TaskRecipe, predictions: Predictions, draws: int, seed: int) -> float | None:
     if predictions.baseline is None or len(set(predictions.units)) < 2:
         return None
@@ -339,6 +406,10 @@ def _p_value(task: TaskRecipe, predictions: Predictions, draws: int, seed: int) 
         draws=draws,
         seed=seed,
     )
+
+
+def _range(values: Sequence[float]) -> tuple[float, float] | None:
+    return (min(values), max(values)) if values and np.isfinite(values).all() else None
 
 
 def _drawn(
@@ -400,28 +471,6 @@ def _cautions(units: int, undefined: int, draws: int, unit: str) -> tuple[str, .
     if undefined:
         cautions.append(f"{undefined} of {draws} bootstrap draws left out: a metric was undefined for their subjects.")
     return tuple(cautions)
-
-
-def _by_recording(predictions: Predictions, values: Array | None, kind: str) -> dict[str, float | None]:
-    """Return metrics over recordings, each predicted by the mean over its windows.
-
-    Empty unless all windows of a recording have the same label and recordings have several windows.
-    """
-    if values is None:
-        return {}
-    recordings = predictions.recording_id.astype(str)
-    if predictions.repetition is not None:
-        recordings = np.char.add(recordings, np.char.mod(" %d", predictions.repetition))
-    _, first, index = np.unique(recordings, return_index=True, return_inverse=True)
-    y = predictions.y.reshape(len(predictions.y), -1)
-    if len(first) == len(index) or not np.array_equal(y[first][index], y):
-        return {}
-    flat = values.reshape(len(values), -1)
-    means = np.zeros((len(first), flat.shape[1]))
-    np.add.at(means, index, flat)
-    means /= np.bincount(index)[:, None]
-    scores = statistics.single_scores(kind, predictions.y[first], means.reshape(len(first), *values.shape[1:]))
-    return {name: value if np.isfinite(value) else None for name, value in scores.items()}
 
 
 def _confusion(y: Array, prediction: Array | None, classes: int) -> tuple[tuple[int, ...], ...]:

@@ -11,17 +11,21 @@ from labram import metrics
 from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError
 from labram.evaluation import baselines
+from labram.evaluation.backbone_probe import compared, twins_of
 from labram.evaluation.baselines import Baseline
 from labram.evaluation.cross_validation import cross_validate, joined, with_best_baseline
+from labram.evaluation.folds import reductions
 from labram.evaluation.leakage import Ledger, Seen
 from labram.evaluation.predictions import PREDICTIONS_FILE, Predictions
-from labram.evaluation.random_weights import predict_untrained
+from labram.evaluation.probe_backbone import probe_twins
 from labram.evaluation.record import EVALUATION_FILE, Evaluation, summarise
 from labram.evaluation.trained_folds import predict_folds
 from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear.features import common_channels
-from labram.recipe import Protocol, TaskRecipe
+from labram.models import weights
+from labram.models.downstream import DownstreamModel
+from labram.recipe import LEAST_WINDOWS, Protocol, TaskRecipe
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows, all_groups, fitting_windows
 from labram.training.task_metadata import TaskMetadata
@@ -39,6 +43,7 @@ def evaluate(
     corpus_version: str = "",
     device: str | None = None,
     test_uses: int = 0,
+    backbone: Path | None = None,
 ) -> Evaluation:
     """Evaluate a model on subjects that it has not seen, beside a baseline and random weights.
 
@@ -57,6 +62,7 @@ def evaluate(
         corpus_version: Version of the corpus, for the record.
         device: Device of the model, see `labram.training.device.select_device`.
         test_uses: How often the test recordings have been used, see `labram.evaluation.test_uses`.
+        backbone: Folder of the backbone that was fine-tuned, which is probed too. A probe has it in `model`.
 
     Raises:
         LabelError: If the task has no test windows, or no training windows for the baseline.
@@ -76,14 +82,20 @@ def evaluate(
     elif protocol:
         predictions = cross_validate(corpus, store, model, task, seed=seed, device=device)
     else:
-        untrained = predict_untrained(predictor, fitted_to, test, task, seed)
-        predictions = replace(predict(predictor, test, fitted), random=untrained)
+        predictions = predict(predictor, test, fitted)
     predictions = predictions.with_groups(corpus.catalogue)
+    predictions, twins = _beside_random_weights(
+        predictions, predictor, backbone, fitted_to, None if protocol else test, task, seed
+    )
+    twins = None if twins is None else twins.with_groups(corpus.catalogue)
     predictions.write(out / PREDICTIONS_FILE)
     alignment, too_short = test.describe_alignment()
     pretrained, marks = _pretrained(corpus, model, task, predictions)
+    used = pretrained_subjects(corpus, model, task)
     cards = [baseline.card for baseline in fitted]
+    reduced = (*(reductions(corpus, test, task) if protocol else ()), *left_out_channels([*fitted_to, test]))
     notes = (*dict.fromkeys(card.note for card in cards if card.note), *excluded_windows(test), *too_short, *marks)
+    notes += (*reduced, *too_few_windows(test, task))
     evaluation = summarise(
         predictions,
         task,
@@ -98,21 +110,47 @@ def evaluate(
         share=predictor.share,
         pretrained_subjects=pretrained,
         test_uses=test_uses,
+        backbone=compared(twins, task, bootstrap=bootstrap, seed=seed, pretrained=used),
         notes=notes,
     )
     evaluation.write(out / EVALUATION_FILE)
     return evaluation
 
 
-def _pretrained(corpus: Corpus, model: Path, task: TaskRecipe, predictions: Predictions) -> tuple[int, tuple[str, ...]]:
-    """Return how many evaluated subjects pre-training has used, and a note with the score of the others."""
-    rows = corpus.tested(task.dataset)
-    rows = rows[rows["recording_id"].isin(set(predictions.recording_id))]
+def _beside_random_weights(
+    predictions: Predictions,
+    predictor: Predictor,
+    backbone: Path | None,
+    fitted_to: Sequence[LabelledWindows],
+    test: LabelledWindows | None,
+    task: TaskRecipe,
+    seed: int,
+) -> tuple[Predictions, Predictions | None]:
+    """Return predictions with those of random weights beside a probe, and what the probe of the backbone compares."""
+    if (twins := twins_of(predictions)) is not None:
+        return predictions, twins
+    frozen = predictor.model if predictor.probe is not None else None
+    if frozen is None and backbone is not None:
+        frozen = weights.backbone_to_downstream(backbone, outputs=1)[0].to(predictor.device)
+    if not isinstance(frozen, DownstreamModel):
+        return predictions, None
+    twins, random = probe_twins(frozen, fitted_to, test, task, seed)
+    return (replace(predictions, random=random) if predictor.probe is not None else predictions), twins
+
+
+def pretrained_subjects(corpus: Corpus, model: Path, task: TaskRecipe) -> set[str]:
+    """Return the subjects of a task's dataset whose recordings pre-training used, by key or by content."""
+    rows = corpus.accepted(dataset=task.dataset)
     shared = Ledger.read(model).without(task.name).overlap(Seen.of(rows["subject_key"], rows["content_hash"]))
     keys = {key for keys in (*shared.subjects.values(), *shared.contents.values()) for key in keys}
-    used = rows["subject_key"].isin(keys) | rows["content_hash"].isin(keys)
-    subjects = set(rows["subject_key"][used])
-    others = set(rows["subject_key"]) - subjects
+    return set(rows["subject_key"][rows["subject_key"].isin(keys) | rows["content_hash"].isin(keys)])
+
+
+def _pretrained(corpus: Corpus, model: Path, task: TaskRecipe, predictions: Predictions) -> tuple[int, tuple[str, ...]]:
+    """Return how many evaluated subjects pre-training has used, and a note with the score of the others."""
+    tested = set(predictions.subject_key)
+    subjects = pretrained_subjects(corpus, model, task) & tested
+    others = tested - subjects
     if not subjects or not others:
         return len(subjects), ()
     unseen = predictions.of_subjects(others)
@@ -159,6 +197,28 @@ def predict(predictor: Predictor, windows: LabelledWindows, fitted: Sequence[Bas
         baselines={baseline.name: baseline.predict(windows.window_groups) for baseline in fitted},
     )
     return with_best_baseline(predictions, predictor.task.recipe)
+
+
+def left_out_channels(parts: Sequence[LabelledWindows]) -> tuple[str, ...]:
+    """Return a note on the channels that linear models leave out because a montage lacks them."""
+    montages = {montage for part in parts for montage in part.montages}
+    shared, every = set.intersection(*map(set, montages)), set.union(*map(set, montages))
+    if shared == every:
+        return ()
+    used = f"the {len(shared)} channels that all {len(montages)} montages share"
+    return (f"Linear models use {used}, and leave {', '.join(sorted(every - shared))} out.",)
+
+
+def too_few_windows(windows: LabelledWindows, task: TaskRecipe) -> tuple[str, ...]:
+    """Return a note on subjects with too few windows for standardisation within subjects, if the task does that."""
+    if not task.adaptation.within_subject:
+        return ()
+    _, counts = np.unique(windows.subject_keys, return_counts=True)
+    few = int((counts < LEAST_WINDOWS).sum())
+    if not few:
+        return ()
+    subjects = f"{few} of {len(counts)} subjects have fewer than {LEAST_WINDOWS} windows"
+    return (f"{subjects} to standardise features over: their predictions are worth little.",)
 
 
 def excluded_windows(windows: LabelledWindows) -> tuple[str, ...]:

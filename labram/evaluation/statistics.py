@@ -19,10 +19,12 @@ from scipy.special import ndtr, stdtrit
 
 from labram.evaluation.weighted_metrics import weighted_scores
 from labram.frozen_model import FrozenModel
-from labram.metrics import METRICS, Array, Ids, greater_is_better
+from labram.metrics import METRICS, Array, Ids, greater_is_better, score
 from labram.recipe import FEWEST_TEST_SUBJECTS
 
 LEVEL = 0.95
+METHOD = "95 % expanded percentile intervals of a bootstrap over subjects"
+"""How intervals are computed, in the words of reports and cards."""
 MIN_SUBJECTS = FEWEST_TEST_SUBJECTS
 
 
@@ -149,6 +151,25 @@ def _tail(subjects: int) -> float:
         return (1 - LEVEL) / 2
     quantile = stdtrit(subjects - 1, (1 - LEVEL) / 2)
     return float(ndtr(np.sqrt(subjects / (subjects - 1)) * quantile))
+
+
+def by_subject(kind: str, metric: str, y: Array, prediction: Array, subjects: npt.ArrayLike) -> Array:
+    """Return the metric of each subject's windows, in order of appearance; NaN where it is undefined."""
+    numbers, names = pd.factorize(np.asarray(subjects, dtype=object))
+    rows = [np.flatnonzero(numbers == number) for number in range(len(names))]
+    return np.array([score(metric, kind, y[mine], prediction[mine]) for mine in rows])
+
+
+def t_interval(values: Array) -> Estimate:
+    """Return the mean of defined values, one for each subject, with its interval by Student's t; none for one value."""
+    defined = values[np.isfinite(values)]
+    if not len(defined):
+        return Estimate(value=None)
+    mean = float(defined.mean())
+    if len(defined) < 2:
+        return Estimate(value=mean)
+    half = float(-stdtrit(len(defined) - 1, (1 - LEVEL) / 2) * defined.std(ddof=1) / np.sqrt(len(defined)))
+    return Estimate(value=mean, low=mean - half, high=mean + half)
 
 
 def swap_test(

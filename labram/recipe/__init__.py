@@ -10,6 +10,7 @@ from labram.recipe.operating_point import DecisionUnit, OperatingPointRecipe, Ru
 from labram.recipe.schema import (
     LEAST_WINDOWS,
     MODEL_FILE,
+    REST,
     RUN_FILE,
     AdaptationRecipe,
     AlignmentRecipe,
@@ -35,6 +36,7 @@ __all__ = [
     "FEWEST_TEST_SUBJECTS",
     "LEAST_WINDOWS",
     "MODEL_FILE",
+    "REST",
     "RUN_FILE",
     "AdaptationRecipe",
     "AlignmentRecipe",

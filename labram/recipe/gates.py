@@ -21,6 +21,11 @@ class GateRecipe(FrozenModel):
         description="Reject a model that is worse than its baseline by more than the margin. false: it can be "
         "promoted, and table, report, model card and tags state that it is below its baseline.",
     )
+    probes: bool = Field(
+        default=True,
+        description="Reject a backbone whose probes are not significantly better than random weights. false: it can "
+        "be promoted, and report, model card and tags state it.",
+    )
     floors: dict[str, float] = Field(
         default={},
         description="By task: value that the whole confidence interval of a champion's metric must exceed. "
@@ -34,6 +39,10 @@ class GateRecipe(FrozenModel):
     min_used_codes: Positive = Field(default=8, description="Smallest number of codes used on validation windows.")
     min_perplexity: float = Field(
         default=4.0, ge=1.0, description="Smallest codebook perplexity on validation windows."
+    )
+    allow_calibrated: bool = Field(
+        default=False,
+        description="Accept scores whose alignment used labels of the tested people (alignment.source: rest).",
     )
     allow_overlap: bool = Field(
         default=False, description="Accept test subjects or recordings that were used in pre-training."

@@ -22,6 +22,8 @@ BaselineName = Literal["spectral", "riemann", "riemann-bands"]
 WindowPooling = Literal["mean", "cls", "channels", "mean+std", "moments", "tokens"]
 LEAST_WINDOWS = 4
 """Windows of a subject that standardisation within subjects needs."""
+REST = "rest"
+"""Class of the windows that an alignment with ``source: rest`` is computed from."""
 CHECKPOINT_MINUTES = 10.0
 RUN_FILE = "recipe.yaml"
 """File with the resolved recipe in the folder of a run."""
@@ -290,14 +292,34 @@ class AlignmentRecipe(FrozenModel):
 
     kind: Literal["none", "euclidean", "zscore"] = Field(
         default="none",
-        description="Computed from all windows of the subject, in training and in use. euclidean: whitening by their "
+        description="Computed from windows of the subject, in training and in use. euclidean: whitening by their "
         "mean covariance (He & Wu 2020), scaled to 10 µV; zscore: each channel scaled to an SD of 10 µV.",
+    )
+    source: Literal["all", "unlabelled", "rest"] = Field(
+        default="all",
+        validation_alias=AliasChoices("source", "from"),
+        description="What it is computed from; `from` means the same. all: the windows of the task, without their "
+        "labels; unlabelled: signal of the subject without a label of the task; rest: the first `seconds` of the "
+        "class *rest*. These are known by their labels and not scored, and the score is marked as calibrated.",
+    )
+    seconds: Positive | None = Field(
+        default=None,
+        description="Seconds of each subject that it is computed from, the first ones; null: all. `rest` needs it, "
+        "and requests to such a model must begin with as many seconds of rest.",
     )
     shrinkage: Fraction = Field(
         default=0.01,
         description="Euclidean alignment: weight of a multiple of the identity in the covariance, for montages "
         "without full rank.",
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.kind == "none" and (self.source != "all" or self.seconds is not None):
+            raise ValueError("source and seconds: only for kind: euclidean or zscore, not for none")
+        if self.source == "rest" and self.seconds is None:
+            raise ValueError("source: rest needs seconds, such as 60: rest that is used for alignment is not scored")
+        return self
 
 
 class AdaptationRecipe(FrozenModel):
@@ -393,6 +415,11 @@ class TaskRecipe(FrozenModel):
         names = metrics.of_kind(self.kind)
         if self.metric not in names:
             raise ValueError(f"metric of a {self.kind} task must be one of {', '.join(names)}, not {self.metric}")
+        if self.alignment.source == "rest" and (self.kind == "regression" or REST not in self.classes):
+            raise ValueError(
+                f"alignment.source: rest needs a class named {REST!r}, not {', '.join(self.classes)}; choose "
+                "unlabelled or all"
+            )
         if len(set(self.baselines)) < len(self.baselines):
             raise ValueError("baselines: a name is repeated")
         if self.kind == "binary" and len(self.classes) != 2:

@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 
 from labram.errors import LabramError
 from labram.evaluation import statistics
+from labram.evaluation.backbone_probe import BackboneProbe
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import Decisions, Evaluation
@@ -19,6 +20,11 @@ from labram.recipe import GateRecipe, TaskRecipe
 Value = float | int | str | None
 BELOW_BASELINE = "passed below its baseline"
 """Outcome of a model that only passes because the recipe sets ``gates.baseline: false``."""
+NOT_BETTER_THAN_RANDOM = "passed without beating random weights"
+"""Outcome of a backbone that only passes because the recipe sets ``gates.probes: false``."""
+OUTCOMES = ("passed", BELOW_BASELINE, NOT_BETTER_THAN_RANDOM)
+"""Outcomes with which a model may be promoted."""
+_WAIVED = {"baseline": BELOW_BASELINE, "probes": NOT_BETTER_THAN_RANDOM}
 
 SERVED_TOLERANCE = 1e-3
 """Largest difference of predictions over HTTP, which are rounded on their way."""
@@ -68,9 +74,9 @@ class Verdict(FrozenModel):
 
     @property
     def outcome(self) -> str:
-        """Outcome in words: ``passed``, `BELOW_BASELINE` or ``not promoted (gate NAME failed)``."""
+        """Outcome in words: one of `OUTCOMES`, or ``not promoted (gate NAME failed)``."""
         if self.passed:
-            return BELOW_BASELINE if any(gate.waived for gate in self.gates) else "passed"
+            return next((_WAIVED[gate.name] for gate in self.gates if gate.waived), "passed")
         return f"not promoted (gate {', '.join(gate.name for gate in self.failed_gates) or 'missing'} failed)"
 
     @property
@@ -137,6 +143,19 @@ def baseline_not_better(evaluation: Evaluation, *, margin: float, required: bool
     waived = not holds and not required
     detail += " (the recipe sets gates.baseline: false)" if waived else ""
     return Gate(name="baseline", passed=holds or waived, detail=detail, waived=waived, values=values)
+
+
+def not_calibrated(evaluation: Evaluation, *, allow: bool) -> Gate:
+    """Check that the score used no label of the tested people.
+
+    Args:
+        evaluation: The challenger's evaluation.
+        allow: Whether the recipe accepts a calibrated score (``gates.allow_calibrated``).
+    """
+    if not evaluation.calibrated:
+        return Gate(name="labels", passed=True, detail="no label of a tested person was used")
+    end = "the recipe allows it" if allow else "set gates.allow_calibrated: true to accept that"
+    return Gate(name="labels", passed=allow, detail=f"alignment: {evaluation.alignment}; {end}")
 
 
 def metric_not_worse(
@@ -292,6 +311,34 @@ def masked_accuracy(validation: Mapping[str, float]) -> Gate:
     detail = f"masked-code accuracy {reached:.2%}; the most frequent code alone scores {majority:.2%}"
     values: dict[str, Value] = {"accuracy": _rounded(reached), "majority": _rounded(majority)}
     return Gate(name="context", passed=bool(majority < reached < np.inf), detail=detail, values=values)
+
+
+def better_than_random(probes: Sequence[BackboneProbe], *, required: bool) -> Gate:
+    """Check that probes of a backbone's frozen embeddings are better than the same probes of random weights.
+
+    On at least one task the whole paired interval over subjects must be above zero, and on none may it be below.
+
+    Args:
+        probes: The probe of each task; tasks whose subjects allow none are left out.
+        required: Whether another backbone is rejected (``gates.probes``).
+    """
+    better, worse = ([probe.task for probe in probes if getattr(probe, name)] for name in ("better", "worse"))
+    holds = bool(better) and not worse
+    detail = f"significantly better than random weights on {', '.join(better) or 'no task'}"
+    detail += f", significantly worse on {', '.join(worse)}" if worse else ""
+    described = "; ".join(probe.describe() for probe in probes)
+    detail += f" ({described or 'no task has subjects to compare them on'})"
+    detail += "" if holds or required else " (the recipe sets gates.probes: false)"
+    values: dict[str, Value] = {probe.task: probe.difference.value for probe in probes}
+    waived = not holds and not required
+    return Gate(name="probes", passed=holds or waived, detail=detail, waived=waived, values=values)
+
+
+def backbone_passed(backbone: Verdict) -> Gate:
+    """Check, for a tokenizer, that the backbone that was trained with it passed its gates."""
+    failed = ", ".join(gate.name for gate in backbone.failed_gates)
+    detail = f"the backbone that was trained with it {'passed' if backbone.passed else f'did not pass ({failed})'}"
+    return Gate(name="backbone", passed=backbone.passed, detail=detail)
 
 
 def no_task_comparison(champion: str | None) -> Gate:

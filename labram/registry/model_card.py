@@ -1,12 +1,13 @@
 """Model cards of registered versions: input, training data, results, limits and lineage."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
+from labram.evaluation.backbone_probe import BackboneProbe
 from labram.evaluation.record import Evaluation
-from labram.evaluation.statistics import Estimate
+from labram.evaluation.statistics import METHOD, Estimate
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.recipe import LEAST_WINDOWS, GateRecipe
 from labram.registry.front_matter import front_matter
@@ -88,16 +89,38 @@ def _request(evaluation: Evaluation) -> str:
     )
     if evaluation.alignment == "none":
         return within
+    if evaluation.calibrated:
+        return within + (
+            " The model aligns the windows of a request on the rest that they begin with "
+            f"({evaluation.alignment}): a request has windows of one subject only, and one without these seconds is an "
+            "error."
+        )
     return within + (
         " The model aligns the windows of a request on all of them, so a request has windows of one subject only, "
         "and Euclidean alignment needs at least one second for each channel."
     )
 
 
-def backbone_card(data: TrainingData, lineage: Mapping[str, str]) -> str:
-    """Return the card of a pre-trained backbone."""
+def backbone_card(
+    data: TrainingData,
+    lineage: Mapping[str, str],
+    probes: Sequence[BackboneProbe] = (),
+    gates: GateRecipe | None = None,
+) -> str:
+    """Return the card of a pre-trained backbone, with its probes beside random weights."""
     text = "LaBraM pre-trained by predicting the codes of masked patches. Returns one embedding for each window."
-    return _card("labram-backbone", text, data, "See the tasks that were fine-tuned from it.", lineage)
+    results = "Not compared with random weights: no task has subjects to compare them on."
+    if probes:
+        listed = "\n".join(f"- {probe.describe()}." for probe in probes)
+        results = (
+            "Closed-form probes of its frozen embeddings, every subject predicted by probes of others, with paired "
+            f"95 % intervals over subjects:\n\n{listed}"
+        )
+    if gates is not None and not gates.probes:
+        better = any(probe.better for probe in probes) and not any(probe.worse for probe in probes)
+        end = "." if better else ": **if promoted, it is promoted without beating random weights.**"
+        results += f"\n\nIts recipe turns the gate against random weights off (`gates.probes: false`){end}"
+    return _card("labram-backbone", text, data, results, lineage)
 
 
 def tokenizer_card(codebook: Mapping[str, object], data: TrainingData, lineage: Mapping[str, str]) -> str:
@@ -152,11 +175,11 @@ def _results(evaluation: Evaluation) -> str:
     marks = "".join(f"{mark}\n\n" for mark in evaluation.marks)
     return (
         f"{_capital(evaluation.tested)}: {evaluation.n_windows} windows of subjects that the scored models had not "
-        f"seen, with 95 % bootstrap intervals over subjects. Alignment: {evaluation.alignment}.\n\n{marks}"
+        f"seen, with {METHOD}. Alignment: {evaluation.alignment}.\n\n{marks}"
         f"{predictor}{head}{rows}\n\n"
         f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
         f"{evaluation.metric}; the difference is {_format(evaluation.difference)}{_p(evaluation)}. "
-        f"{evaluation.compared}{decided}{notes}"
+        f"{evaluation.over_subjects} {evaluation.compared}{decided}{notes}"
     )
 
 

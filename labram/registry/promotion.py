@@ -13,7 +13,7 @@ from labram.errors import RegistryError
 from labram.frozen_model import FrozenModel
 from labram.registry import audit, model_registry
 from labram.registry.audit import LONGEST_REASON, Entry
-from labram.registry.gates import BELOW_BASELINE, Verdict
+from labram.registry.gates import OUTCOMES, Verdict
 from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion
 from labram.registry.promotion_lock import promotion_lock
 
@@ -21,7 +21,6 @@ APPROVAL, REQUIRED, APPROVED = "approval", "required", "approved"
 """Tag of a version that awaits a person's approval, and its values."""
 COMPARED_WITH = "gate_champion"
 """Tag with the champion that the gates compared a version with; ``none`` if there was none."""
-_PASSED = ("passed", BELOW_BASELINE)
 
 
 class Move(FrozenModel):
@@ -311,7 +310,7 @@ def _evidence(verdict: Verdict, summary: str) -> dict[str, str]:
 def _objection(candidate: ModelVersion, champion: ModelVersion | None) -> str:
     """Return why a version must not be promoted without an override; "" if it may be."""
     outcome, named = candidate.tags.get("gate", "not evaluated"), f"{candidate.name} version {candidate.version}"
-    if outcome not in _PASSED:
+    if outcome not in OUTCOMES:
         return f"the gates of {named} did not pass: {outcome}"
     compared, current = candidate.tags.get(COMPARED_WITH), champion.version if champion else "none"
     if compared != current:

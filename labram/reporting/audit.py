@@ -20,12 +20,18 @@ def _nulls(audit: Audit, task: TaskRecipe) -> Table:
         ("identity of the subject: accuracy", *_cells(audit.identity)),
         ("share of variance that the subject explains", *_cells(audit.subject_variance)),
     ]
+    if audit.subject_variance_before:
+        rows.append(("the same before fine-tuning", *_cells(audit.subject_variance_before)))
+    if audit.dataset:
+        rows.append(("dataset of new subjects' windows, whole corpus: accuracy", *_cells(audit.dataset)))
     if audit.label_variance:
         rows.append(("share of variance that the label explains", *_cells(audit.label_variance)))
     note = (
         f"Ridge probes of the embeddings of {audit.windows} windows of {audit.subjects} subjects, beside permuted "
         f"labels. The label varies within {percent(audit.label_varies_within)} of the subjects. "
         f"{audit.frozen_parameters:,} parameters of LaBraM, {audit.fitted_parameters:,} values fitted."
+        f"{'' if audit.subject_variance_before else ' The backbone is frozen: before and after are the same.'}"
+        f"{'' if audit.dataset else ' The corpus has one dataset.'}"
     )
     head = ("audit", "value", "mean of permutations", "95th percentile", "p")
     return Table("Audit of embeddings", head, tuple(rows), frozenset({1, 2, 3, 4}), note=note)

@@ -41,7 +41,7 @@ def write(record: RunRecord, out: Path) -> Path:
         sections = [
             *corpus.sections(record),
             training.tokenizer(record),
-            training.pretraining(record),
+            training.pretraining(record, [found.backbone for found in evaluations.values() if found.backbone]),
             *(tasks.section(record, task, evaluations.get(task.name)) for task in record.recipe.tasks),
             summary.gates(record),
             _lineage(record),

@@ -72,8 +72,10 @@ def _verdict(record: RunRecord) -> tuple[Status, str]:
     if failed:
         return Status("not promoted", "bad"), f"{_failures(record)} No alias moved."
     passed = f"All {count(len(record.gates), 'gate')} passed" if len(record.gates) > 1 else "The gate passed"
-    if below := [model for model, gate in record.gates if gate.waived]:
+    if below := [model for model, gate in record.gates if gate.waived and gate.name == "baseline"]:
         passed += f", {listed(below)} below the baseline (the recipe sets gates.baseline: false)"
+    if any(gate.waived and gate.name == "probes" for _, gate in record.gates):
+        passed += ", the backbone without beating random weights (the recipe sets gates.probes: false)"
     if not record.promotions and any(verdict.approval for verdict in record.verdicts):
         return Status("awaiting approval", "open"), f"{passed}. A person must approve: labram models approve."
     if not record.promotions:

@@ -67,7 +67,13 @@ def section(record: RunRecord, task: TaskRecipe, found: Evaluation | None) -> Re
     return ReportSection(
         anchor,
         task.title,
-        (_description(task, found), _comparison(found), *_decided(found), *found.notes),
+        (
+            _description(task, found),
+            _comparison(found),
+            *filter(None, (found.over_subjects,)),
+            *_decided(found),
+            *found.notes,
+        ),
         figures=(*outcome, *_curves(task, history, wide=even)),
         tables=(_metrics(found), *_coverage(found), *audit.tables(_audit(record, task), task)),
         short=task.name,

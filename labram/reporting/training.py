@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 
 from labram import metrics
+from labram.evaluation.backbone_probe import BackboneProbe
 from labram.reporting import plots
-from labram.reporting.elements import EmbeddedFigure, ReportSection, count, embed_figure, number, percent
+from labram.reporting.elements import (
+    EmbeddedFigure,
+    ReportSection,
+    Table,
+    count,
+    embed_figure,
+    estimate,
+    number,
+    percent,
+)
 from labram.reporting.plots import Line, Panel, Role
 from labram.reporting.run_record import History, RunRecord
 from labram.training.output_files import CODEBOOK_FILE, EXAMPLES_FILE
@@ -106,8 +116,8 @@ def tokenizer(record: RunRecord) -> ReportSection:
     )
 
 
-def pretraining(record: RunRecord) -> ReportSection:
-    """Return the section on pre-training: how well the masked model predicts the codes of masked patches."""
+def pretraining(record: RunRecord, probes: Sequence[BackboneProbe] = ()) -> ReportSection:
+    """Return the section on pre-training: accuracy of masked codes, and probes beside random weights."""
     history = History.of(record.backbone)
     recipe = record.recipe.pretraining
     if not history.rows:
@@ -123,7 +133,31 @@ def pretraining(record: RunRecord) -> ReportSection:
         *panel("Accuracy", "accuracy", history, Reference("majority", "most frequent code")),
     ]
     figures = tuple(_curves(panels, "pretraining", columns=2))
-    return ReportSection("pretraining", "Pre-training", (task, *_masked_verdict(history)), figures=figures)
+    sentences = (task, *_masked_verdict(history))
+    return ReportSection("pretraining", "Pre-training", sentences, figures=figures, tables=probe_tables(probes))
+
+
+def probe_tables(probes: Sequence[BackboneProbe]) -> tuple[Table, ...]:
+    """Return the table of probes of a backbone; none without probes."""
+    rows = tuple(
+        (
+            probe.task,
+            metrics.title(probe.metric),
+            estimate(probe.score),
+            estimate(probe.random),
+            f"{count(probe.draws, 'draw')}: {number(probe.lowest)} to {number(probe.highest)}",
+            estimate(probe.difference),
+            probe.outcome,
+            f"{probe.subjects}, {probe.seen} used in pre-training",
+        )
+        for probe in probes
+    )
+    head = ("task", "metric", "pre-trained", "random weights", "of", "difference", "the backbone", "subjects")
+    note = (
+        "Closed-form probes of frozen embeddings; every subject is predicted by probes of others. The backbone is "
+        "promoted if it is significantly better than random weights on a task and worse on none."
+    )
+    return (Table("Probes of the backbone", head, rows, frozenset({2, 3, 5}), note=note),) if rows else ()
 
 
 def _curves(panels: list[Panel], name: str, *, columns: int = 3) -> list[EmbeddedFigure]:

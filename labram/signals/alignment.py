@@ -43,8 +43,17 @@ class Alignment:
 
 
 def seconds_needed(settings: AlignmentRecipe, channels: int) -> int:
-    """Return how many seconds of a subject an alignment needs: Euclidean alignment, one for each channel."""
-    return {"none": 0, "zscore": 1, "euclidean": channels}[settings.kind]
+    """Return how many seconds of a subject an alignment needs: Euclidean alignment, one for each channel.
+
+    One on rest needs all seconds that the recipe states.
+    """
+    needed = {"none": 0, "zscore": 1, "euclidean": channels}[settings.kind]
+    return max(needed, settings.seconds or 0) if settings.source == "rest" else needed
+
+
+def missing(channels: int) -> Alignment:
+    """Return the alignment of a subject without any signal to compute it from: none."""
+    return Alignment(np.eye(channels, dtype=np.float32), 0.0, complete=False)
 
 
 def fit(parts: Iterable[NDArray[np.float32]], settings: AlignmentRecipe) -> Alignment:
@@ -87,7 +96,9 @@ def _map(covariance: NDArray[np.float64], kind: str, shrinkage: float) -> NDArra
 def align_request(
     windows: NDArray[np.float32], channels: Sequence[str], settings: AlignmentRecipe
 ) -> NDArray[np.float32]:
-    """Return the windows of a request, aligned on all of them: they must be of one subject.
+    """Return the windows of a request, aligned on all of them, or on the first: they must be of one subject.
+
+    The windows that a model with ``source: rest`` is aligned on must be of rest, which cannot be checked.
 
     Args:
         windows: µV at 200 Hz [n, N, T].
@@ -99,12 +110,14 @@ def align_request(
     """
     if settings.kind == "none":
         return windows
-    alignment = fit([windows], settings)
+    length = windows.shape[-1] / SAMPLE_RATE_HZ
+    first = windows if settings.seconds is None else windows[: int(np.ceil(settings.seconds / length))]
+    alignment = fit([first], settings)
     if not alignment.complete:
         needed = seconds_needed(settings, len(channels))
         raise WindowError(
-            f"the model aligns each subject on the subject's own signals: {len(channels)} channels need {needed} s, "
-            f"got {alignment.seconds:g} s",
+            f"the model aligns each subject on the subject's own signals: {len(channels)} channels need {needed} s"
+            f"{' of rest' if settings.source == 'rest' else ''}, got {alignment.seconds:g} s",
             field="signals",
             remedy=f"Pass at least {needed} s of windows of one subject in one request, or fewer channels",
         )
@@ -118,4 +131,10 @@ def describe(settings: AlignmentRecipe, alignments: Sequence[Alignment] = ()) ->
     name = {"euclidean": "Euclidean alignment", "zscore": "z-score of each channel"}[settings.kind]
     seconds = sorted(alignment.seconds for alignment in alignments)
     span = f" ({seconds[0]:.0f} to {seconds[-1]:.0f} s each)" if seconds else ""
-    return f"{name}, by subject and montage, on all windows of the subject without their labels{span}"
+    first = "all" if settings.seconds is None else f"the first {settings.seconds} s of the"
+    source = {
+        "all": f"{first} windows of the subject without their labels",
+        "unlabelled": f"{first} signals of the subject that have no label of the task",
+        "rest": f"{settings.seconds} s of rest of each subject, known by their labels and not scored (calibrated)",
+    }[settings.source]
+    return f"{name}, by subject and montage, on {source}{span}"

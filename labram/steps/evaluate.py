@@ -32,6 +32,7 @@ def evaluate(
     out: str,
     summary: str,
     label: str = "",
+    backbone: str | None = None,
 ) -> dict[str, float]:
     """Write evaluation, predictions and fitted baseline; return the metrics of model and baseline.
 
@@ -46,6 +47,7 @@ def evaluate(
         out: Folder for the evaluation.
         summary: Markdown file for Kubeflow Pipelines.
         label: Distinguishes tasks of this step; by default the name of the recipe's task.
+        backbone: Folder of the backbone that the model was fine-tuned from, which is probed too.
     """
     layout, settings, target = Workspace.at(workspace), TaskRecipe.from_json(task), Path(out)
     target.mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,7 @@ def evaluate(
             out=target,
             corpus_version=corpus_version,
             test_uses=uses,
+            backbone=Path(backbone) if backbone else None,
         )
         store, predictions = Store(layout.store), read_predictions(target)
         if settings.operating_point:
@@ -81,7 +84,8 @@ def evaluate(
             point.write(target / OperatingPoint.NAME)
             evaluation = evaluation.with_decisions(point, settings.operating_point)
             evaluation.write(target / EVALUATION_FILE)
-        audit_model(recordings, store, Path(model), settings, predictions, seed=seed).write(target)
+        start = Path(backbone) if backbone else None
+        audit_model(recordings, store, Path(model), settings, predictions, seed=seed, backbone=start).write(target)
         for name in TRAINING_FILES:
             shutil.copyfile(Path(model) / name, target / name)
         metrics = {name: estimate.value for name, estimate in evaluation.model.items()}

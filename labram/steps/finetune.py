@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from labram.corpus.catalogue import SPLITS, Corpus, Split
-from labram.corpus.folds import all_folds, fold_corpus
+from labram.corpus.folds import all_folds, fold_corpus, require_classes
 from labram.evaluation.leakage import Ledger
 from labram.evaluation.trained_folds import fold_folder
 from labram.models.weights import digest
@@ -53,6 +53,7 @@ def finetune(
         if recordings.protocol(settings.dataset):
             splits = SPLITS
             if settings.adaptation.strategy != "probe":
+                require_classes(recordings, settings)
                 *folds, job = _jobs_of_folds(job, recordings, settings.dataset)
                 for fold in folds:
                     monitor = _FoldMonitor(run, fold.out.name)

@@ -49,8 +49,9 @@ def gate(
 ) -> None:
     """Evaluate the gates of every registered version; write `verdicts.json`.
 
-    Tokenizer and backbone pass if every task model that was fine-tuned from them passes. In a run without tasks, the
-    first backbone passes if it predicts masked codes better than their frequencies do.
+    A backbone passes if probes of its frozen embeddings are better than those of random weights, and its tokenizer
+    passes with it. In a run without tasks, the first backbone passes if it predicts masked codes better than their
+    frequencies do.
 
     Args:
         workspace: The workspace.
@@ -72,7 +73,8 @@ def gate(
             for task, evaluation in zip(settings.tasks, evaluations, strict=True)
         ]
         if tokenizer is not None and backbone is not None:
-            verdicts += list(_pretrained_verdicts(verdicts, settings, registered, Path(tokenizer), Path(backbone)))
+            scored = [read_evaluation(evaluation) for evaluation in evaluations]
+            verdicts += _pretrained_verdicts(scored, settings, registered, Path(tokenizer), Path(backbone))
         wishes = {"approval": settings.gates.approval == "required", "sign": settings.gates.sign}
         verdicts = [verdict.model_copy(update=wishes) for verdict in verdicts]
         for verdict in verdicts:
@@ -110,6 +112,7 @@ def _task_verdict(
     results = [
         gates.better_than_chance(scored, recipe.gates.floors.get(task.name)),
         gates.baseline_not_better(scored, margin=recipe.gates.margin, required=recipe.gates.baseline),
+        gates.not_calibrated(scored, allow=recipe.gates.allow_calibrated),
     ]
     if champion is not None:
         run_name = mlflow_runs.pipeline_run_name()
@@ -175,27 +178,27 @@ def _about_groups(
 
 
 def _pretrained_verdicts(
-    tasks: Sequence[Verdict], recipe: Recipe, registered: dict[str, str], tokenizer: Path, backbone: Path
-) -> Iterator[Verdict]:
-    evaluated = {
-        model_registry.TOKENIZER: [gates.codebook_health(read_codebook(tokenizer), recipe.gates)],
-        model_registry.BACKBONE: [],
-    }
-    if not tasks:
-        evaluated[model_registry.BACKBONE].append(gates.masked_accuracy(last_validation(backbone)))
-    for name, results in evaluated.items():
+    scored: Sequence[Evaluation], recipe: Recipe, registered: dict[str, str], tokenizer: Path, backbone: Path
+) -> list[Verdict]:
+    """Return the verdicts on backbone and tokenizer; the tokenizer passes only with the backbone that needs it."""
+    name = model_registry.BACKBONE
+    if scored:
+        probes = [each.backbone for each in scored if each.backbone is not None]
+        learnt = [gates.better_than_random(probes, required=recipe.gates.probes)]
+    else:
         champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
-        others = _all_tasks(tasks) if tasks else gates.no_task_comparison(champion.version if champion else None)
-        yield _verdict(name, registered[name], [*results, *smoke_test(name, registered[name]), others])
+        learnt = [
+            gates.masked_accuracy(last_validation(backbone)),
+            gates.no_task_comparison(champion.version if champion else None),
+        ]
+    codebook = gates.codebook_health(read_codebook(tokenizer), recipe.gates)  # whose codes the backbone predicts
+    judged = _verdict(name, registered[name], [codebook, *learnt, *smoke_test(name, registered[name])])
+    name = model_registry.TOKENIZER
+    with_backbone = gates.backbone_passed(judged)
+    return [_verdict(name, registered[name], [codebook, *smoke_test(name, registered[name]), with_backbone]), judged]
 
 
 def _verdict(name: str, version: str, results: Sequence[Gate]) -> Verdict:
     champion = model_registry.get_by_alias(name, model_registry.CHAMPION)
     before = champion.version if champion else None
     return Verdict(model=name, version=version, champion=before, gates=tuple(results))
-
-
-def _all_tasks(verdicts: Sequence[Verdict]) -> Gate:
-    failed = [verdict.model for verdict in verdicts if not verdict.passed]
-    detail = f"not promoted: {', '.join(failed)}" if failed else f"all {len(verdicts)} task models passed their gates"
-    return Gate(name="tasks", passed=not failed, detail=detail)

@@ -58,7 +58,12 @@ def register(
             version = log.model(model_registry.TOKENIZER, Path(tokenizer), card, threads=threads)
             built_from["tokenizer_version"] = version.pin
         if backbone is not None:
-            card, threads = model_card.backbone_card(log.data, log.origin), settings.pretraining.threads
+            scored = [read_evaluation(folder) for folder in evaluations]
+            probes = [each.backbone for each in scored if each.backbone is not None]
+            card, threads = (
+                model_card.backbone_card(log.data, log.origin, probes, settings.gates),
+                settings.pretraining.threads,
+            )
             version = log.model(model_registry.BACKBONE, Path(backbone), card, threads=threads, built_from=built_from)
             built_from["backbone_version"] = version.pin
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
@@ -124,7 +129,9 @@ def _scores(evaluation: Evaluation) -> dict[str, str]:
         "score": str(evaluation.headline),
         "baseline_score": str(evaluation.baseline.get(evaluation.metric, Estimate(value=None))),
         "difference": str(evaluation.difference),
-    }
+        "beats_baseline": evaluation.against_baseline.value,
+        "alignment": evaluation.alignment,
+    } | ({"calibrated": "true"} if evaluation.calibrated else {})
 
 
 def _built_from(start: str) -> dict[str, str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from labram.corpus.catalogue import Corpus
 from labram.datasets.registry import is_simulated, title_of
+from labram.errors import LabelError
 from labram.evaluation.predictions import OTHERS
+from labram.evaluation.record import AgainstBaseline, Evaluation
 from labram.evaluation.statistics import Estimate
 from labram.platform.run_result import RunOutcome
 from labram.platform.workspace import Workspace
@@ -83,6 +85,23 @@ def report(
         close_run(run, layout, parent, Path(out), result, settings)
 
 
+def _compared(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation that has something to compare the model with.
+
+    Raises:
+        LabelError: If it has no baselines, or nothing of random weights although there are subjects to compare on.
+    """
+    twins = bool(evaluation.random) or evaluation.backbone is not None or evaluation.n_subjects < 2
+    if evaluation.baselines and twins:
+        return evaluation
+    raise LabelError(
+        f"the scores of task {evaluation.task} have no {'random weights' if evaluation.baselines else 'baselines'} "
+        "beside them, and a report without cannot be made",
+        field=f"tasks.{evaluation.task}",
+        remedy="Run the step evaluate again",
+    )
+
+
 def _headline(estimates: Mapping[str, Estimate], metric: str) -> dict[str, Any] | None:
     return estimates[metric].model_dump() if estimates else None
 
@@ -99,7 +118,7 @@ def _result(
     outcomes = {verdict.model: verdict.outcome if verdict.passed else "failed" for verdict in verdicts}
     rows = []
     for task, folder in zip(recipe.tasks, evaluations, strict=True):
-        evaluation = read_evaluation(folder)
+        evaluation = _compared(read_evaluation(folder))
         model = model_registry.task_model_name(task.name)
         rows.append(
             {
@@ -109,14 +128,15 @@ def _result(
                 **{side: _headline(getattr(evaluation, side), task.metric) for side in OTHERS},
                 "predictor": evaluation.predictor,
                 "share": evaluation.share,
-                "beats_baseline": evaluation.beats_baseline,
+                "beats_baseline": evaluation.against_baseline is AgainstBaseline.BETTER,
                 "against_baseline": evaluation.against_baseline.value,
                 "alignment": evaluation.alignment,
                 "tested": evaluation.tested,
                 "marks": list(evaluation.marks),
                 "baselines": {name: found.model_dump() for name, found in evaluation.baselines.items()},
-                "compared": evaluation.compared,
                 "decisions": evaluation.decisions.summary if evaluation.decisions else "",
+                "compared": " ".join(filter(None, (evaluation.over_subjects, evaluation.compared))),
+                "backbone": evaluation.backbone and evaluation.backbone.describe(),
                 "gate": outcomes[model],
                 "registered": model,
             }

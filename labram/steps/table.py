@@ -184,7 +184,7 @@ STEPS = {
         ),
         Step(
             "evaluate",
-            "windows of test subjects, task model",
+            "windows of test subjects, task model, backbone",
             "`evaluation.json`, predictions, fitted baselines, audit",
             Resources(cpu=("4", "8"), memory=("16Gi", "32Gi"), hours=6),
             _FINETUNING,

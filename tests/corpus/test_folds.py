@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labram.corpus.folds import all_folds, assign_folds, cross_validated, fold_corpus, require_folds
-from labram.corpus.splits import apply_splits, assign_splits, require_labels
+from labram.corpus.folds import (
+    all_folds,
+    assign_folds,
+    cross_validated,
+    fold_corpus,
+    require_classes,
+    require_folds,
+)
+from labram.corpus.splits import apply_splits, assign_splits, require_common_channels, require_labels
 from labram.errors import LabelError
-from labram.recipe import SplitRecipe
+from labram.recipe import SplitRecipe, TaskRecipe
 from tests.corpus.test_splits import corpus_of, row, simple
 
 KFOLD = SplitRecipe(kind="kfold", folds=5)
+TASK = TaskRecipe(name="x", title="X", dataset="set", kind="binary", classes=("rest", "work"), metric="auroc")
 
 
 def divided(rows, labels=(), recipe=KFOLD, datasets=("set",)):
@@ -116,3 +124,25 @@ def test_the_corpus_of_a_fold_is_a_hold_out_whose_epoch_other_subjects_select() 
     assert sorted(tested) == sorted(set(corpus.accepted(dataset="set")["subject_key"]))
     everyone = fold_corpus(corpus, "set", None).accepted(dataset="set").drop_duplicates("subject_key")
     assert everyone["split"].value_counts().to_dict() == {"train": 8, "validation": 2}
+
+
+def test_strategies_that_train_need_every_class_and_validation_labels_in_every_fold() -> None:
+    rows = simple(8)  # two recordings of each of eight subjects
+    both = [(2 * n + part, "x", float(part)) for n in range(8) for part in (0, 1)]
+    require_classes(divided(rows, both), TASK)
+    lonely = [(2 * n, "x", 0.0) for n in range(8)] + [(1, "x", 1.0)]
+    with pytest.raises(LabelError, match=r"no training subject with the class work is left in fold \d"):
+        require_classes(divided(rows, lonely), TASK)
+    halves = SplitRecipe(kind="kfold", folds=2)
+    with pytest.raises(LabelError, match=r"no labels of validation subjects is left in fold 0") as error:
+        require_classes(divided(rows, both, halves), TASK)
+    assert "adaptation.strategy: probe" in str(error.value)
+
+
+def test_recordings_without_a_common_channel_are_an_error_before_training() -> None:
+    rows = [row(f"s{n}", f"content {n}") | {"montage": ["C3", "CZ"] if n else ["O1", "O2"]} for n in range(8)]
+    labels = [(n, "x", float(n % 2)) for n in range(8)]
+    with pytest.raises(LabelError, match=r"no channel is common .*2 channels C3…CZ, 2 channels O1…O2"):
+        require_common_channels(corpus_of(rows, labels), "x", "set")
+    rows[0]["montage"] = ["CZ"]
+    require_common_channels(corpus_of(rows, labels), "x", "set")

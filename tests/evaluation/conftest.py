@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from labram.corpus.catalogue import Corpus
+from labram.evaluation import random_weights
 from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.downstream import DownstreamModel
@@ -31,6 +32,12 @@ def eeg(seed, *, alpha, channels=6, seconds=24, rate=200):
     times = np.arange(seconds * rate) / rate
     rhythm = alpha * np.sin(2 * np.pi * (10 * times + random.random((channels, 1))))
     return (rhythm + random.normal(scale=10, size=(channels, seconds * rate))).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def two_draws(monkeypatch):
+    """Two draws of random weights instead of five, which take their time."""
+    monkeypatch.setattr(random_weights, "DRAWS", 2)
 
 
 @pytest.fixture

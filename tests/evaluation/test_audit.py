@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 
+from labram.corpus.catalogue import Corpus
 from labram.evaluation.audit import Audit
-from labram.evaluation.audit_probes import _Data, audit_model
+from labram.evaluation.audit_probes import _Data, _dataset_identity, audit_model
 from labram.evaluation.cross_validation import cross_validate
+from labram.evaluation.scoring import predict
+from labram.inference.predictor import Predictor
 from labram.recipe import TaskRecipe
-from tests.evaluation.conftest import WORKLOAD
+from labram.store.store import Store, to_patches
+from labram.training.data.labelled import LabelledWindows, windows_of_datasets
+from labram.training.task_metadata import TaskMetadata
+from tests.evaluation.conftest import WORKLOAD, eeg
 from tests.evaluation.test_cross_validation import workload
 from tests.evaluation.test_probed_models import backbone, probed
 
@@ -72,9 +78,37 @@ def test_an_audit_of_a_model_is_read_back_as_written(workload, probed, tmp_path)
     assert sum(count for _, _, count in found.reliability) == 96
     assert 0 <= found.expected_calibration_error <= 1
     assert found.fitted_parameters == 201
+    assert found.dataset is None, "the corpus has one dataset"
+    assert found.subject_variance_before is None, "a frozen backbone is the same before and after"
     found.write(tmp_path)
     assert Audit.read(tmp_path) == found
     assert Audit.read(tmp_path / "none") is None
+
+
+def test_datasets_are_told_apart_only_where_they_differ(workload, model, backbone, tmp_path):
+    corpus, store = workload
+    task, scaled = TaskMetadata.read(model).recipe, Store(tmp_path / "scaled")
+
+    def identity(datasets, store=store):
+        rows = corpus.catalogue.assign(dataset=[datasets[int(name[1])] for name in corpus.catalogue["recording_id"]])
+        windows = windows_of_datasets(Corpus(rows, corpus.labels), store, task, 40, 5)
+        assert len(windows) == 80, "five windows of each of 16 recordings"
+        return _dataset_identity(windows, Predictor(model).model, seed=0)
+
+    same = identity("abababab")
+    assert same.p > 0.05
+    for row in corpus.catalogue.to_dict("records"):
+        subject = int(row["recording_id"][1])
+        signal = eeg(subject, alpha=3, channels=len(row["montage"]))
+        signal = signal.cumsum(axis=1).clip(-300, 300) * 0.2 if subject % 2 else signal
+        scaled.write(row["store_key"], to_patches(signal), tuple(row["montage"]))
+    other = identity("abababab", scaled)
+    assert other.value > 0.7
+    assert other.p <= 0.05
+    assert identity("aaaaaaaa") is None
+    predictions = predict(Predictor(model), LabelledWindows.load(corpus, store, task, None))
+    found = audit_model(corpus, store, model, task, predictions, seed=0, backbone=backbone)
+    assert 0 < found.subject_variance_before.value < 1
 
 
 def test_targets_of_a_regression_have_no_calibration(workload, probed):

@@ -11,7 +11,7 @@ from labram.corpus.catalogue import Corpus
 from labram.corpus.folds import cross_validated, fold_corpus
 from labram.errors import LabelError
 from labram.evaluation.cross_validation import cross_validate
-from labram.evaluation.folds import folds_of
+from labram.evaluation.folds import folds_of, reductions
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.scoring import champion_predictions, evaluate, predict
@@ -99,7 +99,8 @@ def test_a_champion_is_fitted_anew_in_the_same_folds(workload, probed, tmp_path)
     champion = champion_predictions(*workload, folder, WORKLOAD)
     assert candidate.same_windows(champion)
     np.testing.assert_allclose(champion.prediction, candidate.prediction, atol=1e-6)
-    assert champion.random is champion.baseline is None
+    assert champion.baseline is None
+    assert champion.random == ()
 
 
 def test_a_fine_tuned_champion_has_no_out_of_fold_predictions(workload, model):
@@ -175,6 +176,22 @@ def test_sessions_of_one_label_each_are_not_tested_within_themselves(workload):
     corpus = cross_validated(corpus, SplitRecipe(kind="within-session"), 0, {"eegmat"})
     with pytest.raises(LabelError, match="within-session needs a session of two labels"):
         folds_of(corpus, LabelledWindows.load(corpus, store, WORKLOAD, None), "eegmat")
+
+
+def test_what_folds_and_montages_leave_out_is_said(workload, probed, tmp_path):
+    corpus, store = workload
+    one_class = corpus.labels[(corpus.labels["recording_id"].str[2] == "0") | (corpus.labels["recording_id"] == "r01")]
+    few = Corpus(corpus.catalogue, one_class)
+    windows = LabelledWindows.load(few, store, WORKLOAD, None)
+    (said,) = reductions(few, windows, WORKLOAD)
+    assert said.startswith("In 1 of 2 folds no subject that models are fitted to has the class arithmetic")
+    only = Corpus(corpus.catalogue, corpus.labels[corpus.labels["recording_id"].str[1].isin(["0", "1"])])
+    five = cross_validated(only, SplitRecipe(kind="kfold", folds=5), 0, {"eegmat"})
+    said = reductions(five, LabelledWindows.load(five, store, WORKLOAD, None), WORKLOAD)
+    assert said == ("3 of 5 folds have no subject with labels of the task, and are left out.",)
+    task, folder, _ = probed(pooling="mean")
+    found = evaluate(corpus, store, folder, task, bootstrap=20, seed=0, out=tmp_path / "out")
+    assert "Linear models use the 5 channels that all 2 montages share, and leave FP1 out." in found.notes
 
 
 def test_fine_tuned_models_predict_the_subjects_of_their_own_fold(workload, model, tmp_path):

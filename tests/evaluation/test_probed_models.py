@@ -6,11 +6,14 @@ import torch
 
 from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError, MisfitWeightsError, WindowError
+from labram.evaluation import random_weights
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.scoring import evaluate
 from labram.events import NullMonitor
 from labram.inference.predictor import Predictor
+from labram.linear.features import WindowGroup
 from labram.linear.probe import Probe
+from labram.metrics import score
 from labram.models import weights
 from labram.models.config import BackboneConfig
 from labram.models.masked import MaskedModel
@@ -59,7 +62,24 @@ def test_a_stacked_probe_is_scored_beside_labram_alone_and_random_weights(worklo
     expected = found.labram["auroc"].value - found.random["auroc"].value
     assert found.pretraining.value == pytest.approx(expected)
     columns = Predictions.read(tmp_path / "out" / "predictions.parquet")
-    assert len(columns.labram) == len(columns.random) == len(columns.baseline) == len(columns.prediction)
+    assert len(columns.labram) == len(columns.baseline) == len(columns.prediction)
+    scores = [score("auroc", "binary", columns.y, draw) for draw in columns.random]
+    assert len(set(scores)) > 1
+    assert found.random_draws == 2
+    assert found.random_range == pytest.approx((min(scores), max(scores)))
+    assert found.random["auroc"].value == pytest.approx(np.mean(scores))
+    assert "Scores of random weights are means over 2 draws" in " ".join(found.marks)
+    assert (found.backbone.subjects, found.backbone.draws, found.backbone.pooling) == (8, 2, "channels")
+
+
+def test_a_fine_tuned_models_backbone_is_probed_beside_random_weights(workload, model, backbone, tmp_path):
+    task = TaskMetadata.read(model).recipe
+    found = evaluate(*workload, model, task, bootstrap=20, seed=0, out=tmp_path / "out", backbone=backbone)
+    assert found.random == {}, "only a probe has a twin"
+    assert (found.backbone.subjects, found.backbone.draws) == (8, 2)
+    assert not found.backbone.better, "a backbone of random weights is none that has learnt"
+    without = evaluate(*workload, model, task, bootstrap=20, seed=0, out=tmp_path / "without")
+    assert without.backbone is None
 
 
 def test_a_probe_alone_has_no_other_part(workload, probed, tmp_path):
@@ -122,6 +142,15 @@ def test_a_probe_of_one_target_answers_with_a_column(workload, backbone, tmp_pat
     found = evaluate(corpus, store, tmp_path / "probe", task, bootstrap=20, seed=0, out=tmp_path / "out")
     assert found.model["r2"].value > 0.5
     assert all((found.labram, found.random, found.baseline))
+
+
+def test_large_tasks_have_fewer_draws():
+    def windows(count):
+        return [WindowGroup([], ("C3", "C4", "CZ", "OZ"), ["s"] * count)]
+
+    assert random_weights.draws(windows(10), 10) == random_weights.DRAWS
+    assert random_weights.draws(windows(25_000), 10) == 1
+    assert random_weights.draws(windows(10**7), 10) == 1
 
 
 @pytest.mark.parametrize("layout", ["official", "braindecode"])

@@ -53,6 +53,17 @@ def test_a_clear_win_over_the_baseline_is_called_significant_and_a_loss_is_not_a
     assert lost.difference.value < 0
 
 
+def test_means_over_subjects_have_t_intervals_beside_the_bootstrap():
+    found = judged(state_predictions(skill=2.0))
+    assert found.subjects_defined == 8
+    assert found.subject_mean.low < found.subject_mean.value < found.subject_mean.high
+    assert found.over_subjects.startswith("Mean of each subject's own auroc, with t intervals over subjects: 0.")
+    assert found.over_subjects.endswith("(8 of 8 subjects).")
+    width, other = (each.high - each.low for each in (found.subject_difference, found.difference))
+    assert width == pytest.approx(other, rel=0.5), "both methods agree roughly"
+    assert judged(state_predictions(subjects=1)).over_subjects == ""
+
+
 def test_no_difference_is_significant_with_three_subjects():
     found = judged(state_predictions(subjects=3, skill=6.0))
     assert found.beats_baseline

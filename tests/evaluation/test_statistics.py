@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from labram.evaluation import statistics
+from labram.evaluation.statistics import Estimate, by_subject, t_interval
 
 
 def subjects_and_windows(subjects, windows, seed=0):
@@ -134,3 +135,20 @@ def test_p_values_of_equal_models_are_small_as_rarely_as_they_say():
         ours, theirs = (y + 2 * generator.normal(size=50) for _ in range(2))
         small += statistics.swap_test("binary", "auroc", y, ours, theirs, keys, draws=16, seed=0) <= 0.125
     assert small <= 7
+
+
+def test_the_t_interval_over_subjects_is_that_of_scipy():
+    from scipy import stats
+
+    values = np.array([0.7, 0.9, np.nan, 0.8, 0.65])
+    found, defined = t_interval(values), values[np.isfinite(values)]
+    low, high = stats.t.interval(0.95, 3, loc=defined.mean(), scale=stats.sem(defined))
+    assert (found.value, found.low, found.high) == pytest.approx((defined.mean(), low, high))
+    assert t_interval(np.array([0.7, np.nan])) == Estimate(value=0.7)
+    assert t_interval(np.array([np.nan])) == Estimate(value=None)
+
+
+def test_each_subject_has_its_own_score_and_none_with_one_class():
+    y = np.array([0, 1, 0, 1, 1, 1.0])
+    found = by_subject("binary", "auroc", y, np.array([0.1, 0.9, 0.9, 0.1, 0.5, 0.5]), list("aabbcc"))
+    np.testing.assert_equal(found, [1.0, 0.0, np.nan])

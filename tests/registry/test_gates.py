@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from labram.errors import WeightsError, WindowError
+from labram.evaluation.backbone_probe import compared
 from labram.evaluation.calibration import calibration_error
 from labram.evaluation.leakage import PRETRAINING, Ledger, Seen
 from labram.evaluation.predictions import Predictions
@@ -128,6 +129,81 @@ def test_a_recipe_that_turns_the_baseline_gate_off_says_so_in_gate_and_outcome()
     assert not better.waived
     for gate, outcome in ((waived, "passed below its baseline"), (better, "passed")):
         assert gates.Verdict(model="m", version="1", champion=None, gates=(gate,)).outcome == outcome
+
+
+def probed(advantage, task="workload", subjects=8, draws=5, bootstrap=200):
+    """A backbone that knows `advantage` more than random weights, whose draws differ from one another."""
+    random = tuple(predictions(0.5 + 0.3 * draw, subjects, seed=draw).prediction for draw in range(draws))
+    backbone = replace(predictions(1.1 + advantage, subjects, seed=9), random=random)
+    settings = TASK.model_copy(update={"name": task})
+    return compared(backbone, settings, bootstrap=bootstrap, seed=0)
+
+
+def test_a_backbone_passes_by_beating_the_mean_of_several_random_weights():
+    gate = gates.better_than_random([probed(1.5), probed(0.0, "ssvep")], required=True)
+    assert gate.passed
+    assert gate.detail.startswith("significantly better than random weights on workload (workload: auroc 0.9")
+    assert "(mean of 5 draws, 0.6" in gate.detail
+    found = probed(1.5)
+    scores = [score("auroc", "binary", predictions(1.0).y, each) for each in drawn(5)]
+    assert found.random.value == pytest.approx(np.mean(scores))
+    assert (found.lowest, found.highest) == pytest.approx((min(scores), max(scores)))
+    assert found.difference.value == pytest.approx(found.score.value - np.mean(scores))
+
+
+def drawn(count):
+    return [predictions(0.5 + 0.3 * draw, seed=draw).prediction for draw in range(count)]
+
+
+def test_a_backbone_that_is_worse_anywhere_or_better_nowhere_does_not_pass():
+    null, worse = probed(0.0), probed(-2.5, "ssvep")
+    assert not (null.better)
+    assert not (null.worse)
+    assert worse.worse
+    refused = gates.better_than_random([probed(3.0), worse], required=True)
+    assert not refused.passed
+    assert "significantly worse on ssvep" in refused.detail
+    assert not gates.better_than_random([null], required=True).passed
+    assert not gates.better_than_random([], required=True).passed
+    assert not gates.better_than_random([probed(3.0, subjects=5)], required=True).passed, "five subjects show nothing"
+    waived = gates.better_than_random([null], required=False)
+    assert waived.waived
+    verdict = gates.Verdict(model="b", version="1", champion=None, gates=(waived,))
+    assert verdict.outcome == "passed without beating random weights"
+
+
+def test_subjects_of_pre_training_are_left_out_if_enough_others_remain():
+    twins = replace(predictions(3.0), random=(predictions(0.5).prediction,))
+    few = compared(twins, TASK, bootstrap=50, seed=0, pretrained={"s0", "s1"})
+    assert (few.subjects, few.seen) == (6, 0)
+    most = compared(twins, TASK, bootstrap=50, seed=0, pretrained={"s0", "s1", "s2"})
+    assert (most.subjects, most.seen) == (8, 3)
+    assert most.describe().endswith("pre-training used 3 of the 8 subjects, without labels")
+
+
+def test_a_calibrated_score_counts_for_no_gate_unless_the_recipe_allows_it():
+    rest = {"kind": "euclidean", "source": "rest", "seconds": 60}
+    task = TaskRecipe.model_validate(TASK.model_dump() | {"alignment": rest})
+    found = summarise(
+        predictions(3.0), task, split="test", corpus_version="", bootstrap=50, seed=0, alignment="on rest"
+    )
+    assert found.calibrated
+    assert found.tested == "test split, 8 subjects, calibrated"
+    assert found.marks[0].startswith("Calibrated: ")
+    gate = gates.not_calibrated(found, allow=False)
+    assert not gate.passed
+    assert gate.detail == "alignment: on rest; set gates.allow_calibrated: true to accept that"
+    assert gates.not_calibrated(found, allow=True).passed
+    plain = summarise(predictions(3.0), TASK, split="test", corpus_version="", bootstrap=50, seed=0)
+    assert gates.not_calibrated(plain, allow=False).passed
+
+
+def test_a_tokenizer_passes_with_its_backbone():
+    for passed in (True, False):
+        judged = gates.Verdict(
+            model="b", version="1", champion=None, gates=(gates.Gate(name="probes", passed=passed, detail=""),)
+        )
+        assert gates.backbone_passed(judged).passed is passed
 
 
 def test_a_better_candidate_passes_and_a_worse_one_is_refused_with_figures():

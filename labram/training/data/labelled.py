@@ -22,6 +22,12 @@ from labram.signals.electrodes import rows
 from labram.signals.interpolation import interpolate
 from labram.store.store import Store
 from labram.training.data import seeds
+from labram.training.data.alignment_source import (
+    SourceWindows,
+    check_seconds,
+    is_calibration,
+    unlabelled_intervals,
+)
 from labram.training.data.windows import ALL
 
 WINDOWS_AT_ONCE = 256
@@ -61,7 +67,7 @@ class LabelledGroup:
         subject_keys: Subject of each window [n].
         recording_ids: Recording of each window [n].
         starts: First sample of each window in its recording, at 200 Hz [n].
-        alignment: How signals are aligned, subject by subject.
+        alignment: How signals are aligned, subject by subject, on these windows or on others of the subject.
     """
 
     store: Store
@@ -74,6 +80,7 @@ class LabelledGroup:
     _keys: NDArray[np.str_]
     _interpolated: Mapping[str, Sequence[str]]
     alignment: AlignmentRecipe
+    _source: SourceWindows | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -85,10 +92,10 @@ class LabelledGroup:
 
     @cached_property
     def alignments(self) -> dict[str, Alignment]:
-        """Alignment of each subject, from all of its windows in this group; empty without alignment."""
+        """Alignment of each subject, from its windows in this group or from others; empty without alignment."""
         if self.alignment.kind == "none":
             return {}
-        return {key: alignments.fit(self._parts_of(key), self.alignment) for key in np.unique(self.subject_keys)}
+        return {key: self._alignment_of(key) for key in np.unique(self.subject_keys)}
 
     def signals(self, windows: int) -> Iterator[NDArray[np.float32]]:
         """Yield all windows in order in µV, [n, N, A·200], at most `windows` at a time."""
@@ -102,33 +109,48 @@ class LabelledGroup:
         rows_n = np.asarray(indices, dtype=np.int64)
         return LabelledBatch(x_BNAT, self.y[rows_n], self.rows, tuple(self.recording_ids[rows_n].tolist()))
 
+    def rows_of(self, indices: NDArray[np.int64]) -> "LabelledGroup":
+        """Return some windows; alignments are those of all windows."""
+        source = self._source or SourceWindows(self.subject_keys, self._keys, self.starts)
+        columns = ("y", "subject_keys", "recording_ids", "starts", "_keys")
+        return replace(self, **{name: getattr(self, name)[indices] for name in columns}, _source=source)
+
     def batches(self, windows: int) -> Iterator[LabelledBatch]:
         """Yield all windows in order, at most `windows` at a time."""
         yield from map(self.batch, self._parts(windows))
 
-    def _parts_of(self, subject: str) -> Iterator[NDArray[np.float32]]:
-        indices = np.flatnonzero(self.subject_keys == subject)
-        for start in range(0, len(indices), WINDOWS_AT_ONCE):
-            part = indices[start : start + WINDOWS_AT_ONCE]
-            yield self._recorded(part).reshape(len(part), len(self.montage), -1)
+    def _alignment_of(self, subject: str) -> Alignment:
+        source = self._source or SourceWindows(self.subject_keys, self._keys, self.starts)
+        most = None if self.alignment.seconds is None else -(-self.alignment.seconds // self.seconds)
+        indices = source.of_subject(subject, most)
+        if not len(indices):
+            return alignments.missing(len(self.montage))
+
+        def parts() -> Iterator[NDArray[np.float32]]:
+            for start in range(0, len(indices), WINDOWS_AT_ONCE):
+                part = indices[start : start + WINDOWS_AT_ONCE]
+                x_BNAT = self._recorded(source.keys[part], source.starts[part])
+                yield x_BNAT.reshape(len(part), len(self.montage), -1)
+
+        return alignments.fit(parts(), self.alignment)
 
     def _parts(self, windows: int) -> Iterator[range]:
         for start in range(0, len(self), windows):
             yield range(start, min(start + windows, len(self)))
 
     def _read(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        x_BNAT = self._recorded(indices)
+        rows_n = np.asarray(indices, dtype=np.int64)
+        x_BNAT = self._recorded(self._keys[rows_n], self.starts[rows_n])
         if self.alignments:
             for window, index in zip(x_BNAT, indices, strict=True):
                 aligned = self.alignments[self.subject_keys[index]].apply(window.reshape(len(window), -1))
                 window[:] = aligned.reshape(window.shape)
         return x_BNAT
 
-    def _recorded(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        x_BNAT = np.empty((len(indices), len(self.montage), self.seconds, SAMPLE_RATE_HZ), dtype=np.float32)
-        for row, index in enumerate(indices):
-            key = str(self._keys[index])
-            x_BNAT[row] = interpolate(self._window(key, int(self.starts[index])), self.montage, self._interpolated[key])
+    def _recorded(self, keys: NDArray[np.str_], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+        x_BNAT = np.empty((len(keys), len(self.montage), self.seconds, SAMPLE_RATE_HZ), dtype=np.float32)
+        for row, (key, start) in enumerate(zip(keys.tolist(), starts.tolist(), strict=True)):
+            x_BNAT[row] = interpolate(self._window(key, start), self.montage, self._interpolated[key])
         return x_BNAT
 
     def _window(self, key: str, start: int) -> NDArray[np.float32]:
@@ -184,34 +206,31 @@ class LabelledWindows:
         _require_stated(corpus, task)
         cut = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds)
         table = cut[_without_excluded(cut, task.seconds)].reset_index(drop=True)
-        labels = _labels(table, task)
-        montages = [tuple(names) for names in table["montage"]]
+        excluded, labels = len(cut) - len(table), _labels(table, task)
+        calibration = is_calibration(table, labels, task)
+        source = _source(corpus, task, split, table[calibration])
+        table, labels = table[~calibration], labels[~calibration]
+        montages = table["montage"].map(tuple)
         groups = []
         for montage in sorted(set(montages)):
             _check_size(montage, task)
             in_group = np.array([names == montage for names in montages])
-            part = table[in_group]
-            groups.append(
-                LabelledGroup(
-                    store=store,
-                    montage=montage,
-                    seconds=task.seconds,
-                    y=labels[in_group],
-                    subject_keys=part["subject_key"].to_numpy(dtype=np.str_),
-                    recording_ids=part["recording_id"].to_numpy(dtype=np.str_),
-                    starts=part["first_sample"].to_numpy(dtype=np.int64),
-                    _keys=part["store_key"].to_numpy(dtype=np.str_),
-                    _interpolated={
-                        key: names or ()
-                        for key, names in zip(part["store_key"], part["interpolated_channels"], strict=True)
-                    },
-                    alignment=task.alignment,
-                )
-            )
-        return cls(tuple(groups), excluded=len(cut) - len(table))
+            of_group = None if source is None else source[[tuple(names) == montage for names in source["montage"]]]
+            groups.append(_group(store, task, montage, table[in_group], labels[in_group], of_group))
+        return cls(tuple(groups), excluded=excluded)
 
     def __len__(self) -> int:
         return sum(len(group) for group in self.groups)
+
+    def rows(self, indices: NDArray[np.int64]) -> "LabelledWindows":
+        """Return some windows, by ascending index; alignments are those of all windows."""
+        groups, start = [], 0
+        for group in self.groups:
+            inside = indices[(indices >= start) & (indices < start + len(group))] - start
+            if len(inside):
+                groups.append(group.rows_of(inside))
+            start += len(group)
+        return replace(self, groups=tuple(groups))
 
     def aligned(self, alignment: AlignmentRecipe) -> "LabelledWindows":
         """Return the same windows with another alignment."""
@@ -236,8 +255,9 @@ class LabelledWindows:
         short = [f"{one.seconds:g} s of {len(group.montage)} channels" for group, one in computed if not one.complete]
         if not short:
             return line, ()
-        note = f"{len(short)} of {len(computed)} subjects are too short to align ({short[0]}): only their amplitude is."
-        return line, (note,)
+        none = " (without any signal: nothing is)" if any(not one.seconds for _, one in computed) else ""
+        note = f"{len(short)} of {len(computed)} subjects are too short to align ({short[0]}): only their amplitude is"
+        return line, (f"{note}{none}.",)
 
     @property
     def y(self) -> NDArray[np.float64]:
@@ -305,6 +325,79 @@ class ShuffledWindows:
         epoch, index = divmod(step, self.steps_per_epoch)
         order = seeds.generator(self.seed, seeds.SHUFFLE, epoch).permutation(len(self.windows))
         return self.windows.batch(np.array_split(order, self.steps_per_epoch)[index][share])
+
+
+def _source(corpus: Corpus, task: TaskRecipe, split: Split | None, rest: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the windows that alignments are computed from; None: those of the task."""
+    if task.alignment.source == "all":
+        return None
+    if task.alignment.source == "rest":
+        return rest
+    cut = _cut(unlabelled_intervals(corpus, task, split), task.seconds)
+    return cut[_without_excluded(cut, task.seconds)].reset_index(drop=True)
+
+
+def _group(
+    store: Store,
+    task: TaskRecipe,
+    montage: tuple[str, ...],
+    table: pd.DataFrame,
+    labels: NDArray[np.float64],
+    source: pd.DataFrame | None,
+) -> LabelledGroup:
+    """Return the windows of one montage."""
+    own, rows = SourceWindows.of(table), table if source is None else pd.concat([table, source])
+    interpolated = zip(rows["store_key"], rows["interpolated_channels"], strict=True)
+    return LabelledGroup(
+        store=store,
+        montage=montage,
+        seconds=task.seconds,
+        y=labels,
+        subject_keys=own.subject_keys,
+        recording_ids=table["recording_id"].to_numpy(dtype=np.str_),
+        starts=own.starts,
+        _keys=own.keys,
+        _interpolated={key: names or () for key, names in interpolated},
+        alignment=task.alignment,
+        _source=None if source is None else SourceWindows.of(source),
+    )
+
+
+def windows_of_datasets(corpus: Corpus, store: Store, task: TaskRecipe, recordings: int, each: int) -> LabelledWindows:
+    """Return windows of every dataset of a corpus, labelled with the number of the dataset, without alignment.
+
+    Args:
+        corpus: Catalogue.
+        store: Patch store.
+        task: Task with the length of the windows; longer ones than a montage or a recording allows are left out.
+        recordings: Largest number of recordings of a dataset, evenly spaced.
+        each: Largest number of windows of a recording, evenly spaced.
+    """
+    rows = corpus.accepted()
+    fits = rows["montage"].map(len) * task.seconds <= MAX_PATCHES
+    rows = rows[fits & (rows["seconds"] >= task.seconds)].sort_values("recording_id", kind="stable")
+    chosen = [part.iloc[_spaced(len(part), recordings)] for _, part in rows.groupby("dataset")]
+    if not chosen:
+        return LabelledWindows(())
+    table = pd.concat(chosen)
+    counts = (table["seconds"] // task.seconds).astype(int)
+    numbers = [_spaced(count, each) for count in counts]
+    cut = table.loc[table.index.repeat([len(part) for part in numbers])]
+    first = np.concatenate(numbers) * task.seconds * SAMPLE_RATE_HZ
+    cut = cut.assign(first_sample=first, recording_seconds=cut["seconds"])
+    cut = cut[_without_excluded(cut, task.seconds)].reset_index(drop=True)
+    labels = pd.factorize(cut["dataset"])[0].astype(np.float64)
+    plain = task.model_copy(update={"alignment": AlignmentRecipe()})
+    montages = [tuple(names) for names in cut["montage"]]
+    groups = []
+    for montage in sorted(set(montages)):
+        inside = np.array([names == montage for names in montages])
+        groups.append(_group(store, plain, montage, cut[inside], labels[inside], None))
+    return LabelledWindows(tuple(groups))
+
+
+def _spaced(count: int, most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def _require_stated(corpus: Corpus, task: TaskRecipe) -> None:
@@ -391,6 +484,7 @@ def _labels(table: pd.DataFrame, task: TaskRecipe) -> NDArray[np.float64]:
 
 
 def _check_size(montage: tuple[str, ...], task: TaskRecipe) -> None:
+    check_seconds(len(montage), task)
     if len(montage) * task.seconds > MAX_PATCHES:
         raise RecipeError(
             f"windows of {len(montage)} channels x {task.seconds} s have more than {MAX_PATCHES} patches",

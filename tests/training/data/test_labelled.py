@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labram.errors import CorpusError, LabelError, RecipeError
-from labram.recipe import AlignmentRecipe
+from labram.recipe import AlignmentRecipe, TaskRecipe
 from labram.training.data.labelled import LabelledWindows
 
 MONTAGE = ("FP1", "FP2")
@@ -174,3 +174,87 @@ def test_windows_can_be_read_with_another_alignment(loud_and_quiet):
     ours, theirs = aligned.groups[-1].batch(range(3)).x, loud_and_quiet("euclidean").groups[-1].batch(range(3)).x
     np.testing.assert_array_equal(ours, theirs)
     assert plain.groups[-1].alignments == {}
+
+
+@pytest.fixture
+def rested(tiny, task_recipe):
+    """Two subjects with 6 s without a label, 8 s of rest and 8 s of work each, mixed differently; one has less."""
+    random = np.random.default_rng(1)
+    names = ("FP1", "FP2", "C3")
+    for subject, seconds in (("a", 22), ("b", 22), ("c", 12)):
+        mixing = random.normal(scale=20, size=(3, 3))
+        work = 3.0 if seconds == 22 else 1.0
+        gains = np.repeat([1.0, 1.0, work], [6 * 200, 8 * 200, 8 * 200])[: seconds * 200]
+        tiny.add(subject, names, mixing @ random.normal(size=(3, seconds * 200)) * gains, subject=subject)
+        if seconds == 22:
+            tiny.label(subject, "rhythm", 6.0, 8.0, 0)
+            tiny.label(subject, "rhythm", 14.0, 8.0, 1)
+        else:
+            tiny.label(subject, "rhythm", 0.0, 12.0, 1)
+
+    def load(**alignment):
+        settings = task_recipe().model_dump() | {"classes": ["rest", "work"], "alignment": alignment}
+        return LabelledWindows.load(tiny.corpus, tiny.store, TaskRecipe.model_validate(settings), "train")
+
+    return load
+
+
+def sizes(windows, subject):
+    """SD over all channels of a subject's aligned windows, by label."""
+    (group,) = windows.groups
+    signals = np.concatenate(list(group.signals(64)))
+    mine = group.subject_keys == subject
+    return [float(signals[mine & (group.y == label)].std()) for label in (0, 1)]
+
+
+def test_an_alignment_on_rest_leaves_its_windows_out_and_keeps_what_work_differs_in(rested):
+    everything = rested(kind="euclidean", shrinkage=0.0)
+    (all_windows,) = everything.groups
+    windows = rested(kind="euclidean", shrinkage=0.0, **{"from": "rest"}, seconds=4)
+    (group,) = windows.groups
+    for subject in ("a", "b"):
+        scored = group.starts[(group.subject_keys == subject) & (group.y == 0)] / 200
+        assert scored.tolist() == [10.0, 12.0], "the first 4 s of rest are for the alignment"
+        rest, work = sizes(windows, subject)
+        assert rest == pytest.approx(10, rel=0.1)
+        assert work == pytest.approx(30, rel=0.1)
+        assert sizes(everything, subject)[1] < 15, "alignment on everything shrinks the work"
+    assert len(all_windows) - len(group) == 4
+    line, notes = windows.describe_alignment()
+    assert "on 4 s of rest of each subject, known by their labels and not scored (calibrated) (0 to 4 s each)" in line
+    assert notes[0].endswith("only their amplitude is (without any signal: nothing is).")
+
+
+def test_an_alignment_on_unlabelled_signal_uses_none_of_the_tasks_windows(rested):
+    windows = rested(kind="euclidean", shrinkage=0.0, source="unlabelled")
+    (group,) = windows.groups
+    assert len(group) == len(rested(kind="none").groups[0])
+    for subject in ("a", "b"):
+        assert group.alignments[subject].seconds == 6
+        assert sizes(windows, subject) == pytest.approx([10, 30], rel=0.1)
+    assert group.alignments["c"].seconds == 0
+    np.testing.assert_array_equal(group.alignments["c"].matrix, np.eye(3))
+
+
+def test_an_alignment_on_the_first_seconds_uses_no_others(rested):
+    (group,) = rested(kind="zscore", seconds=4).groups
+    assert {subject: one.seconds for subject, one in group.alignments.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_fewer_seconds_than_channels_are_an_error_before_training(rested):
+    with pytest.raises(RecipeError, match=r"alignment of 3 channels needs 3 s of each subject, not 2 s"):
+        rested(kind="euclidean", seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("alignment", "says"),
+    [
+        ({"kind": "euclidean", "from": "rest"}, "source: rest needs seconds"),
+        ({"source": "unlabelled"}, "only for kind: euclidean or zscore"),
+        ({"kind": "zscore", "source": "rest", "seconds": 60}, "needs a class named 'rest', not low, high"),
+    ],
+)
+def test_alignments_without_what_they_need_are_errors_of_the_recipe(task_recipe, alignment, says):
+    settings = task_recipe().model_dump() | {"classes": ["low", "high"], "alignment": alignment}
+    with pytest.raises(ValueError, match=says):
+        TaskRecipe.model_validate(settings)
