@@ -23,7 +23,7 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 LONGEST = (
     "pipelines/test_run.py",
-    "training/test_train_stages.py",
+    "training/test_stages.py",
     "evaluation/test_external_evaluation.py",
     "corpus/test_local_ingest.py",
     "training/distributed/test_launchers.py",
