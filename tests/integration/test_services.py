@@ -89,6 +89,29 @@ def test_mlflow_keeps_runs_in_postgresql_and_weights_in_the_bucket(database, cha
         checks.champions_are_in_the_database(database, {"labram-gait": "7"})
 
 
+class Buckets(checks.Objects):
+    """Objects of both buckets, without a server."""
+
+    def __init__(self, models: dict[str, bytes], artifacts: dict[str, bytes]) -> None:
+        self.content = {checks.MODELS: models | {"1/report.html": b""}, checks.ARTIFACTS: artifacts}
+
+    def listing(self, bucket: str) -> list[str]:
+        return list(self.content[bucket])
+
+    def read(self, bucket: str, name: str) -> bytes:
+        return self.content[bucket][name]
+
+
+def test_two_models_may_have_equal_weights_but_none_may_be_missing() -> None:
+    """Probes leave the backbone as it is: the demo has two tasks with six outputs."""
+    file = checks.WEIGHTS[0]
+    three = {f"{task}/{file}": weights for task, weights in (("a", b"1"), ("b", b"2"), ("c", b"2"))}
+    assert checks.models_are_those_of_the_tasks(Buckets(three, three), 3).startswith("weights of 3 models")
+    two = {name: weights for name, weights in three.items() if not name.startswith("c")}
+    with pytest.raises(PlatformError, match="expected 3 models, got 2 in MLflow and 3 from tasks"):
+        checks.models_are_those_of_the_tasks(Buckets(two, three), 3)
+
+
 def test_a_model_does_not_bring_the_steps_and_commands_along(champion) -> None:
     along = {name.partition("/code/")[2] for name in checks.Objects().listing(checks.MODELS) if "/code/" in name}
     assert {"labram/inference/predictor.py", "labram/models/encoder.py"} <= along
