@@ -30,7 +30,7 @@ from labram.metrics import Array, Ids
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
 from labram.models.model_input import WindowEmbedder
-from labram.recipe import AdaptationRecipe, AlignmentRecipe, BaselineName, Recipe, SplitRecipe, TaskRecipe
+from labram.recipe import AdaptationRecipe, AlignmentRecipe, LinearName, Recipe, SplitRecipe, TaskRecipe
 from labram.store.store import CORPORA, Store
 from labram.training.data.labelled import LabelledWindows
 from labram.training.model_configs import backbone_config
@@ -83,9 +83,7 @@ def _models(settings: Recipe, backbone: Path | None) -> dict[str, DownstreamMode
 
 def _evaluated(corpus: Corpus, store: Store, task: TaskRecipe, models: dict[str, DownstreamModel]) -> Iterator[Row]:
     """Yield the rows of a task."""
-    every = task.model_copy(
-        update={"alignment": AlignmentRecipe(kind="euclidean"), "baselines": get_args(BaselineName)}
-    )
+    every = task.model_copy(update={"alignment": AlignmentRecipe(kind="euclidean"), "baselines": get_args(LinearName)})
     windows = LabelledWindows.load(corpus, store, every, None)
     folds = folds_of(corpus, windows, task.dataset)
     channels = common_channels(windows.window_groups())

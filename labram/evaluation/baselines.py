@@ -1,6 +1,7 @@
-"""The baselines of an evaluation: linear models of features without LaBraM, stored beside the model.
+"""The baselines of an evaluation, without LaBraM, stored beside the model: linear models of features, and networks.
 
-``spectral`` is stored as ``baseline.json`` and ``baseline.npz``, another as ``baseline-NAME.json`` and ``.npz``.
+``spectral`` is stored as ``baseline.json`` and ``baseline.npz``, another linear model as ``baseline-NAME.json`` and
+``.npz``. Networks: see `labram.evaluation.network_baselines`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,20 +12,23 @@ from typing import Final, get_args
 import numpy as np
 import pandas as pd
 
+from labram.evaluation import network_baselines
+from labram.evaluation.network_baselines import NetworkBaseline
 from labram.linear import model, riemann, spectral
 from labram.linear.features import Aligned, FeatureTables, measure
 from labram.linear.model import LinearCard, LinearModel, SelectedModel, as_predictions
 from labram.linear.probe import combined, part_outputs
 from labram.metrics import Array, Ids, greater_is_better, score
-from labram.recipe import AlignmentRecipe, BaselineName, TaskRecipe
+from labram.recipe import AlignmentRecipe, LinearName, NetworkName, TaskRecipe
 
+NETWORK_NAMES: Final[tuple[NetworkName, ...]] = get_args(NetworkName)
 TANGENTS: Final[Mapping[str, str]] = {"riemann": "tangent", "riemann-bands": "tangent-bands"}
 """Features of the Riemannian baselines."""
 
 
 @dataclass(frozen=True)
 class BaselineFeatures:
-    """Features of the same windows for all baselines of a task.
+    """Features of the same windows for all linear baselines of a task.
 
     Attributes:
         task: The task.
@@ -50,7 +54,7 @@ class BaselineFeatures:
             task: Task with kind, classes, headline metric, alignment, frequencies and baselines.
             channels: Channels to use.
         """
-        spectra = "spectral" in task.baselines or task.adaptation.stack
+        spectra = "spectral" in task.baselines or task.adaptation.stack or not linear_names(task)
         tables = spectral.measure_all(windows, task, channels) if spectra else {}
         names = [TANGENTS[name] for name in task.baselines if name in TANGENTS]
         if names:
@@ -61,7 +65,7 @@ class BaselineFeatures:
         subjects, _ = pd.factorize(next(iter(tables.values())).subjects)  # by appearance, because keys are random
         return cls(task, channels, np.asarray(y, float), subjects, tables)
 
-    def choose(self, name: BaselineName, rows: Ids | None = None, inner: Ids | None = None) -> SelectedModel:
+    def choose(self, name: LinearName, rows: Ids | None = None, inner: Ids | None = None) -> SelectedModel:
         """Choose a baseline's features and penalty by cross-validation.
 
         Args:
@@ -85,7 +89,7 @@ class BaselineFeatures:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A fitted baseline."""
+    """A fitted linear baseline."""
 
     model: LinearModel
 
@@ -95,10 +99,10 @@ class Baseline:
         return self.model.card
 
     @property
-    def name(self) -> BaselineName:
+    def name(self) -> LinearName:
         """Name in recipes."""
         features = {feature: name for name, feature in TANGENTS.items()}
-        return next((name for name in get_args(BaselineName) if name == features.get(self.card.features)), "spectral")
+        return next((name for name in get_args(LinearName) if name == features.get(self.card.features)), "spectral")
 
     def predict(self, windows: Aligned) -> Array:
         """Return predictions in the form that `labram.metrics.scores` takes.
@@ -118,10 +122,34 @@ class Baseline:
         (folder / f"{name}.json").write_text(self.card.to_json() + "\n", encoding="utf-8")
 
 
-def fit_all(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> list[Baseline]:
+AnyBaseline = Baseline | NetworkBaseline
+
+
+def linear_names(task: TaskRecipe) -> tuple[LinearName, ...]:
+    """Return the linear baselines of a task."""
+    return tuple(name for name in get_args(LinearName) if name in task.baselines)
+
+
+def network_names(task: TaskRecipe) -> tuple[NetworkName, ...]:
+    """Return the networks among the baselines of a task."""
+    return tuple(name for name in NETWORK_NAMES if name in task.baselines)
+
+
+def fit_all(windows: Aligned, y: Array, task: TaskRecipe, channels: tuple[str, ...]) -> list[AnyBaseline]:
     """Choose and fit every baseline of a task; see `BaselineFeatures.measure` for the arguments."""
-    features = BaselineFeatures.measure(windows, y, task, channels)
-    return [Baseline(_calibrated(features.choose(name), features.y, task.kind)) for name in task.baselines]
+    fitted: dict[str, AnyBaseline] = {}
+    if linear_names(task):
+        features = BaselineFeatures.measure(windows, y, task, channels)
+        fitted |= {
+            name: Baseline(_calibrated(features.choose(name), features.y, task.kind)) for name in linear_names(task)
+        }
+    if networks := network_names(task):
+        groups = windows(task.alignment)
+        signals = network_baselines.gather(groups, channels, network_baselines.samples_of(task))
+        subjects, _ = pd.factorize(np.concatenate([np.asarray(group.subjects, dtype=object) for group in groups]))
+        arguments = signals, np.asarray(y, float), subjects, task, channels
+        fitted |= {name: network_baselines.train(name, *arguments) for name in networks}
+    return [fitted[name] for name in task.baselines]
 
 
 def _calibrated(chosen: SelectedModel, y: Array, kind: str) -> LinearModel:
@@ -132,13 +160,14 @@ def _calibrated(chosen: SelectedModel, y: Array, kind: str) -> LinearModel:
     return replace(fitted, weights=fitted.weights * factor, bias=bias)
 
 
-def load_all(folder: Path) -> list[Baseline]:
+def load_all(folder: Path) -> list[AnyBaseline]:
     """Return the baselines in a folder."""
-    return list(_loaded(folder))
+    networks = (NetworkBaseline.load(folder, name) for name in NETWORK_NAMES)
+    return [*_linear(folder), *(network for network in networks if network)]
 
 
-def _loaded(folder: Path) -> Iterator[Baseline]:
-    for name in get_args(BaselineName):
+def _linear(folder: Path) -> Iterator[Baseline]:
+    for name in get_args(LinearName):
         stem = _stem(name)
         if (folder / f"{stem}.json").is_file():
             card = LinearCard.from_json((folder / f"{stem}.json").read_text(encoding="utf-8"))

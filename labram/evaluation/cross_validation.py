@@ -14,20 +14,21 @@ import numpy as np
 
 from labram.corpus.catalogue import Corpus
 from labram.errors import RecipeError
-from labram.evaluation.baselines import BaselineFeatures, best
+from labram.evaluation import network_baselines
+from labram.evaluation.baselines import BaselineFeatures, best, linear_names, network_names
 from labram.evaluation.folds import Fold, folds_of
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.random_weights import draws, untrained
 from labram.inference.predictor import Predictor
 from labram.input_spec import SAMPLE_RATE_HZ
 from labram.linear import model as linear
-from labram.linear.features import FeatureTables, common_channels, measure
+from labram.linear.features import FeatureTables, Signals, common_channels, measure
 from labram.linear.model import SelectedModel, as_predictions
 from labram.linear.probe import combined
 from labram.metrics import Array, Ids
 from labram.models.downstream import DownstreamModel
 from labram.models.model_input import WindowEmbedder
-from labram.recipe import BaselineName, TaskRecipe
+from labram.recipe import LinearName, NetworkName, TaskRecipe
 from labram.store.store import Store
 from labram.training.data.labelled import LabelledWindows
 from labram.training.probe_stage import probe_card
@@ -40,10 +41,12 @@ class TaskFeatures:
     Attributes:
         baselines: Features of the baselines, with labels and subjects.
         embeddings: Embeddings with the task's alignment, by the name of the model: ``labram``, ``random 0`` and so on.
+        signals: Windows for networks in µV with the task's alignment [n, C, T]; None without networks.
     """
 
     baselines: BaselineFeatures
     embeddings: dict[str, FeatureTables]
+    signals: Signals | None = None
 
     @property
     def task(self) -> TaskRecipe:
@@ -69,7 +72,18 @@ class TaskFeatures:
             )
             for name, model in models.items()
         }
-        return cls(BaselineFeatures.measure(windows.window_groups, windows.y, task, channels), embeddings)
+        features = BaselineFeatures.measure(windows.window_groups, windows.y, task, channels)
+        if not network_names(task):
+            return cls(features, embeddings)
+        groups = windows.window_groups(task.alignment)
+        return cls(features, embeddings, network_baselines.gather(groups, channels, network_baselines.samples_of(task)))
+
+    def predict_network(self, name: NetworkName, fold: Fold) -> Array:
+        """Return the predictions of a network for a fold's test windows, trained on its training windows."""
+        assert self.signals is not None, "networks"
+        train, y, channels = fold.train, self.baselines.y, self.baselines.channels
+        network = network_baselines.train(name, self.signals[train], y[train], fold.inner, self.task, channels)
+        return network.predict_signals(self.signals[fold.test])
 
     def choose_probe(self, model: str, fold: Fold) -> SelectedModel:
         """Choose the penalty of a probe of one model's embeddings on the training windows of a fold."""
@@ -137,9 +151,12 @@ def _predicted(windows: LabelledWindows, features: TaskFeatures, fold: Fold, *, 
     train, test, task = fold.train, fold.test, features.task
     stacked = task.adaptation.stack
     parts = [(features.choose_probe("labram", fold), "labram")]
-    wanted: list[BaselineName] = [*(task.baselines if beside else ()), *(("spectral",) if stacked else ())]
+    wanted: list[LinearName] = [*(linear_names(task) if beside else ()), *(("spectral",) if stacked else ())]
     bases = {name: [(features.baselines.choose(name, train, fold.inner), "")] for name in dict.fromkeys(wanted)}
     random = [[(features.choose_probe(name, fold), name)] for name in features.embeddings if name != "labram"]
+    predicted: dict[str, Array] = {}
+    predicted |= {name: features.predict(bases[name], train, test) for name in linear_names(task)} if beside else {}
+    predicted |= {name: features.predict_network(name, fold) for name in network_names(task)} if beside else {}
     starts = np.concatenate([group.starts for group in windows.groups]) / SAMPLE_RATE_HZ
     return Predictions(
         recording_id=windows.recording_ids.astype(object)[test],
@@ -151,7 +168,7 @@ def _predicted(windows: LabelledWindows, features: TaskFeatures, fold: Fold, *, 
         random=tuple(features.predict(twin, train, test) for twin in random),
         fold=np.full(len(test), fold.number),
         repetition=np.full(len(test), fold.repetition),
-        baselines={name: features.predict(bases[name], train, test) for name in task.baselines} if beside else {},
+        baselines={name: predicted[name] for name in task.baselines} if beside else {},
     )
 
 

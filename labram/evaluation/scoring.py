@@ -12,7 +12,7 @@ from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError
 from labram.evaluation import baselines
 from labram.evaluation.backbone_probe import compared, twins_of
-from labram.evaluation.baselines import Baseline
+from labram.evaluation.baselines import AnyBaseline
 from labram.evaluation.cross_validation import cross_validate, joined, with_best_baseline
 from labram.evaluation.folds import reductions
 from labram.evaluation.leakage import Ledger, Seen
@@ -159,21 +159,21 @@ def _pretrained(corpus: Corpus, model: Path, task: TaskRecipe, predictions: Pred
     return len(subjects), (f"{task.metric} of the {named} that pre-training did not use: {score:.3f}.",)
 
 
-def fit_baselines(parts: Sequence[LabelledWindows], test: LabelledWindows, task: TaskRecipe) -> list[Baseline]:
+def fit_baselines(parts: Sequence[LabelledWindows], test: LabelledWindows, task: TaskRecipe) -> list[AnyBaseline]:
     """Fit the baselines on the channels of all montages, those of the test windows too."""
     channels = common_channels([*all_groups(parts)(task.alignment), *test.window_groups()])
     return baselines.fit_all(all_groups(parts), np.concatenate([part.y for part in parts]), task, channels)
 
 
-def describe_best(fitted: Sequence[Baseline], predictions: Predictions, task: TaskRecipe) -> str:
+def describe_best(fitted: Sequence[AnyBaseline], predictions: Predictions, task: TaskRecipe) -> str:
     """Return a description of the best baseline, and of how many it is the best."""
-    by_name: dict[str, Baseline] = {baseline.name: baseline for baseline in fitted}
+    by_name: dict[str, AnyBaseline] = {baseline.name: baseline for baseline in fitted}
     name = baselines.best(task, predictions.y, predictions.baselines)
     of = f" (the best of {', '.join(by_name)})" if len(by_name) > 1 else ""
     return f"{by_name[name].card.describe()}{of}"
 
 
-def predict(predictor: Predictor, windows: LabelledWindows, fitted: Sequence[Baseline] = ()) -> Predictions:
+def predict(predictor: Predictor, windows: LabelledWindows, fitted: Sequence[AnyBaseline] = ()) -> Predictions:
     """Return predictions of a model and of baselines for the same windows.
 
     Args:

@@ -107,12 +107,15 @@ def ablation_runs(recipe: Recipe) -> list[AblationRun]:
 
 
 def _varied(task: TaskRecipe, variant: VariantRecipe) -> TaskRecipe:
-    """Return the task with a variant's settings, merged recursively."""
+    """Return the task with a variant's settings, merged recursively. Another strategy starts from its own defaults."""
     if changed := sorted(FIXED_SETTINGS & set(variant.task)):
         problem, where = "a variant must not change it: it defines the task, which all variants share", changed[0]
     else:
         try:
-            return TaskRecipe.model_validate(merge(task.model_dump(mode="json"), variant.task))
+            settings = task.model_dump(mode="json")
+            if "strategy" in variant.task.get("adaptation", {}):
+                settings["adaptation"] = {}
+            return TaskRecipe.model_validate(merge(settings, variant.task))
         except ValidationError as error:
             first = error.errors()[0]
             problem, where = first["msg"], ".".join(map(str, first["loc"]))

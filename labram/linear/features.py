@@ -114,7 +114,7 @@ def measure(
     """
     parts: dict[str, list[npt.NDArray[np.floating]]] = {name: [] for name in names}
     for group in groups:
-        _require_channels(group, channels)
+        require_channels(group, channels)
         picks = [group.channels.index(name) for name in channels]
         for signals in group.signals:
             for name, table in _tables(signals[:, picks], channels, names, frequencies, embed):
@@ -215,11 +215,12 @@ def common_channels(groups: Sequence[WindowGroup]) -> tuple[str, ...]:
     return tuple(name for name in groups[0].channels if name in shared)
 
 
-def _require_channels(group: WindowGroup, channels: Sequence[str]) -> None:
+def require_channels(group: WindowGroup, channels: Sequence[str]) -> None:
+    """Raise a LabelError if a montage lacks a channel."""
     missing = [name for name in channels if name not in group.channels]
     if missing:
         raise LabelError(
-            f"the linear model needs channels {', '.join(missing)}, which these recordings lack",
+            f"the model needs channels {', '.join(missing)}, which these recordings lack",
             field="channels",
             remedy="Use recordings with the montage of the training recordings",
         )

@@ -1,4 +1,4 @@
-"""Import of `braindecode.models.Labram`, with which our model is compared, if braindecode is installed."""
+"""Import of a class of `braindecode.models`, with which a model of ours is compared, if braindecode is installed."""
 
 import sys
 import warnings
@@ -11,8 +11,8 @@ from torch import nn
 _TORCHAUDIO = ("torchaudio", "torchaudio.functional", "torchaudio.transforms")
 
 
-def braindecode_class() -> type[nn.Module] | None:
-    """Return the class, or None if braindecode is not installed.
+def braindecode_class(class_name: str = "Labram") -> type[nn.Module] | None:
+    """Return the class of that name, or None if braindecode is not installed.
 
     braindecode imports torchaudio for other models. PyPI's torchaudio is built for CUDA and does not load with a CPU
     build of PyTorch; a stub then replaces it while braindecode is imported.
@@ -22,13 +22,13 @@ def braindecode_class() -> type[nn.Module] | None:
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")  # deprecations in other packages; MNE prints them
-            from braindecode.models import Labram
+            import braindecode.models as theirs
     except ImportError:
         return None
     finally:
         for name in stubs:
             del sys.modules[name]
-    return Labram  # type: ignore[no-any-return]
+    return getattr(theirs, class_name)  # type: ignore[no-any-return]
 
 
 class _Stub(ModuleType):

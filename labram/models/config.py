@@ -23,7 +23,9 @@ _BLOCK_VALUES = 12
 
 Compatibility = Literal["corrected", "published"]
 """`published` reproduces the published code with its errors, which docs/model.md lists."""
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "channels", "attention", "covariance"]
+"""What a head reads. The published model has the first two (`labram.models.pooling` the others)."""
+PUBLISHED_POOLINGS = ("mean", "cls")
 PatchEmbedding = Literal["temporal", "time-frequency"]
 """`temporal` is the paper's; `time-frequency` adds the log spectrum of each patch (decision 29)."""
 

@@ -9,6 +9,7 @@ from labram.models.config import BackboneConfig, Pooling
 from labram.models.encoder import Encoder, check_window
 from labram.models.initialisation import WIDE, initialise_encoder, initialise_linear
 from labram.models.patch_embed import patch_encoder
+from labram.models.pooling import pool_of
 from labram.models.transformer import NORM_EPS
 from labram.recipe import WindowPooling
 
@@ -17,7 +18,7 @@ HEAD_SCALE = 0.001
 
 
 class DownstreamModel(nn.Module):
-    """LaBraM with a linear head on the mean of its patch tokens, or on its CLS token.
+    """LaBraM with a linear head on the mean of its patch tokens, on its CLS token, or on another pooling of them.
 
     Windows are [B, N, A, 200] in units of 100 µV; `rows` holds the spatial row of each channel, 1 to 128.
 
@@ -25,6 +26,7 @@ class DownstreamModel(nn.Module):
         config: Dimensions of the backbone.
         outputs: Width of the head: classes, targets, or 1 for a binary task.
         pooling: `mean` averages the patch tokens, then normalises; `cls` normalises the tokens and takes the first.
+            The others normalise the patch tokens, then pool them (`labram.models.pooling`).
         drop_path: Stochastic depth of the last block.
     """
 
@@ -40,8 +42,9 @@ class DownstreamModel(nn.Module):
             patch_encoder(config),
             drop_path=drop_path,
         )
-        self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS) if pooling == "mean" else nn.Identity()
-        self.head = nn.Linear(config.width, outputs)
+        self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS) if pooling != "cls" else nn.Identity()
+        self.pool = pool_of(pooling, config.width)
+        self.head = nn.Linear(self.pool.width if self.pool else config.width, outputs)
         initialise_encoder(self.encoder, WIDE)
         initialise_linear(self.head, WIDE)
         with torch.no_grad():
@@ -52,8 +55,8 @@ class DownstreamModel(nn.Module):
         return self.head(self.features(x_BNAT, rows_N))  # type: ignore[no-any-return]
 
     def features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
-        """Return one vector per window, [B, D]."""
-        return self._pooled(self._tokens(x_BNAT, rows_N))
+        """Return one vector per window, [B, D], or what the head reads with another pooling."""
+        return self._pooled(self._tokens(x_BNAT, rows_N), rows_N)
 
     def patch_features(self, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         """Return one vector per patch, [B, L, D], channel-major."""
@@ -62,7 +65,7 @@ class DownstreamModel(nn.Module):
     def all_features(self, x_BNAT: Tensor, rows_N: Tensor) -> tuple[Tensor, Tensor]:
         """Return `features` and `patch_features` from one forward pass."""
         tokens_BSD = self._tokens(x_BNAT, rows_N)
-        return self._pooled(tokens_BSD), self.fc_norm(tokens_BSD[:, 1:])
+        return self._pooled(tokens_BSD, rows_N), self.fc_norm(tokens_BSD[:, 1:])
 
     def embed(self, x_BNAT: Tensor, rows_N: Tensor, pooling: WindowPooling) -> Tensor:
         """Return one vector per window [B, K] with any pooling of the patch tokens.
@@ -95,7 +98,9 @@ class DownstreamModel(nn.Module):
         deepest = self.config.depth + 1
         return {name: _layer_id(name, deepest) for name, _ in self.named_parameters()}
 
-    def _pooled(self, tokens_BSD: Tensor) -> Tensor:
+    def _pooled(self, tokens_BSD: Tensor, rows_N: Tensor) -> Tensor:
+        if self.pool is not None:
+            return self.pool(self.fc_norm(tokens_BSD[:, 1:]), rows_N)  # type: ignore[no-any-return]
         pooled_BD = tokens_BSD[:, 1:].mean(1) if self.pooling == "mean" else tokens_BSD[:, 0]
         return self.fc_norm(pooled_BD)  # type: ignore[no-any-return]
 

@@ -31,7 +31,7 @@ from labram.input_spec import MAX_SECONDS
 from labram.linear.probe import Probe
 from labram.models import weights
 from labram.models.braindecode_layout import TEMPORAL, from_braindecode, is_braindecode, to_braindecode
-from labram.models.config import BackboneConfig, TokenizerConfig
+from labram.models.config import PUBLISHED_POOLINGS, BackboneConfig, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.loading import LoadReport, fill, standard_defaults
 from labram.models.masked import MaskedModel
@@ -117,8 +117,8 @@ def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", 
         seconds: Window length of braindecode's class; the published code accepts any.
 
     Raises:
-        WeightsError: If the folder cannot be used, the layout has no class for its model or patch embedding, the model
-            predicts with a probe, or the file cannot be written.
+        WeightsError: If the folder cannot be used, the layout has no class for its model, patch embedding or pooling,
+            the model predicts with a probe, or the file cannot be written.
     """
     if (folder / Probe.JSON).is_file():
         raise MisfitWeightsError(
@@ -135,6 +135,13 @@ def export_checkpoint(folder: Path, file: Path, *, layout: Layout = "official", 
             file=folder,
             field="patch_embedding",
             remedy="Use the folder as it is, or train with architecture.patch_embedding=temporal",
+        )
+    if isinstance(model, DownstreamModel) and model.pooling not in PUBLISHED_POOLINGS:
+        raise MisfitWeightsError(
+            f"the model's head reads a pooling that no checkpoint layout has: {model.pooling}",
+            file=folder,
+            field="pooling",
+            remedy="Use the folder as it is, or fine-tune with adaptation.head=mean",
         )
     tensors = to_official(model) if layout == "official" else to_braindecode(model, seconds=seconds)
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from labram.atomic import atomic_path
 from labram.checksums import hash_file
 from labram.errors import DamagedWeightsError, ElectrodeTableError, WeightsError
-from labram.models.config import BackboneConfig, TokenizerConfig
+from labram.models.config import BackboneConfig, Pooling, TokenizerConfig
 from labram.models.downstream import DownstreamModel
 from labram.models.loading import LoadReport, fill, standard_defaults
 from labram.models.masked import MaskedModel
@@ -107,9 +107,11 @@ def digest(folder: Path) -> str:
 
 @standard_defaults()
 def backbone_to_downstream(
-    masked_folder: Path, outputs: int, *, drop_path: float = 0.0
+    masked_folder: Path, outputs: int, *, drop_path: float = 0.0, pooling: Pooling = "mean"
 ) -> tuple[DownstreamModel, LoadReport]:
-    """Return a downstream model with the weights of a pre-trained backbone; head and `fc_norm` are new, as published.
+    """Return a downstream model with the weights of a pre-trained backbone.
+
+    Head and `fc_norm` are new, as published, and so is what another pooling learns.
 
     Raises:
         WeightsError: If the folder is not of a masked model, or a tensor other than head and norms does not match.
@@ -121,9 +123,9 @@ def backbone_to_downstream(
             file=masked_folder,
             remedy="Name a folder that pre-training wrote",
         )
-    model = DownstreamModel(masked.config, outputs, drop_path=drop_path)
+    model = DownstreamModel(masked.config, outputs, drop_path=drop_path, pooling=pooling)
     new = "new for each task: trained from its initial value"
-    excused = dict.fromkeys(("head.weight", "head.bias", "fc_norm.weight", "fc_norm.bias"), new)
+    excused = dict.fromkeys((name for name in model.state_dict() if not name.startswith("encoder.")), new)
     excused |= dict.fromkeys(("lm_head.weight", "lm_head.bias", "mask_token"), "used in pre-training only")
     excused |= dict.fromkeys(
         ("encoder.norm.weight", "encoder.norm.bias"), "as published: mean pooling uses fc_norm instead"
@@ -186,8 +188,9 @@ def _build(description: Mapping[str, Any], folder: Path) -> LabramModel:
     if kind == "masked":
         require_fitting(backbone.least_values + backbone.codes * backbone.width, folder / WEIGHTS)
         return MaskedModel(backbone)
-    outputs, pooling = description.get("outputs"), description.get("pooling")
-    if type(outputs) is not int or outputs < 1 or pooling not in ("mean", "cls"):
+    outputs = description.get("outputs")
+    pooling: Any = description.get("pooling")
+    if type(outputs) is not int or outputs < 1 or pooling not in get_args(Pooling):
         raise WeightsError(
             f"invalid head: {outputs!r} outputs, pooling {pooling!r}",
             file=source,

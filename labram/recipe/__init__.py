@@ -4,21 +4,22 @@ Unknown keys and values outside their range are errors that name the key and wha
 to the one step that uses it, so that changing a section re-runs that step and the steps after it, and no others.
 """
 
+from labram.recipe.adaptation import LEAST_WINDOWS, AdaptationRecipe, WindowPooling
 from labram.recipe.gates import GateRecipe
 from labram.recipe.loader import available, load, merge
 from labram.recipe.operating_point import DecisionUnit, OperatingPointRecipe, Rule
 from labram.recipe.schema import (
-    LEAST_WINDOWS,
     MODEL_FILE,
     REST,
     RUN_FILE,
-    AdaptationRecipe,
     AlignmentRecipe,
     ArchitectureRecipe,
     AugmentRecipe,
     BaselineName,
     CorpusRecipe,
     EncoderRecipe,
+    LinearName,
+    NetworkName,
     OptimiserRecipe,
     PreprocessingRecipe,
     PretrainingRecipe,
@@ -27,7 +28,6 @@ from labram.recipe.schema import (
     TaskRecipe,
     TokenizerRecipe,
     TrainingRecipe,
-    WindowPooling,
 )
 from labram.recipe.split import FEWEST_TEST_SUBJECTS, Protocol, SplitRecipe
 from labram.recipe.study import StudyRecipe, VariantRecipe
@@ -47,6 +47,8 @@ __all__ = [
     "DecisionUnit",
     "EncoderRecipe",
     "GateRecipe",
+    "LinearName",
+    "NetworkName",
     "OperatingPointRecipe",
     "OptimiserRecipe",
     "PreprocessingRecipe",

@@ -12,16 +12,16 @@ from labram.errors import RecipeError
 from labram.frozen_model import FrozenModel
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.metrics import Kind
+from labram.recipe.adaptation import AdaptationRecipe
 from labram.recipe.gates import GateRecipe
 from labram.recipe.operating_point import OperatingPointRecipe
 from labram.recipe.split import Fraction, Positive, SplitRecipe
 from labram.recipe.study import StudyRecipe
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
-BaselineName = Literal["spectral", "riemann", "riemann-bands"]
-WindowPooling = Literal["mean", "cls", "channels", "mean+std", "moments", "tokens"]
-LEAST_WINDOWS = 4
-"""Windows of a subject that standardisation within subjects needs."""
+LinearName = Literal["spectral", "riemann", "riemann-bands"]
+NetworkName = Literal["eegnet", "shallow-fbcsp"]
+BaselineName = LinearName | NetworkName
 REST = "rest"
 """Class of the windows that an alignment with ``source: rest`` is computed from."""
 CHECKPOINT_MINUTES = 10.0
@@ -322,41 +322,6 @@ class AlignmentRecipe(FrozenModel):
         return self
 
 
-class AdaptationRecipe(FrozenModel):
-    """How a pre-trained backbone is adapted to a task."""
-
-    strategy: Literal["full", "probe"] = Field(
-        default="full",
-        description="full: fine-tune all weights (paper, section 3.2). probe: keep the backbone and fit a linear model "
-        "of its embeddings in closed form, on the training and validation subjects; seconds on a CPU.",
-    )
-    pooling: WindowPooling = Field(
-        default="mean",
-        description="Embedding of a window for a probe: the mean over its patches, the cls token, the mean over "
-        "seconds of each channel, mean and SD over its patches, its moments (mean, SD over channels, SD over seconds), "
-        "or all patch tokens.",
-    )
-    within_subject: bool = Field(
-        default=False,
-        description="Standardise the embeddings within each subject without labels. Predictions then need all windows "
-        f"of a subject together, at least {LEAST_WINDOWS}.",
-    )
-    stack: bool = Field(
-        default=False,
-        description="Add the outputs of the spectral model, with weights that are fitted on subjects that neither "
-        "model has seen. Reports state LaBraM's share.",
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        changed = [
-            name for name, value in self if name != "strategy" and value != type(self).model_fields[name].default
-        ]
-        if self.strategy != "probe" and changed:
-            raise ValueError(f"{', '.join(changed)}: only for strategy: probe, not for {self.strategy}")
-        return self
-
-
 class TaskRecipe(FrozenModel):
     """A labelled downstream task and the settings of fine-tuning."""
 
@@ -379,7 +344,8 @@ class TaskRecipe(FrozenModel):
         min_length=1,
         description="Models beside every score; the best of them is the baseline that a model must beat. spectral: log "
         "power, or canonical correlations; riemann: tangent space of covariances; riemann-bands: of five bands, and of "
-        "1 Hz around `frequencies`. All are linear, and standardised or recentred within subjects if that is better.",
+        "1 Hz around `frequencies`; these are linear, and standardised or recentred within subjects if that is better. "
+        "eegnet, shallow-fbcsp: EEGNet and ShallowFBCSPNet from scratch, in every fold; minutes on a CPU.",
     )
     frequencies: tuple[Annotated[float, Field(gt=0.5, lt=70.0)], ...] = Field(
         default=(),

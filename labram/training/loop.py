@@ -106,6 +106,7 @@ def fit(
     loop = _Loop(objective, batches, plan, groups, writer, identity, monitor)
     with devices.reproducible(loop.device, plan.threads), catch_sigterm() as preemption, writer:
         loop.begin(lambda: checkpoints.newest(identity, lambda text: warn_user(monitor, text), allow=allow), initialise)
+        loop.validate_first(validation)
         while not loop.finished:
             if loop.step(preemption):
                 loop.report(validation)
@@ -205,6 +206,11 @@ class _Loop(Generic[Batch]):
             (loss * (batch.weight / total)).backward()
             parts.append((batch.weight / total, metrics))
         return weighted_sum(parts)
+
+    def validate_first(self, validation: Sequence[Batch]) -> None:
+        """Validate the initial weights if the plan wants it and no step was taken."""
+        if self.plan.validate_first and validation and self.state.progress.step == 0:
+            self._validate(validation)
 
     def report(self, validation: Sequence[Batch]) -> None:
         """Log and validate if due, and report progress."""

@@ -23,7 +23,12 @@ def has_weight_decay(name: str, parameter: torch.Tensor) -> bool:
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, *, layer_ids: Mapping[str, int] | None = None, layer_decay: float = 1.0
+    model: nn.Module,
+    weight_decay: float,
+    *,
+    layer_ids: Mapping[str, int] | None = None,
+    layer_decay: float = 1.0,
+    encoder_rate: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Group trainable parameters by weight decay and learning rate, in a fixed order.
 
@@ -32,6 +37,7 @@ def parameter_groups(
         weight_decay: Weight decay of the parameters that have one.
         layer_ids: Layer of each parameter, counted from the input.
         layer_decay: Factor of the learning rate per layer below the last, as published (BEiT's layer-wise decay).
+        encoder_rate: Factor of the learning rate of all layers of the encoder.
     """
     deepest = max(layer_ids.values()) if layer_ids else 0
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -39,6 +45,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         scale = layer_decay ** (deepest - layer_ids[name]) if layer_ids else 1.0
+        scale *= encoder_rate if name.startswith("encoder.") else 1.0
         decay = weight_decay if has_weight_decay(name, parameter) else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
     return [{"params": members, "weight_decay": decay, LR_SCALE: scale} for (scale, decay), members in groups.items()]

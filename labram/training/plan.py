@@ -38,6 +38,7 @@ class TrainingPlan:
         checkpoint_every_minutes: Maximum minutes between checkpoints.
         unit: Unit of batch weights, for the reported throughput.
         selection: Model selection; None: the last weights are kept.
+        validate_first: Whether to validate before the first step, so that the initial weights can be the best.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class TrainingPlan:
     checkpoint_every_minutes: float = CHECKPOINT_MINUTES
     unit: str = "patches"
     selection: ModelSelection | None = None
+    validate_first: bool = False
 
 
 def pretraining_plan(recipe: TrainingRecipe, seed: int) -> TrainingPlan:
@@ -88,4 +90,5 @@ def task_plan(task: TaskRecipe, steps_per_epoch: int, seed: int, *, select: bool
         threads=task.threads,
         unit="windows",
         selection=ModelSelection(task.metric, task.patience) if select else None,
+        validate_first=task.adaptation.strategy == "two-stage",
     )
