@@ -31,6 +31,7 @@ from labram.recipe.schema import (
 )
 from labram.recipe.split import FEWEST_TEST_SUBJECTS, Protocol, SplitRecipe
 from labram.recipe.study import StudyRecipe, VariantRecipe
+from labram.recipe.validation_probe import ValidationProbeRecipe
 
 __all__ = [
     "FEWEST_TEST_SUBJECTS",
@@ -62,6 +63,7 @@ __all__ = [
     "TaskRecipe",
     "TokenizerRecipe",
     "TrainingRecipe",
+    "ValidationProbeRecipe",
     "VariantRecipe",
     "WindowPooling",
     "available",

@@ -17,6 +17,7 @@ from labram.recipe.gates import GateRecipe
 from labram.recipe.operating_point import OperatingPointRecipe
 from labram.recipe.split import Fraction, Positive, SplitRecipe
 from labram.recipe.study import StudyRecipe
+from labram.recipe.validation_probe import ValidationProbeRecipe
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 LinearName = Literal["spectral", "riemann", "riemann-bands"]
@@ -268,6 +269,29 @@ class PretrainingRecipe(TrainingRecipe):
         "them. Changes memory and communication, not the result.",
     )
 
+    probes: tuple[ValidationProbeRecipe, ...] = Field(
+        default=(),
+        description="Probes at every validation, on validation subjects, beside the same probes of the initial "
+        "weights: whether the representation gains what the tasks need.",
+    )
+    probe_patience: int = Field(
+        default=0,
+        ge=0,
+        description="Early stopping: validations without a better mean of the probes; the best weights are kept. "
+        "0: probes are logged only.",
+    )
+
+    @model_validator(mode="after")
+    def _probes(self) -> Self:
+        names = [probe.task for probe in self.probes]
+        if len(set(names)) < len(names):
+            raise ValueError("probes: two have the same task")
+        if self.probe_patience and not self.probes:
+            raise ValueError("probe_patience needs probes")
+        if self.probes and self.sharded:
+            raise ValueError("probes need whole models: set sharded to false, or remove the probes")
+        return self
+
     @model_validator(mode="after")
     def _whole_windows(self) -> Self:
         if self.stored_codes and self.shortest_window_seconds is not None:
@@ -432,6 +456,12 @@ class Recipe(FrozenModel):
         deciding = [task.name for task in self.tasks if task.operating_point]
         if undecided := sorted(set(self.gates.sensitivity) - set(deciding)):
             raise ValueError(f"gates.sensitivity names tasks without operating_point: {', '.join(undecided)}")
+        tested = {task.dataset for task in self.tasks} & {probe.dataset for probe in self.pretraining.probes}
+        if self.split.cross_validated and self.pretraining.probe_patience and tested:
+            raise ValueError(
+                f"pretraining.probe_patience: labels of {min(tested)} would select the backbone, and all of its "
+                f"subjects are tested under split.kind: {self.split.kind}; set it to 0"
+            )
         trained = [task.name for task in self.tasks if task.adaptation.strategy != "probe"]
         if self.split.kind in ("within-session", "cross-session") and (trained or deciding):
             needed = "with adaptation.strategy: probe" if trained else "without operating_point"

@@ -46,7 +46,7 @@ class Reference:
     scale: float = 1.0
 
 
-def panel(title: str, metric: str, history: History, *references: Reference) -> list[Panel]:
+def panel(title: str, metric: str, history: History, *references: Reference, y_label: str = "") -> list[Panel]:
     """Return a panel with the training and validation curves of a metric, or none if it was not logged."""
     unit = 100.0 if metric in PERCENT else 1.0
     roles: tuple[Role, Role] = ("training", "validation")
@@ -63,7 +63,8 @@ def panel(title: str, metric: str, history: History, *references: Reference) -> 
         for other in references
     ]
     drawn = [line for line in lines if line.x]
-    return [Panel(title, LABELS.get(metric, metrics.title(metric)), drawn, marks=history.resumed)] if drawn else []
+    y_label = y_label or LABELS.get(metric, metrics.title(metric))
+    return [Panel(title, y_label, drawn, marks=history.resumed)] if drawn else []
 
 
 def resumptions(panels: Sequence[Panel]) -> str:
@@ -132,6 +133,10 @@ def pretraining(record: RunRecord, probes: Sequence[BackboneProbe] = ()) -> Repo
         *panel("Loss", "loss", history, entropy),
         *panel("Accuracy", "accuracy", history, Reference("majority", "most frequent code")),
     ]
+    for probe in recipe.probes:
+        name, title = f"probe/{probe.task}", metrics.title(probe.metric)
+        before = Reference(f"{name}/random", "initial weights")
+        panels += panel(f"Probe of {probe.task}", name, history, before, y_label=title)
     figures = tuple(_curves(panels, "pretraining", columns=2))
     sentences = (task, *_masked_verdict(history))
     return ReportSection("pretraining", "Pre-training", sentences, figures=figures, tables=probe_tables(probes))

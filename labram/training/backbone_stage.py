@@ -17,9 +17,10 @@ from labram.training.loop import fit
 from labram.training.model_configs import backbone_config
 from labram.training.objectives.masked_objective import MaskedObjective
 from labram.training.optimiser import parameter_groups
-from labram.training.plan import pretraining_plan
+from labram.training.plan import ModelSelection, pretraining_plan
 from labram.training.stage_run import StageRun
 from labram.training.tokenizer_stage import load_tokenizer
+from labram.training.validation_probes import PROBE_GAIN, ValidationProbes
 
 
 def train_backbone(
@@ -41,10 +42,12 @@ def train_backbone(
         run: Seed, folders and monitor.
 
     Returns:
-        Metrics of the last validation, with `steps` and `skipped_steps`.
+        Metrics of the last validation, or of the best one by the recipe's probes if they select it, with `steps` and
+        `skipped_steps`.
 
     Raises:
         WeightsError: If `tokenizer` does not hold a tokenizer.
+        LabelError: If there are no labels for a probe.
         CorpusError: If the train split has no recordings.
         CheckpointError: If the checkpoints belong to another training.
         TrainingError: If the loss diverged.
@@ -55,14 +58,18 @@ def train_backbone(
     batches, validation = pretraining_windows(corpus, store, recipe, run.seed, run.monitor)
     if recipe.stored_codes:
         batches = with_stored_codes(batches, teacher.eval(), digest, run.monitor)
+    probe = None
+    if recipe.probes and ProcessGroup.current().is_main:
+        probe = ValidationProbes(corpus, store, recipe.probes, model).scores
+    selection = ModelSelection(PROBE_GAIN, recipe.probe_patience) if recipe.probe_patience else None
     sharded = recipe.sharded and ProcessGroup.current().world_size > 1
     if sharded:
         shard_model(model)
     result = fit(
-        MaskedObjective(model, teacher, mask_ratio=recipe.mask_ratio, symmetric=recipe.symmetric),
+        MaskedObjective(model, teacher, mask_ratio=recipe.mask_ratio, symmetric=recipe.symmetric, probe=probe),
         batches,
         validation,
-        pretraining_plan(recipe, run.seed),
+        pretraining_plan(recipe, run.seed, selection),
         groups=parameter_groups(model, recipe.optimiser.weight_decay),
         checkpoints=Checkpoints(run.checkpoints),
         identity=run.identity(corpus, {"tokenizer": digest}, architecture=architecture, pretraining=recipe),

@@ -55,8 +55,8 @@ class TrainingPlan:
     validate_first: bool = False
 
 
-def pretraining_plan(recipe: TrainingRecipe, seed: int) -> TrainingPlan:
-    """Return the schedule of a self-supervised stage."""
+def pretraining_plan(recipe: TrainingRecipe, seed: int, selection: ModelSelection | None = None) -> TrainingPlan:
+    """Return the schedule of a self-supervised stage, with any model selection."""
     return TrainingPlan(
         steps=recipe.steps,
         warmup_steps=recipe.warmup_steps,
@@ -67,6 +67,7 @@ def pretraining_plan(recipe: TrainingRecipe, seed: int) -> TrainingPlan:
         checkpoint_every=recipe.checkpoint_every,
         threads=recipe.threads,
         checkpoint_every_minutes=recipe.checkpoint_every_minutes,
+        selection=selection,
     )
 
 

@@ -3,6 +3,8 @@
 Shape letters: B windows, N channels, A seconds, L = N·A patches.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,14 +32,23 @@ class MaskedObjective(WindowObjective):
         tokenizer: Source of the target codes; it is frozen.
         mask_ratio: Fraction of patches that are masked.
         symmetric: Also predict the patches of the complementary mask.
+        probe: Returns further metrics of a validation, by name.
     """
 
-    def __init__(self, model: MaskedModel, tokenizer: Tokenizer, *, mask_ratio: float, symmetric: bool) -> None:
+    def __init__(
+        self,
+        model: MaskedModel,
+        tokenizer: Tokenizer,
+        *,
+        mask_ratio: float,
+        symmetric: bool,
+        probe: Callable[[MaskedModel], dict[str, float]] | None = None,
+    ) -> None:
         self.model: MaskedModel = model
         self.tokenizer = tokenizer.eval()
         for parameter in tokenizer.parameters():
             parameter.requires_grad = False
-        self.mask_ratio, self.symmetric = mask_ratio, symmetric
+        self.mask_ratio, self.symmetric, self.probe = mask_ratio, symmetric, probe
 
     def loss(self, batch: WindowBatch, random: torch.Generator) -> tuple[Tensor, Metrics]:
         """Compute the loss, see `Objective.loss`."""
@@ -56,6 +67,10 @@ class MaskedObjective(WindowObjective):
         if self.symmetric:
             metrics["accuracy_symmetric"] = output.accuracy_symmetric.detach()
         return output.loss, metrics
+
+    def validate(self, batches: Sequence[WindowBatch]) -> dict[str, float]:
+        """Return the metrics of training, averaged over all batches, and those of the probe."""
+        return super().validate(batches) | (self.probe(self.model) if self.probe else {})
 
     def _codes(self, batch: WindowBatch, x_BNAT: Tensor, rows_N: Tensor) -> Tensor:
         if batch.codes is None:
