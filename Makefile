@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no
 # Runs and tests start hundreds of processes: Python keeps what it has compiled, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run run-services run-containers images results lock test attack lint ui browser postgresql clean
+.PHONY: help run run-services run-containers images results results-full lock test attack lint ui browser postgresql clean
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -44,9 +44,14 @@ results: $(READY)  ## docs/results.md again: the open datasets in DATA=FOLDER; t
 	@$(BIN)/labram corpus ingest $(DATA) --store .labram/store --recipe real-small
 	@$(BIN)/labram run --data $(DATA) --recipe real-small || test $$? = 3
 	@$(BIN)/python benchmarks/plot_training.py .labram docs/results.svg
-	@$(BIN)/python benchmarks/results.py .labram/store .labram/results \
+	@$(BIN)/python -m benchmarks.results .labram/store .labram/results \
 		--backbone "$$(ls -td .labram/pipeline/*/pretrain/model | head -1)"
 	@echo "table and forest plot: .labram/results.md, .labram/results.svg"
+
+results-full: $(READY)  ## After `make results`: strategies that train, and networks, on workload and SSVEP; hours, and it resumes
+	@$(BIN)/python -m benchmarks.results_full .labram/store .labram/results-full \
+		--backbone "$$(ls -td .labram/pipeline/*/pretrain/model | head -1)"
+	@echo "table and forest plot: .labram/results-full.md, .labram/results-full.svg"
 
 test: $(READY) browser  ## The tests but those of `make attack`, in as many processes as WORKERS says
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks.results import _best_of, write
+from benchmarks.results_table import _best_of, write
 
 
 def row(predictor: str, alignment: str, value: float, task: str = "workload") -> dict[str, object]:
