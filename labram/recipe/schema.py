@@ -309,6 +309,12 @@ class AugmentRecipe(FrozenModel):
     flip: bool = Field(default=False, description="Reverse the polarity of half of the windows.")
     gain_sd: float = Field(default=0.0, ge=0.0, description="SD of the logarithm of each channel's gain.")
     noise: float = Field(default=0.0, ge=0.0, description="SD of added white noise, relative to each channel's SD.")
+    band_noise: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="SD of added noise in a band of 4 Hz, another for each window, relative to each channel's SD.",
+    )
+    channel_dropout: Fraction = Field(default=0.0, description="Probability of a channel to be set to 0 in a window.")
 
 
 class AlignmentRecipe(FrozenModel):
@@ -395,6 +401,16 @@ class TaskRecipe(FrozenModel):
         "balanced.",
     )
     augment: AugmentRecipe = AugmentRecipe()
+    overlap: Fraction = Field(
+        default=0.0,
+        description="All but probe: share by which successive training windows overlap; those that are scored never "
+        "do.",
+    )
+    weight_average: Fraction = Field(
+        default=0.0,
+        description="Decay, per step, of a moving average of the weights that is validated and kept instead of the "
+        "weights themselves; 0: none.",
+    )
     patience: Positive = Field(
         default=6, description="Early stopping: epochs without improvement of the validation metric."
     )

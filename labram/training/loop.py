@@ -189,6 +189,7 @@ class _Loop(Generic[Batch]):
         finite = torch.isfinite(means["loss"]) & torch.isfinite(means["grad_norm"])
         self._apply(finite, buffers, batches)
         progress.step += 1
+        self.state.update_average(self.plan.weight_average)
         self.state.accumulator.add(means, finite, progress.step)
         self._observe(means["loss"], total)
         self._check_nonfinite()
@@ -237,8 +238,8 @@ class _Loop(Generic[Batch]):
     def finish(self) -> FitResult:
         """Load the best weights into the model and return the result."""
         self.writer.flush()
-        if self.state.best_weights:
-            self.state.load_weights(self.state.best_weights)
+        if kept := self.state.best_weights or self.state.average:
+            self.state.load_weights(kept)
         self.model.eval()
         progress, skipped = self.state.progress, self.state.accumulator.skipped_steps
         history, resumed = tuple(progress.history), tuple(progress.resumed)
@@ -304,6 +305,11 @@ class _Loop(Generic[Batch]):
         self.monitor.metrics(progress.step, {**metrics, f"{self.plan.unit}_per_s": self._throughput})
 
     def _validate(self, validation: Sequence[Batch]) -> None:
+        with self.state.averaged():
+            self._validate_weights(validation)
+        self._clock = time.monotonic()
+
+    def _validate_weights(self, validation: Sequence[Batch]) -> None:
         own = self._evaluate(validation) if self.group.is_main or self.state.sharded else {}
         metrics = self.group.compute_on_main(lambda: own)
         progress = self.state.progress
@@ -317,7 +323,6 @@ class _Loop(Generic[Batch]):
             )
         if self.plan.selection:
             self._select(metrics, self.plan.selection)
-        self._clock = time.monotonic()
 
     def _evaluate(self, validation: Sequence[Batch]) -> dict[str, float]:
         self.model.eval()

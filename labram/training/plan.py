@@ -38,6 +38,7 @@ class TrainingPlan:
         checkpoint_every_minutes: Maximum minutes between checkpoints.
         unit: Unit of batch weights, for the reported throughput.
         selection: Model selection; None: the last weights are kept.
+        weight_average: Decay, per step, of the average of the weights that is validated and kept; 0: none.
         validate_first: Whether to validate before the first step, so that the initial weights can be the best.
     """
 
@@ -52,6 +53,7 @@ class TrainingPlan:
     checkpoint_every_minutes: float = CHECKPOINT_MINUTES
     unit: str = "patches"
     selection: ModelSelection | None = None
+    weight_average: float = 0.0
     validate_first: bool = False
 
 
@@ -91,5 +93,6 @@ def task_plan(task: TaskRecipe, steps_per_epoch: int, seed: int, *, select: bool
         threads=task.threads,
         unit="windows",
         selection=ModelSelection(task.metric, task.patience) if select else None,
+        weight_average=task.weight_average,
         validate_first=task.adaptation.strategy == "two-stage",
     )

@@ -133,7 +133,7 @@ def _rates(model: DownstreamModel, task: TaskRecipe) -> list[dict[str, Any]]:
 
 
 def _training_windows(corpus: Corpus, store: Store, task: TaskRecipe) -> LabelledWindows:
-    windows = LabelledWindows.load(corpus, store, task, "train")
+    windows = LabelledWindows.load(corpus, store, task, "train", overlap=task.overlap)
     if not len(windows):
         raise no_training_windows(task)
     return windows

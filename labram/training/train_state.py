@@ -1,10 +1,12 @@
 """The state of a training, which a checkpoint stores: model, optimiser, metric accumulator, counters and history."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from labram.errors import CheckpointError
@@ -81,10 +83,40 @@ class TrainState:
         self.accumulator = MetricAccumulator(self.device)
         self.progress = Progress()
         self.best_weights: Tensors = {}
+        self.average: Tensors = {}
 
     def keep_best_weights(self) -> None:
         """Copy the current weights as the best ones."""
         self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Move the average of the weights towards the weights; in the first steps it moves faster.
+
+        Args:
+            decay: Share of the average that remains. 0: there is no average.
+        """
+        if not decay:
+            return
+        decay = min(decay, (1 + self.progress.step) / (10 + self.progress.step))
+        for name, value in self.model.state_dict().items():
+            if name in self.average and value.is_floating_point():
+                self.average[name].lerp_(value, 1.0 - decay)
+            else:
+                self.average[name] = value.detach().clone()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model the average of its weights, if there is one, and its own weights back afterwards."""
+        if not self.average:
+            yield
+            return
+        own = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.load_weights(self.average)
+        try:
+            yield
+        finally:
+            self.load_weights(own)
 
     def load_weights(self, weights: Tensors) -> None:
         """Load unsharded weights into the model."""
@@ -104,6 +136,8 @@ class TrainState:
         tensors = {"weights": self.model.state_dict(), "optimiser": moments, "running": self.accumulator.state_dict()}
         if self.best_weights:
             tensors["best"] = self.best_weights
+        if self.average:
+            tensors["average"] = self.average
         progress = self.progress
         counters = {key: value for key, value in vars(progress).items() if key not in ("step", "history")}
         return Checkpoint(progress.step, identity, tensors, counters, progress.history, progress.validation_loss)
@@ -129,4 +163,6 @@ class TrainState:
             self.optimiser.state[parameter][key] = moment
         self.accumulator.load_state_dict(checkpoint.tensors["running"])
         self.best_weights = checkpoint.tensors.get("best", {})
+        average = checkpoint.tensors.get("average", {})
+        self.average = {name: value.to(self.device, copy=True) for name, value in average.items()}
         self.progress = Progress(checkpoint.step, list(checkpoint.history), **checkpoint.state)  # type: ignore[arg-type]

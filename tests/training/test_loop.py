@@ -196,6 +196,37 @@ def test_the_best_weights_survive_an_interruption(tmp_path):
     assert resumed == fitted
 
 
+class Watches(Recorder):
+    """Copies the weights after each step."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.seen = model, []
+
+    def progress(self, done, total, **figures):
+        self.seen.append(self.model.linear.weight.detach().clone())
+
+
+def test_the_average_of_the_weights_is_kept_and_survives_an_interruption(tmp_path):
+    objective, validation = Objective(), Stream().batch(99)
+    watch = Watches(objective.model)
+    weights, fitted = run(
+        tmp_path / "whole", objective, monitor=watch, validation=validation, weight_average=0.5, steps=11
+    )
+    average = watch.seen[0]
+    for step, seen in enumerate(watch.seen[1:], start=2):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * seen
+    torch.testing.assert_close(weights["linear.weight"], average)
+    assert not torch.equal(weights["linear.weight"], watch.seen[-1])
+    changed = {"validation": validation, "weight_average": 0.5, "steps": 11}
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", monitor=Breaks(at=8), **changed)
+    again, resumed = run(tmp_path / "broken", **changed)
+    assert equal(again, weights)
+    assert resumed == fitted
+
+
 def test_gradients_of_micro_batches_add_up_weighted_by_their_size(tmp_path, monkeypatch):
     monkeypatch.setattr(Line, "dropout", 0.0)
     apart, _ = run(tmp_path / "apart")

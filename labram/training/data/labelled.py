@@ -189,7 +189,9 @@ class LabelledWindows:
     excluded: int = 0
 
     @classmethod
-    def load(cls, corpus: Corpus, store: Store, task: TaskRecipe, split: Split | None) -> "LabelledWindows":
+    def load(
+        cls, corpus: Corpus, store: Store, task: TaskRecipe, split: Split | None, *, overlap: float = 0.0
+    ) -> "LabelledWindows":
         """Find the windows of a task.
 
         Args:
@@ -197,6 +199,7 @@ class LabelledWindows:
             store: Patch store.
             task: Task.
             split: Split of the subjects; None: all subjects.
+            overlap: Share by which successive windows overlap.
 
         Raises:
             LabelError: If a label is not one of the task's classes, or has the wrong number of targets.
@@ -204,7 +207,7 @@ class LabelledWindows:
             CorpusError: If subjects of the task's dataset are guessed: one might be in two splits.
         """
         _require_stated(corpus, task)
-        cut = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds)
+        cut = _cut(corpus.intervals(task.name, split, task.dataset), task.seconds, overlap)
         table = cut[_without_excluded(cut, task.seconds)].reset_index(drop=True)
         excluded, labels = len(cut) - len(table), _labels(table, task)
         calibration = is_calibration(table, labels, task)
@@ -433,18 +436,20 @@ def no_training_windows(task: TaskRecipe) -> LabelError:
     )
 
 
-def _cut(intervals: pd.DataFrame, seconds: int) -> pd.DataFrame:
-    """Return one row per window: consecutive windows from the start of each interval, within interval and recording.
+def _cut(intervals: pd.DataFrame, seconds: int, overlap: float) -> pd.DataFrame:
+    """Return one row per window: successive windows from the start of each interval, within interval and recording.
 
     An interval that begins before the recording (see `labram.datasets.base.LabelSpan`) wraps around to its end.
     """
     first = np.round(intervals["start"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)
     length = np.round(intervals["seconds"].to_numpy(dtype=float) * SAMPLE_RATE_HZ).astype(np.int64)
     end = np.minimum(first + length, intervals["recording_seconds"].to_numpy(dtype=np.int64) * SAMPLE_RATE_HZ)
-    counts = np.maximum(np.where(first >= 0, end - first, length), 0) // (seconds * SAMPLE_RATE_HZ)
+    window = seconds * SAMPLE_RATE_HZ
+    stride = max(1, round(window * (1 - overlap)))
+    counts = np.maximum(np.where(first >= 0, end - first, length) - window + stride, 0) // stride
     repeated = intervals.loc[intervals.index.repeat(counts)]
     number = np.concatenate([np.arange(count) for count in counts]) if len(counts) else np.empty(0, np.int64)
-    windows = repeated.assign(first_sample=np.repeat(first, counts) + number * seconds * SAMPLE_RATE_HZ)
+    windows = repeated.assign(first_sample=np.repeat(first, counts) + number * stride)
     return windows.sort_values(["recording_id", "first_sample"], ignore_index=True, kind="stable")
 
 

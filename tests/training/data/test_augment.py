@@ -48,3 +48,22 @@ def test_noise_has_the_requested_relative_amplitude() -> None:
 def test_equal_generators_give_equal_augmentations() -> None:
     one, other = (augment(X_BNAT, ALL, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(one, other)
+
+
+def test_band_noise_fills_one_band_of_each_window() -> None:
+    added = (varied(band_noise=2.0) - X_BNAT).flatten(2)
+    spread = X_BNAT.flatten(2).std(dim=2)
+    torch.testing.assert_close(added.std(dim=2), 2.0 * spread, rtol=1e-3, atol=0.0)
+    power = torch.fft.rfft(added).abs().square()
+    hz = torch.fft.rfftfreq(400, 1 / 200)
+    bands = [hz[(window > 1e-6 * window.max()).any(0)] for window in power]
+    assert all(0 < band.max() - band.min() <= 4.0 and band.min() >= 1.0 and band.max() < 49.0 for band in bands)
+    assert len({float(band.min()) for band in bands}) > 1
+
+
+def test_dropped_channels_are_zero_and_never_all_of_a_window() -> None:
+    found = augment(torch.ones(200, 3, 1, 200), AugmentRecipe(channel_dropout=0.6), torch.Generator().manual_seed(0))
+    kept = found[:, :, 0].mean(dim=-1)
+    assert set(found.unique().tolist()) == {0.0, 1.0}
+    assert (kept.sum(dim=1) > 0).all()
+    assert float(kept.mean()) == pytest.approx(0.4 + 0.6**3, abs=0.05)  # windows that would lose all keep all

@@ -29,6 +29,13 @@ def test_windows_are_cut_consecutively_from_the_start_of_each_interval(ramps, ta
     assert signals.shape == (3, 2, 400)
 
 
+def test_training_windows_may_overlap_and_stay_within_their_interval(ramps, task_recipe):
+    ramps.label("a", "rhythm", 0.5, 5.0, 1)
+    ramps.label("b", "rhythm", 8.0, 1.9, 0)
+    (group,) = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), "train", overlap=0.75).groups
+    assert group.starts.tolist() == [100, 200, 300, 400, 500, 600, 700]
+
+
 def test_the_model_sees_units_of_100_microvolts(ramps, task_recipe):
     ramps.label("a", "rhythm", 0.0, 10.0, 1)
     windows = LabelledWindows.load(ramps.corpus, ramps.store, task_recipe(), "train")
