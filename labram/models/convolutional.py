@@ -89,7 +89,7 @@ class EEGNet(Network):
 
 
 class ShallowFBCSPNet(Network):
-    """ShallowFBCSPNet (Schirrmeister et al. 2017, Hum. Brain Mapp. 38(11), 5391-5420): learned log band power.
+    """ShallowFBCSPNet (Schirrmeister et al. 2017, doi 10.1002/hbm.23730): learned log band power.
 
     40 temporal filters of 0.1 s, 40 spatial filters, squares, means over 0.3 s, logarithms.
 

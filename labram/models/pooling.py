@@ -51,7 +51,7 @@ class AttentionPool(nn.Module):
 class CovariancePool(nn.Module):
     """The mean patch, and the matrix logarithm of the covariance of learned projections over the patches.
 
-    A Riemannian (log-Euclidean) pooling, as of SPDNet (Huang & Van Gool, AAAI 2017).
+    A Riemannian (log-Euclidean) pooling, as of SPDNet (Huang et al., AAAI 2017).
     """
 
     def __init__(self, width: int) -> None:
