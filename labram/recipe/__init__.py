@@ -5,14 +5,13 @@ to the one step that uses it, so that changing a section re-runs that step and t
 """
 
 from labram.recipe.adaptation import LEAST_WINDOWS, AdaptationRecipe, WindowPooling
+from labram.recipe.alignment import REST, AlignmentRecipe
 from labram.recipe.gates import GateRecipe
 from labram.recipe.loader import available, load, merge
 from labram.recipe.operating_point import DecisionUnit, OperatingPointRecipe, Rule
 from labram.recipe.schema import (
     MODEL_FILE,
-    REST,
     RUN_FILE,
-    AlignmentRecipe,
     ArchitectureRecipe,
     AugmentRecipe,
     BaselineName,

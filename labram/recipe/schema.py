@@ -13,6 +13,7 @@ from labram.frozen_model import FrozenModel
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.metrics import Kind
 from labram.recipe.adaptation import AdaptationRecipe
+from labram.recipe.alignment import REST, AlignmentRecipe
 from labram.recipe.gates import GateRecipe
 from labram.recipe.operating_point import OperatingPointRecipe
 from labram.recipe.split import Fraction, Positive, SplitRecipe
@@ -23,8 +24,6 @@ PositiveFloat = Annotated[float, Field(gt=0.0)]
 LinearName = Literal["spectral", "riemann", "riemann-bands"]
 NetworkName = Literal["eegnet", "shallow-fbcsp"]
 BaselineName = LinearName | NetworkName
-REST = "rest"
-"""Class of the windows that an alignment with ``source: rest`` is computed from."""
 CHECKPOINT_MINUTES = 10.0
 RUN_FILE = "recipe.yaml"
 """File with the resolved recipe in the folder of a run."""
@@ -315,41 +314,6 @@ class AugmentRecipe(FrozenModel):
         description="SD of added noise in a band of 4 Hz, another for each window, relative to each channel's SD.",
     )
     channel_dropout: Fraction = Field(default=0.0, description="Probability of a channel to be set to 0 in a window.")
-
-
-class AlignmentRecipe(FrozenModel):
-    """Alignment of subjects without labels: a linear map of the channels, by subject and montage."""
-
-    kind: Literal["none", "euclidean", "zscore"] = Field(
-        default="none",
-        description="Computed from windows of the subject, in training and in use. euclidean: whitening by their "
-        "mean covariance (He & Wu 2020), scaled to 10 µV; zscore: each channel scaled to an SD of 10 µV.",
-    )
-    source: Literal["all", "unlabelled", "rest"] = Field(
-        default="all",
-        validation_alias=AliasChoices("source", "from"),
-        description="What it is computed from; `from` means the same. all: the windows of the task, without their "
-        "labels; unlabelled: signal of the subject without a label of the task; rest: the first `seconds` of the "
-        "class *rest*. These are known by their labels and not scored, and the score is marked as calibrated.",
-    )
-    seconds: Positive | None = Field(
-        default=None,
-        description="Seconds of each subject that it is computed from, the first ones; null: all. `rest` needs it, "
-        "and requests to such a model must begin with as many seconds of rest.",
-    )
-    shrinkage: Fraction = Field(
-        default=0.01,
-        description="Euclidean alignment: weight of a multiple of the identity in the covariance, for montages "
-        "without full rank.",
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.kind == "none" and (self.source != "all" or self.seconds is not None):
-            raise ValueError("source and seconds: only for kind: euclidean or zscore, not for none")
-        if self.source == "rest" and self.seconds is None:
-            raise ValueError("source: rest needs seconds, such as 60: rest that is used for alignment is not scored")
-        return self
 
 
 class TaskRecipe(FrozenModel):

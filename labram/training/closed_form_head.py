@@ -11,8 +11,7 @@ import torch
 
 from labram.linear import model as linear
 from labram.linear.features import CONSTANT
-from labram.linear.model import CERTAIN, LinearCard
-from labram.linear.spectral import DEFAULT_PENALTY
+from labram.linear.model import CERTAIN, DEFAULT_PENALTY, LinearCard
 from labram.metrics import Array
 from labram.models.downstream import DownstreamModel
 from labram.training.data.labelled import LabelledWindows

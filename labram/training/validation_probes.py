@@ -14,8 +14,7 @@ import torch
 from labram.corpus.catalogue import Corpus, Split
 from labram.errors import LabelError
 from labram.linear import model as linear
-from labram.linear.model import LinearCard, as_predictions
-from labram.linear.spectral import DEFAULT_PENALTY
+from labram.linear.model import DEFAULT_PENALTY, LinearCard, as_predictions
 from labram.metrics import Array, Ids, greater_is_better, score
 from labram.models.downstream import DownstreamModel
 from labram.models.masked import MaskedModel

@@ -336,7 +336,7 @@ def _source(corpus: Corpus, task: TaskRecipe, split: Split | None, rest: pd.Data
         return None
     if task.alignment.source == "rest":
         return rest
-    cut = _cut(unlabelled_intervals(corpus, task, split), task.seconds)
+    cut = _cut(unlabelled_intervals(corpus, task, split), task.seconds, 0.0)
     return cut[_without_excluded(cut, task.seconds)].reset_index(drop=True)
 
 
