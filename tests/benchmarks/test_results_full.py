@@ -25,7 +25,7 @@ def bench(workload, tmp_path):
     torch.manual_seed(0)
     config = BackboneConfig(width=100, conv_channels=4, heads=5, depth=1, codes=16, patch_embedding="time-frequency")
     weights.save(MaskedModel(config), tmp_path / "random")
-    corpus = cross_validated(corpus, SplitRecipe(kind="kfold", folds=2), 0, {"eegmat"})
+    corpus = cross_validated(corpus, SplitRecipe(kind="kfold", folds=4), 0, {"eegmat"})
     return Bench(corpus, store, tmp_path, {"random": tmp_path / "random"})
 
 
