@@ -13,7 +13,7 @@ from labram.models.masked import MaskedModel
 from labram.recipe import PretrainingRecipe, Recipe, ValidationProbeRecipe
 from labram.training import loop
 from labram.training.validation_probes import PROBE_GAIN, ValidationProbes
-from tests.training.test_train_stages import Trainer
+from tests.training.test_stages import Trainer
 
 PROBE = {
     "task": "rhythm", "dataset": "tiny", "kind": "binary", "classes": ["rest", "ten_hz"], "seconds": 2,
