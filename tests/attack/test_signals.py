@@ -42,7 +42,14 @@ def start(data: Path, store: Path) -> "subprocess.Popen[str]":
         text=True,
         env=environment() | {"LABRAM_SUBJECT_KEY": "the same for all", "TMPDIR": str(store.parent / "tmp")},
         start_new_session=True,
+        preexec_fn=heed_signals,
     )
+
+
+def heed_signals() -> None:
+    """Undo what `nohup` and background jobs of a shell make processes ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def finished(data: Path, store: Path) -> pd.DataFrame:
