@@ -292,11 +292,11 @@ class LabramEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 def _registered(uri: str, workspace: str | Path | None) -> Path:
     from labram.platform.workspace import Workspace
-    from labram.registry import model_registry
+    from labram.registry import signing
     from labram.tracking import mlflow_runs
 
     mlflow_runs.configure(Workspace.at(workspace or os.environ.get("LABRAM_WORKSPACE", ".labram")).root)
-    return model_registry.local_folder(uri)
+    return signing.trusted_folder(uri)
 
 
 def _electrodes(labels: tuple[str, ...], on_unknown: Unknown, rename: Mapping[str, str]) -> Electrodes:

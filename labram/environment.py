@@ -50,7 +50,7 @@ SETTINGS = (
     Variable("LABRAM_SIGNING_KEY", "Private key (PEM) that signs promoted models, with `gates.sign: true`."),
     Variable(
         "LABRAM_PUBLIC_KEY",
-        "Public key (PEM): `labram serve` serves only what it signed.",
+        "Public key (PEM): registered models are used only if it signed them.",
         "signatures are not checked",
     ),
     Variable("XDG_CACHE_HOME", "Folder for local copies of patches from a bucket.", "`~/.cache`"),

@@ -51,7 +51,7 @@ def evaluate(
     from labram.evaluation.external_evaluation import score_folder
     from labram.platform.registry_connection import connect
     from labram.platform.workspace import Workspace
-    from labram.registry import model_registry
+    from labram.registry import signing
     from labram.store.store import Store
     from labram.tracking import mlflow_runs
 
@@ -60,7 +60,7 @@ def evaluate(
         connect(opened.root)
     else:
         mlflow_runs.configure(opened.root)
-    folder = model_registry.local_folder(model)
+    folder = signing.trusted_folder(model)
     store = Store(opened.store)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LabramWarning)  # the warning is one of `evaluation.notes`

@@ -25,7 +25,7 @@ def resolve(model: str, workspace: Path | None = None, public_key: Path | None =
     Args:
         model: Value of the argument.
         workspace: Workspace whose registry is asked; None: the one that is configured. A folder needs none.
-        public_key: Public key that must have signed a registered version; None: signatures are not verified.
+        public_key: Public key that must have signed a registered version; None: that of LABRAM_PUBLIC_KEY, if set.
 
     Raises:
         RegistryError: If the model does not exist, or its files cannot be downloaded.
@@ -34,7 +34,7 @@ def resolve(model: str, workspace: Path | None = None, public_key: Path | None =
     from labram.git import UNKNOWN
     from labram.inference.served import Served
     from labram.platform.registry_connection import connect
-    from labram.registry import model_registry
+    from labram.registry import model_registry, signing
 
     if not model.startswith("models:/") and not Path(model).is_dir() and "/" not in model:
         model = f"models:/{model}@{model_registry.CHAMPION}"
@@ -42,12 +42,8 @@ def resolve(model: str, workspace: Path | None = None, public_key: Path | None =
         if workspace is not None:
             connect(workspace)
         version = model_registry.find_version(model)
-        if public_key is not None:
-            from labram.registry.signing import verify
-
-            verify(version, public_key)
         served = Served(version.name, version.version, version.tags.get("git_commit", UNKNOWN))
-        return served, model_registry.local_folder(version.uri)
+        return served, signing.trusted_folder(version.uri, public_key)
     folder = model_registry.local_folder(model)
     return Served(folder.resolve().name, model_registry.weights_digest(folder), UNKNOWN), folder
 

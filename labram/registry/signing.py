@@ -46,13 +46,38 @@ def sign(version: ModelVersion, private_key: Path) -> None:
 
 
 def verify(version: ModelVersion, public_key: Path) -> dict[str, Any]:
-    """Verify the signature of a version before it is used; return its statement.
+    """Verify the signature of a version; return its statement.
 
     Raises:
         PlatformError: If the package `model-signing` is not installed, or the key cannot be read.
         SignatureError: If the version is not signed, is signed with another key, or differs from what was signed.
         DamagedWeightsError: If a file differs from what was registered.
     """
+    return _verified(version, public_key)[0]
+
+
+def trusted_folder(model: str | Path, public_key: Path | None = None) -> Path:
+    """Return the local folder of a model, see `labram.registry.model_registry.local_folder`.
+
+    If there is a public key, a registered version is returned only if the key signed it, and the files are those that
+    were verified.
+
+    Args:
+        model: ``models:/…``, or a folder, which is not signed.
+        public_key: The public key; None: that of `PUBLIC_KEY`, if it is set.
+
+    Raises:
+        RegistryError: If the model does not exist, or its files cannot be downloaded.
+        PlatformError, SignatureError, DamagedWeightsError: See `verify`.
+    """
+    key = public_key or configured_key(PUBLIC_KEY)
+    if key is None or not str(model).startswith("models:/"):
+        return model_registry.local_folder(model)
+    return _verified(model_registry.find_version(str(model)), key)[1] / manifest.MODEL
+
+
+def _verified(version: ModelVersion, public_key: Path) -> tuple[dict[str, Any], Path]:
+    """Verify a version; return its statement and its folder."""
     _require(public_key)
     with tempfile.TemporaryDirectory() as temporary:
         signed = _download(version, Path(temporary))
@@ -64,7 +89,7 @@ def verify(version: ModelVersion, public_key: Path) -> dict[str, Any]:
     (subject,) = content["subject"]
     if subject != _subject(version):
         raise _untrusted(version, f"its statement is about {subject['name']}", STATEMENT)
-    return content
+    return content, folder
 
 
 def statement(version: ModelVersion) -> dict[str, Any]:

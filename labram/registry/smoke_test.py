@@ -1,6 +1,7 @@
 """Smoke-test gates: load a registered version from the registry, and predict through its pyfunc and over HTTP."""
 
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,13 +75,14 @@ def _request(task: TaskMetadata | None) -> tuple[int, tuple[str, ...], int]:
 
 
 def _predict(downloaded: Path, signals: np.ndarray, channels: Sequence[str]) -> np.ndarray | LabramError:
-    """Predict through MLflow, which runs the code of the version: it has been verified."""
+    """Predict through MLflow, which runs the verified code of the version, without caches."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        model = mlflow.pyfunc.load_model(str(downloaded))
-        output = model.predict(signals, params={"channels": list(channels), "sfreq": SFREQ})
+        with tempfile.TemporaryDirectory() as temporary:
+            model = mlflow.pyfunc.load_model(str(manifest.copy_without_caches(downloaded, Path(temporary, "version"))))
+            output = model.predict(signals, params={"channels": list(channels), "sfreq": SFREQ})
     except MlflowException as error:
         if isinstance(error.__cause__, LabramError):
             return error.__cause__

@@ -14,7 +14,7 @@ from labram.models import weights
 from labram.models.masked import MaskedModel
 from labram.models.official import import_checkpoint
 from labram.platform.workspace import Workspace
-from labram.registry import model_registry
+from labram.registry import model_registry, signing
 from labram.tracking.mlflow_runs import tracked
 
 KEPT = ("model.safetensors", "config.json", leakage.FILE)
@@ -69,7 +69,7 @@ def copy_backbone(start: str, out: Path) -> None:
     if Path(address).is_file():
         import_checkpoint(Path(address), kind="backbone", out=out)
     else:
-        folder = model_registry.local_folder(address)
+        folder = signing.trusted_folder(address)
         out.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (folder / name).is_file():

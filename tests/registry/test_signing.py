@@ -1,10 +1,13 @@
 """A signed version is served; a changed, foreign-signed or stripped one is named and is not."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from labram import cli
 from labram.checksums import hash_file
 from labram.errors import DamagedWeightsError, PlatformError, SignatureError
 from labram.recipe import load
@@ -71,6 +74,48 @@ def test_another_key_did_not_sign_it(version, tracking_uri, tmp_path):
 
     with pytest.raises(SignatureError, match="signed with another key"):
         resolve("models:/labram-signed/1", public_key=key_pair(tmp_path, "theirs")[1])
+
+
+@pytest.mark.parametrize("command", ["predict", "embed", "evaluate", "serve"])
+def test_every_command_that_loads_a_model_refuses_what_the_configured_key_did_not_sign(
+    command, version, tracking_database, keys, tmp_path, write_edf, capsys, monkeypatch
+):
+    recording = write_edf(tmp_path / "a.edf")
+    more = {
+        "predict": [recording],
+        "embed": [recording],
+        "evaluate": ["--data", tmp_path, "--task", "abnormal"],
+        "serve": ["--port", "0"],
+    }[command]
+    workspace = Path(tracking_database.removeprefix("sqlite:///")).parents[1]
+
+    def said() -> str:
+        monkeypatch.setattr(sys, "argv", ["labram", command, version.uri, *map(str, more), "-w", str(workspace)])
+        with pytest.raises(SystemExit, match="1"):
+            cli.main()
+        return capsys.readouterr().err
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(signing.PUBLIC_KEY, str(key_pair(tmp_path, "theirs")[1]))
+    assert "it was signed with another key" in said()
+    monkeypatch.setenv(signing.PUBLIC_KEY, str(keys[1]))
+    stripped = Path(artifacts(version)) / signing._place(version) / signing.STATEMENT
+    weights = model_registry.local_version(version) / manifest.MODEL / "model.safetensors"
+    for file, says in ((stripped, "statement.json: .*missing"), (weights, r"model\.safetensors: .*it is missing")):
+        away = file.rename(tmp_path / "away")
+        try:
+            assert re.search(says, said())
+        finally:
+            away.rename(file)
+
+
+def test_the_files_that_were_verified_are_those_that_are_loaded(version, tracking_uri, keys, monkeypatch):
+    downloads = []
+    original = model_registry._download
+    monkeypatch.setattr(model_registry, "_download", lambda *place: downloads.append(place) or original(*place))
+    folder = signing.trusted_folder(version.uri, keys[1])
+    assert (folder / "model.safetensors").is_file()
+    assert len(downloads) == 1
 
 
 @pytest.mark.parametrize("part", [signing.STATEMENT, signing.BILL, signing.SIGNATURE])

@@ -54,6 +54,11 @@ def test_damaged_weights_are_found(run_id, task_folder, tmp_path):
         ("artifacts/model/probe.json", "added", "artifacts/model/probe.json: .*it was added"),
         ("code/labram/errors.py", "altered", r"code/labram/errors\.py: .*it was altered"),
         ("code/labram/sitecustomize.py", "added", r"code/labram/sitecustomize\.py: .*it was added"),
+        ("code/yaml.py", "added", r"code/yaml\.py: .*it was added"),
+        ("loader.py", "added", r"loader\.py: .*it was added"),
+        ("MLmodel", "loader_module: mlflow.pyfunc.loaders.code_model→loader_module: antigravity", "MLmodel: .*altered"),
+        ("MLmodel", "cloudpickle_version→python_model: evil.pkl\n    cloudpickle_version", "MLmodel: .*altered"),
+        ("MLmodel", "deleted", "MLmodel: .*missing"),
         ("pyfunc_model.py", "altered", r"pyfunc_model\.py: .*it was altered"),
         ("artifacts/model/files.json", "altered", r"files\.json: .*it was altered"),
     ],
@@ -67,6 +72,8 @@ def test_a_version_that_was_tampered_with_is_named_and_its_code_never_runs(
     try:
         if change == "deleted":
             path.unlink()
+        elif "→" in change:
+            path.write_text(path.read_text().replace(*change.split("→")))
         else:
             path.write_text(f"open({str(ran)!r}, 'w').close()\n" + (path.read_text() if path.exists() else ""))
         gates = smoke_test(version.name, version.version)
