@@ -1,7 +1,7 @@
 """Scores of subgroups of the test windows, such as those of one dataset or montage."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,9 @@ from labram import metrics
 from labram.evaluation import statistics
 from labram.evaluation.predictions import Predictions
 from labram.recipe import TaskRecipe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Subgroup(NamedTuple):
@@ -18,6 +21,20 @@ class Subgroup(NamedTuple):
     value: float | None
     subjects: int
     windows: int
+
+
+def groupings(recordings: "pd.DataFrame") -> dict[str, dict[str, str]]:
+    """Return the dataset and the montage of each recording.
+
+    Args:
+        recordings: Rows of a catalogue.
+    """
+    montages = (f"{len(names)} channels {names[0]}…{names[-1]}" for names in recordings["montage"])
+    ids = recordings["recording_id"]
+    return {
+        "dataset": dict(zip(ids, recordings["dataset"], strict=True)),
+        "montage": dict(zip(ids, montages, strict=True)),
+    }
 
 
 def subgroups(predictions: Predictions, task: TaskRecipe, groups: Mapping[str, Mapping[str, str]]) -> list[Subgroup]:

@@ -2,15 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from labram.corpus.catalogue import Corpus
 from labram.datasets import ADAPTERS
 from labram.evaluation.backbone_probe import BackboneProbe
+from labram.evaluation.leakage import Ledger, Seen
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import METHOD, Estimate
+from labram.evaluation.subgroups import Subgroup
 from labram.input_spec import MAX_PATCHES, MAX_SECONDS
 from labram.recipe import LEAST_WINDOWS, GateRecipe
 from labram.registry.front_matter import front_matter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_FOR = (
     "Not a medical device. Not for diagnosis, monitoring or any decision about a person. Trained on few subjects: "
@@ -24,21 +30,35 @@ INPUT = (
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """Amount of data that a model was trained on.
-
-    Attributes:
-        recordings: Number of accepted recordings in the training and validation splits, or of a cross-validation.
-        subjects: Number of their subjects.
-        hours: Their total duration.
-        datasets: Adapter names.
-        guessed: What subjects are guessed from; empty if all are stated.
-    """
+class Amount:
+    """Number of recordings, number of their subjects, and their total duration in hours."""
 
     recordings: int
     subjects: int
     hours: float
-    datasets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: "pd.DataFrame") -> "Amount":
+        """Count the rows of a catalogue."""
+        return cls(len(rows), int(rows["subject_key"].nunique()), float(rows["seconds"].sum()) / 3600)
+
+    def __str__(self) -> str:
+        """Return the amount in words."""
+        return f"{self.recordings} recordings of {self.subjects} subjects, {self.hours:.2f} hours"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Data that a model was trained on.
+
+    Attributes:
+        total: Accepted recordings in the training and validation splits, or of a cross-validation.
+        datasets: The same by dataset (adapter name).
+        guessed: What subjects are guessed from; empty if all are stated.
+    """
+
+    total: Amount
+    datasets: Mapping[str, Amount]
     guessed: str = ""
 
     @classmethod
@@ -47,19 +67,33 @@ class TrainingData:
         rows = corpus.accepted(dataset=dataset)
         cross_validated = rows["protocol"].fillna("") != ""
         rows = rows[rows["split"].isin(["train", "validation"]) | cross_validated]
-        return cls(
-            recordings=len(rows),
-            subjects=int(rows["subject_key"].nunique()),
-            hours=float(rows["seconds"].sum()) / 3600,
-            datasets=tuple(sorted(set(rows["dataset"]))),
-            guessed=corpus.subjects_guessed_from or "",
-        )
+        parts = {str(name): Amount.of(part) for name, part in rows.groupby("dataset")}
+        return cls(Amount.of(rows), dict(sorted(parts.items())), corpus.subjects_guessed_from or "")
 
 
 def task_card(
-    name: str, evaluation: Evaluation, data: TrainingData, lineage: Mapping[str, str], gates: GateRecipe
+    name: str,
+    evaluation: Evaluation,
+    data: TrainingData,
+    lineage: Mapping[str, str],
+    gates: GateRecipe,
+    *,
+    groups: Sequence[Subgroup] = (),
+    ledger: Ledger | None = None,
+    evaluated: Seen | None = None,
 ) -> str:
-    """Return the card of a fine-tuned model."""
+    """Return the card of a fine-tuned model.
+
+    Args:
+        name: Registered name.
+        evaluation: Its evaluation.
+        data: What it was trained on.
+        lineage: Tags of its origin.
+        gates: Section `gates` of its recipe.
+        groups: Scores of subgroups of the test windows, the worst first.
+        ledger: What training and pre-training saw; None if that is not known.
+        evaluated: What the evaluation used.
+    """
     outputs = {
         "binary": f"probability of *{evaluation.classes[-1]}* (against *{evaluation.classes[0]}*)",
         "multiclass": f"probabilities of {', '.join(f'*{label}*' for label in evaluation.classes)}",
@@ -69,9 +103,11 @@ def task_card(
         name,
         f"{_adapted(evaluation)}: {evaluation.title}. Returns {outputs} for each window.{_request(evaluation)}",
         data,
-        _results(evaluation) + _waived(evaluation, gates),
+        f"{_results(evaluation)}{_waived(evaluation, gates)}\n\n## Subgroups\n\n{_subgroups(evaluation, groups)}",
         lineage,
         evaluation,
+        before_results=f"## Overlap of training and test\n\n{_overlap(ledger, evaluated or Seen())}\n\n"
+        f"## Protocol\n\n{_protocol(evaluation, gates)}\n\n",
     )
 
 
@@ -137,26 +173,71 @@ def _card(
     results: str,
     lineage: Mapping[str, str],
     evaluation: Evaluation | None = None,
+    before_results: str = "",
 ) -> str:
-    sources = "\n".join(_source(dataset) for dataset in data.datasets)
+    sources = "\n".join(_source(dataset, amount) for dataset, amount in data.datasets.items())
     origin = "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items()) if value)
     simulated = ", including simulated signals" if any("simulated" in name for name in data.datasets) else ""
     guessed = f"**Subjects: {data.guessed}.** One person may be several subjects.\n\n" if data.guessed else ""
     run = lineage.get("pipeline_run")
-    again = f"`labram reproduce {run}` runs it again and compares every artifact.\n\n" if run else ""
+    again = (
+        f"`labram reproduce {run}`, with `--workspace` or MLFLOW_TRACKING_URI naming this registry, runs it again at "
+        "its commit, from its lock file and corpus, and compares every artifact.\n\n"
+        if run
+        else ""
+    )
     return front_matter(name, data.datasets, evaluation) + (
-        f"# {name}\n\n{description}\n\n## Input\n\n{INPUT}\n\n## Data\n\n"
-        f"{data.recordings} recordings of {data.subjects} subjects, {data.hours:.2f} hours{simulated}.\n\n"
-        f"{guessed}{sources}\n\n"
-        f"## Results\n\n{results}\n\n## Limits and intended use\n\nResearch on EEG representations. {NOT_FOR}\n\n"
+        f"# {name}\n\n{description}\n\n## Input\n\n{INPUT}\n\n"
+        f"## Intended use and limits\n\nResearch on EEG representations. {NOT_FOR}\n\n"
+        f"## Data\n\n{data.total}{simulated}.\n\n{guessed}{sources}\n\n"
+        f"{before_results}## Results\n\n{results}\n\n"
         f"## Licence\n\nCode and weights: MIT. The recordings keep their own licences, named above.\n\n"
-        f"## Lineage\n\n{again}{origin}\n"
+        f"## How to reproduce\n\n{again}{origin}\n"
     )
 
 
-def _source(dataset: str) -> str:
+def _source(dataset: str, amount: Amount) -> str:
     adapter = ADAPTERS.get(dataset)
-    return f"- {adapter.title}; {adapter.licence}" if adapter else f"- {dataset}"
+    return f"- {f'{adapter.title}; {adapter.licence}' if adapter else dataset}: {amount}"
+
+
+def _overlap(ledger: Ledger | None, evaluated: Seen) -> str:
+    """Return what each training stage saw, and how much of it was tested, as a table."""
+    if ledger is None or not ledger.stages:
+        return "What training and pre-training saw is not known."
+    shared = ledger.overlap(evaluated)
+    rows = "\n".join(
+        f"| {stage} | {len(seen.subjects)} | {len(seen.contents)} | {len(shared.subjects.get(stage, ()))} | "
+        f"{len(shared.contents.get(stage, ()))} |"
+        for stage, seen in sorted(ledger.stages.items())
+    )
+    return (
+        f"Tested: {len(evaluated.subjects)} subjects, {len(evaluated.contents)} recordings.\n\n"
+        "| training stage | subjects | recordings | subjects tested too | recordings tested too |\n"
+        f"|{' --- |' * 5}\n{rows}"
+    )
+
+
+def _protocol(evaluation: Evaluation, gates: GateRecipe) -> str:
+    chance = "" if evaluation.chance is None else f", {evaluation.chance:.3f} by chance"
+    cross_validated = "" if evaluation.protocol == "holdout" else " The registered model was trained on all of them."
+    return (
+        f"{_capital(evaluation.tested)}: {evaluation.n_windows} windows of subjects that the scored models had not "
+        f"seen.{cross_validated} Headline metric: {evaluation.metric}{chance}. Intervals: {METHOD}, "
+        f"{evaluation.bootstrap_draws} draws. Alignment: {evaluation.alignment}. The gates allow a loss of "
+        f"{gates.margin:g} against baseline and champion."
+    )
+
+
+def _subgroups(evaluation: Evaluation, groups: Sequence[Subgroup]) -> str:
+    if not groups:
+        return "The test windows are of one dataset and one montage."
+    rows = "\n".join(
+        f"| {group.name} | {'undefined' if group.value is None else f'{group.value:.3f}'} | {group.subjects} | "
+        f"{group.windows} |"
+        for group in groups
+    )
+    return f"The worst first.\n\n| subgroup | {evaluation.metric} | subjects | windows |\n|{' --- |' * 4}\n{rows}"
 
 
 def _results(evaluation: Evaluation) -> str:
@@ -174,9 +255,7 @@ def _results(evaluation: Evaluation) -> str:
     decided = f"\n\n{evaluation.decisions.summary}" if evaluation.decisions else ""
     marks = "".join(f"{mark}\n\n" for mark in evaluation.marks)
     return (
-        f"{_capital(evaluation.tested)}: {evaluation.n_windows} windows of subjects that the scored models had not "
-        f"seen, with {METHOD}. Alignment: {evaluation.alignment}.\n\n{marks}"
-        f"{predictor}{head}{rows}\n\n"
+        f"{marks}{predictor}{head}{rows}\n\n"
         f"The model {evaluation.against_baseline.predicate} ({evaluation.baseline_method or 'none'}) on "
         f"{evaluation.metric}; the difference is {_format(evaluation.difference)}{_p(evaluation)}. "
         f"{evaluation.over_subjects} {evaluation.compared}{decided}{notes}"

@@ -77,6 +77,7 @@ def register(
     lineage: Mapping[str, str],
     card: str,
     extra_files: Sequence[Path] = (),
+    texts: Mapping[str, str] = MappingProxyType({}),
     circumstances: Mapping[str, str] = MappingProxyType({}),
 ) -> ModelVersion:
     """Register a model's folder as a new version with the alias *challenger*.
@@ -92,6 +93,7 @@ def register(
         lineage: Tags: commit, corpus version, recipe hash and others.
         card: The model card, Markdown.
         extra_files: More files to log with the model, such as evaluation, baseline and ledger.
+        texts: More texts to log with the model, by file name, such as the card as a page.
         circumstances: More tags, such as actor and hardware, in which equal versions may differ.
 
     Returns:
@@ -110,7 +112,8 @@ def register(
     registered = next(same, None)
     if registered is None:
         with tempfile.TemporaryDirectory() as temporary:
-            staged = _stage(Path(temporary) / "model", folder, extra_files, {CARD: card, MODEL_FILE: recipe.to_json()})
+            texts = {**texts, CARD: card, MODEL_FILE: recipe.to_json()}
+            staged = _stage(Path(temporary) / "model", folder, extra_files, texts)
             tags |= {key: str(value) for key, value in circumstances.items() if value}
             registered = _log(name, staged, run_id=run_id, tags=tags, card=card)
     if CHAMPION not in registered.aliases:

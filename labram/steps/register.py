@@ -5,14 +5,23 @@ from pathlib import Path
 from types import MappingProxyType
 
 from labram.corpus.catalogue import Corpus
+from labram.evaluation.leakage import Seen
 from labram.evaluation.predictions import PREDICTIONS_FILE
 from labram.evaluation.record import Evaluation
 from labram.evaluation.statistics import Estimate
+from labram.evaluation.subgroups import groupings, subgroups
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe
 from labram.registry import model_card, model_registry, predictions
 from labram.registry.model_registry import ModelVersion
-from labram.steps.artifacts import read_codebook, read_evaluation, write_versions
+from labram.reporting import card_page
+from labram.steps.artifacts import (
+    read_codebook,
+    read_evaluation,
+    read_ledger,
+    read_predictions,
+    write_versions,
+)
 from labram.tracking import lineage, mlflow_runs
 from labram.training.output_files import HARDWARE_FILE
 
@@ -69,7 +78,17 @@ def register(
         for task, model, evaluation in zip(settings.tasks, models, evaluations, strict=True):
             name, folder = model_registry.task_model_name(task.name), Path(evaluation)
             scores = read_evaluation(folder)
-            card = model_card.task_card(name, scores, log.data, log.origin, settings.gates)
+            rows = recordings.tested(task.dataset)
+            card = model_card.task_card(
+                name,
+                scores,
+                log.data,
+                log.origin,
+                settings.gates,
+                groups=subgroups(read_predictions(folder), task, groupings(recordings.accepted())),
+                ledger=read_ledger(model),
+                evaluated=Seen.of(rows["subject_key"], rows["content_hash"]),
+            )
             files = [path for path in sorted(folder.iterdir()) if path.name.startswith(BESIDE_THE_WEIGHTS)]
             log.model(name, Path(model), card, files, threads=task.threads, scores=scores, built_from=built_from)
             predictions.log(log.parent, task.name, folder / PREDICTIONS_FILE)
@@ -111,6 +130,7 @@ class _Log:
             recipe=self._recipe,
             lineage=self.origin | dict(built_from) | {"threads": str(threads)},
             card=card,
+            texts={card_page.FILE: card_page.render(name, card)},
             extra_files=extra_files,
             circumstances=lineage.circumstances() | observed | (_scores(scores) if scores else {}),
         )

@@ -11,7 +11,7 @@ from labram.recipe import GateRecipe
 from labram.registry import model_card
 from labram.reporting.tasks import compare_to_baseline
 
-DATA = model_card.TrainingData(recordings=1, subjects=1, hours=1.0, datasets=())
+DATA = model_card.TrainingData(model_card.Amount(recordings=1, subjects=1, hours=1.0), {})
 
 
 def evaluation(*, beats: bool = False, significant: bool = False, baseline: bool = True) -> Evaluation:

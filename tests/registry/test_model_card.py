@@ -1,14 +1,19 @@
 """A model card tells what the model is, from what, how good, and what it is not for."""
 
+import re
+
 import numpy as np
 import yaml
 
 from labram.corpus.catalogue import Corpus
+from labram.evaluation.leakage import Ledger, Seen
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import summarise
+from labram.evaluation.subgroups import Subgroup
 from labram.recipe import GateRecipe, TaskRecipe
 from labram.registry.front_matter import without_front_matter
-from labram.registry.model_card import TrainingData, backbone_card, task_card, tokenizer_card
+from labram.registry.model_card import Amount, TrainingData, backbone_card, task_card, tokenizer_card
+from labram.reporting import card_page
 
 TASK = TaskRecipe(
     name="workload", title="Workload", dataset="eegmat", kind="binary", classes=("rest", "task"), metric="auroc"
@@ -47,9 +52,9 @@ def evaluation(baseline_skill):
 
 def test_only_recordings_that_training_used_are_counted():
     data = TrainingData.from_corpus(corpus())
-    assert (data.recordings, data.subjects, data.hours) == (3, 3, 1.5)
-    assert data.datasets == ("eegmat", "simulated")
-    assert TrainingData.from_corpus(corpus(), "eegmat").recordings == 2
+    assert data.total == Amount(recordings=3, subjects=3, hours=1.5)
+    assert data.datasets == {"eegmat": Amount(2, 2, 1.0), "simulated": Amount(1, 1, 0.5)}
+    assert TrainingData.from_corpus(corpus(), "eegmat").total == Amount(2, 2, 1.0)
 
 
 def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
@@ -66,10 +71,33 @@ def test_a_task_card_has_results_beside_the_baseline_limits_and_lineage():
     assert "The model is better than the baseline, but not significantly (band power) on auroc" in card
     assert "too few" in card, "cautions of the evaluation are passed on"
     assert "Not a medical device" in card
-    assert "Licence" in card
+    assert "## Licence" in card
+    assert re.search(
+        r"\n- EEG During Mental Arithmetic Tasks.*: 2 recordings of 2 subjects, 1\.00 hours\n", card, re.IGNORECASE
+    )
+    assert "Test split, 3 subjects: 60 windows" in card
+    assert "auroc, 0.500 by chance. Intervals: " in card
     assert "git_commit: `abc123`" in card
     assert "git_dirty" not in card
     assert "| auroc | 0." in card
+
+
+def test_a_card_has_overlap_subgroups_and_how_to_reproduce_and_a_page_shows_them():
+    seen = Ledger(stages={"pretraining": Seen.of(["a", "x"], ["1", "2", "3"]), "workload": Seen.of(["y"], ["4"])})
+    groups = [Subgroup("montage <b>one</b>", 0.41, 2, 40), Subgroup("montage other", None, 1, 20)]
+    origin = LINEAGE | {"pipeline_run": "tiny-1"}
+    data, found = TrainingData.from_corpus(corpus(), "eegmat"), evaluation(0.1)
+    tested = Seen.of(["a", "b"], ["9"])
+    card = task_card("m", found, data, origin, GateRecipe(), groups=groups, ledger=seen, evaluated=tested)
+    assert "| pretraining | 2 | 3 | 1 | 0 |\n| workload | 1 | 1 | 0 | 0 |" in card
+    assert "| montage <b>one</b> | 0.410 | 2 | 40 |\n| montage other | undefined | 1 | 20 |" in card
+    assert "`labram reproduce tiny-1`" in card
+    page = card_page.render("m", card)
+    assert "<h2>Overlap of training and test</h2>" in page
+    assert "<td>0.410</td>" in page
+    assert "montage &lt;b&gt;one&lt;/b&gt;" in page
+    assert "model-index" not in page, "front matter is for machines"
+    assert "not known" in task_card("m", found, data, origin, GateRecipe())
 
 
 def test_a_card_does_not_hide_that_the_baseline_won():
