@@ -15,7 +15,7 @@ from pipelines.placement import Placement
 
 def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = False) -> dict[str, object]:
     """Return a recipe, without its tasks, as the arguments of `pretrain_only`."""
-    gates = recipe.gates.model_copy(update={"floors": {}})
+    gates = recipe.gates.model_copy(update={"floors": {}, "golden": ()})
     without_tasks = recipe.model_copy(update={"tasks": (), "gates": gates})
     common = dag_builder.arguments(without_tasks, data=data, workspace=workspace, force=force)
     return common | dag_builder.pretraining_arguments(without_tasks)

@@ -134,6 +134,9 @@ def test_an_unknown_key_of_a_task_is_named() -> None:
         ("tasks=3", "tasks"),
         ("name.first=3", "unknown key 'name'"),
         ("gates.floors={gate: 0.1}", "gates.floors names unknown tasks: gate"),
+        ("gates.golden=[{task: gate, sha256: '012345678901', answer: on}]", "gates.golden names an unknown task: gate"),
+        ("gates.golden=[{task: abnormal, sha256: '012345678901', answer: ill}]", "'ill' is no class of abnormal"),
+        ("gates.golden=[{task: abnormal, sha256: '012345678901', answer: 1.0}]", "must be the name of a class"),
         ("study.variants=[{name: one}, {name: one}]", "two variants are named 'one'"),
     ],
 )

@@ -8,6 +8,22 @@ from labram.frozen_model import FrozenModel
 from labram.recipe.split import Positive
 
 
+class GoldenRecording(FrozenModel):
+    """A test recording whose answer is known; every champion must give it."""
+
+    task: str = Field(description="Name of a task of the recipe.")
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{12,64}$", description="First digits of the SHA-256 of the recording's file (`sha256sum`)."
+    )
+    answer: str | float = Field(description="Name of a class; for a regression, the value.")
+    min_probability: float = Field(
+        default=0.5, gt=0.0, le=1.0, description="Smallest mean probability of that class over the recording's windows."
+    )
+    tolerance: float = Field(
+        default=0.0, ge=0.0, description="Regression: largest distance of the mean prediction from the value."
+    )
+
+
 class GateRecipe(FrozenModel):
     """Conditions for promoting a model to champion."""
 
@@ -55,6 +71,9 @@ class GateRecipe(FrozenModel):
     )
     max_calibration_error: float | None = Field(
         default=None, gt=0.0, le=1.0, description="Largest expected calibration error. Not set: it is only reported."
+    )
+    golden: tuple[GoldenRecording, ...] = Field(
+        default=(), description="Test recordings whose answer is known; a model that gets one wrong is not promoted."
     )
     bootstrap: Positive = Field(default=2000, description="Bootstrap draws of subjects for confidence intervals.")
     approval: Literal["none", "required"] = Field(

@@ -442,11 +442,27 @@ class Recipe(FrozenModel):
                 f"pretraining.probe_patience: labels of {min(tested)} would select the backbone, and all of its "
                 f"subjects are tested under split.kind: {self.split.kind}; set it to 0"
             )
+        self._check_golden()
         trained = [task.name for task in self.tasks if task.adaptation.strategy != "probe"]
         if self.split.kind in ("within-session", "cross-session") and (trained or deciding):
             needed = "with adaptation.strategy: probe" if trained else "without operating_point"
             raise ValueError(f"split.kind: {self.split.kind} is for tasks {needed}, unlike {(trained or deciding)[0]}")
         return self
+
+    def _check_golden(self) -> None:
+        for entry in self.gates.golden:
+            task = next((task for task in self.tasks if task.name == entry.task), None)
+            if task is None:
+                raise ValueError(f"gates.golden names an unknown task: {entry.task}")
+            if (task.kind == "regression") != isinstance(entry.answer, float):
+                raise ValueError(
+                    f"gates.golden: the answer of {entry.sha256[:12]} must be "
+                    f"{'a number' if task.kind == 'regression' else 'the name of a class'}"
+                )
+            if task.kind != "regression" and entry.answer not in task.classes:
+                raise ValueError(
+                    f"gates.golden: {entry.answer!r} is no class of {task.name}: {', '.join(task.classes)}"
+                )
 
     def write(self, path: Path) -> None:
         """Write the recipe as YAML, from which `labram.recipe.load` returns an equal one."""

@@ -16,6 +16,7 @@ from labram.evaluation.subgroups import Subgroup
 from labram.frozen_model import FrozenModel
 from labram.metrics import greater_is_better
 from labram.recipe import GateRecipe, TaskRecipe
+from labram.recipe.gates import GoldenRecording
 
 Value = float | int | str | None
 BELOW_BASELINE = "passed below its baseline"
@@ -281,6 +282,45 @@ def calibrated(error: float | None, *, most: float | None) -> Gate:
     detail = f"expected calibration error {error:.3f}"
     detail += f", at most {most:.3f} allowed" if most is not None else " (gates.max_calibration_error is not set)"
     return Gate(name="calibration", passed=most is None or error <= most, detail=detail, values={"error": error})
+
+
+def golden_recordings(
+    predictions: Predictions, task: TaskRecipe, golden: Sequence[GoldenRecording], ids: Mapping[str, str]
+) -> Gate:
+    """Check that the model gives the known answers of golden recordings, on average over their windows.
+
+    Args:
+        predictions: Predictions of the challenger on the test windows.
+        task: The task, which names the classes.
+        golden: The golden recordings of this task.
+        ids: Recording id by SHA-256, of all tested recordings.
+    """
+    wrong = []
+    for entry in golden:
+        found = [recording for digest, recording in ids.items() if digest.startswith(entry.sha256)]
+        rows = np.isin(predictions.recording_id.astype(str), found)
+        if not rows.any():
+            wrong.append(f"{entry.sha256[:12]} was not tested")
+        elif problem := _wrong_answer(predictions.prediction[rows], task, entry):
+            wrong.append(f"{entry.sha256[:12]}: {problem}")
+    passed = f"{len(golden)} golden recordings, all as expected" if golden else "the recipe names none (gates.golden)"
+    figures: dict[str, Figure] = {"golden": len(golden), "wrong": len(wrong)}
+    return Gate(name="golden", passed=not wrong, detail="; ".join(wrong) or passed, figures=figures)
+
+
+def _wrong_answer(prediction: np.ndarray, task: TaskRecipe, entry: GoldenRecording) -> str:
+    """Return how the mean prediction of a recording differs from its answer; "" if it does not."""
+    mean = np.asarray(prediction, dtype=float).mean(axis=0)
+    if isinstance(entry.answer, float):
+        value = float(np.ravel(mean)[0])
+        right = abs(value - entry.answer) <= entry.tolerance
+        return "" if right else f"{value:.3g}, expected {entry.answer:g} within {entry.tolerance:g}"
+    number = task.classes.index(entry.answer)
+    if task.kind == "binary":
+        mean = np.array([1.0 - mean, mean])
+    probability = float(mean[number])
+    right = probability >= entry.min_probability
+    return "" if right else f"{entry.answer} with probability {probability:.3f}, expected {entry.min_probability:g}"
 
 
 def codebook_health(codebook: Mapping[str, Any], gates: GateRecipe) -> Gate:

@@ -12,7 +12,7 @@ from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import Evaluation
 from labram.evaluation.scoring import champion_predictions
 from labram.evaluation.statistics import MIN_SUBJECTS
-from labram.evaluation.subgroups import subgroups
+from labram.evaluation.subgroups import groupings, subgroups
 from labram.evaluation.test_uses import log_use
 from labram.platform.workspace import Workspace
 from labram.recipe import Recipe, TaskRecipe
@@ -130,6 +130,7 @@ def _task_verdict(
     if task.operating_point:
         results.append(gates.sensitive(scored.decisions, recipe.gates.sensitivity.get(task.name)))
     results += _about_groups(scored, read_predictions(evaluation), task, recipe, corpus)
+    results.append(_golden(read_predictions(evaluation), task, recipe, corpus))
     leak = _leakage(task, recipe, corpus, folder, scored)
     return _verdict(name, registered[name], [*results, leak, *smoke_test(name, registered[name])])
 
@@ -153,20 +154,20 @@ def _leakage(task: TaskRecipe, recipe: Recipe, corpus: Corpus, folder: Path, sco
     return gates.leakage(ledger.without(task.name), evaluated, allow=marked, folds=scored.folds)
 
 
+def _golden(tested: Predictions, task: TaskRecipe, recipe: Recipe, corpus: Corpus) -> Gate:
+    rows = corpus.tested(task.dataset)
+    ids = dict(zip(rows["content_hash"], rows["recording_id"], strict=True))
+    return gates.golden_recordings(tested, task, [one for one in recipe.gates.golden if one.task == task.name], ids)
+
+
 def _about_groups(
     scored: Evaluation, tested: Predictions, task: TaskRecipe, recipe: Recipe, corpus: Corpus
 ) -> list[Gate]:
     """Return the gates on subgroups and on calibration."""
-    rows = corpus.accepted()
-    montages = (f"{len(names)} channels {names[0]}…{names[-1]}" for names in rows["montage"])
-    groups = {
-        "dataset": dict(zip(rows["recording_id"], rows["dataset"], strict=True)),
-        "montage": dict(zip(rows["recording_id"], montages, strict=True)),
-    }
     return [
         gates.subgroups_not_worse(
             scored,
-            subgroups(tested, task, groups),
+            subgroups(tested, task, groupings(corpus.accepted())),
             max_loss=recipe.gates.max_subgroup_loss,
             min_subjects=MIN_SUBJECTS,
         ),

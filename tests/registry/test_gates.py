@@ -15,6 +15,7 @@ from labram.evaluation.statistics import single_scores
 from labram.evaluation.subgroups import subgroups
 from labram.metrics import of_kind, score
 from labram.recipe import GateRecipe, TaskRecipe
+from labram.recipe.gates import GoldenRecording
 from labram.registry import gates
 
 TASK = TaskRecipe(
@@ -359,6 +360,29 @@ def test_a_group_of_few_subjects_decides_nothing_and_is_named():
     gate = grouped(0.1, subjects=4)[1]
     assert gate.passed
     assert "none has 6 subjects" in gate.detail
+
+
+def test_a_golden_recording_must_get_its_answer():
+    found = predictions(6.0, subjects=2)
+    ids = {"ab" * 32: "r0", "cd" * 32: "r1"}
+    found = replace(found, prediction=np.where(found.recording_id == "r0", 0.9, 0.3))
+
+    def judged(*entries):
+        golden = [GoldenRecording(task="workload", **entry) for entry in entries]
+        return gates.golden_recordings(found, TASK, golden, ids)
+
+    right, wrong = {"sha256": "ab" * 6, "answer": "task"}, {"sha256": "cd" * 6, "answer": "task"}
+    assert judged().passed
+    assert judged(right, wrong | {"answer": "rest"}).passed
+    assert judged(right, wrong).detail == f"{'cd' * 6}: task with probability 0.300, expected 0.5"
+    assert not judged(right | {"min_probability": 0.95}).passed
+    assert judged({"sha256": "ef" * 6, "answer": "rest"}).detail == f"{'ef' * 6} was not tested"
+    nothing = replace(found, prediction=np.full(len(found.y), np.nan))
+    golden = [GoldenRecording(task="workload", **right)]
+    assert not gates.golden_recordings(nothing, TASK, golden, ids).passed, "what is not finite is no answer"
+    age = TaskRecipe(name="age", title="Age", dataset="d", kind="regression", classes=("years",), metric="rmse")
+    many = [GoldenRecording(task="age", sha256="ab" * 6, answer=1.0, tolerance=limit) for limit in (0.05, 0.2)]
+    assert [gates.golden_recordings(found, age, [entry], ids).passed for entry in many] == [False, True]
 
 
 def test_the_calibration_error_is_that_of_its_definition():
