@@ -55,6 +55,8 @@ def _of_database(text: str) -> PlatformError:
         remedy = "Restore MLflow's database from a backup, or move its folder away to start with an empty registry"
     elif "full" in lowered or "disk i/o" in lowered:
         remedy = ROOM
+    elif "permission" in lowered or "not authorized" in lowered:
+        remedy = "Use an account that may do this, or ask whoever runs MLflow for the permission (READ, EDIT or MANAGE)"
     elif "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
         remedy = ACCESS
     return PlatformError(f"MLflow reports: {text.rstrip('.')}", field="MLFLOW_TRACKING_URI", remedy=remedy)

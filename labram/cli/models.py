@@ -100,7 +100,7 @@ def show(
     if json:
         echo_json(provenance.flat(found.version))
     elif html is None:
-        console.print(_tree(found), soft_wrap=True)
+        console.print(_tree(found))
 
 
 @app.command()

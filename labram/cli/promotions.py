@@ -36,10 +36,10 @@ def promote(
 
     Exit codes: 0 done; 1 error, such as a failed gate without --override.
     """
+    from labram.platform.registry_connection import connect
     from labram.registry.promotion import promote_version
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     echo(promote_version(name, to, why=why, override=override))
 
 
@@ -58,11 +58,11 @@ def approve(
 
     Exit codes: 0 done; 1 error, such as a version that does not await approval.
     """
+    from labram.platform.registry_connection import connect
     from labram.registry.promotion import apply_approvals
     from labram.registry.promotion import approve as approve_one
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     for sentence in [approve_one(name, version=to, why=why)] if name else apply_approvals():
         echo(sentence)
 
@@ -77,10 +77,10 @@ def reject(
 
     Exit codes: 0 done; 1 error, such as the champion.
     """
+    from labram.platform.registry_connection import connect
     from labram.registry.promotion import reject as reject_one
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     echo(reject_one(name, to, why=why))
 
 
@@ -94,10 +94,10 @@ def rollback(
 
     Exit codes: 0 done; 1 error, such as a model without earlier champion.
     """
+    from labram.platform.registry_connection import connect
     from labram.registry.promotion import rollback as roll_back
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     echo(roll_back(name, to=to, why=why))
 
 
@@ -112,10 +112,10 @@ def audit(
     """
     from labram.cli.progress import console
     from labram.cli.tables import new_table
+    from labram.platform.registry_connection import connect
     from labram.registry import audit as log
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     entries, problems = log.read(name or None), log.check()
     if json:
         from json import dumps
@@ -123,14 +123,17 @@ def audit(
         rows = [logged.entry.model_dump(mode="json") | {"finished": logged.finished} for logged in entries]
         echo(dumps({"entries": rows, "problems": problems}))
     else:
-        table = new_table("", "when", "what", "model", "version", "before", "by", "gates", "why", whole=("model",))
+        table = new_table(
+            "", "when (UTC)", "what", "model", "version", "before", "by", "gates", "why", whole=("", "what", "model")
+        )
         for logged in entries:
             entry = logged.entry
             what = (
                 entry.action + (" (override)" if entry.override else "") + ("" if logged.finished else " (unfinished)")
             )
             before = entry.previous or "–"
-            moved = (entry.at, what, entry.model, entry.version, before, entry.actor, entry.gates, entry.why)
+            when = entry.at[:16].replace("T", " ")
+            moved = (when, what, entry.model, entry.version, before, entry.actor, entry.gates, entry.why)
             table.add_row(str(entry.number), *moved)
         console.print(table)
         for problem in problems:
@@ -145,16 +148,16 @@ def prune(
 ) -> None:
     """Delete versions that nothing needs.
 
-    Kept are versions with an alias, versions that await approval, of a running run or with the tag `keep`, and
-    everything that a kept version was made from. `mlflow gc` then frees the space.
+    Kept are versions with an alias, versions that await approval, of a run that is running or being reproduced, or with
+    the tag `keep`, and everything that a kept version was made from. `mlflow gc` then frees the space.
 
     Exit codes: 0 done; 1 error.
     """
     from labram.cli.progress import console
+    from labram.platform.registry_connection import connect
     from labram.registry import prune as pruning
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     found = pruning.plan(keep)
     for uri, reason in sorted(found.kept.items()):
         console.print(f"kept     {uri}: {reason}", soft_wrap=True)
@@ -175,10 +178,10 @@ def sign(
 
     Exit codes: 0 done; 1 error.
     """
+    from labram.platform.registry_connection import connect
     from labram.registry import model_registry, signing
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     version = model_registry.find_model(model)
     signing.sign(version, key)
     echo(f"{version.uri} is signed")
@@ -194,10 +197,10 @@ def verify(
 
     Exit codes: 0 signed with this key, and unchanged; 1 error, such as a changed file or another key.
     """
+    from labram.platform.registry_connection import connect
     from labram.registry import model_registry, signing
-    from labram.tracking.mlflow_runs import configure
 
-    configure(workspace)
+    connect(workspace)
     version = model_registry.find_model(model)
     stated = signing.verify(version, key)
     if json:

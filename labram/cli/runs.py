@@ -30,10 +30,10 @@ def list_(
     """
     from labram.cli.progress import console
     from labram.cli.tables import new_table
-    from labram.tracking.mlflow_runs import configure
+    from labram.platform.registry_connection import connect
     from labram.tracking.run_list import list_runs
 
-    configure(workspace)
+    connect(workspace)
     runs = list_runs()[:limit]
     if json:
         echo_json({"runs": [_row(run) for run in runs]})
@@ -67,11 +67,11 @@ def show(
     """
     from labram.cli.progress import console
     from labram.cli.tables import new_table
+    from labram.platform.registry_connection import connect
     from labram.registry import model_registry
-    from labram.tracking.mlflow_runs import configure
     from labram.tracking.run_list import find_run, steps_of
 
-    configure(workspace)
+    connect(workspace)
     found = find_run(run)
     steps = steps_of(found)
     versions = [version.uri for version in model_registry.list_versions() if version.run_id == found.run_id]
@@ -104,11 +104,11 @@ def compare(
     Exit codes: 0 done; 1 error, such as an unknown run.
     """
     from labram.cli.comparisons import show_comparison
+    from labram.platform.registry_connection import connect
     from labram.registry.comparison import compare_runs
-    from labram.tracking.mlflow_runs import configure
     from labram.tracking.run_list import find_run
 
-    configure(workspace)
+    connect(workspace)
     found = compare_runs(find_run(a), find_run(b))
     if json:
         echo(found.model_dump_json())

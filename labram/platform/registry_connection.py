@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from labram.errors import PlatformError
+from labram.errors import PlatformError, RegistryError
 from labram.platform.doctor import services
 from labram.platform.workspace import Workspace
 from labram.tracking import mlflow_runs
@@ -22,10 +22,20 @@ def connect(workspace: str | Path) -> None:
 
     Raises:
         PlatformError: If the server does not respond or does not accept the account; the remedy names the setting.
+        RegistryError: If the workspace has no database. None is created.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http"):
         finding = services.mlflow(uri)
         if finding.state != "ok":
             raise PlatformError(f"MLflow: {finding.detail}", field="MLFLOW_TRACKING_URI", remedy=REMEDY)
-    mlflow_runs.configure(Workspace.at(workspace).root)
+    root = Workspace.at(workspace).root
+    if not mlflow_runs.has_runs(root):
+        raise RegistryError(
+            "there is no registry here",
+            file=root.name,
+            field="--workspace",
+            remedy="Name the original's workspace with --workspace, or its server with MLFLOW_TRACKING_URI; "
+            "`labram run` makes one",
+        )
+    mlflow_runs.configure(root)

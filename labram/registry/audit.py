@@ -150,4 +150,4 @@ def _experiment() -> str:
     if found is not None:
         return str(found.experiment_id)
     beside = client.get_experiment(mlflow_runs.experiment_id(client)).artifact_location
-    return str(client.create_experiment(EXPERIMENT, artifact_location=f"{beside}/audit"))
+    return mlflow_runs.find_or_create_experiment(client, EXPERIMENT, f"{beside}/audit")

@@ -240,6 +240,8 @@ def _finish() -> list[str]:
 
 
 def _record(entry: Entry) -> None:
+    """Log a move and make it. An account that may not write to the model fails before it is logged."""
+    model_registry.set_tags(model_registry.get_version(entry.model, entry.version), {"moved_by": entry.actor})
     logged = audit.begin(entry)
     _apply(logged.entry)
     audit.finish(logged)

@@ -27,18 +27,21 @@ class Plan:
 def plan(newest: int = NEWEST) -> Plan:
     """Return the versions to delete: those without a reason to keep them.
 
-    Kept are versions with an alias, that await approval, of a run that is still running, with the tag `keep`, the
-    `newest` ones of each model, and everything that a kept version was made from.
+    Kept are versions with an alias, that await approval, of a run that is running or being reproduced, with the tag
+    `keep`, the `newest` ones of each model, and everything that a kept version was made from.
 
     Args:
         newest: Number of versions of each model to keep in any case.
     """
     versions = model_registry.list_versions()
     open_runs, kept, seen = repair.open_runs(), {}, dict.fromkeys((version.name for version in versions), 0)
+    originals = repair.reproduced_runs()
     for version in versions:
         seen[version.name] += 1
         if reason := _reason(version, open_runs, newest=seen[version.name] <= newest):
             kept[version.uri] = reason
+        elif version.run_id in originals:
+            kept[version.uri] = "its run is being reproduced"
     for uri in list(kept):
         found = provenance.trace(next(version for version in versions if version.uri == uri))
         for node in _sources(found, uri):

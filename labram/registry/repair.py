@@ -12,6 +12,7 @@ from labram.registry import model_registry
 from labram.registry.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelVersion
 from labram.registry.promotion import apply_approvals, finish_interrupted
 from labram.registry.promotion_lock import promotion_lock
+from labram.tracking import run_list
 from labram.tracking.mlflow_runs import experiment_id
 
 if TYPE_CHECKING:
@@ -102,6 +103,13 @@ def _resolve(versions: list[ModelVersion]) -> Iterator[str]:
             yield f"{where} was {fault} too: that is version {before} now, which it had replaced"
         else:
             yield f"{where} was {fault} too: it is not any more"
+
+
+def reproduced_runs() -> set[str]:
+    """Return the ids of the runs that a running reproduction compares itself with."""
+    runs = run_list.list_runs()
+    wanted = {run.tags.get(run_list.REPRODUCES_TAG, "") for run in runs if run.status == "RUNNING"}
+    return {run.run_id for run in runs if run.name in wanted}
 
 
 def open_runs() -> set[str]:

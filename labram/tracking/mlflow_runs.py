@@ -117,8 +117,28 @@ def require_home(workspace: Path) -> None:
 
 def experiment_id(client: "MlflowClient") -> str:
     """Return the id of labram's experiment, which is created if it does not exist."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    return str(experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT))
+    return find_or_create_experiment(client, EXPERIMENT)
+
+
+def find_or_create_experiment(client: "MlflowClient", name: str, artifact_location: str | None = None) -> str:
+    """Return the id of an experiment; of callers at the same time, one creates it.
+
+    Args:
+        client: Client of the tracking server.
+        name: Name of the experiment.
+        artifact_location: Address for its artifacts; None: the server's.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+    return str(found.experiment_id)
 
 
 def open_parent_run(params: Mapping[str, str], tags: Mapping[str, str]) -> str:

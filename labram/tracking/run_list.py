@@ -12,6 +12,9 @@ from labram.tracking.mlflow_runs import OUTCOME_TAG, PIPELINE, RUN_TAG, STEP_TAG
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+REPRODUCES_TAG = "reproduces"
+"""Tag of a reproduction on a cluster: the name of the run that it runs again."""
+
 
 @dataclass(frozen=True)
 class StepRun:

@@ -101,13 +101,14 @@ def database() -> Iterator[str]:
 
 
 @contextmanager
-def tracking(database: str, artifacts: str, log: Path) -> Iterator[dict[str, str]]:
+def tracking(database: str, artifacts: str, log: Path, admin: str = "") -> Iterator[dict[str, str]]:
     """Run MLflow's server with the tasks' account; yield the clients' environment variables.
 
     Args:
         database: Address of a PostgreSQL server, with account and password.
         artifacts: Address of the artifacts, such as ``s3://labram-mlflow``.
         log: Log file of the server.
+        admin: Password of the administrator; "" for one that nobody knows.
 
     Raises:
         PlatformError: If it does not start, or the account cannot be created.
@@ -115,7 +116,7 @@ def tracking(database: str, artifacts: str, log: Path) -> Iterator[dict[str, str
     pod = _manifest("mlflow.yaml", "Deployment")["spec"]["template"]["spec"]
     (schema,), (server,) = pod["initContainers"], pod["containers"]
     stated = {entry["name"]: entry["value"] for entry in server["env"] if "value" in entry}
-    admin, port = secrets.token_hex(8), _free_port()
+    admin, port = admin or secrets.token_hex(8), _free_port()
     with TemporaryDirectory(prefix="labram-mlflow-") as home:
         accounts = Path(home, "basic_auth.ini")
         accounts.write_text(ACCOUNTS.format(database=database), encoding="utf-8")

@@ -2,12 +2,17 @@
 
 import json
 import os
+import secrets
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import md5
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import SimpleQueue
 
 import boto3
 import pandas as pd
@@ -21,6 +26,9 @@ from tests.integration import servers
 from tests.integration import storage_checks as checks
 
 WEIGHTS = b"weights"
+ADMIN = secrets.token_hex(8)
+LOCAL_WEBHOOKS = {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true"}
+"""Settings of MLflow's server for receivers on this machine; by default it calls public HTTPS addresses only."""
 CHAMPION = servers.BASE.parent / "components" / "serving" / "champion.yaml"
 
 
@@ -40,8 +48,10 @@ def database(log) -> Iterator[str]:
             patch.setenv(name, value)
         for bucket in checks.BUCKETS:
             checks.Objects().create_bucket(bucket)
+        for name, value in LOCAL_WEBHOOKS.items():
+            patch.setenv(name, value)
         address = services.enter_context(servers.database())
-        account = services.enter_context(servers.tracking(address, f"s3://{checks.MODELS}", log))
+        account = services.enter_context(servers.tracking(address, f"s3://{checks.MODELS}", log, admin=ADMIN))
         for name, value in account.items():
             patch.setenv(name, value)
         yield address
@@ -200,6 +210,128 @@ def test_only_the_account_of_the_tasks_is_let_in(database) -> None:
 
     assert status("labram", os.environ["MLFLOW_TRACKING_PASSWORD"]) == 200
     assert status("labram", "another") == 401
+
+
+def account(patch: pytest.MonkeyPatch, name: str, permission: str, **resources: str) -> None:
+    """Create an account with one permission on some resources, and use it."""
+    password, server = secrets.token_hex(8), os.environ["MLFLOW_TRACKING_URI"]
+
+    def ask(route: str, **content: str) -> None:
+        requests.post(f"{server}/api/{route}", json=content, auth=("admin", ADMIN), timeout=60).raise_for_status()
+
+    ask("2.0/mlflow/users/create", username=name, password=password)
+    for kind, resource in resources.items():
+        grant = {"username": name, "resource_type": kind, "resource_id": resource, "permission": permission}
+        ask("3.0/mlflow/users/permissions/grant", **grant)
+    patch.setenv("MLFLOW_TRACKING_USERNAME", name)
+    patch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+
+
+def test_loading_verifying_and_serving_need_read_alone_and_it_allows_no_move(
+    champion, task_folder, tmp_path, monkeypatch
+) -> None:
+    pytest.importorskip("model_signing.signing")
+    from mlflow.exceptions import MlflowException
+
+    from labram.cli.model_argument import resolve
+    from labram.registry import audit, model_registry, promotion, signing, smoke_test
+    from labram.system_errors import as_sentence
+    from labram.tracking import mlflow_runs
+    from tests.registry.test_promotion import verdict
+    from tests.registry.test_signing import key_pair
+
+    name, (private, public) = "labram-read", key_pair(tmp_path, "ours")
+    run = model_registry.get_version("labram-gait", champion).run_id
+    for commit in ("abc", "def"):
+        model_registry.register(
+            name, task_folder, run_id=run, recipe=recipes.load("demo"), lineage={"git_commit": commit}, card="a card"
+        )
+    promotion.promote(verdict(name, "1", None), why="first")
+    signing.sign(model_registry.get_version(name, "1"), private)
+    experiment = mlflow_runs.experiment_id(model_registry.client())
+    account(monkeypatch, "reader", "READ", registered_model=name, experiment=experiment)
+    served, folder = resolve(f"models:/{name}@champion", tmp_path, public)
+    signals = smoke_test._signals(smoke_test.WINDOWS, smoke_test.CHANNELS, smoke_test.SECONDS)
+    answer = smoke_test._serve(folder, name, served.version, signals, smoke_test.CHANNELS)
+    assert not isinstance(answer, Exception), answer
+    assert answer.shape == (smoke_test.WINDOWS,)
+    for move in (
+        lambda: promotion.promote_version(name, "2", override="mine"),
+        lambda: promotion.reject(name, "2", why="mine"),
+        lambda: signing.sign(model_registry.get_version(name, "1"), private),
+    ):
+        with pytest.raises(MlflowException) as refused:
+            move()
+        stated = as_sentence(refused.value)
+        assert "ermission" in stated.problem
+        assert "READ, EDIT or MANAGE" in stated.remedy
+    assert audit.interrupted() == [], "no move is left for others to finish"
+    assert model_registry.get_by_alias(name, model_registry.CHAMPION).version == "1"
+
+
+def test_a_name_of_the_server_that_it_does_not_allow_is_named(database) -> None:
+    from labram.platform.doctor import services
+
+    server = os.environ["MLFLOW_TRACKING_URI"]
+    other = services.mlflow(server.replace("localhost", "127.0.0.1"))
+    assert (other.state, "rejects this host name (403)" in other.detail) == ("error", True)
+    assert "--allowed-hosts" in other.remedy
+    assert services.mlflow(server).state == "ok"
+
+
+def test_of_eight_that_meet_a_server_without_the_experiment_each_gets_the_same(database) -> None:
+    from labram.registry import model_registry
+    from labram.tracking.mlflow_runs import find_or_create_experiment
+
+    client = model_registry.client()
+    with ThreadPoolExecutor(8) as pods:
+        found = set(pods.map(lambda _: find_or_create_experiment(client, "cold"), range(8)))
+    assert found == {client.get_experiment_by_name("cold").experiment_id}
+
+
+@pytest.mark.attack
+def test_of_three_servers_that_meet_an_empty_database_one_creates_it_and_all_start(database) -> None:
+    servers.do(f"{servers.programs()}/psql", f"{database}/postgres", "-c", "CREATE DATABASE cold")
+    pod = servers._manifest("mlflow.yaml", "Deployment")["spec"]["template"]["spec"]
+    (schema,) = pod["initContainers"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MLFLOW_BACKEND_STORE_URI": f"{database}/cold"}
+    pods = [subprocess.Popen(schema["command"], env=environment, stderr=subprocess.DEVNULL) for _ in range(3)]
+    assert [pod.wait() for pod in pods] == [0, 0, 0]
+    servers.do(f"{servers.programs()}/psql", f"{database}/cold", "-c", "SELECT count(*) FROM registered_models")
+
+
+def test_a_webhook_of_mlflow_tells_of_a_promotion_and_of_an_approval(champion, monkeypatch) -> None:
+    from labram.registry import model_registry
+    from labram.registry.promotion import promote
+    from tests.registry.test_promotion import verdict, versions
+
+    received: SimpleQueue[dict] = SimpleQueue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            received.put({**content["data"], "what": f"{content['entity']}.{content['action']}"})
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    versions("labram-hook", 1, model_registry.get_version("labram-gait", champion).run_id)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server, monkeypatch.context() as administrator:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        administrator.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        administrator.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
+        events = ["model_version_alias.created", "model_version_tag.set"]
+        model_registry.client().create_webhook("deploy", f"http://127.0.0.1:{server.server_port}", events)
+        promote(verdict("labram-hook", "1", None), why="first")
+        said = []
+        while {"model_version_alias.created", "model_version_tag.set"} - {one["what"] for one in said}:
+            said.append(received.get(timeout=60))
+        server.shutdown()
+    moved = next(one for one in said if one["what"] == "model_version_alias.created")
+    assert (moved["name"], moved["alias"], moved["version"]) == ("labram-hook", "champion", "1")
 
 
 def test_a_file_of_the_corpus_that_was_not_pushed_is_found(database, tmp_path) -> None:

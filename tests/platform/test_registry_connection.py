@@ -27,6 +27,32 @@ def test_a_server_that_cannot_be_reached_is_named_within_seconds(monkeypatch, co
     assert "port-forward svc/mlflow" in str(done.exception)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["models", verb, "labram-gait@champion"] for verb in ("show", "verify --key k", "approve")),
+        ["models", "promote", "labram-gait", "--to", "1"],
+        ["runs", "list"],
+        ["reproduce", "models:/labram-gait@champion --upto pretrain"],
+    ],
+    ids=lambda command: command[1],
+)
+def test_a_fresh_clone_is_told_how_to_name_the_registry_and_gets_none(command, monkeypatch, tmp_path) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    words = [word for part in command for word in part.split()]
+    done = CliRunner().invoke(app, [*words, "--workspace", str(tmp_path / "absent")])
+    assert "there is no registry here" in str(done.exception)
+    assert "Name the original's workspace with --workspace, or its server with MLFLOW_TRACKING_URI" in str(
+        done.exception
+    )
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_rerun_up_to_an_unknown_step_is_no_rerun_of_everything(tmp_path) -> None:
+    done = CliRunner().invoke(app, ["reproduce", "x", "--upto", "pretrian", "--workspace", str(tmp_path)])
+    assert "there is no step 'pretrian'" in str(done.exception)
+
+
 def test_a_missing_account_is_named(host, state, monkeypatch, tmp_path) -> None:
     state.tracking = 401
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{host}/mlflow")

@@ -107,6 +107,13 @@ def test_pruning_keeps_what_anything_in_use_was_made_from(run_id):
     assert found.kept[wanted.uri] == "tag keep: for the paper"
     assert {old.uri, unused.uri} <= {version.uri for version in found.deleted}
     assert unused.uri in prune.plan(newest=1).kept
+    original = mlflow_runs.create_parent_run("kept-1", {})
+    reproduced = add("labram-kept", original)
+    mlflow.MlflowClient().set_terminated(original)
+    again = mlflow_runs.create_parent_run("kept-2", {"reproduces": "kept-1"})
+    assert prune.plan(newest=0).kept[reproduced.uri] == "its run is being reproduced"
+    mlflow.MlflowClient().set_terminated(again)
+    assert reproduced.uri not in prune.plan(newest=0).kept
     prune.apply(prune.Plan({}, (unused,)))
     assert unused.uri not in {version.uri for version in model_registry.list_versions()}
     assert (audit.read("labram-kept")[-1].entry.action, audit.interrupted()) == ("deleted", [])
