@@ -53,7 +53,8 @@ def compile_pipeline(name: str, recipe: Recipe, out: Path, **arguments: Any) -> 
 if __name__ == "__main__":
     try:
         request = json.loads(sys.argv[1])
-        compiled = compile_pipeline(request["pipeline"], Recipe.from_json(request["recipe"]), Path(request["out"]))
+        recipe, out = Recipe.from_json(request["recipe"]), Path(request["out"])
+        compiled = compile_pipeline(request["pipeline"], recipe, out, **request.get("arguments", {}))
         status_size.check(compiled)
         print(compiled)  # noqa: T201
     except LabramError as error:

@@ -11,6 +11,7 @@ from kfp import dsl
 
 from components.ablation_run import ablation_run
 from components.compare import compare
+from components.compare_artifacts import compare_artifacts
 from components.evaluate import evaluate
 from components.finetune import finetune
 from components.gate import gate
@@ -143,7 +144,7 @@ class DagBuilder:
             recipe: The whole recipe.
             force: Run although nothing has changed.
             seed: Seed of the run.
-            **start: `backbone`, in pipelines that start from an existing one.
+            **start: `backbone`, in pipelines that start from an existing one; `original`, in a reproduction.
         """
         check = preflight(
             gpus=placement.gpus,
@@ -244,6 +245,22 @@ class DagBuilder:
             recipe=self.recipe,
             corpus=corpus,
             start=self.start,
+            evaluations=finetuned.evaluations(),
+        )
+        self.placement(task)
+
+    def add_artifact_comparison(
+        self, corpus: Any, *, original: Any, tokenizer: Any, backbone: Any, finetuned: FineTuned
+    ) -> None:
+        """Add `compare_artifacts`, with which a reproduction ends."""
+        task = compare_artifacts(
+            workspace=self.workspace,
+            recipe=self.recipe,
+            original=original,
+            corpus=corpus,
+            tokenizer=tokenizer,
+            backbone=backbone,
+            models=finetuned.models(),
             evaluations=finetuned.evaluations(),
         )
         self.placement(task)

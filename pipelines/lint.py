@@ -7,6 +7,7 @@ hours later. The rules are checked on the compiled file, because that is what th
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import LAPTOP, check_image
 from labram.errors import LabramError, PlatformError
-from labram.steps.table import STEPS, Step
+from labram.steps.table import PIPELINES, STEPS, Step
 from pipelines.kfp_shortcuts import SafeLoader
 from pipelines.placement import retry_window, sizes
 
@@ -61,6 +62,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def violations_of(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterator[str]:
     """Yield a sentence for each rule that a task breaks."""
     name = pipeline["pipelineInfo"]["name"]
+    caches = name not in PIPELINES or PIPELINES[name].cached
     if f"comp-{name}" in pipeline["components"]:
         yield f"{name}: pipeline and task have the same name, which KFP confuses"
     yield from _problems_of_loops(pipeline)
@@ -76,7 +78,8 @@ def violations_of(pipeline: dict[str, Any], platform: dict[str, Any]) -> Iterato
                 yield f"{name}: the step is not in labram.steps.table.STEPS"
             elif label and step:
                 container = pipeline["deploymentSpec"]["executors"][label]["container"]
-                problems = _problems(task, container, platform[label], step)
+                uses = replace(step.resources, cached=step.resources.cached and caches)
+                problems = _problems(task, container, platform[label], replace(step, resources=uses))
                 yield from (f"{name}: {problem}" for problem in problems)
 
 

@@ -14,6 +14,7 @@ from kfp import kubernetes
 import pipelines.kfp_shortcuts  # noqa: F401  before the first resource is set
 from components import IMAGE
 from labram.cores import WORKERS_VARIABLE, positive
+from labram.platform.workspace import STORE_VARIABLE
 from labram.steps.sizes import VARIABLE, Sizes, load
 from labram.steps.table import STEPS
 from labram.tracking import lineage
@@ -89,7 +90,10 @@ def retry_window(timeout: int, retries: int, first_delay: float, factor: float) 
 
 @dataclass(frozen=True)
 class Placement:
-    """Sets resources and policies of tasks from the pipeline's parameters, in the order of `CLUSTER`."""
+    """Sets resources and policies of tasks from the pipeline's parameters, in the order of `CLUSTER`.
+
+    With `fresh`, tasks reuse neither outputs of earlier tasks nor patches of the shared store.
+    """
 
     gpus: Any
     accelerator: Any
@@ -99,6 +103,7 @@ class Placement:
     environment: Any
     mlflow_secret: Any
     storage_secret: Any
+    fresh: bool = False
 
     def __call__(self, task: Any) -> Any:
         """Set resources, retries, caching, timeout, volume and environment of a task; return the task."""
@@ -108,7 +113,8 @@ class Placement:
         task.set_cpu_request(size.cpu[0]).set_cpu_limit(size.cpu[1])
         task.set_memory_request(size.memory[0]).set_memory_limit(size.memory[1])
         window = retry_window(needs.hours * 3600, needs.retries, FIRST_DELAY, DELAY_FACTOR)
-        task.set_retry(needs.retries, f"{FIRST_DELAY}s", DELAY_FACTOR, f"{window}s").set_caching_options(needs.cached)
+        task.set_retry(needs.retries, f"{FIRST_DELAY}s", DELAY_FACTOR, f"{window}s")
+        task.set_caching_options(needs.cached and not self.fresh)
         kubernetes.set_timeout(task, needs.hours * 3600)
         kubernetes.set_security_context(task, run_as_non_root=True)
         if needs.volume:
@@ -116,7 +122,7 @@ class Placement:
         task.set_env_variable(lineage.IMAGE_VARIABLE, IMAGE)
         for variable, path in IDENTITY.items():
             kubernetes.use_field_path_as_env(task, variable, path)
-        same_names = {name: name for name in ENVIRONMENT}
+        same_names = {name: name for name in ENVIRONMENT if name != STORE_VARIABLE or not self.fresh}
         kubernetes.use_config_map_as_env(task, self.environment, same_names, optional=True)
         # a pod waits forever for a missing Secret; `preflight` reports what is missing
         kubernetes.use_secret_as_env(task, self.mlflow_secret, MLFLOW_SECRET, optional=True)

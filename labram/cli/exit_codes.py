@@ -20,6 +20,7 @@ class Row(NamedTuple):
 
 
 PIPELINES = ("run", "adapt", "study", "pipeline submit")
+REPRODUCTIONS = ("reproduce", "pipeline submit")
 TABLE = (
     Row(DONE, (), "done; of a run: promoted, awaiting approval, or unchanged since a run that ended with 0"),
     Row(ERROR, (), "error: the message names the problem and a remedy"),
@@ -27,8 +28,8 @@ TABLE = (
     Row(NOT_OPEN, ("corpus fetch",), "not openly available: the message says how to apply"),
     Row(NOT_PROMOTED, ("run", "adapt", "pipeline submit"), "a gate failed; or unchanged since such a run"),
     Row(DIFFERS, ("corpus version",), "the data or `data.dvc` differ from the commit"),
-    Row(WITHIN_TOLERANCE, ("reproduce",), "not bit-equal, but within the tolerance that other hardware is granted"),
-    Row(DIFFERENT, ("reproduce",), "an artifact differs from the original's"),
+    Row(WITHIN_TOLERANCE, REPRODUCTIONS, "not bit-equal, but within the tolerance that other hardware is granted"),
+    Row(DIFFERENT, REPRODUCTIONS, "an artifact differs from the original's"),
     Row(
         SOME_NOT_PREDICTED,
         ("predict", "embed", "tokens"),
@@ -41,4 +42,9 @@ TABLE = (
 
 def of_result(outcome: str) -> int:
     """Return the exit code of a finished run, and of later runs that repeat its result."""
-    return NOT_PROMOTED if outcome == RunOutcome.NOT_PROMOTED.value else DONE
+    codes = {
+        RunOutcome.NOT_PROMOTED.value: NOT_PROMOTED,
+        RunOutcome.WITHIN_TOLERANCE.value: WITHIN_TOLERANCE,
+        RunOutcome.DIFFERENT.value: DIFFERENT,
+    }
+    return codes.get(outcome, DONE)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from labram.platform.kfp_client import PipelinePackage
 
 app = typer.Typer(help="Compile pipelines for Kubeflow Pipelines; submit and schedule them.", no_args_is_help=True)
-NAME = Annotated[str, typer.Argument(metavar="PIPELINE", help="Pipeline: retrain, pretrain_only, adapt or study.")]
+NAME = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="Pipeline: retrain, pretrain_only, adapt, study or reproduce.")
+]
 IMAGE = Annotated[
     str, typer.Option("--image", envvar="LABRAM_IMAGE", help="Image of all tasks, by digest or by commit tag.")
 ]
@@ -64,7 +66,9 @@ def compile_(
     echo(compiled(name, recipe, override or [], image, out, sizes))
 
 
-def compiled(name: str, recipe: str, override: list[str], image: str, out: Path, sizes: str = "") -> Path:
+def compiled(
+    name: str, recipe: str, override: list[str], image: str, out: Path, sizes: str = "", **arguments: str
+) -> Path:
     """Compile a pipeline in a new process and return the path of the IR file.
 
     Components read their image from `LABRAM_IMAGE` when they are imported, hence the process.
@@ -74,7 +78,12 @@ def compiled(name: str, recipe: str, override: list[str], image: str, out: Path,
     """
     from labram import recipe as recipes
 
-    request = {"pipeline": name, "recipe": recipes.load(recipe, override).to_json(), "out": str(out.absolute())}
+    request: dict[str, object] = {
+        "pipeline": name,
+        "recipe": recipes.load(recipe, override).to_json(),
+        "out": str(out.absolute()),
+    }
+    request["arguments"] = arguments
     process = subprocess.run(
         [sys.executable, "-m", "pipelines.compile", json.dumps(request)],
         env={**os.environ, "LABRAM_IMAGE": image, "LABRAM_SIZES": sizes, "PYTHONIOENCODING": "utf-8:surrogateescape"},
@@ -90,7 +99,7 @@ def compiled(name: str, recipe: str, override: list[str], image: str, out: Path,
 
 @app.command()
 def submit(
-    image: IMAGE,
+    image: IMAGE = "",
     name: NAME = "retrain",
     recipe: RecipeOption = "demo",
     override: OverrideOption = None,
@@ -108,6 +117,9 @@ def submit(
 ) -> None:
     """Compile a pipeline, upload it as a version named after recipe and commit, and start a run on the cluster.
 
+    `reproduce` with `-p run=RUN` runs a `retrain` again, with the original's recipe and image, which are read from
+    MLflow. This clone must be at its commit. Its exit codes with --wait: 0 bit-equal; 4 within tolerance; 5 different.
+
     With --wait, steps and outcome are read from MLflow: set MLFLOW_TRACKING_URI and the account.
 
     Exit codes with --wait: 0 promoted; 1 error; 3 not promoted, because at least one model failed a gate; 130 canceled,
@@ -117,12 +129,20 @@ def submit(
     from labram.cli.progress import console
     from labram.platform import run_records
     from labram.platform.kfp_client import KfpClient
+    from labram.platform.reproduce import submission
 
+    if not image and name != submission.PIPELINE:
+        raise PlatformError(
+            "no image is named", field="--image", remedy="Set it, or LABRAM_IMAGE, as NAME@sha256:DIGEST"
+        )
     cluster, parameters = KfpClient.connect(host, namespace), _parameters(parameter or [])
-    if wait:
+    if wait or name == submission.PIPELINE:
         run_records.connect()  # before anything is started
     with TemporaryDirectory() as folder:
-        package = _package(name, recipe, override or [], image, Path(folder), sizes)
+        if name == submission.PIPELINE:
+            package = _reproduction(parameters, image, override or [], Path(folder), sizes)
+        else:
+            package = _package(name, recipe, override or [], image, Path(folder), sizes)
         package.check_parameters(parameters)
         version = cluster.upload_version(package)
     run = cluster.create_run(
@@ -230,6 +250,28 @@ def _package(name: str, recipe: str, override: list[str], image: str, folder: Pa
     from labram.platform.kfp_client import PipelinePackage
 
     return PipelinePackage.from_file(compiled(name, recipe, override, image, folder, sizes), Path(recipe).stem)
+
+
+def _reproduction(
+    parameters: dict[str, object], image: str, override: list[str], folder: Path, sizes: str
+) -> "PipelinePackage":
+    """Compile the pipeline `reproduce` for the original that the parameters name, and name it there.
+
+    Raises:
+        PlatformError: If the recipe is to be another.
+        RegistryError: See `labram.platform.reproduce.submission.of_run`.
+    """
+    from labram.platform.kfp_client import PipelinePackage
+    from labram.platform.reproduce import submission
+
+    if override:
+        raise PlatformError("a reproduction has the original's recipe", field="--set", remedy="Leave it out")
+    found = submission.of_run(str(parameters.get(submission.RUN, "")), image)
+    parameters[submission.RUN] = found.run
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(found.recipe, encoding="utf-8")
+    path = compiled(submission.PIPELINE, str(recipe), [], found.image, folder, sizes, run=found.run)
+    return PipelinePackage.from_file(path, found.run)
 
 
 def _parameters(assignments: list[str]) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labram.cli.exit_codes import DIFFERENT, DONE, ERROR, WITHIN_TOLERANCE
+from labram.cli.exit_codes import DONE, ERROR, of_result
 from labram.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 from labram.cli.terminal import echo
 
@@ -42,15 +42,15 @@ def reproduce(
     Exit codes: 0 all artifacts are bit-equal, or, with --dry-run, nothing is missing; 1 error; 4 within tolerance;
     5 different.
     """
+    from labram.platform.registry_connection import connect
     from labram.platform.reproduce import requirements
     from labram.platform.reproduce.original import copy_artifacts, find_original
     from labram.platform.reproduce.rerun import Rerun
-    from labram.tracking.mlflow_runs import configure
 
-    _require_registry(workspace)
-    configure(workspace)
+    _require_step(upto)
+    connect(workspace)
     original = find_original(source, workspace, recipe=recipe)
-    findings = list(requirements.check(original, repository, data))
+    findings = list(requirements.check(original, repository, data, ask_index=dry_run))
     _show_requirements(findings, quiet=json)
     if any(finding.state == "error" for finding in findings):
         raise typer.Exit(ERROR)
@@ -63,17 +63,12 @@ def reproduce(
     raise typer.Exit(_conclude(rerun, verdicts, requirements.reasons_for_tolerance(original), json=json))
 
 
-def _require_registry(workspace: Path) -> None:
-    from labram.errors import RegistryError
-    from labram.tracking.mlflow_runs import has_runs
+def _require_step(upto: str) -> None:
+    from labram.errors import PlatformError
+    from labram.steps.table import STEPS
 
-    if not has_runs(workspace):
-        raise RegistryError(
-            "there is no registry here",
-            file=workspace.name,
-            field="--workspace",
-            remedy="Name the original's workspace with --workspace, or its server with MLFLOW_TRACKING_URI",
-        )
+    if upto and upto not in STEPS:
+        raise PlatformError(f"there is no step {upto!r}", field="--upto", remedy=f"Choose one of: {', '.join(STEPS)}")
 
 
 def _show_requirements(findings: "list[Finding]", *, quiet: bool) -> None:
@@ -125,23 +120,17 @@ def _conclude(rerun: "Rerun", verdicts: "list[ArtifactVerdict]", reasons: list[s
 
     from labram.cli.progress import console
     from labram.cli.tables import new_table
-    from labram.platform.reproduce.verdict import Equality, overall, without_tolerance
+    from labram.platform.reproduce.verdict import summary
 
-    if not reasons:
-        verdicts = without_tolerance(verdicts)
-    worst = overall(verdicts)
-    content = {
-        "verdict": worst.value,
-        "reasons_for_tolerance": reasons,
-        "artifacts": [verdict.model_dump(mode="json") for verdict in verdicts],
-    }
+    content = summary(verdicts, reasons)
     (rerun.folder / "verdict.json").write_text(dumps(content, indent=1), encoding="utf-8")
     if json:
         echo(dumps(content))
     else:
         table = new_table("artifact", "verdict", "first difference", whole=("verdict",))
-        for verdict in verdicts:
-            table.add_row(verdict.artifact, verdict.equality.value, verdict.detail)
+        for row in content["artifacts"]:
+            table.add_row(row["artifact"], row["equality"], row["detail"])
         console.print(table)
-        console.print(f"verdict: {worst.value}" + (f" ({'; '.join(reasons)})" if reasons else ""), soft_wrap=True)
-    return {Equality.BIT_EQUAL: DONE, Equality.WITHIN_TOLERANCE: WITHIN_TOLERANCE, Equality.DIFFERENT: DIFFERENT}[worst]
+        because = f" ({'; '.join(reasons)})" if reasons else ""
+        console.print(f"verdict: {content['verdict']}{because}", soft_wrap=True)
+    return of_result(content["verdict"])

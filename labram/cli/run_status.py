@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow", "PENDING": "yellow", "KILLED": "yellow"}
 LATEST_RUNS = 200
 """Newest runs among which the last one of each schedule is looked for."""
-OUTCOME_STYLES = {"not promoted": "yellow", "error": "red", "not known": "red"}
+OUTCOME_STYLES = {"not promoted": "yellow", "within tolerance": "yellow"} | dict.fromkeys(
+    ("different", "error", "not known"), "red"
+)
 
 
 def follow(client: "KfpClient", run: str) -> int:

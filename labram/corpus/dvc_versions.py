@@ -4,6 +4,7 @@ The version of a DVC corpus is the ``.dir`` md5 in its `.dvc` file, the content 
 records a version in its `data.dvc`, so `pull` reproduces the corpus of any commit from the repository alone.
 """
 
+import configparser
 import hashlib
 import json
 import os
@@ -184,6 +185,32 @@ def file_hashes(project: Path, rev: str) -> dict[str, str]:
     committed_version(project, rev)
     text = _dvc(project, "list", ".", DATA, "--rev", rev, "--recursive", "--dvc-only", "--show-hash", "--json")
     return {entry["path"]: entry["md5"] for entry in json.loads(text or "[]") if not entry["isdir"]}
+
+
+def is_available(project: Path, rev: str) -> bool:
+    """Return whether DVC's cache or its remote has the file list of a commit's corpus."""
+    try:
+        return bool(file_hashes(project, rev))
+    except (CorpusError, PlatformError):
+        return False
+
+
+def share_cache(project: Path, clone: Path) -> None:
+    """Let a clone of a working copy use its DVC cache and its own settings of remotes, which git does not clone."""
+    own = project.absolute() / ".dvc"
+    if not own.is_dir() or not (clone / ".dvc").is_dir():
+        return
+    settings = configparser.RawConfigParser()
+    settings.read(own / "config.local", encoding="utf-8")
+    for section in settings.sections():
+        for key in {"url", "dir"} & set(settings[section]):
+            if "://" not in settings[section][key]:  # a folder, relative to the file
+                settings[section][key] = str(own / settings[section][key])
+    settings.read_dict({"cache": {"dir": settings.get("cache", "dir", fallback=str(own / "cache"))}})
+    with atomic_path(clone / ".dvc" / "config.local") as temporary:
+        temporary.touch(mode=0o600)
+        with temporary.open("w", encoding="utf-8") as file:
+            settings.write(file)
 
 
 def pull(out: Path, *, repository: str, rev: str | None = None) -> str:

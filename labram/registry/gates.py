@@ -304,8 +304,8 @@ def golden_recordings(
         elif problem := _wrong_answer(predictions.prediction[rows], task, entry):
             wrong.append(f"{entry.sha256[:12]}: {problem}")
     passed = f"{len(golden)} golden recordings, all as expected" if golden else "the recipe names none (gates.golden)"
-    figures: dict[str, Figure] = {"golden": len(golden), "wrong": len(wrong)}
-    return Gate(name="golden", passed=not wrong, detail="; ".join(wrong) or passed, figures=figures)
+    values: dict[str, Value] = {"golden": len(golden), "wrong": len(wrong)}
+    return Gate(name="golden", passed=not wrong, detail="; ".join(wrong) or passed, values=values)
 
 
 def _wrong_answer(prediction: np.ndarray, task: TaskRecipe, entry: GoldenRecording) -> str:

@@ -1,5 +1,6 @@
 """Plan run: find the corpus version, and decide whether anything has changed since the last finished run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,17 +9,19 @@ from labram.corpus.scan import propose_subjects, require_stated_subjects, scan
 from labram.datasets.stated.label_table import TableError
 from labram.datasets.subjects import SubjectPatternError
 from labram.datasets.task_check import check_task
-from labram.errors import RecipeError
+from labram.errors import RecipeError, RegistryError
 from labram.events import emit, followed, step
 from labram.platform.doctor import require, services
 from labram.platform.workspace import Workspace, corpus_folder
 from labram.recipe import Recipe
 from labram.registry import promotion
 from labram.store.store import Store
-from labram.tracking import lineage, mlflow_runs
+from labram.tracking import lineage, mlflow_runs, run_list
 from labram.tracking.dead_runs import end_dead_runs
 
 IDENTITY = ("pipeline", "corpus_version", "recipe_hash", "code_version", "backbone")
+REPRODUCED = ("corpus_version", "recipe_hash", "code_version")
+"""Tags that a reproduction and its original have in common."""
 DESCRIPTION = ("pipeline", "recipe", "git_commit")
 """Tags of the record of an unchanged run, too few to be taken for a run that has computed something."""
 
@@ -45,7 +48,9 @@ class RunPlan:
     start: str
 
 
-def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "") -> RunPlan:
+def plan_run(
+    *, data: str, workspace: str, recipe: str, force: bool, pipeline: str, backbone: str = "", original: str = ""
+) -> RunPlan:
     """Compare corpus, recipe, code and backbone with those of the last finished run; open the run's MLflow parent run.
 
     Args:
@@ -55,13 +60,15 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         force: Run although nothing has changed.
         pipeline: Name of the pipeline.
         backbone: Backbone to start from, see `labram.steps.load_backbone.pin`; empty if none.
+        original: Run that the pipeline `reproduce` runs again.
 
     Raises:
         PlatformError: If the workspace cannot be written to.
         CorpusError: If the folder has no recordings, or a task's subjects are not stated.
         RecipeError: If a cross-validation leaves no dataset to pre-train on.
         LabelError: If a task's classes are not those of its dataset's labels.
-        RegistryError: If the registry does not have the backbone.
+        RegistryError: If the registry does not have the backbone or the original run, or if corpus, recipe or code are
+            not the original's.
         WeightsError: If the backbone's weights cannot be used.
     """
     settings, layout = Recipe.from_json(recipe), Workspace.at(workspace)
@@ -79,6 +86,8 @@ def plan_run(*, data: str, workspace: str, recipe: str, force: bool, pipeline: s
         mlflow_runs.configure(layout.root)
         start = _pinned(backbone) if backbone else ""
         tags = lineage.lineage_tags(settings, version, start) | {"pipeline": pipeline}
+        if pipeline == "reproduce":
+            tags |= _of_original(original, tags)
         identity = {name: tags[name] for name in IDENTITY if name in tags}
         finished = None if force else mlflow_runs.latest_finished_run(identity)
         if finished is not None:
@@ -119,6 +128,24 @@ def _require_pretraining(recipe: Recipe, datasets: set[str], pipeline: str) -> N
             field="split.pretraining",
             remedy="Set it to all, which marks every score, or add a dataset without a task to corpus.datasets",
         )
+
+
+def _of_original(name: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tag of a reproduction, with the name of the original.
+
+    Raises:
+        RegistryError: If there is no such run, or its corpus, recipe or code are not those of this one.
+    """
+    original = run_list.find_run(name)
+    compared = {key: (original.tags.get(key, "not known"), tags[key]) for key in REPRODUCED}
+    if others := [f"{key}: {there} there, {here} here" for key, (there, here) in compared.items() if there != here]:
+        raise RegistryError(
+            f"run {original.name} cannot be reproduced like this: {'; '.join(others)}",
+            field="run",
+            remedy="Submit `labram pipeline submit reproduce -p run=RUN` from a clone at the original's commit, with "
+            "-p data=FOLDER if its corpus has moved",
+        )
+    return {run_list.REPRODUCES_TAG: original.name}
 
 
 def _pinned(backbone: str) -> str:

@@ -23,10 +23,12 @@ class Pipeline:
     Attributes:
         command: The command that runs it on this machine, for the documentation.
         purpose: One sentence.
+        cached: Whether KFP may reuse outputs of earlier tasks.
     """
 
     command: str
     purpose: str
+    cached: bool = True
 
 
 PIPELINES = {
@@ -41,12 +43,17 @@ PIPELINES = {
     "study": Pipeline(
         "`labram study [BACKBONE]`", "Run fine-tuning ablations; report which variants differ significantly."
     ),
+    "reproduce": Pipeline(
+        "`labram reproduce RUN`",
+        "Run a `retrain` again with its image, and compare every artifact with the original's; promote nothing.",
+        cached=False,
+    ),
 }
 RENAMED_PIPELINES = {"unlabelled": "pretrain_only"}
 """Names of earlier releases, accepted until the next one."""
 _PROMOTING = ("retrain", "pretrain_only", "adapt")
-_PRETRAINING = ("retrain", "pretrain_only")
-_FINETUNING = ("retrain", "adapt", "study")
+_PRETRAINING = ("retrain", "pretrain_only", "reproduce")
+_FINETUNING = ("retrain", "adapt", "study", "reproduce")
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,13 @@ STEPS = {
         Step("promote", "verdicts", "aliases `champion` and `previous-champion`", _SIDE_EFFECTS, _PROMOTING),
         Step("report", "all artifacts of the run", "`report.html`, `result.json`", _SIDE_EFFECTS, _PROMOTING),
         Step("compare", "predictions of all runs", "`report.html`, `result.json`", _SIDE_EFFECTS, ("study",)),
+        Step(
+            "compare_artifacts",
+            "all artifacts of the run, those of the original in MLflow",
+            "`report.html`, `result.json`: bit-equal, within tolerance or different",
+            _SIDE_EFFECTS,
+            ("reproduce",),
+        ),
     )
 }
 

@@ -142,7 +142,7 @@ def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[s
         corpus_version: See `labram.corpus.dvc_versions.corpus_version`.
         start: Address and digest of the backbone that the run starts from; "" if it trains its own.
     """
-    optional = {"backbone": start, "lock_hash": lock_hash(), "diff_hash": _short_hash(diff())}
+    optional = {"backbone": start, "lock_hash": lock_hash(), "diff_hash": short_hash(diff())}
     return {name: value for name, value in optional.items() if value} | {
         "git_commit": commit(),
         "git_dirty": git.UNKNOWN if dirty() is None else str(dirty()).lower(),
@@ -157,5 +157,6 @@ def lineage_tags(recipe: Recipe, corpus_version: str, start: str = "") -> dict[s
     }
 
 
-def _short_hash(text: str) -> str:
+def short_hash(text: str) -> str:
+    """Return the first 12 hex digits of the SHA-256 of a text; "" for an empty one."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12] if text else ""

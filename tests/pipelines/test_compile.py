@@ -26,8 +26,8 @@ import tempfile
 from pathlib import Path
 from labram import recipe
 from pipelines.compile import compile_pipeline
-for name, of in (("retrain", "demo"), ("pretrain_only", "demo"), ("adapt", "demo"), ("study", "demo-study")):
-    compile_pipeline(name, recipe.load(of), Path(sys.argv[1]))
+for name in ("retrain", "pretrain_only", "adapt", "study", "reproduce"):
+    compile_pipeline(name, recipe.load("demo-study" if name == "study" else "demo"), Path(sys.argv[1]))
 """
 
 

@@ -242,6 +242,59 @@ def test_the_corpus_is_checked_against_its_version(tmp_path, repository, write_e
     assert known["corpus"][0] == "error"
 
 
+def test_a_corpus_is_in_dvcs_cache_or_remote_or_simulated_or_missing(tmp_path, repository, monkeypatch):
+    from labram.corpus import dvc_versions
+
+    folder, commit = repository
+    monkeypatch.setattr(dvc_versions, "committed_version", lambda *_: "v")
+    for available, datasets, state in (
+        (True, ["real"], "ok"),
+        (False, ["sim_lab"], "warning"),
+        (False, ["x"], "error"),
+    ):
+        monkeypatch.setattr(dvc_versions, "is_available", lambda *_, found=available: found)
+        simulated = Original(**vars(original(commit)) | {"recipe": {"corpus": {"datasets": datasets}}})
+        assert states(requirements.check(simulated, folder, None))["corpus"][0] == state
+
+
+def test_a_clone_uses_the_cache_and_the_remotes_of_the_working_copy(tmp_path):
+    from labram.corpus.dvc_versions import share_cache
+
+    own, clone = tmp_path / "own", tmp_path / "clone"
+    for folder in (own, clone):
+        (folder / ".dvc").mkdir(parents=True)
+    (own / ".dvc" / "config.local").write_text("['remote \"s\"']\n    url = ../storage\n    password = secret\n")
+    share_cache(own, clone)
+    found = (clone / ".dvc" / "config.local").read_text()
+    assert f"url = {own}/.dvc/../storage\n" in found
+    assert "password = secret\n" in found
+    assert f"dir = {own}/.dvc/cache\n" in found
+    assert (clone / ".dvc" / "config.local").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_that_no_index_serves_is_named(tmp_path, repository, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    folder, commit = repository
+    found = states(requirements.check(original(commit), folder, None, ask_index=True))["environment"]
+    assert found[0] == "error"
+    assert "no package index serves it: No matching distribution found for numpy==1" in found[1]
+
+
+@pytest.mark.parametrize("commit", ["--upload-pack=touch", "HEAD", "", "unknown"])
+def test_a_commit_that_is_none_is_not_given_to_git(commit, repository):
+    assert original(commit).commit == ""
+    assert states(requirements.check(original(commit), repository[0], None))["source"][0] == "error"
+
+
+def test_an_altered_patch_is_named(repository):
+    folder, commit = repository
+    for digest, state in ((lineage.short_hash("patch"), "ok"), ("other", "error")):
+        patched = original(commit, git_dirty="true", diff_hash=digest)
+        found = states(requirements.check(Original(**vars(patched) | {"diff": "patch"}), folder, None))
+        assert found["source"][0] == state
+
+
 def test_an_original_needs_models_to_compare_with(run_id, tmp_path):
     bare = add("labram-no-run", run_id)
     with pytest.raises(RegistryError, match="no run is named"):

@@ -1,5 +1,6 @@
 """The original of a reproduction: what its run recorded, and copies of its artifacts."""
 
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,13 +13,13 @@ from labram.corpus.pseudonyms import KEY_FILE
 from labram.errors import RegistryError
 from labram.evaluation.predictions import PREDICTIONS_FILE
 from labram.evaluation.record import EVALUATION_FILE
-from labram.git import UNKNOWN
 from labram.recipe import MODEL_FILE, RUN_FILE
 from labram.registry import model_registry, predictions
 from labram.registry.model_registry import PREFIX, ModelVersion
 from labram.tracking import lineage
 from labram.tracking.run_list import PipelineRun, find_run, list_runs
 
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 COMMANDS = {"retrain": "run", "pretrain_only": "run", "adapt": "adapt"}
 """Commands by pipeline; a study registers nothing that could be compared."""
 
@@ -50,7 +51,7 @@ class Original:
     def commit(self) -> str:
         """Commit of the source; "" if it is not known."""
         commit = self.tags.get("git_commit", "")
-        return "" if commit == UNKNOWN else commit
+        return commit if _COMMIT.fullmatch(commit) else ""
 
     @property
     def command(self) -> str:
@@ -117,6 +118,7 @@ def _find(source: str, recipe: str) -> PipelineRun:
         for run in list_runs()
         if len(source) >= 7
         and run.tags.get("git_commit", "").startswith(source)
+        and run.tags.get("pipeline") in COMMANDS
         and recipe in ("", run.tags.get("recipe"))
         and run.status == "FINISHED"
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from labram.corpus import dvc_versions
 from labram.corpus.pseudonyms import KEY_VARIABLE
 from labram.errors import PlatformError
 from labram.events import EVENTS_VARIABLE
@@ -71,6 +72,7 @@ class Rerun:
             _run(["git", "clone", "--quiet", "--shared", "--no-checkout", str(self.repository), str(self.source)])
         _run(["git", "-C", str(self.source), "checkout", "--quiet", "--force", "--detach", original.commit])
         _run(["git", "-C", str(self.source), "clean", "-fdq", "-e", ".venv"])
+        dvc_versions.share_cache(self.repository, self.source)
         if original.diff:
             patch = self.folder / lineage.DIFF_FILE
             patch.write_text(original.diff, encoding="utf-8", errors="surrogateescape")

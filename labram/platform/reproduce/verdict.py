@@ -127,6 +127,21 @@ def overall(verdicts: list[ArtifactVerdict]) -> Equality:
     return next((equality for equality in order if equality in found), Equality.DIFFERENT)
 
 
+def summary(verdicts: Sequence[ArtifactVerdict], reasons: Sequence[str]) -> dict[str, Any]:
+    """Return the contents of ``verdict.json``.
+
+    Args:
+        verdicts: The verdict on every artifact.
+        reasons: Why the machines may round differently; without any, what is not bit-equal is different.
+    """
+    decided = list(verdicts) if reasons else without_tolerance(verdicts)
+    return {
+        "verdict": overall(decided).value,
+        "reasons_for_tolerance": list(reasons),
+        "artifacts": [verdict.model_dump(mode="json") for verdict in decided],
+    }
+
+
 _NOT_COMPARED = {CARD, MODEL_FILE, HARDWARE_FILE, RESUMED_FILE, LOAD_REPORT_FILE, manifest.FILE}
 Compare = Callable[[Path, Path, bool], Iterator[Distance]]
 
