@@ -287,7 +287,7 @@ def calibrated(error: float | None, *, most: float | None) -> Gate:
 def golden_recordings(
     predictions: Predictions, task: TaskRecipe, golden: Sequence[GoldenRecording], ids: Mapping[str, str]
 ) -> Gate:
-    """Check that the model gives the known answers of golden recordings, on average over their windows.
+    """Check that the mean predictions of golden recordings are their known answers.
 
     Args:
         predictions: Predictions of the challenger on the test windows.
