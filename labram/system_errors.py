@@ -43,7 +43,8 @@ def as_sentence(error: BaseException) -> LabramError | None:
         return PlatformError("this user has no home folder", field="HOME", remedy="Set it to a writable folder")
     if isinstance(error, MemoryError):
         return PlatformError("out of memory", remedy=REMEDIES[errno.ENOMEM])
-    if type(error).__module__.partition(".")[0] in DATABASE:
+    library = type(error).__module__.partition(".")[0]
+    if library in DATABASE or (library == "requests" and "mlflow-artifacts" in str(error)):
         return _of_database(str(error).partition("\n")[0])
     return None
 
@@ -55,7 +56,7 @@ def _of_database(text: str) -> PlatformError:
         remedy = "Restore MLflow's database from a backup, or move its folder away to start with an empty registry"
     elif "full" in lowered or "disk i/o" in lowered:
         remedy = ROOM
-    elif "permission" in lowered or "not authorized" in lowered:
+    elif any(word in lowered for word in ("permission", "not authorized", "forbidden")):
         remedy = "Use an account that may do this, or ask whoever runs MLflow for the permission (READ, EDIT or MANAGE)"
     elif "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
         remedy = ACCESS

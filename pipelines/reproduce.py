@@ -4,7 +4,7 @@ preflight ─> plan_run ─> ingest (each shard) ─> quality ─> tokenizer ─
                 │  corpus, recipe or code are not the original's: error                            │
                 └─ compare_artifacts <─────────────────────────────────────────────────────────────┘
 
-No task reuses an earlier output, the store and the checkpoints are in a folder of their own, and nothing is registered.
+No task reuses an earlier output, store and checkpoints are in a separate folder, and nothing is registered.
 """
 
 from kfp import dsl
@@ -24,7 +24,7 @@ def arguments(recipe: Recipe, *, data: str, workspace: str, force: bool = True, 
     Args:
         recipe: The original's resolved recipe.
         data: Folder or URI of the corpus.
-        workspace: The workspace, in which the reproduction gets one of its own.
+        workspace: The workspace, in which the reproduction gets a separate one.
         force: Always true: a reproduction runs although nothing has changed.
         run: Name of the original run, or its MLflow run id.
 

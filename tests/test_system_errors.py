@@ -103,7 +103,7 @@ def test_a_relative_database_is_named_where_it_is(tmp_path, monkeypatch):
 
 
 def test_a_user_without_a_home_gets_one_in_the_workspace(tmp_path: Path):
-    code = "from pathlib import Path; from labram.tracking import mlflow_runs as m; m._require_home(Path('w')); "
+    code = "from pathlib import Path; from labram.tracking import mlflow_runs as m; m.require_home(Path('w')); "
     code += "print(Path.home())"
     unknown = ["unshare", "--user", "--map-user=12345", "--map-group=12345", "env", "-u", "HOME"]
     if subprocess.run([*unknown, "true"], capture_output=True).returncode:

@@ -29,7 +29,7 @@ LOCALHOST = "127.0.0.1"
 SECONDS_TO_START = 600
 ACCOUNTS = """\
 [mlflow]
-default_permission = EDIT
+default_permission = READ
 database_uri = {database}/accounts
 admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth

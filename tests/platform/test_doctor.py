@@ -164,7 +164,7 @@ def test_a_laptop_sized_cluster_holds_the_small_profile_and_no_other(host, healt
     assert "WRONG sizes: no node can ever hold ingest (4 CPU, 8Gi)" in done.output
     assert "tokenizer (4 CPU, 24Gi)" in done.output
     done = doctor(host, "--gpus", "0", "--sizes", "small")
-    assert (done.exit_code, "ok    sizes: each of 15 steps fits" in done.output) == (0, True), done.output
+    assert (done.exit_code, "ok    sizes: each of 16 steps fits" in done.output) == (0, True), done.output
 
 
 def test_an_old_back_end_is_named(host, healthy, state) -> None:

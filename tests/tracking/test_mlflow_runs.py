@@ -58,12 +58,3 @@ def test_a_failing_clean_up_does_not_replace_the_error_of_the_step(tracking_uri,
     monkeypatch.setattr(MlflowClient, "set_terminated", away)
     with pytest.raises(ValueError, match="the step's own"), mlflow_runs.tracked("tokenizer", tmp_path):
         raise ValueError("the step's own")
-
-
-def test_a_user_without_home_gets_one_in_the_workspace(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", "unset")
-    mlflow_runs.require_home(tmp_path)
-    assert os.environ["HOME"] == "unset"
-    monkeypatch.setattr(mlflow_runs.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    mlflow_runs.require_home(tmp_path)
-    assert os.environ["HOME"] == str(tmp_path / "home")
