@@ -101,7 +101,8 @@ def use_files(paths: Sequence[Path]) -> None:
         ValueError: If two adapters have the same name.
     """
     os.environ[FILES_VARIABLE] = os.pathsep.join(str(path.resolve()) for path in paths)
-    ADAPTERS.update(load_adapters())
+    new = {name: adapter for name, adapter in load_adapters().items() if name not in ADAPTERS}
+    ADAPTERS.update(new)  # others keep their identity, by which they are compared
 
 
 def title_of(name: str) -> str:

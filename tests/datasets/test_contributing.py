@@ -89,9 +89,12 @@ def test_a_file_adds_an_adapter_without_touching_the_package(tmp_path: Path, mon
     path = tmp_path / "mine.py"
     path.write_text(textwrap.dedent("   " + example[1].lstrip()), encoding="utf-8")
     monkeypatch.setenv("LABRAM_ADAPTERS", "")
+    before = dict(ADAPTERS)
     monkeypatch.setitem(ADAPTERS, NAME, ADAPTERS["folder"])  # removed in the end
+    del ADAPTERS[NAME]
     result = CliRunner().invoke(app, ["--adapter", str(path), "datasets", "list", "--json"])
     assert NAME in [row["name"] for row in json.loads(result.output)]
+    assert all(ADAPTERS[name] is adapter for name, adapter in before.items())
     adapter = load_adapters()[NAME]
     read = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read()).label_version(None))"
     child = subprocess.run([sys.executable, "-c", read], input=pickle.dumps(adapter), capture_output=True, check=True)
