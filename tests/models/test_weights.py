@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from labram.checksums import hash_file
 from labram.errors import WeightsError
 from labram.models import weights
 from labram.models.downstream import DownstreamModel
@@ -66,7 +67,7 @@ def _rewrite(folder, change):
     change(tensors)
     save_file(tensors, folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())
-    config["digest"] = weights._digest_of(folder / "model.safetensors")
+    config["digest"] = hash_file(folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
 
 
