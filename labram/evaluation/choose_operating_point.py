@@ -8,11 +8,7 @@ from labram.errors import RecipeError
 from labram.evaluation.external_evaluation import score_folder
 from labram.evaluation.operating_point import (
     Cases,
-    Novelty,
     OperatingPoint,
-    choose_threshold,
-    min_confidence_of,
-    performance,
 )
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.record import Evaluation
@@ -96,31 +92,15 @@ def choose_operating_point(
         )
 
     cases, powers, evaluation = scored(validation)
-    threshold = choose_threshold(recipe, cases)
-    least = min_confidence_of(cases, threshold, recipe.abstain)
+    powers_of_windows = powers if recipe.by == "window" else None
+    point = OperatingPoint.of(task, recipe, cases, model=name, weights=weights, powers=powers_of_windows, draws=DRAWS)
     notes = [f"validation: {note}" for note in evaluation.notes]
-    reached = performance(cases, threshold, least, draws=DRAWS, seed=0)
-    tested = None
     if test is not None:
         test_cases, _, evaluation = scored(test, test_uses)
-        tested = performance(test_cases, threshold, least, draws=DRAWS, seed=0)
+        point = point.tested(test_cases, draws=DRAWS)
         shared = len(set(test_cases.subjects) & set(cases.subjects))
         notes += [f"test: {note}" for note in evaluation.notes]
         notes += [f"test: {shared} subjects are also in the validation recordings."] if shared else []
-    point = OperatingPoint(
-        task=task.name,
-        classes=(task.classes[0], task.classes[1]),
-        model=name,
-        weights=weights,
-        rule=recipe.rule,
-        at=recipe.at,
-        by=recipe.by,
-        threshold=threshold,
-        min_confidence=least,
-        novelty=Novelty.of(powers) if recipe.by == "window" else None,
-        validation=reached,
-        test=tested,
-    )
     return Chosen(point, tuple(notes))
 
 

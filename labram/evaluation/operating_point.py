@@ -20,7 +20,7 @@ from labram.evaluation.statistics import Estimate, bootstrap, estimate
 from labram.frozen_model import FrozenModel
 from labram.linear.features import BANDS
 from labram.metrics import Array, Ids
-from labram.recipe import DecisionUnit, OperatingPointRecipe, Rule
+from labram.recipe import DecisionUnit, OperatingPointRecipe, Rule, TaskRecipe
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 LOW_CONFIDENCE, UNLIKE = "low_confidence", "unlike_validation"
@@ -170,6 +170,56 @@ class OperatingPoint(FrozenModel):
     novelty: Novelty | None
     validation: Performance
     test: Performance | None = None
+
+    @classmethod
+    def of(
+        cls,
+        task: TaskRecipe,
+        recipe: OperatingPointRecipe,
+        cases: Cases,
+        *,
+        model: str,
+        weights: str,
+        powers: Array | None,
+        draws: int,
+        seed: int = 0,
+    ) -> Self:
+        """Choose an operating point on validation cases.
+
+        Args:
+            task: Binary task.
+            recipe: Rule, and the share of the cases from which the model abstains.
+            cases: Validation cases.
+            model: Name of the model.
+            weights: Digest of its weights.
+            powers: Band powers of the validation windows [n, bands]; None for decisions on recordings.
+            draws: Number of bootstrap draws of subjects.
+            seed: Seed of the draws.
+
+        Raises:
+            LabelError: See `choose_threshold`.
+        """
+        threshold = choose_threshold(recipe, cases)
+        least = min_confidence_of(cases, threshold, recipe.abstain)
+        return cls(
+            task=task.name,
+            classes=(task.classes[0], task.classes[1]),
+            model=model,
+            weights=weights,
+            rule=recipe.rule,
+            at=recipe.at,
+            by=recipe.by,
+            threshold=threshold,
+            min_confidence=least,
+            novelty=None if powers is None else Novelty.of(powers),
+            validation=performance(cases, threshold, least, draws=draws, seed=seed),
+        )
+
+    def tested(self, cases: Cases, thresholds: Array | None = None, *, draws: int, seed: int = 0) -> Self:
+        """Return the point with what it reaches on test cases [n], each with its own threshold if these are given."""
+        at = self.threshold if thresholds is None else thresholds
+        reached = performance(cases, at, self.min_confidence, draws=draws, seed=seed)
+        return self.model_copy(update={"test": reached})
 
     def write(self, path: Path) -> None:
         """Write the point with its checksum."""

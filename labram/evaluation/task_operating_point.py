@@ -16,11 +16,8 @@ from labram.corpus.catalogue import Corpus
 from labram.errors import LabelError
 from labram.evaluation.operating_point import (
     Cases,
-    Novelty,
     OperatingPoint,
     choose_threshold,
-    min_confidence_of,
-    performance,
 )
 from labram.evaluation.predictions import Predictions
 from labram.evaluation.scoring import predict
@@ -66,32 +63,21 @@ def task_operating_point(
     assert recipe is not None, "a task with decisions"
     folds = tested.fold is not None
     test = Cases.of(_first_repetition(tested), seconds=task.seconds, by=recipe.by)
+    powers = _powers(corpus, store, task) if recipe.by == "window" else None
     try:
         held_out = tested if folds else _held_out(corpus, store, model, task)
-        chosen_on = Cases.of(_first_repetition(held_out), seconds=task.seconds, by=recipe.by)
-        threshold = choose_threshold(recipe, chosen_on)
-        thresholds = _of_other_folds(recipe, test) if folds else np.full(len(test.p), threshold)
+        cases = Cases.of(_first_repetition(held_out), seconds=task.seconds, by=recipe.by)
+        point = OperatingPoint.of(
+            task, recipe, cases, model=name, weights=weights, powers=powers, draws=draws, seed=seed
+        )
+        thresholds = _of_other_folds(recipe, test) if folds else None
     except LabelError as error:
         raise LabelError(
             f"no operating point of task {task.name!r} can be chosen: {error.problem}",
             field=f"tasks.{task.name}.operating_point",
             remedy="Use split.kind: kfold, add subjects, or leave operating_point out",
         ) from error
-    least = min_confidence_of(chosen_on, threshold, recipe.abstain)
-    return OperatingPoint(
-        task=task.name,
-        classes=(task.classes[0], task.classes[1]),
-        model=name,
-        weights=weights,
-        rule=recipe.rule,
-        at=recipe.at,
-        by=recipe.by,
-        threshold=threshold,
-        min_confidence=least,
-        novelty=_novelty(corpus, store, task) if recipe.by == "window" else None,
-        validation=performance(chosen_on, threshold, least, draws=draws, seed=seed),
-        test=performance(test, thresholds, least, draws=draws, seed=seed),
-    )
+    return point.tested(test, thresholds, draws=draws, seed=seed)
 
 
 def _first_repetition(predictions: Predictions) -> Predictions:
@@ -126,6 +112,7 @@ def _of_other_folds(recipe: OperatingPointRecipe, cases: Cases) -> Array:
     return thresholds
 
 
-def _novelty(corpus: Corpus, store: Store, task: TaskRecipe) -> Novelty:
-    groups = [group for part in fitting_windows(corpus, store, task) for group in part.window_groups(AlignmentRecipe())]
-    return Novelty.of(band_powers(groups))
+def _powers(corpus: Corpus, store: Store, task: TaskRecipe) -> Array:
+    """Return the band powers of the windows that the model is fitted to."""
+    parts = fitting_windows(corpus, store, task)
+    return band_powers([group for part in parts for group in part.window_groups(AlignmentRecipe())])

@@ -15,16 +15,13 @@ from labram.corpus.window_quality import with_window_columns
 from labram.datasets import find, patterns
 from labram.datasets.base import StatedLabel
 from labram.datasets.stated.contradictions import Origin, consistent
-from labram.datasets.stated.draft import draft
 from labram.datasets.stated.file_dataset import FileDataset
 from labram.datasets.stated.label_table import TableError
-from labram.datasets.stated.survey import survey
 from labram.datasets.stated.task_defaults import load_recipe
 from labram.datasets.subjects import SubjectPatternError
 from labram.errors import CorpusError, LabelError, RecipeError
 from labram.inference.find_recordings import find_recordings
 from labram.recipe import QualityRecipe, SplitRecipe
-from labram.signals.readers import edf_person
 from labram.signals.recording import Event, Recording
 from labram.store.store import Store
 
@@ -385,108 +382,6 @@ class TestFile:
         (folder / "dataset.yaml").write_text(f"# mine\n{text}")
         assert fingerprint(folder) == first
         assert fingerprint(study(*LINES[:-1], "P03_b;rest")) != first
-
-
-YEARS = {"age": {"targets": ["years"], "labels": {"from": "edf.age", "missing": [0, 999], "valid": [18, 99]}}}
-
-
-class TestPersonalFields:
-    @staticmethod
-    def state(path: Path, patient: str, start: str = "01.02.20") -> None:
-        content = bytearray(path.read_bytes())
-        content[8:88], content[168:176] = patient.encode().ljust(80), start.encode()
-        path.write_bytes(content)
-
-    def test_age_and_sex_are_read_from_edf_where_the_file_allows_it(self, study) -> None:
-        sex = {
-            "sex": {
-                "classes": ["female", "male"],
-                "labels": {"from": "edf.sex", "values": {"F": "female", "M": "male"}},
-            }
-        }
-        folder = study(tasks={**YEARS, **sex}, keep_personal=True)
-        self.state(folder / "P01_a.edf", "X F 02-MAR-1970 Doe")
-        self.state(folder / "P01_b.edf", "aaaaaaaq M 01-JAN-1950 aaaaaaaq Age:50")
-        self.state(folder / "P02_a.edf", "X X X X Age:999")
-        self.state(folder / "P02_b.edf", "X m 02-MAR-2005 Doe", "01.02.24")
-        self.state(folder / "P03_a.edf", "X X X X Age:7")
-        found = labels(folder)
-        assert found["P01_a.edf"] == [("age", None, None, 49.0), ("sex", None, None, 0.0)]
-        assert found["P01_b.edf"] == [("age", None, None, 50.0), ("sex", None, None, 1.0)]
-        assert found["P02_b.edf"] == [("age", None, None, 18.0), ("sex", None, None, 1.0)]
-        assert found["P02_a.edf"] == found["P03_a.edf"] == []
-        notes = FileDataset.load(folder).contents(folder).notes
-        assert "P03_a.edf: no valid edf.age in its header; not used" in notes
-        assert "Doe" not in "".join(notes)
-        with pytest.raises(CorpusError, match="only with keep_personal: true"):
-            FileDataset.load(study(tasks=YEARS))
-
-    @pytest.mark.parametrize(
-        ("patient", "start", "age", "sex"),
-        [
-            ("X F 01-FEB-2001 Doe", "01.02.02", 1.0, "F"),  # a birthday after 365 days
-            ("X F 02-FEB-2001 Doe", "01.02.02", 0.0, "F"),
-            ("John M Smith", "01.02.02", None, ""),
-            ("X M X X", "01.02.02", None, "M"),
-        ],
-    )
-    def test_birthdays_are_those_of_calendars_and_an_initial_is_no_sex(
-        self, tmp_path: Path, write_edf, patient, start, age, sex
-    ) -> None:
-        path = write_edf(tmp_path / "a.edf", seconds=1)
-        self.state(path, patient, start)
-        assert (edf_person.age(path), edf_person.sex(path)) == (age, sex)
-
-    def test_targets_in_tables_have_missing_codes_and_a_valid_range(self, study) -> None:
-        source = {"table": "labels.csv", "file": "file", "label": ["age"], "missing": [999], "valid": [18, 99]}
-        years = {"age": {"targets": ["years"], "labels": source}}
-        folder = study("file,age", "P01_a,999", "P01_b,20", tasks=years)
-        assert FileDataset.load(folder).contents(folder).notes == (
-            "labels.csv row 2: no value in column 'age'; not used",
-        )
-        with pytest.raises(TableError, match=r"row 3: 7 in column 'age' is outside 18 to 99"):
-            labels(study("file,age", "P01_a,20", "P01_b,7", tasks=years))
-
-
-def test_bids_labels_come_from_events_participants_and_scans(tmp_path: Path, recorded: Path) -> None:
-    for name in ("sub-01", "sub-02"):
-        place = tmp_path / name / "eeg" / f"{name}_task-x_eeg.edf"
-        place.parent.mkdir(parents=True)
-        shutil.copy(recorded / f"P{name[-2:]}_a.edf", place)
-        rows = ["onset\tduration\ttrial_type", "1\t2\tleft", "3.5\t2\tright", "6\t1\tboundary"]
-        place.with_name(f"{name}_task-x_events.tsv").write_text("\n".join(rows))
-        scan_row = f"filename\tmood\neeg/{place.name}\t{'good' if name == 'sub-01' else 'bad'}"
-        (tmp_path / name / f"{name}_scans.tsv").write_text(scan_row)
-    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
-    (tmp_path / "participants.tsv").write_text("participant_id\tdiagnosis\nsub-01\tcontrol\nsub-02\tpatient")
-    tasks = {
-        "side": {"classes": ["left", "right"], "labels": {"bids": "events", "tmax": 1.5}},
-        "diagnosis": {"classes": ["control", "patient"], "labels": {"bids": "participants", "label": "diagnosis"}},
-        "mood": {"classes": ["bad", "good"], "labels": {"bids": "scans", "label": "mood"}},
-    }
-    (tmp_path / "dataset.yaml").write_text(
-        yaml.safe_dump({"name": "mine", "line_freq_hz": 50, "bids": True, "tasks": tasks})
-    )
-    ((dataset, folder),) = find(tmp_path, ())
-    one, two = dataset.recordings(folder)
-    assert (one.subject, one.subject_source, one.dataset) == ("sub-01", "bids", "mine")
-    found = [(x.task, x.onset, x.duration, *x.label) for x in dataset.labels(two, dataset.read(two))]
-    assert found == [("diagnosis", 0, 10, 1), ("mood", 0, 10, 0), ("side", 1, 1.5, 0), ("side", 3.5, 1.5, 1)]
-    assert [path.name for path in dataset.sidecars(two)] == ["sub-02_task-x_events.tsv"]
-
-
-def test_the_values_of_trial_type_are_drafted_as_classes(tmp_path: Path, recorded: Path) -> None:
-    tmp_path /= "BIDS"  # the name of a built-in dataset
-    place = tmp_path / "sub-01" / "eeg" / "sub-01_task-x_eeg.edf"
-    place.parent.mkdir(parents=True)
-    shutil.copy(recorded / "P01_a.edf", place)
-    place.with_name("sub-01_task-x_events.tsv").write_text("onset\tduration\ttrial_type\n1\t2\tleft\n4\t2\tright")
-    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
-    stated = yaml.safe_load(draft(survey(tmp_path)))
-    assert (stated["name"], stated["bids"]) == ("my_bids", True)
-    assert stated["tasks"] == {
-        "trial_type": {"classes": ["left", "right"], "labels": {"bids": "events", "label": "trial_type"}}
-    }
 
 
 def test_people_of_two_datasets_of_one_population_have_one_split(study, take_in, tmp_path: Path) -> None:
