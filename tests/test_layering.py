@@ -20,7 +20,8 @@ def test_an_import_never_points_upward() -> None:
 
 
 def test_no_file_has_two_subjects() -> None:
-    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    others = [path for part in ("tests", "benchmarks", "k8s") for path in (ROOT / part).rglob("*.py")]
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in (*SOURCES, *others)}
     assert {name: lines for name, lines in long.items() if lines > 500} == {}
 
 
