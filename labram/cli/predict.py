@@ -80,7 +80,7 @@ def predict(
 
     check_format(out, FORMATS)
     served, folder = resolve(model, workspace)
-    point = _read(operating_point, folder, by) if operating_point else _own(folder, by)
+    point = _chosen(operating_point, folder, by)
     task_model = TaskModel.of(Predictor(folder, device=device), served, point)
     sources = sources_of(files, dataset, subject, line_freq)
     if by is By.SUBJECT:
@@ -114,47 +114,40 @@ def predict(
     outcome.end(out, allow_missing=allow_missing)
 
 
-def _own(folder: Path, by: By) -> "OperatingPoint | None":
-    """Return the operating point that was registered with a model, if it decides on the rows that are written."""
-    from labram.cli.progress import console
-    from labram.evaluation.operating_point import OperatingPoint
-
-    if not (folder / OperatingPoint.NAME).is_file():
-        return None
-    point = _read(folder / OperatingPoint.NAME, folder, By(OperatingPoint.read(folder / OperatingPoint.NAME).by))
-    if point.by == by.value:
-        return point
-    console.print(f"no decisions: the model's operating point decides by {point.by} (--by {point.by})", style="yellow")
-    return None
-
-
-def _read(file: Path, folder: Path, by: By) -> "OperatingPoint":
-    """Return the operating point of a model.
+def _chosen(file: Path | None, folder: Path, by: By) -> "OperatingPoint | None":
+    """Return the operating point of a file, or the one that was registered with the model if it is for these rows.
 
     Raises:
         DamagedFileError: If the file is no operating point.
         RecipeError: If it was chosen for another model, or for other rows.
     """
+    from labram.cli.progress import console
     from labram.errors import RecipeError
     from labram.evaluation.operating_point import OperatingPoint
     from labram.registry.model_registry import weights_digest
 
-    point = OperatingPoint.read(file)
+    own = folder / OperatingPoint.NAME
+    if file is None and not own.is_file():
+        return None
+    point = OperatingPoint.read(file or own)
     if point.weights != weights_digest(folder):
         raise RecipeError(
             f"the operating point was chosen for other weights, of {point.model}",
-            file=file.name,
+            file=(file or own).name,
             field="operating-point",
             remedy="Choose one for this model with `labram operating-point`",
         )
-    if point.by != by.value:
+    if point.by == by.value:
+        return point
+    if file is not None:
         raise RecipeError(
             f"the operating point decides by {point.by}, not by {by.value}",
             file=file.name,
             field="by",
             remedy=f"Pass --by {point.by}",
         )
-    return point
+    console.print(f"no decisions: the model's operating point decides by {point.by} (--by {point.by})", style="yellow")
+    return None
 
 
 def _require_subjects(sources: "list[Source]") -> None:
